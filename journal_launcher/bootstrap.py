@@ -1,0 +1,149 @@
+"""Set up the checkout's own `.venv`. Run by `launch.sh` as a script: standard library only.
+
+`.venv` holds the dependencies, not journal_launcher itself: a relative path in a .pth file makes
+the checkout importable, so that it still works after the whole folder was moved.
+"""
+
+import fcntl
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = ROOT / "pyproject.toml"
+CONSTRAINTS = ROOT / "constraints.txt"
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+# The real path: a later python3 of another version must not take .venv over, and .venv itself, if
+# it is the active environment, is no ground to build on.
+BASE_PYTHON = os.path.realpath(sys.executable)
+LOG = VENV / "setup.log"  # also the mark of a .venv that is ours to empty
+LAUNCH_STAMP = VENV / "launch.stamp"  # absent: never finished, or interrupted
+TEST_STAMP = VENV / "test.stamp"
+STAMPS = {"launch": [LAUNCH_STAMP], "test": [TEST_STAMP, LAUNCH_STAMP]}
+
+
+class SetupError(Exception):
+    """The set-up cannot go on; the message is one line for the user."""
+
+
+def say(line: str) -> None:
+    """Tell the user on stderr: stdout belongs to the results of the launch."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def stamp_text() -> bytes:
+    """What the stamp of a finished set-up holds; `launch.sh` compares it with the same text."""
+    return PYPROJECT.read_bytes().rstrip(b"\n") + b"\n" + CONSTRAINTS.read_bytes()
+
+
+def requirements(purpose: str) -> list[str]:
+    """List the dependencies in pyproject.toml, for `test` with those of the extra of that name."""
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    found: list[str] = list(project["dependencies"])
+    extras = ["test"] if purpose == "test" else []
+    for extra in extras:
+        for requirement in project["optional-dependencies"][extra]:
+            if own := re.fullmatch(rf"{re.escape(project['name'])}\[(.+)\]", requirement):
+                extras += [name.strip() for name in own[1].split(",")]
+            else:
+                found.append(requirement)
+    return found
+
+
+def run_logged(lock: int, *command: str | Path) -> int:
+    """Run `command` with its output in the log and return its status, negative if it was killed.
+
+    It inherits the lock: if we are killed, nobody empties .venv while it still writes there.
+    """
+    with LOG.open("ab") as log:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[lock], check=False
+        )
+    return done.returncode
+
+
+def create(lock: int) -> None:
+    """Start .venv afresh: what an interrupted pip left behind can look installed and be broken."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if importlib.util.find_spec("ensurepip") is None:
+        raise SetupError(
+            f"expected Python {version} with ensurepip, found {BASE_PYTHON} without it; "
+            f"type: apt install python{version}-venv"
+        )
+    VENV.mkdir(exist_ok=True)
+    if not LOG.exists() and any(VENV.iterdir()):
+        raise SetupError(
+            f"expected a .venv made by launch.sh, found another one at {VENV}; "
+            f"activate it with journal_launcher installed, or remove it"
+        )
+    LOG.write_bytes(b"")
+    for child in VENV.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        elif child != LOG:
+            child.unlink()
+    if run_logged(lock, BASE_PYTHON, "-I", "-m", "venv", VENV):
+        raise SetupError(f"{BASE_PYTHON} cannot create a virtual environment; see {LOG}")
+    site_packages = VENV / "lib" / f"python{version}" / "site-packages"
+    (site_packages / "journal_launcher.pth").write_text("../../../..\n", encoding="utf-8")
+
+
+def install(purpose: str, lock: int) -> None:
+    """Install what `purpose` needs, in place where a finished set-up is there to build on."""
+    finished = LAUNCH_STAMP.exists() and os.access(PYTHON, os.X_OK)
+    before = LAUNCH_STAMP.read_bytes() if finished else b""
+    say(f"{'updating' if finished else 'setting up'} {VENV} (once, some minutes; log: {LOG})…")
+    if finished:
+        LOG.write_bytes(b"")
+    else:
+        create(lock)
+    for stamp in (LAUNCH_STAMP, TEST_STAMP):
+        stamp.unlink(missing_ok=True)
+    # --no-user: PIP_USER or a pip.conf with it would make pip refuse a virtual environment.
+    pip = (PYTHON, "-I", "-m", "pip", "install", "--no-user", "--disable-pip-version-check")
+    status = run_logged(lock, *pip, "--constraint", CONSTRAINTS, *requirements(purpose))
+    if status != 0:
+        if finished and status > 0:
+            LAUNCH_STAMP.write_bytes(before)  # pip itself gave up, and undid what it had begun
+        raise SetupError(
+            f"pip could not install the dependencies, see {LOG}; check the network connection and "
+            "the free disk space, and type the same command again"
+        )
+    for stamp in STAMPS[purpose]:
+        stamp.write_bytes(stamp_text())
+
+
+def is_ready(purpose: str) -> bool:
+    """Tell whether somebody else finished this set-up while we waited for the lock."""
+    stamp = STAMPS[purpose][0]
+    return os.access(PYTHON, os.X_OK) and stamp.exists() and stamp.read_bytes() == stamp_text()
+
+
+def main(purpose: str) -> int:
+    """Set up .venv for `purpose`, launch or test, and return the exit code."""
+    try:
+        with (ROOT / ".venv.lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another launch.sh that is setting up {VENV}…")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_ready(purpose):
+                install(purpose, lock.fileno())
+    except (SetupError, OSError) as error:
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted; type the same command again to start the set-up anew")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Start journal_launcher from any directory, without installing anything by hand.
+#
+#   ./launch.sh --gpus auto              everything but `test` goes to python -m journal_launcher
+#   ./launch.sh test [--slow] [-k name]  run our own tests; further arguments go to pytest
+#
+# The Python is $JOURNAL_LAUNCHER_PYTHON, else that of an active virtual or conda environment that
+# has journal_launcher, else our own .venv beside this file, set up by journal_launcher/bootstrap.py.
+set -euo pipefail
+export JOURNAL_LAUNCHER_TYPED=$0 # the commands that the program suggests can be pasted
+
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  exit 2
+}
+
+# -P here and below: what lies in the current directory must never be imported.
+has_launcher() { "$1" -P -c 'import journal_launcher' >/dev/null 2>&1; }
+
+find_python() {
+  local python
+  for python in python3 python3.13 python3.12 python3.11; do # a pyenv shim may exist and fail
+    if "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+      printf '%s' "$python"
+      return
+    fi
+  done
+  fail "expected Python 3.11 or newer, found $(python3 --version 2>/dev/null || printf 'none');\
+ install one (apt install python3-venv, or python3.11-venv where that is too old;\
+ dnf install python3.11; or https://www.python.org/downloads/) and type the same command again"
+}
+
+# bootstrap.py writes .venv/$1.stamp last, so an interrupted or outdated set-up is never ready.
+is_ready() {
+  [[ -x $venv/bin/python && -r $venv/$1.stamp ]] &&
+    [[ $(<"$venv/$1.stamp") == "$(<"$root/pyproject.toml")"$'\n'"$(<"$root/constraints.txt")" ]]
+}
+
+prepare_own_venv() { # $1: launch or test
+  unset PYTHONHOME # as `activate` does: with it, the Python of a virtual environment cannot start
+  if ! is_ready "$1"; then
+    local python
+    python=$(find_python)
+    "$python" -I "$root/journal_launcher/bootstrap.py" "$1" # exits 2, and so do we, if it fails
+  fi
+}
+
+self=${BASH_SOURCE[0]}
+while [[ -L $self ]]; do
+  target=$(readlink -- "$self")
+  [[ $target == /* ]] || target=$(dirname -- "$self")/$target
+  self=$target
+done
+[[ $self == */* ]] || self=./$self
+root=$(unset CDPATH && cd -P -- "${self%/*}/" && pwd)
+venv=$root/.venv
+
+if [[ ${1-} == test ]]; then
+  shift
+  if [[ ${1-} == --slow ]]; then shift; else set -- -m 'not slow' "$@"; fi
+  prepare_own_venv test
+  cd -- "$root"
+  exec "$venv/bin/python" -P -m pytest "$@"
+fi
+
+if [[ -n ${JOURNAL_LAUNCHER_PYTHON-} ]]; then
+  has_launcher "$JOURNAL_LAUNCHER_PYTHON" ||
+    fail "JOURNAL_LAUNCHER_PYTHON=$JOURNAL_LAUNCHER_PYTHON cannot import journal_launcher; type:\
+ '$JOURNAL_LAUNCHER_PYTHON' -m pip install '$root'"
+  exec "$JOURNAL_LAUNCHER_PYTHON" -P -m journal_launcher "$@"
+fi
+
+for active in "${VIRTUAL_ENV-}" "${CONDA_PREFIX-}"; do
+  if [[ -n $active && ! $active -ef $venv ]] && has_launcher "$active/bin/python"; then
+    exec "$active/bin/python" -P -m journal_launcher "$@"
+  fi
+done
+
+prepare_own_venv launch
+exec "$venv/bin/python" -P -m journal_launcher "$@"
