@@ -1,0 +1,66 @@
+"""Durable file replacement. The only `os.replace` of the project lives here."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+__all__ = ["fsync_directory", "move_into_place", "read_json", "write_bytes", "write_json"]
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make a creation, rename or unlink inside `directory` survive a power loss."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Rename `source` (a file or a directory on the same file system) to `target`, durably."""
+    os.replace(source, target)
+    fsync_directory(target.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` with `content`: a reader sees the old file or the new one, never a part."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        move_into_place(Path(temporary), path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replace `path` with `content` as indented JSON, which has no NaN and no infinity."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
+def read_json(path: Path, newest_schema: int) -> dict[str, Any]:
+    """Read a JSON object written by this program or an older one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a JSON object, or its `schema_version` is newer than `newest_schema`.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a JSON object, found {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    version = content.get("schema_version")
+    if not isinstance(version, int) or version > newest_schema:
+        raise ValueError(
+            f"{path}: schema_version {version!r} is not one this version reads "
+            f"(newest: {newest_schema}); upgrade journal_launcher"
+        )
+    return content

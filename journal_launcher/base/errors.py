@@ -1,0 +1,64 @@
+"""Every error the program raises on purpose, and the exit code that each one means.
+
+    JournalLauncherError            1   the launch failed
+    ├── UsageError                  2   bad input or usage; nothing was started
+    ├── JournalDamagedError         3   the journal cannot be read, or changed underneath
+    ├── StudyInUseError             4   another launch holds the study
+    └── ResumableStop              75   stopped from outside or disk full; the same command goes on
+
+The message is one line for a person: what was expected, what was found, where, and what to type
+next. `cli` prints it after "error: " and exits with `exit_code`; nobody else catches it to print.
+"""
+
+from enum import IntEnum
+
+__all__ = [
+    "ExitCode",
+    "JournalDamagedError",
+    "JournalLauncherError",
+    "ResumableStop",
+    "StudyInUseError",
+    "UsageError",
+]
+
+
+class ExitCode(IntEnum):
+    """Exit codes are API: scripts and schedulers decide by them."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    JOURNAL = 3
+    IN_USE = 4
+    RESUMABLE = 75
+    INTERRUPTED = 130
+
+
+class JournalLauncherError(Exception):
+    """Root of the tree: the launch failed."""
+
+    exit_code = ExitCode.FAILED
+
+
+class UsageError(JournalLauncherError):
+    """Bad input or usage: nothing was started and nothing was written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class JournalDamagedError(JournalLauncherError):
+    """The journal cannot be read as it is, vanished, or was changed underneath us."""
+
+    exit_code = ExitCode.JOURNAL
+
+
+class StudyInUseError(JournalLauncherError):
+    """Another launch holds the study's lease."""
+
+    exit_code = ExitCode.IN_USE
+
+
+class ResumableStop(JournalLauncherError):
+    """Stopped from outside (signal, full disk): nothing is lost, the same command goes on."""
+
+    exit_code = ExitCode.RESUMABLE

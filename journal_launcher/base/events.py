@@ -1,0 +1,146 @@
+"""What a launch tells whoever watches it: the launcher emits these, views draw them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "Event",
+    "LaunchEnded",
+    "LaunchStarted",
+    "Listener",
+    "Note",
+    "PhaseChanged",
+    "TrialEnded",
+    "TrialProgress",
+    "TrialStarted",
+    "WorkerEnded",
+    "WorkerReady",
+    "WorkerStarted",
+]
+
+
+@dataclass(frozen=True)
+class LaunchStarted:
+    """The study is open: its name, where it lies and where it stands."""
+
+    study: str
+    journal: Path
+    resumed: bool
+    n_trials: int
+    n_finished: int
+    n_failed: int
+    directions: tuple[str, ...]
+    metric: str | None
+    best_value: float | None
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line for the user. `level` is "info" (only details), "note" or "warning"."""
+
+    text: str
+    level: str = "note"
+
+
+@dataclass(frozen=True)
+class PhaseChanged:
+    """`phase` is one of preparing, starting, running, stopping, refitting, publishing."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class WorkerStarted:
+    worker: int
+    device: str
+    log: Path
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    worker: int
+
+
+@dataclass(frozen=True)
+class WorkerEnded:
+    """A worker left; `problem` says why if it should not have."""
+
+    worker: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    worker: int
+    number: int
+
+
+@dataclass(frozen=True)
+class TrialProgress:
+    """Step `step` of `total` (None: unknown) of a trial; `unit` is "epoch", "fold" or "step"."""
+
+    worker: int
+    number: int
+    unit: str
+    step: int
+    total: int | None
+    value: float | None
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """`state` is COMPLETE, PRUNED or FAIL; the counts are the study's after this trial."""
+
+    worker: int
+    number: int
+    state: str
+    values: tuple[float, ...] | None
+    reason: str | None
+    seconds: float
+    n_finished: int
+    n_failed: int
+    best_value: float | None
+    best_number: int | None
+
+
+@dataclass(frozen=True)
+class LaunchEnded:
+    """How it ended: what `--json` prints and the summary draws.
+
+    `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
+    and the linear model on the same folds.
+    """
+
+    study: str
+    exit_reason: str
+    exit_code: int
+    n_trials: int
+    n_finished: int
+    n_failed: int
+    directions: tuple[str, ...]
+    metric: str | None
+    best_trial: dict[str, Any] | None
+    model_path: Path | None
+    journal: Path
+    seconds: float
+    message: str | None = None
+    sidecar: dict[str, Any] | None = None
+    baselines: dict[str, Any] | None = None
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+Event = (
+    LaunchStarted
+    | Note
+    | PhaseChanged
+    | WorkerStarted
+    | WorkerReady
+    | WorkerEnded
+    | TrialStarted
+    | TrialProgress
+    | TrialEnded
+    | LaunchEnded
+)
+Listener = Callable[[Event], None]

@@ -1,0 +1,60 @@
+"""How a setting is offered to a user: help, group, choices; and durations as people type them."""
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from journal_launcher.base.errors import UsageError
+
+__all__ = ["Option", "flag", "option", "option_of", "parse_duration"]
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in "30s", "10m", "2h", "1d" or a plain number of seconds.
+
+    Raises:
+        UsageError: not a positive duration.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", text)
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise UsageError(f"expected a duration such as 30s, 10m or 2h, found {text!r}")
+    return seconds
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one field is offered on the command line.
+
+    `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
+    and has a `--no-` twin if `twin`; `many` may be given several times.
+    """
+
+    group: str
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    switch: bool = False
+    twin: bool = False
+    many: bool = False
+
+
+def option(default: Any, group: str, help: str, **more: Any) -> Any:
+    """A field of LaunchSettings with its Option."""
+    return field(default=default, metadata={"option": Option(group, help, **more)})
+
+
+def option_of(setting: dataclasses.Field[Any]) -> Option:
+    """The option that a field of LaunchSettings declares."""
+    found = setting.metadata["option"]
+    assert isinstance(found, Option)
+    return found
+
+
+def flag(name: str) -> str:
+    """The flag of a setting: `n_trials` is `--n-trials`."""
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,103 @@
+"""Every file name of the project, and the rule for study names."""
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from journal_launcher.base.errors import UsageError
+
+__all__ = ["StudiesFolder", "StudyPaths", "check_study_name", "slug", "typed"]
+
+_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = (".log", ".lock", ".flock", ".torn", ".json")  # `a.log` is the journal of study `a`
+
+
+def typed() -> str:
+    """What the user types to start this program: launch.sh says how it was called."""
+    return shlex.quote(os.environ.get("JOURNAL_LAUNCHER_TYPED", "journal-launcher"))
+
+
+def slug(text: str) -> str:
+    """The nearest valid study name for any text."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:100]
+    if name.endswith(_RESERVED):
+        name = name.replace(".", "_")
+    return name or "study"
+
+
+def check_study_name(name: str) -> str:
+    """Return `name` unchanged, or raise UsageError with a valid suggestion."""
+    if _STUDY_NAME.fullmatch(name) and not name.endswith(_RESERVED):
+        return name
+    shown = ascii(name) if len(name) <= 60 else f"{name[:57]!a}… ({len(name)} characters)"
+    raise UsageError(
+        f"study name {shown} is not valid: expected 1 to 100 letters, digits, '.', '_' or '-', "
+        f"the first a letter or a digit, not ending in .log or .json; try --study-name {slug(name)}"
+    )
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """The files of one study, all absolute; `folder` is the studies folder that holds them."""
+
+    folder: Path
+    name: str
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def directory(self) -> Path:
+        return self.folder / self.name
+
+    @property
+    def lease(self) -> Path:
+        return self.directory / "lease.lock"
+
+    @property
+    def launch_record(self) -> Path:
+        return self.directory / "launch.json"
+
+    @property
+    def workers(self) -> Path:
+        return self.directory / "workers"
+
+    def worker_log(self, index: int) -> Path:
+        return self.workers / f"{index}.log"
+
+    @property
+    def staging(self) -> Path:
+        return self.directory / "staging"
+
+    @property
+    def sidecar(self) -> Path:
+        return self.directory / "best_model.meta.json"
+
+    @property
+    def best_model_directory(self) -> Path:
+        """What a user's `save_best` wrote."""
+        return self.directory / "best_model"
+
+    def best_model_file(self, extension: str) -> Path:
+        return self.directory / f"best_model.{extension}"
+
+
+@dataclass(frozen=True)
+class StudiesFolder:
+    """The folder that holds all studies (`--studies-dir`), absolute."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: Path | str) -> "StudiesFolder":
+        return cls(Path(path).expanduser().absolute())
+
+    def study(self, name: str) -> StudyPaths:
+        return StudyPaths(self.root, check_study_name(name))
+
+    @property
+    def cache(self) -> Path:
+        return self.root / ".cache"

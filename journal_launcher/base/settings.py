@@ -1,0 +1,274 @@
+"""What a launch is asked to do: one frozen dataclass, every option declared once.
+
+A field is the option: its name is the TOML key and, with dashes, the flag; its metadata hold the
+help text, the group in `--help` and the choices. `cli` builds the flags from these fields and the
+worker gets the same object as JSON.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.options import flag, option, option_of
+from journal_launcher.base.paths import check_study_name, slug
+
+__all__ = [
+    "CLASSIFICATION_METRICS",
+    "METRICS",
+    "LaunchSettings",
+]
+
+# Metric -> direction. The first three score regression, the rest classification.
+METRICS = {
+    "r2": "maximize",
+    "rmse": "minimize",
+    "mae": "minimize",
+    "log_loss": "minimize",
+    "roc_auc": "maximize",
+    "accuracy": "maximize",
+    "balanced_accuracy": "maximize",
+    "f1_macro": "maximize",
+    "average_precision": "maximize",
+}
+CLASSIFICATION_METRICS = tuple(METRICS)[3:]
+
+_STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
+_TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """One launch as asked for, checked as far as it can be without looking at the machine.
+
+    Raises:
+        UsageError: a value or a combination that cannot work.
+    """
+
+    n_trials: int = option(
+        20, _STUDY, "Total of finished trials the study shall have.", metavar="N", flags=("trials",)
+    )
+    timeout: float | None = option(
+        None,
+        _STUDY,
+        "Start no trial after this time; running ones finish.",
+        metavar="30s|10m|2h",
+    )
+    study_name: str | None = option(
+        None, _STUDY, "Name of the study (default: made from data and model).", metavar="NAME"
+    )
+    studies_dir: str = option("optuna_studies", _STUDY, "Folder of all studies.", metavar="DIR")
+    overwrite: bool = option(
+        False, _STUDY, "Move an old study of this name aside and start anew.", switch=True
+    )
+    allow_network_fs: bool = option(
+        False, _STUDY, "Accept a studies folder on a network file system.", switch=True
+    )
+
+    gpus: str = option(
+        "auto",
+        _DEVICES,
+        "GPUs to use: free ones, all, none, or a list of indices or UUIDs.",
+        metavar="auto|all|none|0,2|GPU-uuid,…|MIG-uuid,…",
+    )
+    workers: int | None = option(
+        None, _DEVICES, "CPU workers, when no GPU is used (default 1).", metavar="N"
+    )
+    workers_per_gpu: int = option(1, _DEVICES, "Workers on each GPU.", metavar="N")
+
+    sampler: str = option(
+        "tpe", _SEARCH, "How parameters are chosen.", choices=("tpe", "random", "gp", "qmc")
+    )
+    pruner: str = option(
+        "none",
+        _SEARCH,
+        "Which unpromising trials end early.",
+        choices=("none", "median", "hyperband"),
+    )
+    seed: int | None = option(
+        None, _SEARCH, "Seed of folds, sampler and training (default 0).", metavar="N"
+    )
+
+    trial_timeout: float | None = option(
+        None, _FAULTS, "Kill a trial that runs longer, and retry it.", metavar="30s|10m|2h"
+    )
+    max_retries: int = option(
+        1, _FAULTS, "Retries of a trial whose worker died or that timed out.", metavar="N"
+    )
+    max_failures: int | None = option(
+        None,
+        _FAULTS,
+        "End the launch after this many failed trials (default 10 or --n-trials, the larger).",
+        metavar="N",
+    )
+
+    data: str = option(
+        "sklearn:diabetes",
+        _TABLE,
+        "CSV, NPZ (X, y) or Parquet file, or a data set bundled with scikit-learn.",
+        metavar="PATH|sklearn:NAME",
+    )
+    target: str | None = option(None, _TABLE, "Column to predict.", metavar="COLUMN")
+    task: str = option(
+        "auto",
+        _TABLE,
+        "auto: classification if the target is text, boolean, or whole numbers with at most "
+        "20 distinct values.",
+        choices=("auto", "regression", "classification"),
+    )
+    metric: str | None = option(
+        None, _TABLE, "What is optimised (default r2 or log_loss).", choices=tuple(METRICS)
+    )
+    k_folds: int = option(5, _TABLE, "Folds of the cross-validation.", metavar="K")
+    test_size: float = option(
+        0.2, _TABLE, "Share of rows held out to score the best model; 0 for none.", metavar="SHARE"
+    )
+    split: str = option(
+        "auto",
+        _TABLE,
+        "How rows are split; auto: stratified for classification, else kfold.",
+        choices=("auto", "kfold", "stratified", "group", "time"),
+    )
+    group_column: str | None = option(
+        None, _TABLE, "Rows of one group stay together (--split group).", metavar="COLUMN"
+    )
+    time_column: str | None = option(
+        None, _TABLE, "Order of the rows (--split time).", metavar="COLUMN"
+    )
+
+    model_type: str = option(
+        "neural_net",
+        _MODEL,
+        "Kind of model.",
+        choices=("neural_net", "catboost", "hist_gradient_boosting", "linear"),
+    )
+    normalize_features: bool = option(
+        True, _MODEL, "Scale features for neural_net.", switch=True, twin=True
+    )
+    use_leaky_relu: bool = option(
+        False, _MODEL, "Leaky ReLU instead of ReLU in neural_net.", switch=True, twin=True
+    )
+    dropout: float | None = option(
+        None, _MODEL, "Fix neural_net's dropout (default: tuned).", metavar="X"
+    )
+    refit: str = option(
+        "train",
+        _MODEL,
+        "Rows of the published model: the training rows, or all with the hold-out.",
+        choices=("train", "all"),
+    )
+
+    objective: str | None = option(
+        None,
+        _OWN,
+        "Optuna objective to run instead of a table.",
+        metavar="pkg.module:attr|path/file.py:attr",
+    )
+    direction: tuple[str, ...] = option(
+        (),
+        _OWN,
+        "Direction of each objective (default minimize).",
+        choices=("minimize", "maximize"),
+        many=True,
+    )
+
+    debug: bool = option(
+        False, _OUTPUT, "One trial in this terminal, nothing kept; pdb works.", switch=True
+    )
+
+    def __post_init__(self) -> None:
+        for setting in dataclasses.fields(self):
+            self._check_choice(setting)
+        self._check_numbers()
+        self._check_combinations()
+        if self.study_name is not None:
+            check_study_name(self.study_name)
+
+    def _check_choice(self, setting: dataclasses.Field[Any]) -> None:
+        offered, value = option_of(setting), getattr(self, setting.name)
+        for item in value if offered.many else (value,):
+            if offered.choices and item is not None and item not in offered.choices:
+                raise UsageError(
+                    f"{flag(setting.name)}: expected {', '.join(offered.choices)}, found {item!r}"
+                )
+
+    def _check_numbers(self) -> None:
+        at_least = {
+            **{"n_trials": 1, "workers": 1, "workers_per_gpu": 1, "k_folds": 2, "seed": 0},
+            **{"max_retries": 0, "max_failures": 1},
+        }
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{flag(name)}: expected {least} or more, found {value}")
+        for name in ("test_size", "dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UsageError(f"{flag(name)}: expected 0 or more and below 1, found {value}")
+        if self.seed is not None and self.seed >= 2**32:
+            raise UsageError(f"--seed: expected less than 2^32, found {self.seed}")
+        for name in ("timeout", "trial_timeout"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise UsageError(f"{flag(name)}: expected a positive duration, found {value}")
+
+    def _check_combinations(self) -> None:
+        if self.objective is None and self.direction:
+            raise UsageError("--direction belongs to --objective; a table's metric has its own")
+        if self.objective is not None:
+            self._check_no_table_options()
+        if (self.split == "group") != (self.group_column is not None):
+            raise UsageError("--split group and --group-column COLUMN need each other")
+        if (self.split == "time") != (self.time_column is not None):
+            raise UsageError("--split time and --time-column COLUMN need each other")
+        if self.data.startswith("sklearn:") and self.target is not None:
+            raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
+        if self.model_type != "neural_net" and self.objective is None:
+            self._check_no_network_flags()
+
+    def _check_no_table_options(self) -> None:
+        for setting in dataclasses.fields(self):
+            given = getattr(self, setting.name) != setting.default
+            if given and option_of(setting).group in (_TABLE, _MODEL):
+                raise UsageError(
+                    f"{flag(setting.name)} belongs to a table (--data); with --objective the "
+                    "script decides"
+                )
+
+    def _check_no_network_flags(self) -> None:
+        for name, default in (
+            ("normalize_features", True),
+            ("use_leaky_relu", False),
+            ("dropout", None),
+        ):
+            if getattr(self, name) != default:
+                raise UsageError(
+                    f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
+                )
+
+    @property
+    def failure_limit(self) -> int:
+        """Failed trials of one launch that end it."""
+        return self.max_failures or max(10, self.n_trials)
+
+    @property
+    def name(self) -> str:
+        """The study's name: given, or made from data (or script) and model (or function)."""
+        if self.study_name is not None:
+            return self.study_name
+        if self.objective is not None:
+            source, _, attribute = self.objective.rpartition(":")
+            stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
+            return slug(f"{stem}_{attribute}")
+        stem = self.data.removeprefix("sklearn:").rsplit("/", 1)[-1]
+        for suffix in (".gz", ".csv", ".npz", ".parquet"):
+            stem = stem.removesuffix(suffix)
+        return slug(f"{stem}_{self.model_type}")
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "LaunchSettings":
+        return cls(**{**content, "direction": tuple(content["direction"])})

@@ -1,0 +1,44 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from journal_launcher.base import atomic
+
+
+def test_json_comes_back_and_leaves_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for value in (1, 2):
+        atomic.write_json(path, {"schema_version": 1, "value": value})
+        assert atomic.read_json(path, 1)["value"] == value
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.json"
+    atomic.write_json(path, {"schema_version": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic.write_json(path, {"schema_version": 1, "more": True})
+    assert list(tmp_path.iterdir()) == [path]
+    assert atomic.read_json(path, 1) == {"schema_version": 1}
+
+
+def test_not_a_number_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        atomic.write_json(tmp_path / "a.json", {"schema_version": 1, "value": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"schema_version": 2}', '{"a": 1}', "[" * 100_000, "\udcff"]
+)
+def test_what_is_not_ours_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=r"a\.json: "):
+        atomic.read_json(path, 1)

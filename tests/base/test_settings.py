@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.options import parse_duration
+from journal_launcher.base.settings import LaunchSettings
+
+REFUSED = [
+    ({"n_trials": 0}, "--n-trials: expected 1 or more, found 0"),
+    ({"workers": 0}, "--workers: expected 1 or more"),
+    ({"k_folds": 1}, "--k-folds: expected 2 or more"),
+    ({"test_size": 1.0}, "--test-size: expected 0 or more and below 1, found 1.0"),
+    ({"dropout": -0.1}, "--dropout: expected 0 or more"),
+    ({"seed": -1}, "--seed: expected 0 or more"),
+    ({"seed": 2**32}, "--seed: expected less than 2^32"),
+    ({"timeout": float("inf")}, "--timeout: expected a positive duration"),
+    ({"sampler": "cmaes"}, "--sampler: expected tpe, random, gp, qmc, found 'cmaes'"),
+    ({"direction": ("minimize",)}, "--direction belongs to --objective"),
+    ({"objective": "a.py:f", "direction": ("up",)}, "--direction: expected minimize, maximize"),
+    ({"objective": "a.py:f", "data": "x.csv"}, "--data belongs to a table"),
+    ({"objective": "a.py:f", "model_type": "linear"}, "--model-type belongs to a table"),
+    ({"split": "group"}, "--split group and --group-column"),
+    ({"group_column": "g"}, "--split group and --group-column"),
+    ({"split": "time"}, "--split time and --time-column"),
+    ({"target": "y"}, "--target belongs to --data PATH"),
+    ({"model_type": "linear", "dropout": 0.1}, "--dropout belongs to --model-type neural_net"),
+    ({"study_name": "../x"}, "study name '../x' is not valid"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_what_cannot_work_is_refused_with_the_reason(options: dict, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        LaunchSettings(**options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "diabetes_neural_net"),
+        ({"data": "/a b/houses 1.csv.gz", "target": "y"}, "houses_1_neural_net"),
+        ({"data": "x.npz", "model_type": "catboost"}, "x_catboost"),
+        ({"objective": "some/train.py:objective"}, "train_objective"),
+        ({"objective": "pkg.train:run"}, "train_run"),
+        ({"study_name": "mine"}, "mine"),
+    ],
+)
+def test_the_studys_name_comes_from_the_job(options: dict, name: str) -> None:
+    assert LaunchSettings(**options).name == name
+
+
+def test_settings_survive_json() -> None:
+    settings = LaunchSettings(objective="a.py:f", direction=("minimize", "maximize"), seed=7)
+    assert LaunchSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("1d", 86400), (" 1.5 m ", 90)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1s", "soon", "10 minutes", "1e3s"])
+def test_bad_durations(text: str) -> None:
+    with pytest.raises(UsageError, match="expected a duration such as 30s, 10m or 2h"):
+        parse_duration(text)
