@@ -1,0 +1,101 @@
+"""Who runs a trial, and whether that process is provably dead."""
+
+import os
+import socket
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+__all__ = ["OWNER_ATTRIBUTE", "Owner", "owner_of"]
+
+OWNER_ATTRIBUTE = "jl_owner"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, named so that it can never be mistaken for another one.
+
+    `started` is the start time in clock ticks since boot (Linux), which no change of the wall clock
+    moves; `namespace` tells containers of one machine apart, where pids mean different processes.
+    """
+
+    launch: str
+    worker: int
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    started: float
+
+    @classmethod
+    def this_process(cls, launch: str, worker: int) -> "Owner":
+        pid = os.getpid()
+        return cls(launch, worker, socket.gethostname(), _boot(), _namespace(), pid, _started(pid))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def is_dead(self) -> bool:
+        """True only with proof. Call it while holding the study's lease.
+
+        Same boot and namespace: the pid is gone or was given to another process. Same boot, other
+        namespace (a container that is gone or unreachable): the lease proves that the owner's
+        parent is dead, and a worker does not outlive its parent. Another boot of the same host:
+        dead. Another host: unknown.
+        """
+        if self.boot != _boot():
+            return self.host == socket.gethostname()
+        if self.namespace != _namespace():
+            return True
+        try:
+            return _started(self.pid) != self.started
+        except ProcessLookupError:
+            return True
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} (pid {self.pid} on {self.host})"
+
+
+def owner_of(user_attributes: dict[str, Any]) -> Owner | None:
+    """The owner recorded in a trial's user attributes; None for a foreign writer's trial."""
+    content = user_attributes.get(OWNER_ATTRIBUTE)
+    if not isinstance(content, dict) or set(content) != {f.name for f in fields(Owner)}:
+        return None
+    return Owner(**content)
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return str(int(psutil.boot_time()))
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> float:
+    """Start time of a living process; a zombie is dead."""
+    try:
+        # The command in parentheses may hold spaces; state is field 3, start time field 22.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            raise ProcessLookupError(pid) from None
+        return _started_without_proc(pid)
+    if fields[0] in "ZX":
+        raise ProcessLookupError(pid)
+    return float(fields[19])
+
+
+def _started_without_proc(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        raise ProcessLookupError(pid) from None

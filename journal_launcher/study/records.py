@@ -1,0 +1,50 @@
+"""One line of the journal: what counts as a record."""
+
+import json
+from typing import Any
+
+from optuna.exceptions import OptunaError
+from optuna.storages.journal._storage import JournalOperation
+
+__all__ = ["MEANINGLESS", "parse_record"]
+
+# What Optuna raises over a record that parses but makes no sense.
+MEANINGLESS = (
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    OptunaError,
+)
+
+_OPERATIONS = frozenset(int(operation) for operation in JournalOperation)
+_decode = json.JSONDecoder().decode  # json.loads guesses the encoding of every line: twice the time
+
+
+def parse_record(line: bytes) -> dict[str, Any]:
+    """One journal record from one line.
+
+    Raises:
+        ValueError: what is found instead, in a few words.
+    """
+    try:
+        record: dict[str, Any] = _decode(line.decode())
+        if record["op_code"] in _OPERATIONS:
+            return record
+        found = f"an unknown operation {record['op_code']!r:.40}"
+    except RecursionError:
+        found = "JSON nested too deeply"
+    except (KeyError, TypeError):
+        found = "JSON that is not a record"
+    except ValueError:
+        found = _describe(line)
+    raise ValueError(found)
+
+
+def _describe(line: bytes) -> str:
+    if b"\0" in line:
+        return "NUL bytes"
+    return "text that is not JSON" if line.strip() else "a blank line"

@@ -1,0 +1,223 @@
+"""The study as the parent sees it: create or resume, count, fail, queue again."""
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.errors import JournalDamagedError, UsageError
+from journal_launcher.study.owner import owner_of
+from journal_launcher.study.storage import StudyStorage
+
+__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of"]
+
+IDENTITY_ATTRIBUTE = "journal_launcher"
+BASELINES_ATTRIBUTE = "journal_launcher_baselines"
+NOTED_ATTRIBUTE = "journal_launcher_noted"
+BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+# What belongs to a run of a trial and not to its parameters: a retry must not inherit it.
+_RUN_ATTRIBUTES = "jl_"
+
+
+class StudyRecord:
+    """One study in its journal."""
+
+    def __init__(self, storage: StudyStorage, name: str) -> None:
+        self.storage = storage
+        self._study = optuna.study.Study(name, storage)  # the sampler is each worker's own
+
+    @classmethod
+    def find(cls, storage: StudyStorage, name: str) -> "StudyRecord | None":
+        """The study of this name, or None for a journal without any study.
+
+        Raises:
+            JournalDamagedError: the journal holds other studies only.
+        """
+        names = [study.study_name for study in storage.get_all_studies()]
+        if name in names:
+            return cls(storage, name)
+        if names:
+            raise JournalDamagedError(
+                f"expected study {name} in its journal, found {', '.join(names[:3])}: was the file "
+                "renamed? give it back its name, or pass --study-name"
+            )
+        return None
+
+    @classmethod
+    def create(cls, storage: StudyStorage, name: str, identity: Mapping[str, Any]) -> "StudyRecord":
+        directions = [optuna.study.StudyDirection[d.upper()] for d in identity["directions"]]
+        storage.create_new_study(directions, name)
+        record = cls(storage, name)
+        record.set_attribute(IDENTITY_ATTRIBUTE, dict(identity))
+        return record
+
+    # --- what the study is
+
+    @property
+    def name(self) -> str:
+        return self._study.study_name
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return tuple(d.name.lower() for d in self._study.directions)
+
+    def attribute(self, key: str) -> Any:
+        return self._study.user_attrs.get(key)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        self._study.set_user_attr(key, value)
+
+    @property
+    def identity(self) -> dict[str, Any] | None:
+        found = self.attribute(IDENTITY_ATTRIBUTE)
+        return found if isinstance(found, dict) else None
+
+    def check_identity(self, wanted: Mapping[str, Any]) -> None:
+        """Adopt a study without identity; refuse one that was created for something else.
+
+        Raises:
+            UsageError: shows what the study has and what was asked for.
+        """
+        found = self.identity
+        if list(self.directions) != list(wanted["directions"]):
+            found = {**(found or {}), "directions": list(self.directions)}
+        if found is None:
+            self.set_attribute(IDENTITY_ATTRIBUTE, dict(wanted))
+            return
+        differences = [
+            f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
+            for key in sorted({*found, *wanted})
+            if found.get(key) != wanted.get(key)
+        ]
+        if differences:
+            raise UsageError(
+                f"study {self.name} was created for something else ({'; '.join(differences)}); "
+                "repeat the first command, choose another --study-name, or move the old study "
+                "aside with --overwrite"
+            )
+
+    def note_changes(self, noted: Mapping[str, Any]) -> list[str]:
+        """Remember what may change between launches; the names of what did since the last one."""
+        before = self.attribute(NOTED_ATTRIBUTE) or {}
+        if before != noted:
+            self.set_attribute(NOTED_ATTRIBUTE, dict(noted))
+        return [key for key, value in noted.items() if key in before and before[key] != value]
+
+    def check(self) -> None:
+        """Read what is new in the journal; raises if it vanished or changed underneath."""
+        self.storage.get_study_name_from_id(self._study._study_id)
+
+    # --- its trials
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states or None)
+
+    def count(self) -> tuple[int, int]:
+        """(finished, failed) trials."""
+        trials = self.trials()
+        finished = sum(trial.state in FINISHED for trial in trials)
+        return finished, sum(trial.state == TrialState.FAIL for trial in trials)
+
+    def trial(self, number: int) -> FrozenTrial:
+        return self.trials()[number]
+
+    def best(self) -> FrozenTrial | None:
+        """The best COMPLETE trial of a single-objective study; the earliest of equals."""
+        return best_of(self.trials(TrialState.COMPLETE), self.directions)
+
+    def pareto_front(self) -> list[FrozenTrial]:
+        """The trials of several objectives that no other trial beats in all; finite values only."""
+        front = self._study.best_trials if len(self.directions) > 1 else []
+        return [trial for trial in front if all(map(math.isfinite, trial.values))]
+
+    def queue_defaults(self, params: Mapping[str, Any]) -> None:
+        """Queue the default parameters, exactly once in the life of a study."""
+        self._study.enqueue_trial(dict(params), skip_if_exists=True)
+
+    def changed_ranges(self, trial: FrozenTrial, before: int) -> list[str]:
+        """Parameters of `trial` whose range is not that of the trials with numbers below `before`.
+
+        Optuna accepts wider and narrower ranges of the same kind; the user should know.
+        """
+        earlier: dict[str, BaseDistribution] = {}
+        for old in self.trials()[:before]:
+            earlier.update(old.distributions)
+        return sorted(
+            f"{name} ({earlier[name]} before, now {distribution})"
+            for name, distribution in trial.distributions.items()
+            if name in earlier and earlier[name] != distribution
+        )
+
+    # --- ending what somebody else began
+
+    def stale_trials(self) -> list[FrozenTrial]:
+        """RUNNING trials whose owner is provably dead. Needs the lease."""
+        owners = ((trial, owner_of(trial.user_attrs)) for trial in self.trials(TrialState.RUNNING))
+        return [trial for trial, owner in owners if owner is not None and owner.is_dead()]
+
+    def owned_trials(self, launch: str, worker: int) -> list[FrozenTrial]:
+        """RUNNING trials that a worker of `launch` left behind (at most one)."""
+        owners = ((trial, owner_of(trial.user_attrs)) for trial in self.trials(TrialState.RUNNING))
+        return [
+            trial
+            for trial, owner in owners
+            if owner is not None and (owner.launch, owner.worker) == (launch, worker)
+        ]
+
+    def fail(self, trial: FrozenTrial, reason: str) -> bool:
+        """End a dead worker's trial; False if it had finished after all."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(trial._trial_id, "jl_fail_reason", reason)
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            return True
+        return False
+
+    def queue_again(self, trial: FrozenTrial, *, retry: bool) -> None:
+        """Queue the parameters of a failed trial anew.
+
+        With `retry` the copy is linked by Optuna's own attributes and counts as a retry; without,
+        it takes the place of a trial that was only interrupted.
+        """
+        system = dict(trial.system_attrs)
+        if retry:
+            system["retry_history"] = [*system.get("retry_history", []), trial.number]
+            system.setdefault("failed_trial", trial.number)
+        kept = {
+            key: value
+            for key, value in trial.user_attrs.items()
+            if not key.startswith(_RUN_ATTRIBUTES)
+        }
+        self._study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs=kept,
+                system_attrs=system,
+            )
+        )
+
+
+def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
+    """The best of COMPLETE trials of one objective: finite, constraints met, earliest of equals."""
+    if len(directions) != 1:
+        return None
+    valued = [
+        trial
+        for trial in trials
+        if trial.value is not None
+        and math.isfinite(trial.value)
+        and all(constraint <= 0 for constraint in trial.constraints.values())
+    ]
+    if not valued:
+        return None
+    sign = 1 if directions[0] == "minimize" else -1
+    return min(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))

@@ -1,0 +1,62 @@
+"""One launch at a time, by a lock that dies with its holder."""
+
+import os
+from pathlib import Path
+
+import pytest
+from stock_and_ours import said, start
+
+from journal_launcher.base.errors import StudyInUseError, UsageError
+from journal_launcher.study.lease import Lease, holder_of
+
+HOLD = """
+import sys
+from pathlib import Path
+from journal_launcher.study.lease import Lease
+with Lease(Path(sys.argv[1]), "study", "theirs"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lease_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "study" / "lease.lock"
+    assert holder_of(path) is None
+    with start(HOLD, path) as process:
+        assert said(process) == "held"
+        assert f"pid {process.pid} on " in str(holder_of(path))
+        with pytest.raises(StudyInUseError, match=f"study study is in use by pid {process.pid}"):
+            Lease(path, "study", "ours").__enter__()
+        assert holder_of(path) is not None  # asking took nothing
+        process.kill()
+        process.wait()
+    assert holder_of(path) is None
+    with Lease(path, "study", "ours"):
+        assert f"pid {os.getpid()} " in str(holder_of(path))
+    assert holder_of(path) is None
+
+
+def test_a_link_to_somebody_elses_file_is_refused(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("keep")
+    path = tmp_path / "study" / "lease.lock"
+    path.parent.mkdir()
+    path.symlink_to(theirs)
+    with pytest.raises(UsageError, match="--studies-dir"):
+        Lease(path, "study", "ours").__enter__()
+    assert holder_of(path) is None
+    assert theirs.read_text() == "keep"
+
+
+def test_a_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write to the studies folder"):
+        Lease(tmp_path / "file" / "study" / "lease.lock", "study", "ours").__enter__()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_an_unreadable_holder_is_still_a_holder(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "lease.lock"
+    with Lease(path, "study", "ours"):
+        path.write_bytes(content)
+        assert holder_of(path) == "another launch"

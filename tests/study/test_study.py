@@ -1,0 +1,255 @@
+"""The study as the parent sees it: identity, counting, stale trials, retries."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from journal_launcher.base.errors import JournalDamagedError, JournalLauncherError, UsageError
+from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
+from journal_launcher.study.storage import StudyStorage, open_storage
+from journal_launcher.study.study import StudyRecord
+
+IDENTITY: dict[str, Any] = {"objective": "a.py:f", "directions": ["minimize"], "seed": 0}
+ME = Owner.this_process("ours", 0)
+DEAD = replace(ME, launch="theirs", started=ME.started - 1)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "study.log"
+
+
+@pytest.fixture
+def study(journal: Path) -> StudyRecord:
+    return StudyRecord.create(open_storage(journal, create=True), "study", IDENTITY)
+
+
+def storage_of(study: StudyRecord) -> StudyStorage:
+    return study.storage
+
+
+def begin(study: StudyRecord, owner: Owner = ME) -> int:
+    """A RUNNING trial of a worker; its number."""
+    return storage_of(study).start_trial(0, {OWNER_ATTRIBUTE: owner.to_json(), "jl_worker": 0})
+
+
+def stock(journal: Path) -> optuna.Study:
+    """A user's own script on the same journal."""
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.load_study(study_name="study", storage=storage)
+
+
+# --- identity
+
+
+def test_the_same_identity_is_accepted(study: StudyRecord, journal: Path) -> None:
+    found = StudyRecord.find(open_storage(journal), "study")
+    assert found is not None
+    found.check_identity(IDENTITY)
+    assert found.identity == IDENTITY
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"seed": 7}, "seed: the study has 0, this launch 7"),
+        ({"objective": "b.py:f"}, "objective: the study has 'a.py:f', this launch 'b.py:f'"),
+        (
+            {"directions": ["maximize"]},
+            "directions: the study has ['minimize'], this launch ['maximize']",
+        ),
+        ({"metric": "r2"}, "metric: the study has None, this launch 'r2'"),
+    ],
+)
+def test_another_identity_is_refused_showing_both(
+    study: StudyRecord, change: dict[str, Any], shown: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(shown)):
+        study.check_identity({**IDENTITY, **change})
+
+
+def test_a_study_without_identity_is_adopted_if_its_directions_agree(journal: Path) -> None:
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    optuna.create_study(study_name="study", storage=storage).set_user_attr("mine", 1)
+    study = StudyRecord.find(open_storage(journal), "study")
+    assert study is not None and study.identity is None
+    with pytest.raises(UsageError, match="directions"):
+        study.check_identity({**IDENTITY, "directions": ["maximize"]})
+    study.check_identity(IDENTITY)
+    assert study.identity == IDENTITY
+    with pytest.raises(UsageError, match="seed"):
+        study.check_identity({**IDENTITY, "seed": 1})
+
+
+def test_a_journal_of_another_study_is_no_new_one(study: StudyRecord, journal: Path) -> None:
+    with pytest.raises(JournalDamagedError, match=r"expected study other .* found study"):
+        StudyRecord.find(open_storage(journal), "other")
+
+
+def test_a_journal_without_a_study_is_a_beginning(journal: Path) -> None:
+    journal.touch()
+    assert StudyRecord.find(open_storage(journal), "study") is None
+
+
+def test_changes_are_noted_once(study: StudyRecord) -> None:
+    assert study.note_changes({"source": "a"}) == []
+    assert study.note_changes({"source": "b"}) == ["source"]
+    assert study.note_changes({"source": "b"}) == []
+
+
+# --- counting and the best
+
+
+def test_only_finished_trials_count(study: StudyRecord, journal: Path) -> None:
+    theirs = stock(journal)
+    for state, value in [("COMPLETE", 1.0), ("PRUNED", None), ("FAIL", None)]:
+        theirs.tell(theirs.ask(), value, state=TrialState[state])
+    theirs.enqueue_trial({"x": 1})
+    begin(study)
+    assert study.count() == (2, 1)
+
+
+def test_the_best_is_finite_feasible_and_the_earliest_of_equals(
+    study: StudyRecord, journal: Path
+) -> None:
+    theirs = stock(journal)
+    for value in (3.0, -math.inf, 2.0, 2.0):
+        theirs.tell(theirs.ask(), value)
+    best = study.best()
+    assert best is not None and best.number == 2
+    trial = theirs.ask()
+    trial.set_constraint("memory", 1.0)  # violated
+    theirs.tell(trial, 0.0)
+    best = study.best()
+    assert best is not None and best.number == 2
+    assert study.pareto_front() == []
+
+
+def test_a_pareto_front_is_finite(journal: Path) -> None:
+    identity = {**IDENTITY, "directions": ["minimize", "minimize"]}
+    study = StudyRecord.create(open_storage(journal, create=True), "study", identity)
+    theirs = stock(journal)
+    for values in [(1.0, 2.0), (2.0, 1.0), (3.0, 3.0), (0.0, math.inf)]:
+        theirs.tell(theirs.ask(), values)
+    assert [trial.number for trial in study.pareto_front()] == [0, 1]
+    assert study.best() is None
+
+
+# --- owners
+
+
+def test_owner_and_state_are_one_record_that_stock_optuna_reads(
+    study: StudyRecord, journal: Path
+) -> None:
+    lines = journal.read_bytes().count(b"\n")
+    begin(study)
+    assert journal.read_bytes().count(b"\n") == lines + 1
+    trial = stock(journal).trials[0]
+    assert trial.state == TrialState.RUNNING and trial.datetime_start is not None
+    assert trial.user_attrs[OWNER_ATTRIBUTE] == ME.to_json()
+
+
+def test_only_trials_of_dead_owners_are_stale(study: StudyRecord, journal: Path) -> None:
+    begin(study)
+    stale = begin(study, DEAD)
+    foreign = stock(journal).ask().number
+    assert [trial.number for trial in study.stale_trials()] == [stale]
+    assert [trial.number for trial in study.owned_trials("ours", 0)] == [0]
+    assert study.owned_trials("ours", 1) == []
+    assert foreign == 2
+
+
+def test_a_trial_that_had_finished_is_not_failed(study: StudyRecord, journal: Path) -> None:
+    begin(study, DEAD)
+    trial = study.stale_trials()[0]
+    open_storage(journal).set_trial_state_values(0, TrialState.COMPLETE, [1.0])
+    assert study.fail(trial, "too late") is False
+    after = stock(journal).trials[0]
+    assert after.state == TrialState.COMPLETE and "jl_fail_reason" not in after.user_attrs
+    study.check()  # the refused record does no harm later
+
+
+def test_a_queued_trial_has_its_owner_before_it_runs(study: StudyRecord, journal: Path) -> None:
+    stock(journal).enqueue_trial({"x": 0.5})
+    attributes = {OWNER_ATTRIBUTE: ME.to_json(), "jl_worker": 0}
+    before = journal.read_bytes()
+    assert storage_of(study).start_queued_trial(0, attributes)
+    added = journal.read_bytes()[len(before) :].splitlines()
+    running = next(i for i, line in enumerate(added) if b'"op_code":6' in line)
+    assert b"jl_owner" in added[running - 1]
+    assert dict(stock(journal).trials[0].user_attrs) == attributes
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_queued_trial_that_somebody_else_took_is_left_to_them(
+    study: StudyRecord, journal: Path, finished: bool
+) -> None:
+    theirs = stock(journal)
+    theirs.enqueue_trial({"x": 0.5})
+    trial = theirs.ask()
+    if finished:
+        theirs.tell(trial, 1.0)
+    attributes = {OWNER_ATTRIBUTE: DEAD.to_json(), "jl_worker": 0}
+    assert storage_of(study).start_queued_trial(0, attributes) is False
+    study.check()  # Optuna raises for every record of ours on a finished trial
+    assert study.stale_trials() == []
+    assert study.count() == (int(finished), 0)
+    assert begin(study) == 1
+
+
+# --- queued again
+
+
+def test_a_retry_is_linked_and_carries_nothing_of_the_dead_run(
+    study: StudyRecord, journal: Path
+) -> None:
+    begin(study, DEAD)
+    trial = optuna.Trial(stock(journal), 0)
+    trial.suggest_float("x", 0, 1)
+    trial.suggest_categorical("kind", ["a", None, 3])
+    trial.set_user_attr("mine", "kept")
+    trial.set_user_attr("jl_device", "GPU 0")
+    for number in range(2):
+        found = study.trial(number)
+        assert study.fail(found, "died")
+        study.queue_again(study.trial(number), retry=True)
+        assert storage_of(study).start_queued_trial(number + 1, {OWNER_ATTRIBUTE: DEAD.to_json()})
+    copy = stock(journal).trials[2]
+    assert copy.params == stock(journal).trials[0].params
+    assert copy.system_attrs["retry_history"] == [0, 1]
+    assert copy.system_attrs["failed_trial"] == 0
+    assert set(copy.user_attrs) == {"mine", OWNER_ATTRIBUTE}
+
+
+def test_an_interrupted_trial_is_no_retry(study: StudyRecord) -> None:
+    begin(study, DEAD)
+    study.fail(study.trial(0), "interrupted")
+    study.queue_again(study.trial(0), retry=False)
+    assert study.trial(1).system_attrs == {}
+    assert study.trial(1).state == TrialState.WAITING
+
+
+def test_defaults_are_queued_once(study: StudyRecord, journal: Path) -> None:
+    study.queue_defaults({"x": 0.5})
+    study.queue_defaults({"x": 0.5})
+    assert len(study.trials()) == 1
+    theirs = stock(journal)
+    theirs.tell(theirs.ask(), 1.0)
+    study.queue_defaults({"x": 0.5})
+    assert len(study.trials()) == 1
+
+
+def test_the_first_error_of_the_journal_is_remembered(study: StudyRecord, journal: Path) -> None:
+    journal.unlink()
+    for _ in range(2):
+        with pytest.raises(JournalLauncherError):
+            study.check()
+    assert isinstance(study.storage.broken, JournalDamagedError)
