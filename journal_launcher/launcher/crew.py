@@ -1,0 +1,180 @@
+"""The workers of a launch: a slot for each, the process that fills it, and waiting for them all."""
+
+import selectors
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+
+from journal_launcher.base.messages import Message
+from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
+
+__all__ = ["Crew", "Grant", "Phase", "Slot", "StartWorker"]
+
+STOP_GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+BACKOFF_FIRST, BACKOFF_LONGEST = 1.0, 30.0
+STRIKES = 3  # deaths in a row without a finished trial that stop a worker for good
+
+StartWorker = Callable[[WorkerSpec], WorkerProcess]
+
+
+class Phase(Enum):
+    """Where a slot's process is in its life."""
+
+    DOWN = auto()  # not started, or dead and waiting for its restart
+    STARTING = auto()  # not ready yet
+    IDLE = auto()  # asked for a trial and waits
+    BUSY = auto()  # has a grant or another task
+    LEAVING = auto()  # was told to go
+    CLOSED = auto()  # will not be started again
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Permission to start one trial; `queued` is the number of a queued trial, or None."""
+
+    queued: int | None
+
+
+@dataclass
+class Slot:
+    """One worker's place. The process in it may die and be replaced; the slot stays."""
+
+    spec: WorkerSpec
+    process: WorkerProcess | None = None
+    phase: Phase = Phase.DOWN
+    grant: Grant | None = None
+    trial: int | None = None
+    trial_since: float = 0.0
+    heard_at: float = 0.0
+    condemned: str | None = None  # why this process was told to stop, if its trial is to blame
+    strikes: int = 0
+    restart_at: float = 0.0
+    kill_at: float = field(default=float("inf"))
+
+    @property
+    def index(self) -> int:
+        return self.spec.index
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None
+
+
+class Crew:
+    """All slots. `wait` is the only place where the parent sleeps."""
+
+    def __init__(self, specs: Sequence[WorkerSpec], start: StartWorker) -> None:
+        self.slots = [Slot(spec) for spec in specs]
+        self._start = start
+        self._selector = selectors.DefaultSelector()
+
+    def watch(self, descriptor: int) -> None:
+        """Let `wait` return when `descriptor` becomes readable (signals)."""
+        self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def start(self, slot: Slot) -> WorkerProcess:
+        process = slot.process = self._start(slot.spec)
+        slot.phase, slot.grant, slot.trial, slot.condemned = Phase.STARTING, None, None, None
+        slot.kill_at = float("inf")
+        self._selector.register(process.messages_descriptor, selectors.EVENT_READ)
+        if process.exit_descriptor is not None:
+            self._selector.register(process.exit_descriptor, selectors.EVENT_READ)
+        return process
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a worker speaks or dies, a signal comes, or the time is over."""
+        if any(slot.process and slot.process.exit_descriptor is None for slot in self.slots):
+            seconds = min(seconds, 0.1)  # no pidfd here: look at the processes instead
+        now = time.monotonic()
+        for slot in self.slots:
+            if slot.alive:
+                seconds = min(seconds, slot.kill_at - now)
+            elif slot.phase is Phase.DOWN and slot.restart_at:
+                seconds = min(seconds, slot.restart_at - now)
+        self._selector.select(max(0.0, seconds))
+
+    def messages(self) -> Iterator[tuple[Slot, Message]]:
+        for slot in self.slots:
+            if slot.process is not None:
+                for message in slot.process.receive():
+                    slot.heard_at = time.monotonic()
+                    yield slot, message
+
+    def exited(self) -> list[Slot]:
+        """Slots whose process has ended and waits to be reaped."""
+        return [slot for slot in self.slots if slot.process and slot.process.has_exited()]
+
+    def reap(self, slot: Slot) -> int:
+        """Collect a dead process; its slot is DOWN, or CLOSED if it was told to leave."""
+        process = slot.process
+        assert process is not None
+        self._selector.unregister(process.messages_descriptor)
+        if process.exit_descriptor is not None:
+            self._selector.unregister(process.exit_descriptor)
+        status = process.reap()
+        slot.process = None
+        slot.phase = Phase.CLOSED if slot.phase is Phase.LEAVING else Phase.DOWN
+        return status
+
+    def strike(self, slot: Slot) -> float | None:
+        """Count a death; seconds until the restart, or None when the slot is closed for good."""
+        slot.strikes += 1
+        if slot.strikes >= STRIKES:
+            slot.phase = Phase.CLOSED
+            return None
+        delay: float = min(BACKOFF_FIRST * 2 ** (slot.strikes - 1), BACKOFF_LONGEST)
+        slot.restart_at = time.monotonic() + delay
+        return delay
+
+    def due(self) -> list[Slot]:
+        """Dead slots whose restart is due."""
+        now = time.monotonic()
+        return [s for s in self.slots if s.phase is Phase.DOWN and 0 < s.restart_at <= now]
+
+    def dismiss(self) -> None:
+        """Say bye to every worker; those that wait for a restart are not started again."""
+        self.close_waiting()
+        for slot in self.slots:
+            if slot.process is not None and slot.phase is not Phase.LEAVING:
+                if slot.phase is Phase.STARTING:  # it may import for minutes before it reads this
+                    self.stop(slot)
+                slot.phase = Phase.LEAVING
+                slot.process.send("bye")
+                slot.kill_at = min(slot.kill_at, time.monotonic() + STOP_GRACE)
+
+    def close_waiting(self) -> None:
+        """Give up on restarts."""
+        for slot in self.slots:
+            if slot.phase is Phase.DOWN:
+                slot.phase = Phase.CLOSED
+
+    def stop(self, slot: Slot) -> None:
+        """SIGTERM now, SIGKILL for the group after the grace."""
+        if slot.process is not None and slot.kill_at == float("inf"):
+            slot.process.ask_to_stop()
+            slot.kill_at = time.monotonic() + STOP_GRACE
+
+    def kill_overdue(self) -> None:
+        now = time.monotonic()
+        for slot in self.slots:
+            if slot.process is not None and slot.kill_at <= now:
+                slot.process.kill()
+                slot.kill_at = now + STOP_GRACE
+
+    def kill_all(self) -> None:
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.kill()
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened before."""
+        self.kill_all()
+        for slot in self.slots:
+            if slot.process is not None:
+                self.reap(slot)
+        self._selector.close()
+
+    def log_of(self, slot: Slot) -> Path | None:
+        return slot.process.log if slot.process else None

@@ -1,0 +1,30 @@
+"""`--debug`: become one worker that runs one trial in this terminal."""
+
+import json
+import os
+import sys
+from typing import NoReturn
+
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher.cpus import available_cores
+from journal_launcher.launcher.devices import choose_devices
+from journal_launcher.launcher.plan import plan_workers
+from journal_launcher.launcher.process import WORKER_PROGRAM
+
+__all__ = ["debug_in_foreground"]
+
+
+def debug_in_foreground(settings: LaunchSettings) -> NoReturn:
+    """Replace this process by a pinned worker in debug mode; nothing reaches a journal."""
+    choice = choose_devices(settings.gpus, os.environ)
+    spec = plan_workers(settings, choice, available_cores(), os.environ)[0]
+    task = {
+        "settings": settings.to_json(),
+        "device": spec.device.label,
+        "device_uuid": spec.device.uuid,
+        "threads": spec.threads,
+    }
+    command = [sys.executable, "-P", str(WORKER_PROGRAM), "--debug", json.dumps(task)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, command, dict(spec.environment))

@@ -1,0 +1,56 @@
+"""Which worker may start a trial, and when: the one place that spends the budget."""
+
+import time
+from dataclasses import dataclass
+
+from journal_launcher.launcher.crew import Crew, Grant, Phase, Slot
+from journal_launcher.launcher.trial_book import TrialBook
+
+__all__ = ["Grants"]
+
+FIRST_GRANTS_WAIT = 5.0  # seconds after the first worker is ready
+
+
+@dataclass
+class Grants:
+    """Hands out grants while finished trials and open grants are fewer than the budget.
+
+    The first ones wait for every worker that is still starting, but no longer than 5 s after the
+    first worker is ready: equal trials then mean equal shares, and no GPU waits for a slow start.
+    """
+
+    crew: Crew
+    book: TrialBook
+    _first_ready: float | None = None
+    _open: bool = False
+    _count: int = 0
+
+    def note_ready(self) -> None:
+        self._first_ready = self._first_ready or time.monotonic()
+
+    @property
+    def opens_at(self) -> float | None:
+        """When the first grants go out even if a worker is still starting."""
+        if self._open or self._first_ready is None:
+            return None
+        return self._first_ready + FIRST_GRANTS_WAIT
+
+    def are_open(self) -> bool:
+        at = self.opens_at
+        if at is not None:
+            starting = any(slot.phase is Phase.STARTING for slot in self.crew.slots)
+            self._open = not starting or time.monotonic() >= at
+        return self._open
+
+    def left(self) -> bool:
+        """Is there a trial that nobody was granted yet?"""
+        granted = sum(slot.grant is not None for slot in self.crew.slots)
+        return self.book.remaining(granted) > 0
+
+    def give(self, slot: Slot) -> None:
+        """Let an idle worker start a trial; queued trials go first."""
+        assert slot.process is not None
+        queued = self.book.next_queued({s.grant.queued for s in self.crew.slots if s.grant})
+        self._count += 1
+        slot.grant, slot.phase, slot.trial_since = Grant(queued), Phase.BUSY, time.monotonic()
+        slot.process.send("grant", id=self._count, trial=queued)

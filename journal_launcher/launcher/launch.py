@@ -1,0 +1,303 @@
+"""One launch, from settings to a published model."""
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from journal_launcher.base import events
+from journal_launcher.base.atomic import write_json
+from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher.cpus import available_cores
+from journal_launcher.launcher.crew import Crew
+from journal_launcher.launcher.devices import choose_devices
+from journal_launcher.launcher.plan import plan_workers
+from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
+from journal_launcher.launcher.record import command_line, launch_record, now, versions
+from journal_launcher.launcher.saving import save_best_model
+from journal_launcher.launcher.signals import SignalInbox
+from journal_launcher.launcher.stop import Stop
+from journal_launcher.launcher.supervisor import Supervisor
+from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.study.lease import Lease
+from journal_launcher.study.storage import StudyStorage, open_storage
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
+
+__all__ = ["run_launch"]
+
+PREPARE_ATTEMPTS = 3
+
+
+def run_launch(
+    settings: LaunchSettings,
+    emit: events.Listener = lambda event: None,
+    environment: Mapping[str, str] | None = None,
+) -> events.LaunchEnded:
+    """Run one launch to its end.
+
+    Raises:
+        JournalLauncherError: nothing was started (bad input, study in use, damaged journal), or the
+            journal broke underneath. A launch that ran and failed returns LaunchEnded instead.
+    """
+    environment = os.environ if environment is None else environment
+    paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    choice = choose_devices(settings.gpus, environment)
+    specs = plan_workers(settings, choice, available_cores(), environment)
+    launch_id = uuid.uuid4().hex
+    with (
+        SignalInbox() as inbox,
+        _full_disk_is_resumable(),
+        _nothing_left_of_bad_input(paths),
+        Lease(paths.lease, paths.name, launch_id),
+    ):
+        return Launch(settings, paths, specs, launch_id, emit, inbox).run(choice.notes)
+
+
+class Launch:
+    """What `run_launch` holds while it runs: the lease, the workers, the study."""
+
+    def __init__(
+        self,
+        settings: LaunchSettings,
+        paths: StudyPaths,
+        specs: tuple[WorkerSpec, ...],
+        launch_id: str,
+        emit: events.Listener,
+        inbox: SignalInbox,
+    ) -> None:
+        self.settings, self.paths, self.specs = settings, paths, specs
+        self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
+        self.began, self.began_at = time.monotonic(), now()
+
+    def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
+        """The story. `notes` are said after the first line, which names the journal."""
+        found = self._find_study()
+        seed = self._seed(found)
+        complete = found is not None and found.count()[0] >= self.settings.n_trials
+        crew = Crew(self.specs, self._start_process)
+        crew.watch(self.inbox.descriptor)
+        with contextlib.closing(crew):
+            self.supervisor = self._supervisor(crew, seed)
+            prepared = self._prepare(crew, 1 if complete else len(crew.slots))
+            study = self._open_study(found, prepared)
+            self._announce(study, found is not None, [*notes, *prepared["notes"]])
+            self.book = TrialBook(self.settings, study, self.launch_id, self.emit)
+            self.book.bury_stale()
+            self.supervisor.open(self.book, prepared=prepared, seed=seed)
+            self.supervisor.run_trials()
+            sidecar = save_best_model(self.supervisor, self.book, self.paths, self._facts())
+            self.supervisor.dismiss()
+        return self._ended(study, sidecar)
+
+    # --- before the study is open
+
+    def _find_study(self) -> StudyRecord | None:
+        """The existing study, unless it is about to be moved aside."""
+        if self.settings.overwrite or not self.paths.journal.exists():
+            return None
+        return StudyRecord.find(self._storage(), self.paths.name)
+
+    def _storage(self, *, create: bool = False) -> StudyStorage:
+        allow = self.settings.allow_network_fs
+        return open_storage(self.paths.journal, create=create, allow_network_fs=allow)
+
+    def _seed(self, found: StudyRecord | None) -> int:
+        """As given; else the study's own; else 0."""
+        if self.settings.seed is not None:
+            return self.settings.seed
+        identity = found.identity if found else None
+        return int(identity["seed"]) if identity else 0
+
+    def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
+        return WorkerProcess(spec, self.launch_id, self.paths.worker_log(spec.index))
+
+    def _supervisor(self, crew: Crew, seed: int) -> Supervisor:
+        settings = self.settings
+        return Supervisor(
+            settings=settings,
+            crew=crew,
+            emit=self.emit,
+            inbox=self.inbox,
+            deadline=None if settings.timeout is None else self.began + settings.timeout,
+            spec={
+                "settings": settings.to_json(),
+                "folder": str(self.paths.folder),
+                "study": self.paths.name,
+                "seed": seed,
+            },
+        )
+
+    def _prepare(self, crew: Crew, n_workers: int) -> dict[str, Any]:
+        """Start the workers; the first one prepares while the others import."""
+        self.emit(events.PhaseChanged("preparing"))
+        first, *others = crew.slots[:n_workers]
+        for _ in range(PREPARE_ATTEMPTS):
+            self.supervisor.start(first, prepare=True)
+            while others:
+                self.supervisor.start(others.pop(0))
+            answer = self.supervisor.await_answer(first)
+            if answer is not None:
+                return dict(answer["content"])
+            if self.supervisor.stop is not None:
+                break
+        text = f"worker 0 died while preparing; see {self.paths.worker_log(0)}"
+        raise (self.supervisor.stop or Stop.failed(text)).as_error()
+
+    # --- the study
+
+    def _open_study(self, found: StudyRecord | None, prepared: dict[str, Any]) -> StudyRecord:
+        if found is not None:
+            found.check_identity(prepared["identity"])
+            study = found
+        else:
+            if self.settings.overwrite and self.paths.journal.exists():
+                self._move_aside()
+            storage = self._storage(create=True)
+            study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
+        for changed in study.note_changes(prepared["noted"]):
+            self.emit(events.Note(f"{changed} changed since this study began; its trials are kept"))
+        if study.attribute(BUDGET_ATTRIBUTE) != self.settings.n_trials:
+            study.set_attribute(BUDGET_ATTRIBUTE, self.settings.n_trials)
+        self._write_record(None)
+        return study
+
+    def _move_aside(self) -> None:
+        """Keep the old study whole under NAME.<UTC time>/; the lease and the logs stay."""
+        time_of_day = now("milliseconds").replace(":", "")
+        aside = self.paths.directory.with_name(f"{self.paths.name}.{time_of_day}")
+        aside.mkdir()
+        for path in sorted(self.paths.directory.iterdir()):
+            if path not in (self.paths.lease, self.paths.workers):
+                path.rename(aside / path.name)
+        torn = Path(f"{self.paths.journal}.torn")
+        for path in (torn, self.paths.journal):
+            if path.exists():
+                path.rename(aside / path.name)
+        self.emit(events.Note(f"the old study is now in {aside}"))
+
+    def _announce(self, study: StudyRecord, resumed: bool, notes: list[str]) -> None:
+        finished, failed = study.count()
+        best = study.best()
+        self.emit(
+            events.LaunchStarted(
+                study=self.paths.name,
+                journal=self.paths.journal,
+                resumed=resumed,
+                n_trials=self.settings.n_trials,
+                n_finished=finished,
+                n_failed=failed,
+                directions=study.directions,
+                metric=(study.identity or {}).get("metric"),
+                best_value=best.value if best else None,
+            )
+        )
+        for note in notes:
+            self.emit(events.Note(note))
+        self.emit(events.PhaseChanged("running"))
+
+    def _facts(self) -> dict[str, Any]:
+        """What the sidecar says about this launch."""
+        return {
+            "versions": versions(),
+            "command_line": command_line(),
+            "started": self.began_at,
+            "published": now(),
+        }
+
+    # --- the end
+
+    def _ended(self, study: StudyRecord, sidecar: dict[str, Any] | None) -> events.LaunchEnded:
+        finished, failed = study.count()
+        stop = self.supervisor.stop
+        if stop is None and sidecar is None:
+            stop = Stop.failed("no trial completed, so there is no model")
+        elif stop is not None and stop.exit_code == ExitCode.DONE and sidecar is None:
+            stop = Stop(
+                stop.reason, ExitCode.FAILED, f"no trial completed before the {stop.reason}"
+            )
+        stop = stop or Stop("complete")
+        ended = events.LaunchEnded(
+            study=self.paths.name,
+            exit_reason=stop.reason,
+            exit_code=stop.exit_code,
+            n_trials=self.settings.n_trials,
+            n_finished=finished,
+            n_failed=failed,
+            directions=study.directions,
+            metric=(study.identity or {}).get("metric"),
+            best_trial=_best_trial(study),
+            model_path=_model_path(self.paths, sidecar),
+            journal=self.paths.journal,
+            seconds=time.monotonic() - self.began,
+            message=stop.message,
+            sidecar=sidecar,
+            baselines=self.book.baselines,
+            failures=dict(self.book.failures),
+        )
+        self._write_record(ended)
+        self.emit(ended)
+        return ended
+
+    def _write_record(self, ended: events.LaunchEnded | None) -> None:
+        """launch.json: the last launch, for people; never read back."""
+        workers = [
+            {"index": spec.index, "device": spec.device.label, "threads": spec.threads}
+            for spec in self.specs
+        ]
+        record = launch_record(self.launch_id, self.settings, workers, self.began_at, ended)
+        write_json(self.paths.launch_record, record)
+
+
+def _best_trial(study: StudyRecord) -> dict[str, Any] | None:
+    best = study.best()
+    if best is not None:
+        return {"number": best.number, "value": best.value, "params": best.params}
+    front = study.pareto_front()
+    if not front:
+        return None
+    first = {"number": front[0].number, "values": front[0].values, "params": front[0].params}
+    return {**first, "n_pareto": len(front)}
+
+
+def _model_path(paths: StudyPaths, sidecar: dict[str, Any] | None) -> Path | None:
+    """The model file, the folder that `save_best` wrote, or the sidecar with the parameters."""
+    if sidecar is None:
+        return None
+    names = {Path(name).parts[0] for name in sidecar["files"]}
+    return paths.directory / min(names) if names else paths.sidecar
+
+
+@contextlib.contextmanager
+def _nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
+    """Remove the study's new folder if the launch failed before there was a journal."""
+    folder, existed = paths.folder.exists(), paths.directory.exists()
+    try:
+        yield
+    except UsageError:
+        if not existed and not paths.journal.exists():
+            shutil.rmtree(paths.directory, ignore_errors=True)
+            if not folder:
+                with contextlib.suppress(OSError):  # something else is in it by now
+                    paths.folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _full_disk_is_resumable() -> Iterator[None]:
+    """The parent's own small files meet a full disk like the journal does: exit 75."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise ResumableStop(
+            f"cannot write {error.filename or 'to the studies folder'} ({error.strerror}); nothing "
+            "acknowledged is lost: make room and type the same command again"
+        ) from None

@@ -1,0 +1,182 @@
+"""Ask NVML which GPUs there are and who uses their memory. Nothing here touches CUDA.
+
+Only six NVML calls are taken for granted (init, shutdown, count, handle by index, UUID, name). Any
+other may be missing from the binding or the driver, or may fail without the right permission:
+that means "unknown", never an error.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+__all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "open_nvml"]
+
+_GIB = 2**30
+
+
+class NvmlUnavailableError(Exception):
+    """NVML cannot be used; the message says why. The caller decides whether that is an error."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Something a worker can be pinned to: a whole GPU, or one MIG instance of a GPU."""
+
+    index: int  # nvidia-smi's; for a MIG instance, its GPU's
+    name: str
+    uuid: str  # what CUDA_VISIBLE_DEVICES accepts: "GPU-…" or "MIG-…"
+    gpu_uuid: str  # of the whole GPU; the same as `uuid` without MIG
+    old_mig_name: str | None = None  # "MIG-GPU-…/gi/ci", the only name before driver 470
+    handle: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """GPU memory that other processes hold; bytes."""
+
+    others: int
+    total: int  # 0: unknown
+    who: str  # the largest processes that can be named; "" if none can
+
+    @property
+    def busy(self) -> bool:
+        """Tell a GPU in use (over 1 GiB or over 10 % of its memory) from a desktop's share."""
+        return self.others > min(_GIB, 0.1 * (self.total or float("inf")))
+
+    def __str__(self) -> str:
+        of_total = f" of {self.total / _GIB:.1f}" if self.total else ""
+        who = f" ({self.who})" if self.who else ""
+        return f"others hold {self.others / _GIB:.1f}{of_total} GiB{who}"
+
+
+@contextmanager
+def open_nvml() -> Iterator["Nvml"]:
+    """Initialise NVML for the length of a `with` block, or raise NvmlUnavailableError."""
+    try:
+        library = importlib.import_module("pynvml")
+    except ImportError:
+        raise NvmlUnavailableError(
+            "the module pynvml is missing; install nvidia-ml-py to use GPUs"
+        ) from None
+    try:
+        library.nvmlInit()
+    except Exception as error:  # bindings differ in what they raise without a (working) driver
+        raise NvmlUnavailableError(f"NVML: {error}") from error
+    nvml = Nvml(library)
+    try:
+        yield nvml
+    finally:
+        nvml.ask("nvmlShutdown")
+
+
+class Nvml:
+    """An initialised NVML; get one from `open_nvml`."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+
+    def ask(self, function: str, *arguments: object) -> Any:
+        """Return the answer of an optional NVML call, None where it is missing or fails."""
+        try:
+            return getattr(self._library, function)(*arguments)
+        except Exception:  # AttributeError, TypeError, NVMLError, ...: all mean "unknown"
+            return None
+
+    def driver_version(self) -> str | None:
+        """Return the driver's version, such as "550.54.14"; None if NVML does not tell."""
+        version = self.ask("nvmlSystemGetDriverVersion")
+        return None if version is None else _text(version)
+
+    def gpus(self) -> tuple[list[Gpu], list[str]]:
+        """Return the GPUs in nvidia-smi's order, and one line for each that cannot be used.
+
+        With MIG on, CUDA can only use a GPU's instances: they take its place.
+        """
+        try:
+            count = self._library.nvmlDeviceGetCount()
+        except Exception as error:
+            raise NvmlUnavailableError(f"NVML: {error}") from error
+        found: list[Gpu] = []
+        problems: list[str] = []
+        for index in range(count):
+            try:
+                gpu = self._gpu(index)
+            except Exception as error:  # the count includes lost GPUs, and those of other jobs
+                problems.append(f"GPU {index} is left out: NVML: {error}")
+                continue
+            if not self._mig_is_on(gpu):
+                found.append(gpu)
+            elif instances := self._mig_instances(gpu):
+                found += instances
+            else:
+                problems.append(f"GPU {index} {gpu.name} is left out: MIG is on, without instances")
+        return found, problems
+
+    def usage(self, gpu: Gpu) -> Usage:
+        """Measure the memory that processes other than this one hold.
+
+        Used memory counts what no listed process explains: in a container the processes of
+        others are missing from the lists, or have pids that mean nothing here.
+        """
+        held: dict[int, int] = {}
+        for kind in ("Compute", "Graphics"):  # one process can be in both lists
+            for process in self.ask(f"nvmlDeviceGet{kind}RunningProcesses", gpu.handle) or ():
+                memory = process.usedGpuMemory or 0  # None: not available
+                held[process.pid] = max(held.get(process.pid, 0), memory)
+        own = held.pop(os.getpid(), 0)
+        used, total = self._memory(gpu)
+        largest_first = sorted(held, key=lambda pid: -held[pid])
+        names = [name for pid in largest_first if (name := _process_name(pid))]
+        others = max(sum(held.values()), used - own)
+        return Usage(others, total, ", ".join(names[:3]))
+
+    def _memory(self, gpu: Gpu) -> tuple[int, int]:
+        """Return used and total bytes, 0 where unknown."""
+        # Version 1 counts what the driver reserves for itself as used: about 1 GiB on big GPUs.
+        version = getattr(self._library, "nvmlMemory_v2", None)
+        memory = self.ask("nvmlDeviceGetMemoryInfo", gpu.handle, version)
+        if memory is None:
+            memory = self.ask("nvmlDeviceGetMemoryInfo", gpu.handle)
+        return (0, 0) if memory is None else (memory.used, memory.total)
+
+    def _gpu(self, index: int) -> Gpu:
+        handle = self._library.nvmlDeviceGetHandleByIndex(index)
+        uuid = _text(self._library.nvmlDeviceGetUUID(handle))
+        name = _text(self._library.nvmlDeviceGetName(handle))
+        return Gpu(index, name, uuid, gpu_uuid=uuid, handle=handle)
+
+    def _mig_is_on(self, gpu: Gpu) -> bool:
+        modes = self.ask("nvmlDeviceGetMigMode", gpu.handle)  # current, pending
+        return bool(modes and modes[0])
+
+    def _mig_instances(self, gpu: Gpu) -> list[Gpu]:
+        instances: list[Gpu] = []
+        for number in range(self.ask("nvmlDeviceGetMaxMigDeviceCount", gpu.handle) or 0):
+            handle = self.ask("nvmlDeviceGetMigDeviceHandleByIndex", gpu.handle, number)
+            uuid = None if handle is None else self.ask("nvmlDeviceGetUUID", handle)
+            if uuid is None:
+                continue  # an empty place: the count is the most there can be
+            name = _text(self.ask("nvmlDeviceGetName", handle) or f"{gpu.name} MIG")
+            place = [self.ask(f"nvmlDeviceGet{of}InstanceId", handle) for of in ("Gpu", "Compute")]
+            old_name = None if None in place else f"MIG-{gpu.uuid}/{place[0]}/{place[1]}"
+            instances.append(Gpu(gpu.index, name, _text(uuid), gpu.uuid, old_name, handle))
+        return instances
+
+
+def _text(value: str | bytes) -> str:
+    """Decode what old bindings return as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _process_name(pid: int) -> str | None:
+    """Return "alice's python, pid 42"; None for a pid that this machine or container lacks."""
+    try:
+        process = psutil.Process(pid)
+        return f"{process.username()}'s {process.name()}, pid {pid}"
+    except psutil.Error:
+        return None

@@ -1,0 +1,35 @@
+"""From settings and devices to worker blueprints. Pure: no process, no file."""
+
+from collections.abc import Mapping
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher.cpus import threads_per_worker
+from journal_launcher.launcher.devices import CPU, Choice, pin_environment
+from journal_launcher.launcher.process import WorkerSpec
+
+__all__ = ["plan_workers"]
+
+
+def plan_workers(
+    settings: LaunchSettings, choice: Choice, cores: int, environment: Mapping[str, str]
+) -> tuple[WorkerSpec, ...]:
+    """One blueprint per worker: its device, its share of `cores`, its whole environment.
+
+    Raises:
+        UsageError: CPU workers asked for together with GPUs.
+    """
+    if choice.devices and settings.workers is not None:
+        raise UsageError(
+            f"--workers counts CPU workers, but this launch uses {len(choice.devices)} GPU(s); "
+            "use --workers-per-gpu N, or --gpus none"
+        )
+    if not choice.devices and settings.workers_per_gpu != 1:
+        raise UsageError("--workers-per-gpu: this launch uses no GPU; use --workers N")
+    devices = [device for device in choice.devices for _ in range(settings.workers_per_gpu)]
+    devices = devices or [CPU] * (settings.workers or 1)
+    threads = threads_per_worker(cores, len(devices))
+    return tuple(
+        WorkerSpec(index, device, threads, pin_environment(device, threads, environment))
+        for index, device in enumerate(devices)
+    )

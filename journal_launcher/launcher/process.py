@@ -1,0 +1,162 @@
+"""One worker process: its session, its pipes, its log file, and the end of its whole group."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from journal_launcher.base.messages import Channel, LineBuffer, Message
+from journal_launcher.launcher.devices import Device
+
+__all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit"]
+
+WORKER_PROGRAM = Path(__file__).parents[1] / "worker" / "__main__.py"
+
+# A guard in the worker's own process group waits for the parent's end of a pipe to close and then
+# kills the group, itself included. It works where code inside the worker could not: when the worker
+# hangs in C, is stopped, or started processes of its own. Being a member of the group, it also
+# keeps the group's number from being given to anybody else. The parentheses make it nobody's child:
+# an objective that waits for all its children must not wait for the guard.
+_GUARDED = (
+    "exec 3<&0 </dev/null; "
+    "( { trap '' TERM INT HUP; read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 & ); "
+    'exec "$@" 3<&-'
+)
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """Blueprint of a worker: which device it is pinned to and how many CPU threads it may use."""
+
+    index: int
+    device: Device
+    threads: int
+    environment: Mapping[str, str]
+
+
+class WorkerProcess:
+    """A living worker. `exit_descriptor` and `messages_descriptor` are for a selector."""
+
+    def __init__(self, spec: WorkerSpec, launch: str, log: Path) -> None:
+        self.spec = spec
+        self.log = log
+        self._channel = Channel(launch, spec.index)
+        self._lines = LineBuffer()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        to_worker, self._out = os.pipe()
+        self.messages_descriptor, from_worker = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        self.log_start = log.stat().st_size if log.exists() else 0
+        try:
+            with open(log, "ab", opener=_private) as output:
+                self._process = subprocess.Popen(
+                    [
+                        *("/bin/sh", "-c", _GUARDED, "worker"),
+                        *(sys.executable, "-P", str(WORKER_PROGRAM)),
+                        *(str(to_worker), str(from_worker)),
+                    ],
+                    stdin=lifeline,
+                    stdout=output,
+                    stderr=output,
+                    env=dict(spec.environment),
+                    pass_fds=(to_worker, from_worker),
+                    start_new_session=True,
+                )
+        finally:
+            for descriptor in (to_worker, from_worker, lifeline):
+                os.close(descriptor)
+        os.set_blocking(self.messages_descriptor, False)
+        os.set_blocking(self._out, False)
+        self.exit_descriptor = _pidfd(self._process.pid)
+
+    @property
+    def index(self) -> int:
+        return self.spec.index
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, type: str, **content: Any) -> None:
+        """Write one message. A dead worker is noticed elsewhere; here it is no error."""
+        data = self._channel.encode(type, **content)
+        with contextlib.suppress(BrokenPipeError):
+            while data:
+                try:
+                    data = data[os.write(self._out, data) :]
+                except BlockingIOError:  # a full pipe: the worker reads its messages at its pace
+                    if not select.select([], [self._out], [], 5.0)[1]:
+                        return
+
+    def receive(self) -> list[Message]:
+        """All messages that have arrived, without waiting."""
+        chunks = []
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.messages_descriptor, 1 << 16):
+                chunks.append(chunk)
+        return [self._channel.decode(line) for line in self._lines.feed(b"".join(chunks))]
+
+    def has_exited(self) -> bool:
+        """Look without reaping, so that the pid stays ours until the group is killed."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody else in this Python process reaped it
+            return True
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the worker alone; the processes it started are its own to end."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the whole group. Safe until `reap`: the group's number is still held."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def dump_stacks(self) -> None:
+        """Ask for every thread's stack in the log file (faulthandler in the worker)."""
+        self._process.send_signal(signal.SIGUSR2)
+
+    def reap(self) -> int:
+        """Kill what is left of the group, collect the exit status and close everything."""
+        self.kill()
+        status = self._process.wait()
+        for descriptor in (self._out, self.messages_descriptor, self._lifeline):
+            os.close(descriptor)
+        if self.exit_descriptor is not None:
+            os.close(self.exit_descriptor)
+        return status
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines that this process (not an earlier one) wrote to its log."""
+        with open(self.log, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(self.log_start, size - 16_384))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def describe_exit(status: int) -> str:
+    """An exit status in words: "killed by SIGSEGV", "exited with 1"."""
+    if status >= 0:
+        return f"exited with {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None

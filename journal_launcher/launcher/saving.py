@@ -1,0 +1,109 @@
+"""When the best model is saved, what the save must agree with, and who refits it."""
+
+import hashlib
+import json
+from typing import Any
+
+from journal_launcher.base.atomic import write_json
+from journal_launcher.base.events import PhaseChanged
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.launcher import best_model
+from journal_launcher.launcher.crew import Phase, Slot
+from journal_launcher.launcher.stop import Stop
+from journal_launcher.launcher.supervisor import Supervisor
+from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.study.study import StudyRecord
+
+__all__ = ["save_best_model"]
+
+REFIT_ATTEMPTS = 2
+
+
+def save_best_model(
+    supervisor: Supervisor, book: TrialBook, paths: StudyPaths, facts: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Publish the best model once and return its sidecar; None if there is none to publish.
+
+    Nothing is refitted if the best model is published already, or staged by an earlier launch.
+    `facts` (versions, times) are added to what the worker says of the model.
+    """
+    wanted = _wanted(book)
+    if wanted is None or (supervisor.stop is not None and supervisor.stop.abort):
+        return None
+    counts = dict(zip(("n_finished", "n_failed"), book.study.count(), strict=True))
+    sidecar = best_model.published(paths, wanted) or best_model.complete(paths, wanted)
+    if sidecar is not None:
+        best_model.drop_staging(paths)
+        return _with_counts(paths, sidecar, counts)
+    table = book.settings.objective is None
+    supervisor.emit(PhaseChanged("refitting" if table else "publishing"))
+    refitted = _refit(supervisor, wanted.get("trial"), paths)
+    if refitted is None:
+        return None
+    if table:
+        supervisor.emit(PhaseChanged("publishing"))
+    more = {"directions": list(book.study.directions), "baselines": book.baselines}
+    content = {**refitted, **facts, **counts, **more, **wanted}
+    return best_model.publish(paths, best_model.stage(paths, content))
+
+
+def _wanted(book: TrialBook) -> dict[str, Any] | None:
+    """What a published model must agree with to be this study's best."""
+    study: StudyRecord = book.study
+    identity = json.dumps(study.identity, sort_keys=True).encode()
+    wanted: dict[str, Any] = {
+        "study": study.name,
+        "identity_sha256": hashlib.sha256(identity).hexdigest(),
+    }
+    if book.settings.objective is None:
+        wanted["refit"] = book.settings.refit
+    best = study.best()
+    if best is not None:
+        return wanted | {"trial": best.number, "params": best.params, "value": best.value}
+    front = study.pareto_front()
+    if not front:
+        return None
+    points = [{"number": t.number, "values": t.values, "params": t.params} for t in front]
+    return wanted | {"pareto_front": points}
+
+
+def _with_counts(
+    paths: StudyPaths, sidecar: dict[str, Any], counts: dict[str, int]
+) -> dict[str, Any]:
+    """The model is still the best after more trials: only the counts moved on."""
+    if any(sidecar.get(key) != count for key, count in counts.items()):
+        sidecar = {**sidecar, **counts}
+        write_json(paths.sidecar, sidecar)
+    return sidecar
+
+
+def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dict[str, Any] | None:
+    """Let a warm worker stage the best model; one that dies over it is replaced once."""
+    for _ in range(REFIT_ATTEMPTS):
+        slot = _idle_worker(supervisor)
+        if slot is not None and slot.process is not None:
+            slot.phase = Phase.BUSY
+            staging = str(best_model.clear_staging(paths))
+            slot.process.send("refit", trial=number, staging=staging)
+            answer = supervisor.await_answer(slot)
+            if answer is not None:
+                device = slot.spec.device
+                content = {"device": device.label, "device_uuid": device.uuid}
+                return {**answer["content"], **content}
+        if supervisor.aborting:
+            return None
+    supervisor.end(Stop.failed(f"the best model's refit failed {REFIT_ATTEMPTS} times"))
+    return None
+
+
+def _idle_worker(supervisor: Supervisor) -> Slot | None:
+    """A worker that waits for work; if all are gone, start one. None if it dies or we must stop."""
+    slots = supervisor.crew.slots
+    if not any(slot.alive for slot in slots):
+        supervisor.start(slots[0])
+    while not supervisor.aborting and any(slot.alive for slot in slots):
+        idle = next((slot for slot in slots if slot.phase is Phase.IDLE), None)
+        if idle is not None:
+            return idle
+        supervisor.step()
+    return None

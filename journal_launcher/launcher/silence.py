@@ -1,0 +1,66 @@
+"""Notice a worker that reports nothing and uses no CPU: it hangs, and nobody else would say so."""
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+
+import psutil
+
+from journal_launcher.base.events import Listener, Note
+from journal_launcher.launcher.crew import Crew, Slot
+
+__all__ = ["SilenceWatch"]
+
+LONG = 120.0  # seconds
+BETWEEN_LOOKS = 30.0
+IDLE_CPU = 0.5  # seconds of CPU between two looks that still count as none
+
+
+@dataclass
+class SilenceWatch:
+    """Names each silent trial once; ending it is the business of --trial-timeout."""
+
+    crew: Crew
+    emit: Listener
+    _next_look: float = 0.0
+    _used: dict[int, float] = field(default_factory=dict)  # worker -> CPU seconds at the last look
+    _busy_at: dict[int, float] = field(default_factory=dict)  # worker -> when it last did anything
+    _named: set[tuple[int, int]] = field(default_factory=set)  # worker, trial
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + BETWEEN_LOOKS
+        for slot in self.crew.slots:
+            if slot.trial is not None and slot.process is not None:
+                self._look_at(slot, slot.trial, now)
+
+    def _look_at(self, slot: Slot, trial: int, now: float) -> None:
+        assert slot.process is not None
+        used = _cpu_seconds(slot.process.pid)
+        if used - self._used.get(slot.index, -1.0) > IDLE_CPU or used < self._used[slot.index]:
+            self._busy_at[slot.index] = now
+        self._used[slot.index] = used
+        since = max(self._busy_at.get(slot.index, now), slot.trial_since, slot.heard_at)
+        if now - since >= LONG and (slot.index, trial) not in self._named:
+            self._named.add((slot.index, trial))
+            self.emit(
+                Note(
+                    f"worker {slot.index} ({slot.spec.device.label}), trial {trial}: no report and "
+                    f"no CPU used for {now - since:.0f} s; see {slot.process.log}, and "
+                    "--trial-timeout to end such trials",
+                    "warning",
+                )
+            )
+
+
+def _cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of everything it started, as far as it can be seen."""
+    total = 0.0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += sum(member.cpu_times()[:2])
+    return total

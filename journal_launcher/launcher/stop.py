@@ -1,0 +1,43 @@
+"""Why a launch grants nothing more, and how it will exit."""
+
+import signal
+from dataclasses import dataclass
+
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
+
+__all__ = ["Stop"]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """`reason` is the exit reason; `abort`: running trials are stopped too, not awaited."""
+
+    reason: str
+    exit_code: ExitCode = ExitCode.DONE
+    message: str | None = None
+    abort: bool = False
+
+    @classmethod
+    def failed(cls, message: str, exit_code: ExitCode = ExitCode.FAILED) -> "Stop":
+        return cls("failed", exit_code, message, abort=True)
+
+    @classmethod
+    def incompatible(cls, reason: str) -> "Stop":
+        return cls.failed(
+            f"the search space contradicts the study ({reason}); use another --study-name, or "
+            "move the old study aside with --overwrite"
+        )
+
+    @classmethod
+    def by_signal(cls, number: int) -> "Stop":
+        if number == signal.SIGINT:
+            return cls("signal", ExitCode.INTERRUPTED, "stopped by Ctrl-C", abort=True)
+        text = f"stopped by {signal.Signals(number).name}"
+        return cls("signal", ExitCode.RESUMABLE, text, abort=True)
+
+    def as_error(self) -> JournalLauncherError:
+        """What a stop before the study exists amounts to."""
+        kind = UsageError if self.exit_code == ExitCode.USAGE else JournalLauncherError
+        error = kind(self.message or self.reason)
+        error.exit_code = self.exit_code
+        return error

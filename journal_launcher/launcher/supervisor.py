@@ -1,0 +1,298 @@
+"""The loop of a launch: grant trials, watch, reap, restart, stop."""
+
+import signal
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from journal_launcher.base import events
+from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.messages import Message
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher.crew import Crew, Phase, Slot
+from journal_launcher.launcher.grants import Grants
+from journal_launcher.launcher.process import describe_exit
+from journal_launcher.launcher.signals import SignalInbox
+from journal_launcher.launcher.silence import SilenceWatch
+from journal_launcher.launcher.stop import Stop
+from journal_launcher.launcher.trial_book import TrialBook
+
+__all__ = ["Supervisor"]
+
+LOOK = 2.0  # seconds between two looks at the journal when nothing happens
+
+
+@dataclass
+class Supervisor:
+    """One launch's policy: who may run a trial, and what follows from a death.
+
+    `spec` is the first message to every worker; `opened` the second, once the study exists.
+    `answer` holds the last message that a phase of the launch waits for (prepared, staged).
+    """
+
+    settings: LaunchSettings
+    crew: Crew
+    emit: events.Listener
+    inbox: SignalInbox
+    deadline: float | None
+    spec: dict[str, Any]
+    book: TrialBook | None = None
+    grants: Grants | None = None
+    opened: dict[str, Any] | None = None
+    stop: Stop | None = None
+    answer: Message | None = None
+    _scorer: Slot | None = None
+    _scored: bool = False
+    _defaults_queued: bool = False
+
+    def __post_init__(self) -> None:
+        self.silence = SilenceWatch(self.crew, self.emit)
+
+    # --- starting
+
+    def start(self, slot: Slot, *, prepare: bool = False) -> None:
+        """Start a worker; a restarted one opens the study at once."""
+        process = self.crew.start(slot)
+        device = slot.spec.device
+        process.send(
+            "spec",
+            device=device.label,
+            device_uuid=device.uuid,
+            threads=slot.spec.threads,
+            prepare=prepare,
+            **self.spec,
+        )
+        if self.opened is not None:
+            process.send("open", **self.opened)
+        self.emit(events.WorkerStarted(slot.index, device.label, process.log))
+
+    def open(self, book: TrialBook, **opened: Any) -> None:
+        """The study exists: tell every worker."""
+        self.book, self.opened, self.grants = book, opened, Grants(self.crew, book)
+        for slot in self.crew.slots:
+            if slot.process is not None:
+                slot.process.send("open", **opened)
+
+    # --- the loop
+
+    def run_trials(self) -> None:
+        """Return when the budget is reached or the launch stops, with no trial running."""
+        while not self._is_over():
+            self._give_work()
+            self.step()
+        self.deadline = None  # what follows has no trial to hold back
+
+    def await_answer(self, slot: Slot) -> Message | None:
+        """Go on until `slot` answers; None if it died or the launch stops first."""
+        self.answer = None
+        process = slot.process
+        while self.answer is None and slot.process is process and not self.aborting:
+            self.step()
+        return None if self.aborting else self.answer
+
+    def dismiss(self) -> None:
+        """Let every worker leave, and wait until all are reaped."""
+        self.crew.dismiss()
+        while any(slot.alive for slot in self.crew.slots):
+            self.step()
+
+    def step(self) -> None:
+        """Sleep until something happens, then act on it."""
+        self.crew.wait(self._seconds_to_next_deadline())
+        for number in self.inbox.take():
+            self._on_signal(number)
+        for slot, message in self.crew.messages():
+            self._on_message(slot, message)
+        for slot in self.crew.exited():
+            self._on_exit(slot)
+        self.crew.kill_overdue()
+        self._check_deadlines()
+        for slot in self.crew.due():
+            self.start(slot)
+        if self.book is not None:
+            self.book.study.check()  # notice a vanished journal although every worker is busy
+            self.silence.look()
+
+    def _seconds_to_next_deadline(self) -> float:
+        now = time.monotonic()
+        times = [now + LOOK, *(at for _, at in self._trial_deadlines())]
+        if self.deadline is not None and self.stop is None:
+            times.append(self.deadline)
+        opens_at = self.grants.opens_at if self.grants is not None else None
+        if opens_at is not None and opens_at > now:  # no trial may be wanted: it stays unopened
+            times.append(opens_at)
+        return min(times) - now
+
+    def _trial_deadlines(self) -> list[tuple[Slot, float]]:
+        limit = self.settings.trial_timeout
+        running = [slot for slot in self.crew.slots if slot.trial is not None]
+        if limit is None:
+            return []
+        return [(slot, slot.trial_since + limit) for slot in running if slot.condemned is None]
+
+    def _check_deadlines(self) -> None:
+        now = time.monotonic()
+        if self.deadline is not None and self.stop is None and now >= self.deadline:
+            self.end(Stop("timeout"))
+        for slot, deadline in self._trial_deadlines():
+            if now >= deadline:
+                self._condemn(slot, f"trial timeout after {self.settings.trial_timeout:g} s")
+
+    def _condemn(self, slot: Slot, reason: str) -> None:
+        if slot.process is not None:
+            slot.condemned = reason
+            slot.process.dump_stacks()
+            self.crew.stop(slot)
+
+    def _is_over(self) -> bool:
+        if self.aborting:
+            return not any(slot.alive for slot in self.crew.slots)
+        if any(slot.grant or slot.trial is not None for slot in self.crew.slots) or self._scorer:
+            return False
+        if self._wants_baselines() and any(slot.alive for slot in self.crew.slots):
+            return False
+        return self.stop is not None or not self._wants_more()
+
+    @property
+    def aborting(self) -> bool:
+        return self.stop is not None and self.stop.abort
+
+    # --- work for idle workers
+
+    def _wants_more(self) -> bool:
+        assert self.grants is not None
+        return self.stop is None and self.grants.left()
+
+    def _give_work(self) -> None:
+        assert self.grants is not None
+        if not self.grants.are_open():
+            return
+        for slot in self.crew.slots:
+            if slot.phase is Phase.IDLE and self._wants_more():
+                self.grants.give(slot)
+            elif slot.phase is Phase.IDLE and self._wants_baselines():
+                self._score_baselines(slot)
+
+    def _wants_baselines(self) -> bool:
+        """A table's dummy and linear model are scored once per study, by the first idle worker."""
+        assert self.book is not None
+        table = self.settings.objective is None
+        return table and not self._scored and self.book.baselines is None
+
+    def _score_baselines(self, slot: Slot) -> None:
+        assert slot.process is not None
+        self._scorer, self._scored, slot.phase = slot, True, Phase.BUSY
+        slot.process.send("baseline")
+
+    # --- what workers say
+
+    def _on_message(self, slot: Slot, message: Message) -> None:
+        match message["type"]:
+            case "prepared" | "staged":
+                self.answer = message
+            case "ready":
+                self._on_ready(slot, message)
+            case "request":
+                slot.grant, slot.trial = None, None
+                if slot.phase is not Phase.LEAVING:  # told to go while it asked
+                    slot.phase = Phase.IDLE
+            case "started":
+                slot.trial, slot.trial_since = message["number"], time.monotonic()
+                self.emit(events.TrialStarted(slot.index, message["number"]))
+            case "progress":
+                keys = ("number", "unit", "step", "total", "value")
+                self.emit(events.TrialProgress(slot.index, *(message[key] for key in keys)))
+            case "ended":
+                self._on_ended(slot, message)
+            case "scored" if self.book is not None:
+                self._scorer = None
+                self.book.keep_baselines(message["content"])
+            case "failed":
+                self._on_failed(slot, message)
+
+    def _on_ready(self, slot: Slot, message: Message) -> None:
+        assert self.book is not None and self.grants is not None
+        self.grants.note_ready()
+        if not self._defaults_queued and message["defaults"] is not None:
+            self.book.study.queue_defaults(message["defaults"])
+        self._defaults_queued = True
+        self.emit(events.WorkerReady(slot.index))
+
+    def _on_ended(self, slot: Slot, message: Message) -> None:
+        assert self.book is not None
+        slot.grant, slot.trial = None, None
+        if message["state"] == "FAIL":
+            self.book.count_failure(message["reason"], raised=message["raised"])
+        else:
+            slot.strikes = 0
+        keys = ("number", "state", "reason", "seconds")
+        self.book.ended(slot.index, *(message[key] for key in keys))
+        if message["incompatible"]:
+            self.end(Stop.incompatible(message["reason"]))
+        if message["stop"]:
+            self.end(Stop("stopped"))
+        self._check_failures()
+
+    def _on_failed(self, slot: Slot, message: Message) -> None:
+        """A worker that cannot go on: bad input, an import error, a broken journal. No retry."""
+        text = message["message"]
+        if message["traceback"] and not self.aborting:  # shown once, not once a worker
+            text = f"{text} ({slot.spec.device.label}, log {self.crew.log_of(slot)})"
+            self.emit(events.Note(message["traceback"].rstrip(), "warning"))
+        slot.phase = Phase.LEAVING
+        self.end(Stop.failed(text, ExitCode(message["exit_code"])))
+
+    # --- failures and deaths
+
+    def _check_failures(self) -> None:
+        text = self.book.verdict() if self.book else None
+        if text is not None:
+            self.end(Stop.failed(text))
+
+    def _on_exit(self, slot: Slot) -> None:
+        process = slot.process
+        assert process is not None
+        for message in process.receive():  # said just before it died
+            self._on_message(slot, message)
+        expected = slot.phase is Phase.LEAVING or self.aborting
+        status = self.crew.reap(slot)
+        problem = slot.condemned or f"worker {describe_exit(status)}"
+        if self.book is not None:
+            seconds = time.monotonic() - slot.trial_since
+            self.book.bury(slot.index, problem, seconds, interrupted=self.aborting)
+            self._check_failures()
+        slot.grant, slot.trial = None, None
+        if self._scorer is slot:
+            self._scorer = None
+        if expected:
+            slot.phase = Phase.CLOSED
+            self.emit(events.WorkerEnded(slot.index))
+            return
+        tail = process.log_tail()
+        self.emit(events.WorkerEnded(slot.index, f"{problem}, log {process.log}\n{tail}".rstrip()))
+        if self.stop is not None:
+            slot.phase = Phase.CLOSED
+        elif self.crew.strike(slot) is None:
+            self._on_closed()
+
+    def _on_closed(self) -> None:
+        if not any(s.alive or s.phase is Phase.DOWN for s in self.crew.slots):
+            self.end(Stop.failed("no worker is left: all died"))
+
+    # --- stopping
+
+    def end(self, stop: Stop) -> None:
+        """Grant nothing more; an abort overrules a stop that waits for running trials."""
+        if self.stop is None or (stop.abort and not self.stop.abort):
+            self.stop = stop
+            if self.book is not None:  # before that there is nothing to stop
+                self.emit(events.PhaseChanged("stopping"))
+            self.crew.close_waiting()
+        if self.aborting:
+            for slot in self.crew.slots:
+                self.crew.stop(slot)
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGINT and self.aborting:  # the second Ctrl-C
+            self.crew.kill_all()
+        self.end(Stop.by_signal(number))

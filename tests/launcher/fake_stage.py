@@ -1,0 +1,183 @@
+"""A supervisor among fakes: a clock that the test moves, workers that are scripts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from journal_launcher.base import events
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher.crew import Crew
+from journal_launcher.launcher.devices import CPU
+from journal_launcher.launcher.process import WorkerSpec
+from journal_launcher.launcher.supervisor import Supervisor
+
+
+class FakeProcess:
+    """Records what it is told; the test says what it answers and when it dies."""
+
+    pid = 2**31 - 2  # nobody's
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.spec, self.index = spec, spec.index
+        self.said: list[dict[str, Any]] = []
+        self.told: list[str] = []
+        self.status: int | None = None
+        self.log = Path("0.log")
+
+    def send(self, type: str, **content: Any) -> None:
+        self.told.append(type)
+
+    def say(self, type: str, **content: Any) -> None:
+        self.said.append({"type": type, **content})
+
+    def receive(self) -> list[dict[str, Any]]:
+        said, self.said = self.said, []
+        return said
+
+    def has_exited(self) -> bool:
+        return self.status is not None
+
+    def reap(self) -> int:
+        assert self.status is not None
+        return self.status
+
+    def ask_to_stop(self) -> None:
+        self.told.append("SIGTERM")
+
+    def kill(self) -> None:
+        self.told.append("SIGKILL")
+        self.status = -9
+
+    def dump_stacks(self) -> None:
+        self.told.append("SIGUSR2")
+
+    def log_tail(self) -> str:
+        return ""
+
+
+class FakeCrew(Crew):
+    """A crew without descriptors: waiting moves the clock."""
+
+    def __init__(self, workers: int, clock: "Clock") -> None:
+        specs = [WorkerSpec(index, CPU, 1, {}) for index in range(workers)]
+        self.started: list[Any] = []
+        super().__init__(specs, self._begin)  # type: ignore[arg-type]
+        self._selector = SimpleNamespace(  # type: ignore[assignment]
+            register=lambda *_: None,
+            unregister=lambda *_: None,
+            select=self._select,
+            close=lambda: None,
+        )
+        self._clock = clock
+
+    def _select(self, seconds: float) -> None:
+        """Return at once if a worker spoke or died, as a selector does."""
+        living: list[Any] = [slot.process for slot in self.slots if slot.process]
+        news = any(process.said or process.has_exited() for process in living)
+        self._clock.sleep(0.0 if news else seconds)
+
+    def _begin(self, spec: WorkerSpec) -> FakeProcess:
+        process = FakeProcess(spec)
+        process.messages_descriptor = process.exit_descriptor = 0  # type: ignore[attr-defined]
+        self.started.append(process)
+        return process
+
+
+class FakeBook:
+    """Twenty trials are wanted; none is queued; nothing is written."""
+
+    baselines = None
+
+    def __init__(self, wanted: int = 20) -> None:
+        self.wanted = wanted
+        self.buried: list[tuple[int, str, bool]] = []
+        self.study = SimpleNamespace(check=lambda: None)
+
+    def remaining(self, grants: int) -> int:
+        return self.wanted - grants
+
+    def next_queued(self, taken: set[int | None]) -> None:
+        return None
+
+    def ended(self, *_: object) -> None:
+        self.wanted -= 1
+
+    def bury(self, worker: int, problem: str, seconds: float, *, interrupted: bool) -> None:
+        self.buried.append((worker, problem, interrupted))
+
+    def verdict(self) -> None:
+        return None
+
+
+class Clock:
+    """Monotonic time that only waiting moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.waits: list[float] = []
+        self.plans: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or less if something that was planned happens earlier."""
+        self.waits.append(seconds)
+        until = self.now + seconds
+        due = sorted((plan for plan in self.plans if plan[0] <= until), key=lambda plan: plan[0])
+        if due:
+            self.plans.remove(due[0])
+            self.now = max(self.now, due[0][0])
+            due[0][1]()
+        else:
+            self.now = until
+
+    def at(self, seconds: float, act: Callable[[], None]) -> None:
+        self.plans.append((1000.0 + seconds, act))
+
+
+class Stage:
+    """A supervisor among fakes. `seen` are its events."""
+
+    def __init__(self, clock: Clock, workers: int = 1, wanted: int = 20, **options: Any) -> None:
+        self.clock, self.crew, self.book = clock, FakeCrew(workers, clock), FakeBook(wanted)
+        self.signals: list[int] = []
+        self.seen: list[events.Event] = []
+        settings = LaunchSettings(objective="a.py:f", n_trials=20, **options)
+        inbox: Any = SimpleNamespace(take=self._take)
+        self.supervisor = Supervisor(settings, self.crew, self.seen.append, inbox, None, {})
+        for slot in self.crew.slots:
+            self.supervisor.start(slot)
+        book: Any = self.book
+        self.supervisor.open(book)
+
+    def _take(self) -> list[int]:
+        taken, self.signals = self.signals, []
+        return taken
+
+    def process(self, index: int = 0) -> Any:
+        return self.crew.slots[index].process
+
+    def ready(self, index: int = 0) -> None:
+        self.process(index).say("ready", device_uuid=None, device_status="cpu", defaults=None)
+        self.process(index).say("request")
+
+    def turn(self) -> None:
+        self.supervisor._give_work()
+        self.supervisor.step()
+
+    def turns(self, seconds: float) -> int:
+        """Let time pass; how often the parent woke."""
+        end, before = self.clock.now + seconds, len(self.clock.waits)
+        while self.clock.now < end:
+            self.turn()
+        return len(self.clock.waits) - before
+
+    def run_trial(self, number: int = 0) -> None:
+        """Until a worker is busy with a trial."""
+        self.ready()
+        self.turn()
+        self.turn()
+        self.process().say("started", id=1, number=number)
+        self.turn()

@@ -1,0 +1,138 @@
+"""Whether a launch may go on with the study that it finds, and what becomes of the old one."""
+
+import json
+import re
+
+import optuna
+import pytest
+from launcher.harness import Workshop
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from journal_launcher.base import events
+from journal_launcher.base.errors import JournalDamagedError, UsageError
+
+TRIVIAL = """
+def objective(trial):
+    return trial.suggest_float("x", 0, 1)
+
+def other(trial):
+    return 0.0
+"""
+
+
+def notes(shop: Workshop) -> list[str]:
+    return [note.text for note in shop.of(events.Note) if "CPU" not in note.text]
+
+
+def test_another_study_is_refused_and_what_is_free_is_free(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=2, seed=5).exit_code == 0
+    before = workshop.paths.journal.read_bytes()
+    other = workshop.reference.replace(":objective", ":other")
+    for change, shown in [
+        ({"direction": "maximize"}, "directions: the study has ['minimize'], this launch ['max"),
+        ({"seed": 6}, "seed: the study has 5, this launch 6"),
+        (
+            {"objective": other},
+            "objective: the study has '../my train.py:objective', this launch '",
+        ),
+    ]:
+        with pytest.raises(UsageError, match=re.escape(shown)) as caught:
+            workshop.launch(n_trials=3, **change)
+        assert "--overwrite" in str(caught.value)
+    assert workshop.paths.journal.read_bytes() == before
+    free = {"sampler": "random", "workers": 2, "pruner": "median", "max_retries": 3}
+    assert workshop.launch(n_trials=3, **free).exit_code == 0  # the seed is the study's own
+    assert workshop.states() == ["COMPLETE"] * 3
+
+
+def test_another_script_of_the_same_name_is_another_objective(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    other = workshop.folder / "elsewhere" / "my train.py"
+    other.parent.mkdir()
+    other.write_text(TRIVIAL)
+    with pytest.raises(UsageError, match="objective: the study has"):
+        workshop.launch(n_trials=2, objective=f"{other}:objective")
+
+
+def test_a_seed_gives_the_same_first_trials_again(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    drawn = []
+    for seed in (1, 1, 2):
+        assert workshop.launch(n_trials=2, seed=seed, overwrite=True).exit_code == 0
+        drawn.append([trial.params["x"] for trial in workshop.trials()])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_overwrite_moves_the_whole_old_study_aside(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL + "\ndef save_best(study, directory):\n    (directory / 'a').touch()\n")
+    assert workshop.launch(n_trials=2).exit_code == 0
+    folder = workshop.paths.folder
+    (folder / "study.log.torn").write_text("torn")
+    before = workshop.paths.journal.read_bytes(), workshop.paths.sidecar.read_bytes()
+    result = workshop.launch(n_trials=1, overwrite=True, direction="maximize")
+    assert result.exit_code == 0 and workshop.states() == ["COMPLETE"]
+    (aside,) = [path for path in folder.iterdir() if re.fullmatch(r"study\.20[-\dT.]+Z", path.name)]
+    assert any(str(aside) in note for note in notes(workshop))
+    kept = (aside / "study.log").read_bytes(), (aside / "best_model.meta.json").read_bytes()
+    assert kept == before
+    assert (aside / "study.log.torn").exists() and (aside / "best_model" / "a").exists()
+    assert workshop.launch(n_trials=1, overwrite=False, direction="maximize").exit_code == 0
+
+
+def test_a_stock_study_is_adopted_with_its_trials(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    workshop.paths.folder.mkdir()
+    storage = JournalStorage(JournalFileBackend(str(workshop.paths.journal)))
+    stock = optuna.create_study(study_name="study", storage=storage)
+    stock.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    stock.enqueue_trial({"x": 0.125})
+    assert workshop.launch(n_trials=4).exit_code == 0
+    assert workshop.states() == ["COMPLETE"] * 4
+    assert workshop.trials()[2].params == {"x": 0.125}  # what was queued is run
+    assert workshop.trials()[2].user_attrs["jl_worker"] == 0
+    with pytest.raises(UsageError, match="seed"):
+        workshop.launch(n_trials=5, seed=9)
+
+
+def test_a_journal_with_another_name_is_refused(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    workshop.paths.journal.rename(workshop.paths.folder / "renamed.log")
+    with pytest.raises(JournalDamagedError, match="was the file renamed"):
+        workshop.launch(n_trials=1, study_name="renamed")
+
+
+def test_a_changed_source_and_a_wider_range_are_one_note_each(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    workshop.write(TRIVIAL.replace("0, 1", "0, 2"))
+    assert workshop.launch(n_trials=4, workers=2).exit_code == 0
+    source, space = notes(workshop)
+    assert source == "objective source changed since this study began; its trials are kept"
+    assert space.startswith("the search space changed, earlier trials are kept: x (Float")
+    assert "high=1.0" in space and "high=2.0" in space
+    assert workshop.launch(n_trials=5).exit_code == 0  # the last trials had this range
+    assert notes(workshop) == []
+
+
+def test_an_incompatible_search_range_ends_the_launch(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    workshop.write(TRIVIAL.replace("suggest_float", "suggest_int"))
+    result = workshop.launch(n_trials=9, workers=2)
+    assert result.exit_code == 1
+    assert "the search space contradicts the study" in str(result.message)
+    assert "--study-name" in str(result.message)
+    assert workshop.states().count("COMPLETE") == 1 and "RUNNING" not in workshop.states()
+
+
+def test_the_budget_and_the_launch_are_written_down_for_people(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=1, workers=2).exit_code == 0
+    record = json.loads(workshop.paths.launch_record.read_text())
+    assert [worker["device"] for worker in record["workers"]] == ["CPU", "CPU"]
+    assert record["settings"]["n_trials"] == 1
+    assert workshop.study().user_attrs["journal_launcher_n_trials"] == 1

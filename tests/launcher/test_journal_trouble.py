@@ -1,0 +1,184 @@
+"""The journal goes away, changes or cannot grow while a launch runs."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from launcher.harness import Workshop, finish, wait_until
+
+from journal_launcher.base import events
+from journal_launcher.base.errors import JournalDamagedError, ResumableStop
+from journal_launcher.study.storage import open_storage
+
+BUSY = """
+def objective(trial):
+    note(f"running {trial.number}")
+    told("go")
+    return 0.0
+"""
+FILLING = """
+def objective(trial):
+    trial.set_user_attr("large", "x" * 2000)
+    return float(trial.number)
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "deleted",
+        "truncated",
+        pytest.param("renamed", marks=pytest.mark.slow),
+        pytest.param("replaced", marks=pytest.mark.slow),
+    ],
+)
+def test_all_stop_when_the_journal_changes_underneath(workshop: Workshop, how: str) -> None:
+    workshop.write(BUSY)
+    journal = workshop.paths.journal
+    process = workshop.start("--n-trials", "4", "--workers", "2")
+    for number in range(2):
+        workshop.noted(f"running {number}")
+    if how == "deleted":
+        journal.unlink()
+    elif how == "renamed":
+        journal.rename(workshop.folder / "elsewhere.log")
+    elif how == "truncated":
+        os.truncate(journal, 100)
+    else:
+        copy = workshop.folder / "copy.log"
+        copy.write_bytes(journal.read_bytes())
+        copy.replace(journal)
+    began = time.monotonic()
+    ended = finish(process)
+    assert time.monotonic() - began < 5
+    assert ended.code == 3 and "journal changed underneath" in ended.err
+    assert "Traceback" not in ended.err
+    assert journal.exists() == (how in ("truncated", "replaced"))
+
+
+def test_a_full_disk_is_resumable_and_nothing_is_lost(workshop: Workshop) -> None:
+    """The limit on file sizes stands for a full disk: the journal cannot grow beyond it."""
+    workshop.write(FILLING)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    told: dict[int, float] = {}
+
+    def remember(event: events.Event) -> None:
+        if isinstance(event, events.TrialEnded) and event.values:
+            told[event.number] = event.values[0]
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, before[1]))
+    try:
+        with pytest.raises(ResumableStop, match="make room and type the same command again"):
+            workshop.launch(remember, workers=2, n_trials=20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(told) >= 3
+    assert {n: workshop.trials()[n].value for n in told} == told
+    assert workshop.launch(workers=2, n_trials=20).exit_code == 0
+    states = workshop.states()
+    assert states.count("COMPLETE") == 20 and "RUNNING" not in states
+    assert {n: workshop.trials()[n].value for n in told} == told
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/mnt"],
+        capture_output=True,
+    ).returncode
+    != 0,
+    reason="needs the right to mount in a private mount namespace",
+)
+def test_enospc_on_a_real_file_system(workshop: Workshop) -> None:
+    workshop.write(FILLING)
+    full = workshop.folder / "full"
+    full.mkdir()
+    keep = workshop.folder / "kept.log"
+    mount = f'mount -t tmpfs -o size=64k none "{full}" && "$@"; code=$?'
+    script = f'{mount}; cp "{full}/study.log" "{keep}"; exit $code'
+    process = workshop.start(
+        *("--n-trials", "100", "--studies-dir", str(full)),
+        prefix=("unshare", "--mount", "sh", "-c", script, "sh"),
+    )
+    ended = finish(process)
+    assert ended.code == 75, ended.err
+    assert "make room and type the same command again" in ended.err
+    assert "Traceback" not in ended.err
+    workshop.paths.folder.mkdir()
+    keep.rename(workshop.paths.journal)
+    acknowledged = workshop.states().count("COMPLETE")
+    assert acknowledged == len(re.findall(r"trial \d+: [\d.]+ after", ended.err)) > 5
+    assert workshop.launch(n_trials=acknowledged + 2).exit_code == 0
+
+
+def test_a_damaged_journal_is_refused_in_one_line(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    return 0.0\n")
+    assert workshop.launch().exit_code == 0
+    record = b'{"op_code":6,"worker_id":"w","trial_id":0,"state":"nonsense"}\n'
+    with open(workshop.paths.journal, "ab") as journal:
+        journal.write(record + b'{"op_code":4}\n')
+    size = workshop.paths.journal.stat().st_size
+    ended = workshop.run("--n-trials", "5")
+    assert ended.code == 3 and "Traceback" not in ended.err
+    assert "line" in ended.err and "repair study" in ended.err
+    assert workshop.paths.journal.stat().st_size == size
+    with pytest.raises(JournalDamagedError):
+        open_storage(workshop.paths.journal)
+
+
+def test_a_read_only_folder_is_refused_before_anything_starts(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    return 0.0\n")
+    blocker = workshop.folder / "studies"
+    blocker.write_text("a file where the folder should be")
+    ended = workshop.run()
+    assert ended.code == 2 and "--studies-dir" in ended.err and "Traceback" not in ended.err
+
+
+def test_an_objective_that_swallows_the_journals_error_does_not_go_on(workshop: Workshop) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    note("running 0")
+    told("go")
+    try:
+        trial.report(1.0, 0)
+    except Exception:
+        pass
+    return 0.0
+"""
+    )
+    process = workshop.start("--n-trials", "3")
+    workshop.noted("running 0")
+    process.send_signal(signal.SIGSTOP)  # only the worker can notice
+    workshop.paths.journal.rename(workshop.folder / "elsewhere.log")
+    workshop.tell("go")
+    log: Path = workshop.paths.worker_log(0)
+    wait_until(lambda: "JournalDamagedError" in log.read_text())
+    process.send_signal(signal.SIGCONT)
+    assert finish(process).code == 3
+
+
+def test_a_lost_record_is_not_forgotten_although_there_is_room_again(workshop: Workshop) -> None:
+    workshop.write(
+        """
+import resource
+
+def objective(trial):
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, room[1]))
+    try:
+        trial.set_user_attr("lost", "x" * 1000)
+    except Exception:
+        pass
+    resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    return 0.0
+"""
+    )
+    result = workshop.launch(n_trials=2)
+    assert result.exit_code == 75 and "make room" in str(result.message)
+    assert workshop.states() == ["FAIL", "WAITING"]

@@ -1,0 +1,241 @@
+"""The single save: one valid model or none after a kill at any step, and what is in it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launcher.harness import ROOT, Workshop
+
+from journal_launcher.base import events
+from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.launcher import best_model
+
+SAVING = """
+def objective(trial):
+    return trial.suggest_float("x", 0, 1)
+
+def save_best(study, directory):
+    with open(HERE / "saves", "a") as saves:
+        saves.write("x")
+    if (HERE / "die").exists():
+        (HERE / "die").unlink()
+        (directory / "half").write_text("half")
+        os._exit(1)
+    (directory / "sub").mkdir()
+    (directory / "sub" / "weights.bin").write_bytes(b"w" * 1000)
+    (directory / "card.txt").write_text(str(study.best_trial.number))
+"""
+
+# For every step of a publish: forks a process that kills itself there. A step is a call of a
+# function of `os` that changes the file system; the kill comes before or after it.
+PUBLISH = """
+import os, signal, sys
+from pathlib import Path
+
+from test_save import prepared
+from journal_launcher.launcher import best_model
+
+def publish(folder, nth, when):
+    calls, paths = 0, prepared(folder)
+    def deadly(function):
+        def call(*arguments, **more):
+            nonlocal calls
+            calls += 1
+            if calls == nth and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = function(*arguments, **more)
+            if calls == nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        return call
+    for name in ("unlink", "rmdir", "replace", "fsync", "open", "mkdir", "rename", "remove"):
+        setattr(os, name, deadly(getattr(os, name)))
+    best_model.publish(paths, best_model.stage(paths, {"trial": 2, "value": 0.5}))
+
+nth, status = 0, 1
+while status != 0:
+    nth += 1
+    if os.fork() == 0:
+        publish(Path(sys.argv[1]) / str(nth), nth, sys.argv[2])
+        os._exit(0)
+    status = os.wait()[1]
+    assert status in (0, signal.SIGKILL), status
+print(nth)
+"""
+
+
+def put(paths: StudyPaths, trial: int) -> None:
+    """Stage what a worker would: a file, and a folder of files."""
+    staging = best_model.clear_staging(paths)
+    (staging / "best_model.cbm").write_text(f"model {trial}" * 100)
+    (staging / "best_model").mkdir()
+    (staging / "best_model" / f"part{trial}").write_text("part")
+
+
+def prepared(folder: Path) -> StudyPaths:
+    """A study with the published model of trial 1, and trial 2's staged files."""
+    paths = StudyPaths(folder, "study")
+    paths.directory.mkdir(parents=True)
+    put(paths, 1)
+    (paths.staging / "best_model.old").write_text("only in the first model")
+    best_model.publish(paths, best_model.stage(paths, {"trial": 1, "value": 1.0}))
+    put(paths, 2)
+    return paths
+
+
+def check_one_model_or_none(paths: StudyPaths) -> int | None:
+    """The published model's trial; whatever is published must be whole."""
+    for trial in (1, 2):
+        if best_model.published(paths, {"trial": trial}) is not None:
+            return trial
+    assert not paths.sidecar.exists()
+    return None
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_any_step_leaves_one_model_or_none(tmp_path: Path, when: str) -> None:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", PUBLISH, str(tmp_path), when],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    steps = int(done.stdout)  # the last one was not reached any more
+    outcomes = [complete_after_kill(tmp_path / str(nth)) for nth in range(1, steps)]
+    assert len(outcomes) > 20 and set(outcomes) == {1, None, 2}
+
+
+def complete_after_kill(folder: Path) -> int | None:
+    """Which model a kill left; whichever it was, the next launch completes the save."""
+    paths = StudyPaths(folder, "study")
+    left = check_one_model_or_none(paths)
+    staged = (paths.staging / "manifest.json").exists() and left != 2
+    if staged:
+        assert best_model.complete(paths, {"trial": 2}) is not None, "no second fit"
+    elif left != 2:
+        put(paths, 2)
+        best_model.publish(paths, best_model.stage(paths, {"trial": 2, "value": 0.5}))
+    else:
+        best_model.drop_staging(paths)
+    sidecar = best_model.published(paths, {"trial": 2})
+    assert sidecar is not None
+    assert set(sidecar["files"]) == {"best_model.cbm", "best_model/part2"}
+    names = {path.name for path in paths.directory.iterdir() if path.name[0] != "."}
+    assert names == {"best_model", "best_model.cbm", "best_model.meta.json"}
+    return left
+
+
+def test_what_was_staged_for_another_best_is_not_published(tmp_path: Path) -> None:
+    paths = prepared(tmp_path)
+    best_model.stage(paths, {"trial": 2})
+    assert best_model.complete(paths, {"trial": 3}) is None
+    (paths.staging / "best_model.cbm").write_text("changed since")
+    assert best_model.complete(paths, {"trial": 2}) is None
+    assert check_one_model_or_none(paths) == 1
+
+
+def test_a_changed_model_is_no_model(tmp_path: Path) -> None:
+    paths = prepared(tmp_path)
+    (paths.directory / "best_model.cbm").write_text("changed")
+    assert best_model.published(paths, {"trial": 1}) is None
+
+
+def test_only_plain_files_are_published(tmp_path: Path) -> None:
+    paths = prepared(tmp_path)
+    (paths.staging / "link").symlink_to("/etc/passwd")
+    with pytest.raises(JournalLauncherError, match=r"found .*link"):
+        best_model.stage(paths, {})
+
+
+# --- whole launches
+
+
+def test_save_best_is_called_once_and_its_folder_published(workshop: Workshop) -> None:
+    workshop.write(SAVING)
+    result = workshop.launch(n_trials=3, workers=2)
+    assert result.model_path == workshop.paths.best_model_directory
+    sidecar = workshop.sidecar()
+    assert set(sidecar["files"]) == {"best_model/card.txt", "best_model/sub/weights.bin"}
+    assert sidecar["trial"] == workshop.study().best_trial.number
+    assert sidecar["value"] == workshop.study().best_value
+    assert (result.model_path / "card.txt").read_text() == str(sidecar["trial"])
+    assert not workshop.paths.staging.exists()
+    assert workshop.launch(n_trials=3).exit_code == 0
+    assert (workshop.folder / "saves").read_text() == "x"
+
+
+def test_a_worker_that_dies_over_the_refit_is_replaced_once(workshop: Workshop) -> None:
+    workshop.write(SAVING)
+    workshop.tell("die")
+    assert workshop.launch(n_trials=1).exit_code == 0
+    assert (workshop.folder / "saves").read_text() == "xx"
+    assert "best_model/half" not in workshop.sidecar()["files"]
+
+
+def test_a_refit_that_always_dies_fails_the_launch_and_the_next_one_saves(
+    workshop: Workshop,
+) -> None:
+    workshop.write(SAVING.replace('(HERE / "die").unlink()', ""))
+    workshop.tell("die")
+    result = workshop.launch(n_trials=1)
+    assert (result.exit_code, result.model_path) == (1, None)
+    assert result.message == "the best model's refit failed 2 times"
+    assert not workshop.paths.sidecar.exists()
+    (workshop.folder / "die").unlink()
+    assert workshop.launch(n_trials=1).exit_code == 0
+    assert workshop.states() == ["COMPLETE"]
+    assert workshop.paths.sidecar.exists()
+
+
+def test_a_save_best_that_raises_is_shown(workshop: Workshop) -> None:
+    workshop.write(SAVING + "    raise OSError('no such shelf')\n")
+    result = workshop.launch(n_trials=1)
+    assert result.exit_code == 1 and "no such shelf" in str(result.message)
+    warnings = [note.text for note in workshop.of(events.Note) if note.level == "warning"]
+    assert len(warnings) == 1 and "in save_best" in warnings[0]
+
+
+def test_several_objectives_have_a_pareto_front(workshop: Workshop) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    return (x, 1 - x) if trial.number < 3 else (2.0, 2.0)
+"""
+    )
+    result = workshop.launch(n_trials=4, direction=["minimize", "minimize"])
+    assert result.exit_code == 0
+    front = workshop.sidecar()["pareto_front"]
+    assert [point["number"] for point in front] == [0, 1, 2]
+    expected = [(trial.params, trial.values) for trial in workshop.trials()[:3]]
+    assert [(point["params"], point["values"]) for point in front] == expected
+    assert workshop.sidecar()["directions"] == ["minimize", "minimize"]
+
+
+def test_without_a_completed_trial_there_is_no_model(workshop: Workshop) -> None:
+    workshop.write("import optuna\n\ndef objective(trial):\n    raise optuna.TrialPruned\n")
+    result = workshop.launch(n_trials=2)
+    assert (result.exit_code, result.model_path) == (1, None)
+    assert result.message == "no trial completed, so there is no model"
+    assert workshop.states() == ["PRUNED", "PRUNED"]
+    assert not workshop.paths.sidecar.exists()
+
+
+def test_the_sidecar_says_where_the_model_comes_from(workshop: Workshop) -> None:
+    workshop.write(SAVING)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    sidecar: dict[str, Any] = workshop.sidecar()
+    assert sidecar["schema_version"] == 1
+    assert sidecar["versions"]["optuna"] and sidecar["device"] == "CPU"
+    assert sidecar["started"].endswith("Z") and sidecar["published"].endswith("Z")
+    assert (sidecar["n_finished"], sidecar["n_failed"]) == (1, 0)
+    record = json.loads(workshop.paths.launch_record.read_text())
+    assert (record["exit_reason"], record["exit_code"]) == ("complete", 0)

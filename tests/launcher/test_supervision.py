@@ -1,0 +1,294 @@
+"""Workers that die, trials that fail: what is retried, what is not, and when a launch gives up."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+from launcher.harness import Workshop, wait_until
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+
+from journal_launcher.base import events
+from journal_launcher.launcher import crew
+
+DEATHS = """
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    trial.set_user_attr("mine", "kept")
+    if trial.number < 3:
+        told(f"die {trial.number}")
+        note(f"died {trial.number}", time.monotonic())
+        if trial.number == 2:
+            os._exit(0)
+        os.kill(os.getpid(), (signal.SIGKILL, signal.SIGSEGV)[trial.number])
+    note(f"began {trial.number}", os.getpid())
+    if trial.number == 3:
+        told("finish")
+    return x
+"""
+
+
+def test_a_worker_that_dies_while_preparing_is_started_again(workshop: Workshop) -> None:
+    workshop.write(
+        """
+if not (HERE / "once").exists():
+    (HERE / "once").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def objective(trial):
+    return trial.suggest_float("x", 0, 1)
+"""
+    )
+    assert workshop.launch(workers=1, n_trials=2).exit_code == 0
+    assert workshop.states() == ["COMPLETE"] * 2
+    assert "killed by SIGKILL" in str(workshop.of(events.WorkerEnded)[0].problem)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_death_costs_one_trial_that_is_retried(workshop: Workshop) -> None:
+    workshop.write(DEATHS)
+
+    def watch(event: events.Event) -> None:
+        begun = {event.number for event in workshop.of(events.TrialStarted)}
+        if begun >= {0, 1, 2, 3}:
+            for number in range(3):  # all four run now
+                workshop.tell(f"die {number}")
+        ended = [event.state for event in workshop.of(events.TrialEnded)]
+        if ended.count("COMPLETE") == 3:  # the three retries, while the fourth goes on
+            workshop.tell("finish")
+
+    assert workshop.launch(watch, workers=4, n_trials=4).exit_code == 0
+    trials = workshop.trials()
+    assert [trial.state.name for trial in trials] == ["FAIL"] * 3 + ["COMPLETE"] * 4
+    reasons = [trial.user_attrs["jl_fail_reason"] for trial in trials[:3]]
+    assert reasons == [
+        "worker killed by SIGKILL",
+        "worker killed by SIGSEGV",
+        "worker exited with 0",
+    ]
+    assert int(workshop.noted("began 3")) == trials[3].user_attrs["jl_owner"]["pid"]
+    retry = RetryHeartbeatStaleTrialCallback
+    retries = {retry.retried_trial_number(trial): trial for trial in trials[4:]}
+    for number, copy in retries.items():
+        assert number is not None and retry.retry_history(copy) == [number]
+        assert copy.params == trials[number].params
+        assert copy.user_attrs["mine"] == "kept"
+        dead, living = (t.user_attrs["jl_owner"]["pid"] for t in (trials[number], copy))
+        assert dead != living
+    noticed = {e.number: at for at, e in workshop.seen if isinstance(e, events.TrialEnded)}
+    delays = [noticed[number] - float(workshop.noted(f"died {number}")) for number in range(3)]
+    assert min(delays) < 0.2, delays  # a busy machine may delay one of them
+    assert len(workshop.of(events.WorkerStarted)) == 7
+
+
+def test_a_retry_begins_without_the_dead_owners_attributes(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "BACKOFF_FIRST", 0.05)
+    workshop.write(
+        """
+def objective(trial):
+    trial.suggest_float("x", 0, 1)
+    trial.set_user_attr("mine", "kept")
+    if trial.number < 2:
+        os._exit(0)
+    return 0.0
+"""
+    )
+    assert workshop.launch(n_trials=1, max_retries=2).exit_code == 0
+    waiting = [record for record in workshop.records() if record["op_code"] == 4][1:]
+    assert [record["user_attrs"] for record in waiting] == [{"mine": "kept"}] * 2
+    assert [(record["state"], len(record["params"])) for record in waiting] == [(4, 1)] * 2
+    assert [t.system_attrs.get("retry_history") for t in workshop.trials()] == [None, [0], [0, 1]]
+
+
+def test_without_retries_a_death_is_a_failure(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "BACKOFF_FIRST", 0.05)
+    workshop.write("def objective(trial):\n    os.kill(os.getpid(), 9)\n")
+    result = workshop.launch(n_trials=2, max_retries=0, max_failures=2)
+    assert (result.exit_code, workshop.states()) == (1, ["FAIL", "FAIL"])
+    assert "2 x worker killed by SIGKILL" in str(result.message)
+
+
+def test_three_deaths_in_a_row_close_a_worker(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "BACKOFF_FIRST", 0.3)
+    workshop.write("def objective(trial):\n    os._exit(7)\n")
+    result = workshop.launch(n_trials=2, max_retries=9, max_failures=99)
+    assert (result.exit_code, result.model_path) == (1, None)
+    assert result.message == "no worker is left: all died"
+    starts = [at for at, event in workshop.seen if isinstance(event, events.WorkerStarted)]
+    ends = [at for at, event in workshop.seen if isinstance(event, events.WorkerEnded)]
+    assert len(starts) == len(ends) == 3
+    waits = [start - end for start, end in zip(starts[1:], ends, strict=False)]
+    assert 0.3 <= waits[0] < waits[1] and waits[1] >= 0.6
+    assert workshop.states() == ["FAIL"] * 3 + ["WAITING"]  # the retry is kept for a resume
+    problem = workshop.of(events.WorkerEnded)[0].problem
+    assert "exited with 7" in problem and "0.log" in problem
+
+
+OUTCOMES = """
+class OutOfMemoryError(RuntimeError):
+    pass
+
+def objective(trial):
+    n = trial.number
+    if n == 0:
+        return 0.5
+    if n == 1:
+        raise ValueError("wrong")
+    if n == 2:
+        sys.exit("away")
+    if n == 3:
+        raise OutOfMemoryError("tried to allocate 80 GiB")
+    values = [float("nan"), float("inf"), None, "0.5", (1.0, 2.0)]
+    return values[n - 4] if n - 4 < len(values) else 1.0
+"""
+
+
+def test_what_fails_by_itself_is_not_retried_and_another_takes_its_place(
+    workshop: Workshop,
+) -> None:
+    workshop.write(OUTCOMES)
+    result = workshop.launch(n_trials=3, sampler="random")
+    assert result.exit_code == 0
+    trials = workshop.trials()
+    assert Counter(t.state.name for t in trials) == {"FAIL": 8, "COMPLETE": 3}
+    number = "expected a finite number, the objective returned"
+    assert [trial.user_attrs["jl_fail_reason"] for trial in trials[1:9]] == [
+        "ValueError: wrong",
+        "SystemExit: away",
+        "CUDA out of memory: tried to allocate 80 GiB",
+        f"{number} nan",
+        f"{number} inf",
+        f"{number} None",
+        f"{number} '0.5'",
+        "expected 1 value(s), the objective returned 2",
+    ]
+    assert len(workshop.of(events.WorkerStarted)) == 1
+    assert not any("retry_history" in trial.system_attrs for trial in trials)
+
+
+def test_too_many_failures_end_the_launch(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    return float('nan')\n")
+    result = workshop.launch(n_trials=20, max_failures=4)
+    assert (result.exit_code, result.exit_reason) == (1, "failed")
+    assert workshop.states() == ["FAIL"] * 4
+    assert "4 trials failed" in str(result.message) and "--max-failures" in str(result.message)
+    assert not workshop.paths.sidecar.exists()
+
+
+def test_three_exceptions_before_any_success_end_the_launch(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    raise KeyError('column')\n")
+    result = workshop.launch(n_trials=20)
+    assert (result.exit_code, workshop.states()) == (1, ["FAIL"] * 3)
+    assert "the first 3 trials raised exceptions: 3 x KeyError" in str(result.message)
+
+
+def test_a_hung_trial_is_dumped_killed_and_retried(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "STOP_GRACE", 0.4)
+    monkeypatch.setattr(crew, "BACKOFF_FIRST", 0.05)
+    workshop.write(
+        """
+def hang_for_ever():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    told("never")
+
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    if trial.number == 0:
+        hang_for_ever()
+    return x
+"""
+    )
+    assert workshop.launch(n_trials=1, trial_timeout=0.5).exit_code == 0
+    first, second = workshop.trials()
+    assert first.user_attrs["jl_fail_reason"] == "trial timeout after 0.5 s"
+    assert (first.state.name, second.state.name) == ("FAIL", "COMPLETE")
+    assert first.params == second.params
+    assert second.system_attrs["retry_history"] == [0]
+    assert "in hang_for_ever" in workshop.paths.worker_log(0).read_text()
+    ended = next(event for event in workshop.of(events.TrialEnded) if event.number == 0)
+    assert 0.5 <= ended.seconds < 5
+
+
+def test_an_objective_that_swallows_the_stop_loses_its_trial_all_the_same(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "BACKOFF_FIRST", 0.05)
+    workshop.write(
+        """
+def objective(trial):
+    try:
+        if trial.number == 0:
+            told("never")
+    except:
+        return 123.0
+    return 1.0
+"""
+    )
+    assert workshop.launch(n_trials=2, trial_timeout=0.5).exit_code == 0
+    assert [trial.value for trial in workshop.trials()] == [None, 1.0, 1.0]
+
+
+def test_an_import_error_ends_the_launch_at_once(workshop: Workshop) -> None:
+    workshop.write("import a_module_that_is_not_there\n\ndef objective(trial):\n    return 0.0\n")
+    ended = workshop.run("--workers", "2")
+    assert ended.code == 1
+    assert ended.err.count("Traceback") == 1
+    assert ended.err.count("a_module_that_is_not_there") >= 1
+    assert ended.err.splitlines()[-1].startswith("error: ModuleNotFoundError")
+    assert not workshop.paths.journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("nowhere.py:objective", "no such file: "),
+        ("my train.py:objectiv", "my train.py has no 'objectiv'; did you mean 'objective'?"),
+        ("nowhere.train:objective", "no module named 'nowhere'"),
+    ],
+)
+def test_an_objective_that_is_not_there_leaves_nothing(
+    workshop: Workshop, reference: str, message: str
+) -> None:
+    workshop.write("def objective(trial):\n    return 0.0\n")
+    before = set(workshop.folder.rglob("*"))
+    ended = workshop.run("--objective", reference)
+    assert ended.code == 2
+    assert message in ended.err and "Traceback" not in ended.err
+    assert {p for p in workshop.folder.rglob("*") if "__pycache__" not in p.parts} == before
+
+
+def test_a_kill_from_outside_is_noticed_while_the_parent_sleeps(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    told('go')\n    return 0.0\n")
+
+    def kill(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted) and event.number == 0:
+            os.kill(workshop.owner_pid(0), signal.SIGKILL)
+        elif isinstance(event, events.TrialEnded):
+            workshop.tell("go")
+
+    assert workshop.launch(kill, n_trials=1).exit_code == 0
+    assert workshop.states() == ["FAIL", "COMPLETE"]
+
+
+def test_what_a_dead_worker_started_dies_with_it(workshop: Workshop) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    if trial.number == 0:
+        child = subprocess.Popen(["sleep", "1000"])
+        note("child", child.pid)
+        os._exit(1)
+    return 0.0
+"""
+    )
+    assert workshop.launch(n_trials=1).exit_code == 0
+    child = int(workshop.noted("child"))
+    wait_until(lambda: child not in [p.pid for p in workshop.processes()], 1)

@@ -1,0 +1,192 @@
+"""The supervisor's decisions, with a clock that the test moves and workers that are scripts."""
+
+import itertools
+import signal
+import time
+
+import pytest
+from launcher.fake_stage import Clock, Stage
+
+from journal_launcher.launcher.crew import STOP_GRACE, Phase
+from journal_launcher.launcher.supervisor import LOOK
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "monotonic", made)
+    jumps = itertools.cycle([0.0, 86_400.0, -86_400.0])
+    monkeypatch.setattr(time, "time", lambda: 1e9 + next(jumps))  # nobody may trust it
+    return made
+
+
+def test_first_grants_wait_for_all_but_no_longer_than_five_seconds(clock: Clock) -> None:
+    stage = Stage(clock, workers=2)
+    stage.ready(0)
+    stage.turns(4.5)
+    assert "grant" not in stage.process(0).told
+    stage.turns(1.0)
+    assert stage.process(0).told.count("grant") == 1
+    stage.ready(1)
+    stage.turn()
+    stage.turn()
+    assert stage.process(1).told.count("grant") == 1
+
+
+def test_first_grants_go_out_when_the_last_worker_is_ready(clock: Clock) -> None:
+    stage = Stage(clock, workers=2)
+    stage.ready(0)
+    stage.turn()
+    stage.ready(1)
+    before = clock.now
+    stage.turn()
+    stage.supervisor._give_work()
+    assert [stage.process(index).told.count("grant") for index in (0, 1)] == [1, 1]
+    assert clock.now - before <= LOOK
+
+
+def test_open_grants_count_against_the_budget(clock: Clock) -> None:
+    stage = Stage(clock, workers=3, wanted=2)
+    for index in range(3):
+        stage.ready(index)
+    stage.turns(3)
+    assert sorted(stage.process(i).told.count("grant") for i in range(3)) == [0, 1, 1]
+
+
+def test_a_grant_that_was_not_used_returns(clock: Clock) -> None:
+    stage = Stage(clock, wanted=1)
+    stage.ready()
+    stage.turns(3)
+    stage.process().say("request")  # somebody else took the queued trial
+    stage.turns(3)
+    assert stage.process().told.count("grant") == 2
+
+
+@pytest.mark.parametrize("starting", ["all are ready", "one is still starting"])
+def test_a_waiting_parent_wakes_once_per_look(clock: Clock, starting: str) -> None:
+    stage = Stage(clock, workers=2, trial_timeout=500)
+    stage.ready(0)
+    if starting == "all are ready":
+        stage.ready(1)
+    stage.turns(10)
+    assert stage.turns(100) <= 100 / LOOK + 1
+
+
+def test_a_condemned_worker_does_not_keep_the_parent_awake(clock: Clock) -> None:
+    stage = Stage(clock, trial_timeout=3)
+    stage.run_trial()
+    assert stage.turns(3.5) <= 4
+    assert stage.process().told[-2:] == ["SIGUSR2", "SIGTERM"]
+    process = stage.process()
+    assert stage.turns(STOP_GRACE) <= STOP_GRACE / LOOK + 3
+    assert process.told[-1] == "SIGKILL"
+    assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
+
+
+def test_a_refit_without_trials_does_not_keep_the_parent_awake(clock: Clock) -> None:
+    stage = Stage(clock, wanted=0)
+    stage.ready()
+    stage.turn()
+    stage.supervisor.run_trials()
+    before = len(clock.waits)
+    clock.at(clock.now - 1000 + 60, lambda: stage.process().say("staged", content={}))
+    assert stage.supervisor.await_answer(stage.crew.slots[0]) is not None
+    assert len(clock.waits) - before <= 60 / LOOK + 1
+
+
+def test_a_restart_that_will_not_come_does_not_keep_the_parent_awake(clock: Clock) -> None:
+    stage = Stage(clock, workers=2)
+    stage.run_trial()
+    stage.supervisor.deadline = clock.now + 0.5
+    stage.process(1).status = 1
+    stage.turn()
+    assert stage.turns(30) <= 30 / LOOK + 2
+    assert len(stage.crew.started) == 2
+    assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "timeout"
+
+
+def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
+    stage = Stage(clock, workers=1)
+    for expected in (1.0, 2.0):
+        died, starts = clock.now, len(stage.crew.started)
+        stage.process().status = 1
+        while len(stage.crew.started) == starts:
+            stage.turn()
+        assert clock.now - died == pytest.approx(expected, abs=0.01)
+    stage.run_trial()
+    ended = {"reason": None, "raised": False, "incompatible": False, "stop": False}
+    stage.process().say("ended", id=1, number=0, state="COMPLETE", seconds=1.0, **ended)
+    stage.turn()
+    stage.process().status = -11
+    stage.turn()
+    assert stage.crew.slots[0].phase is Phase.DOWN
+    assert stage.crew.slots[0].restart_at - clock.now == pytest.approx(1.0, abs=0.01)
+
+
+def test_nobody_is_restarted_once_the_others_were_dismissed(clock: Clock) -> None:
+    stage = Stage(clock, workers=2, wanted=0)
+    for index in range(2):
+        stage.ready(index)
+    stage.turn()
+    stage.process(1).status = 1
+    stage.turn()
+    slow = stage.process(0)
+    clock.at(clock.now - 1000 + 5, lambda: setattr(slow, "status", 0))
+    stage.supervisor.dismiss()  # the restart would have been due after 1 s
+    assert len(stage.crew.started) == 2
+    assert slow.told.count("bye") == 1
+
+
+def test_a_worker_that_ignores_bye_is_killed(clock: Clock) -> None:
+    stage = Stage(clock, wanted=0)
+    stage.ready()
+    stage.turn()
+    process, before = stage.process(), clock.now
+    stage.supervisor.dismiss()
+    assert process.told[-1] == "SIGKILL"
+    assert clock.now - before == pytest.approx(STOP_GRACE, abs=0.01)
+
+
+def test_a_timeout_that_passes_during_the_refit_changes_nothing(clock: Clock) -> None:
+    stage = Stage(clock, wanted=0)
+    stage.supervisor.deadline = clock.now + 5
+    stage.ready()
+    stage.turn()
+    stage.supervisor.run_trials()
+    clock.at(clock.now - 1000 + 30, lambda: stage.process().say("staged", content={}))
+    assert stage.supervisor.await_answer(stage.crew.slots[0]) is not None
+    assert stage.supervisor.stop is None
+
+
+def test_a_second_ctrl_c_kills_whatever_ended_the_launch(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    process = stage.process()
+    process.say("failed", message="broken", exit_code=1, traceback=None)
+    stage.turn()
+    assert "SIGKILL" not in process.told
+    stage.signals.append(signal.SIGINT)
+    stage.turn()
+    assert process.told.count("SIGTERM") == 1 and process.told[-1] == "SIGKILL"
+
+
+def test_a_worker_is_told_once_however_often_the_parent_is(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    for _ in range(3):
+        stage.signals.append(signal.SIGTERM)
+        stage.turn()
+    assert stage.process().told.count("SIGTERM") == 1
+    assert stage.supervisor.stop is not None and stage.supervisor.stop.exit_code == 75
+
+
+def test_the_last_words_of_a_worker_are_heard_before_it_is_buried(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    process = stage.process()
+    ended = {"reason": None, "raised": False, "incompatible": False, "stop": True}
+    process.say("ended", id=1, number=0, state="COMPLETE", seconds=1.0, **ended)
+    process.status = 0
+    stage.turn()
+    assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "stopped"
+    assert stage.crew.slots[0].trial is None

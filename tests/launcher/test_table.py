@@ -1,0 +1,59 @@
+"""Whole launches of the built-in table, with the quickest model type."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from launcher.harness import Workshop
+
+from journal_launcher.base import events
+
+pytestmark = pytest.mark.slow  # every worker imports scikit-learn
+
+
+def table(shop: Workshop, do: Any = None, **options: Any) -> Any:
+    given = {"model_type": "linear", "k_folds": 3, **options}
+    return shop.launch(do, objective=None, **given)
+
+
+def test_defaults_come_first_and_baselines_once(workshop: Workshop) -> None:
+    result = table(workshop, n_trials=3, workers=2)
+    assert result.exit_code == 0, result.message
+    first = workshop.trials()[0]
+    assert "fixed_params" in first.system_attrs
+    assert {"jl_fold_scores", "jl_train_scores", "jl_duration_s"} <= set(first.user_attrs)
+    baselines = [r for r in workshop.records() if "journal_launcher_baselines" in str(r)]
+    assert len(baselines) == 1
+    assert table(workshop, n_trials=4).exit_code == 0
+    queued = [trial for trial in workshop.trials() if "fixed_params" in trial.system_attrs]
+    assert len(queued) == 1
+    files = workshop.sidecar()["files"]
+    assert any(name.startswith("best_model.") for name in files)
+    assert workshop.states() == ["COMPLETE"] * 4
+
+
+def test_a_killed_worker_costs_a_table_one_trial(workshop: Workshop) -> None:
+    killed: list[int] = []
+
+    def kill(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted) and not killed:
+            killed.append(event.number)
+            os.kill(workshop.owner_pid(event.number), signal.SIGKILL)
+
+    assert table(workshop, kill, n_trials=3).exit_code == 0
+    states = workshop.states()
+    assert states.count("COMPLETE") == 3 and states.count("FAIL") <= 1
+    assert "RUNNING" not in states
+
+
+def test_a_published_model_survives_more_trials_only_if_it_is_still_the_best(
+    workshop: Workshop,
+) -> None:
+    assert table(workshop, n_trials=1).exit_code == 0
+    first = workshop.sidecar()
+    assert table(workshop, n_trials=4).exit_code == 0
+    second = workshop.sidecar()
+    best = workshop.study().best_trial.number
+    assert second["trial"] == best and second["n_finished"] == 4
+    assert (second["published"] == first["published"]) == (best == 0)
