@@ -1,0 +1,1 @@
+"""The child: the only place that imports torch, catboost, sklearn or pandas."""

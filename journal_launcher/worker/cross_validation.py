@@ -1,0 +1,115 @@
+"""The objective of a table: one trial is K folds of one model type."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+
+from journal_launcher.base.seeds import trial_seed
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker import metrics
+from journal_launcher.worker.models import Curve, FoldData, ModelSettings, ModelType, model_type
+from journal_launcher.worker.table import Dataset
+
+__all__ = ["Progress", "TableObjective", "build_model_type", "fold_data"]
+
+Progress = Callable[[str, int, int, float | None], None]
+"""progress(unit, step, total, value)"""
+
+
+def build_model_type(
+    settings: LaunchSettings, dataset: Dataset, metric: str, gpu: bool, threads: int
+) -> ModelType:
+    """The model type that the settings name, told of the table and the device."""
+    return model_type(settings.model_type)(
+        ModelSettings(
+            schema=dataset.schema,
+            n_rows=len(dataset.train),
+            metric=metric,
+            normalize_features=settings.normalize_features,
+            use_leaky_relu=settings.use_leaky_relu,
+            dropout=settings.dropout,
+            gpu=gpu,
+            threads=threads,
+        )
+    )
+
+
+def fold_data(dataset: Dataset) -> tuple[FoldData, ...]:
+    """The rows of every fold: the hold-out is in none of them."""
+    return tuple(FoldData(dataset.features, dataset.target, fold) for fold in dataset.folds)
+
+
+class TableObjective:
+    """Callable trial -> mean score of the folds; made once per worker.
+
+    model: the model type. attributes: user attributes for the trial that ended last; the caller
+    writes them (in one journal append), so this class never does.
+    """
+
+    def __init__(
+        self,
+        settings: LaunchSettings,
+        dataset: Dataset,
+        metric: str,
+        seed: int,
+        gpu: bool,
+        threads: int,
+        progress: Progress,
+    ) -> None:
+        self.model = build_model_type(settings, dataset, metric, gpu, threads)
+        self.attributes: dict[str, Any] = {}
+        self._folds = fold_data(dataset)
+        self._score = metrics.score(metric, dataset.schema.task)
+        self._metric = metric
+        self._seed = seed
+        self._prunes = settings.pruner != "none"
+        self._progress = progress
+
+    def defaults(self) -> dict[str, Any]:
+        """Parameters of trial 0."""
+        return dict(self.model.defaults())
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Train every fold with the parameters that `trial` suggests.
+
+        Raises:
+            optuna.TrialPruned: the pruner gave the trial up.
+            ValueError: the score is not a finite number.
+        """
+        self.attributes = {}
+        params = self.model.suggest(trial)
+
+        def report(step: int, total: int, value: float) -> None:
+            self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)
+            # A report is a journal append with an fsync: only where somebody reads it.
+            if self._prunes and np.isfinite(value):
+                trial.report(value, step)
+                if trial.should_prune():
+                    raise optuna.TrialPruned(f"pruned at {self.model.unit} {step} of {total}")
+
+        seed = trial_seed(self._seed, trial.number)
+        curve = self.model.cross_validate(params, self._folds, self._score, seed, report)
+        if not (np.isfinite(curve.scores).all() and np.isfinite(curve.train_scores).all()):
+            raise ValueError(
+                f"expected a finite {self._metric} in every fold, found {curve.scores.tolist()} "
+                f"(training rows: {curve.train_scores.tolist()})"
+            )
+        self.attributes = _attributes(curve)
+        return float(np.mean(curve.scores))
+
+
+def _attributes(curve: Curve) -> dict[str, Any]:
+    return {
+        "jl_fold_scores": curve.scores.tolist(),
+        "jl_train_scores": curve.train_scores.tolist(),
+        "jl_epochs": int(curve.steps),
+        "jl_overfit_ratio": overfit_ratio(curve),
+    }
+
+
+def overfit_ratio(curve: Curve) -> float | None:
+    """Mean error of the validation rows ÷ that of the training rows; None if there is no error."""
+    train = float(np.mean(curve.train_errors))
+    return float(np.mean(curve.errors)) / train if train > 0 else None

@@ -1,0 +1,206 @@
+"""The table of a study: parsed once by one worker, memory-mapped by all.
+
+Arrays lie in the studies folder's cache under a hash of the data and of every setting that shapes
+them, so the second launch on the same file parses nothing. Nothing heavy is imported unless
+something must be parsed.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from journal_launcher.base.atomic import move_into_place, read_json, write_json
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.settings import CLASSIFICATION_METRICS, METRICS, LaunchSettings
+from journal_launcher.worker.readers import fingerprint
+from journal_launcher.worker.table import Dataset, Features, Fold, Schema
+
+if TYPE_CHECKING:
+    from journal_launcher.worker.parsing import Parsed
+
+__all__ = ["features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
+
+PARSER_VERSION = 1  # counts up when the same file would give other arrays
+KEEP_UNUSED = 7 * 86400.0  # seconds
+_META_SCHEMA = 1
+_META = "meta.json"
+_SHAPING = ("target", "task", "k_folds", "test_size", "split", "group_column", "time_column")
+
+
+def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
+    """Parse and split the table of `settings`, or find it in `cache`.
+
+    Returns:
+        A JSON object. directory: where `load` finds the arrays; data: the source, a file with its
+        absolute path; data_sha256: of its content; target, task, metric, direction, split (kind,
+        k_folds, test_size, group_column, time_column), n_rows, n_train, n_holdout, n_features,
+        classes, schema_sha256, duplicates (rows equal to an earlier one), notes (lines for the
+        user).
+
+    Raises:
+        UsageError: bad data, or settings that do not fit them; nothing is written.
+    """
+    is_file = not settings.data.startswith("sklearn:")
+    source = str(Path(settings.data).expanduser().absolute()) if is_file else settings.data
+    with _about(source):
+        directory = cache / _key(settings, seed, source)
+        if not (directory / _META).exists():
+            from journal_launcher.worker.parsing import parse
+
+            parsed = parse(settings, seed, source)
+            _metric(settings.metric, parsed.schema.task)  # refuse before anything is written
+            _store(parsed, directory)
+        facts = read_json(directory / _META, _META_SCHEMA)["prepared"]
+        metric = _metric(settings.metric, facts["task"])
+    os.utime(directory)
+    _remove_unused(cache)
+    return {
+        **{"directory": str(directory.absolute()), "data": source},
+        **facts,
+        **{"metric": metric, "direction": METRICS[metric]},
+    }
+
+
+def load(directory: Path) -> Dataset:
+    """Map what `prepare` wrote; only the pages that are read take memory, once for all workers."""
+    meta, arrays = _map(directory)
+    folds = [
+        Fold(arrays[f"fold{number}_train"], arrays[f"fold{number}_valid"])
+        for number in range(meta["prepared"]["split"]["k_folds"])
+    ]
+    return Dataset(
+        schema=Schema.from_json(meta["schema"]),
+        features=Features(arrays["numbers"], arrays["codes"]),
+        target=arrays["target"],
+        train=arrays["train"],
+        holdout=arrays["holdout"],
+        folds=folds,
+    )
+
+
+def fresh_folds(directory: Path, seed: int) -> list[Fold]:
+    """Other folds of the same training rows, under the same rule, from another seed."""
+    from journal_launcher.worker.splits import make_folds
+
+    meta, arrays = _map(directory)
+    split = meta["prepared"]["split"]
+    return make_folds(
+        split["kind"], split["k_folds"], arrays["target"], arrays["units"], arrays["train"], seed
+    )
+
+
+def read_features(path: Path, schema: Schema) -> tuple[Features, tuple[str, ...]]:
+    """Read new rows from a file, one per input row in input order, and notes for the user.
+
+    Columns may come in any order; the target and other columns are ignored.
+
+    Raises:
+        UsageError: a bad file, a missing column, or a value of another kind; names the row.
+    """
+    from journal_launcher.worker.columns import apply_schema
+    from journal_launcher.worker.readers import read_file
+
+    with _about(str(path)):
+        # A category such as 01 must not become the number 1.
+        return apply_schema(read_file(path, {c.name for c in schema.categories}), schema)
+
+
+def features_from_frame(data: Any, schema: Schema) -> tuple[Features, tuple[str, ...]]:
+    """The same for a DataFrame, or a (rows, columns) array in the order of `schema.columns`.
+
+    Raises:
+        UsageError: as `read_features`, or an array of another shape.
+    """
+    import pandas as pd
+
+    from journal_launcher.worker.columns import apply_schema
+
+    if isinstance(data, pd.DataFrame):
+        return apply_schema(data, schema)
+    array, names = np.asarray(data), [column.name for column in schema.columns]
+    if array.ndim != 2 or array.shape[1] != len(names):
+        raise UsageError(f"expected an array of shape (rows, {len(names)}), found {array.shape}")
+    return apply_schema(pd.DataFrame(array, columns=names), schema)
+
+
+@contextlib.contextmanager
+def _about(source: str) -> Iterator[None]:
+    """Put the name of the data in front of what is wrong with them."""
+    try:
+        yield
+    except UsageError as problem:
+        raise UsageError(f"{source}: {problem}") from None
+
+
+def _key(settings: LaunchSettings, seed: int, source: str) -> str:
+    """Everything that decides the arrays, as one hash."""
+    shaping = {
+        **{name: getattr(settings, name) for name in _SHAPING},
+        **{"parser": PARSER_VERSION, "seed": seed, "content": fingerprint(source)},
+        "format": source.rpartition(".")[2].lower().replace("gz", "csv"),
+    }
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def _metric(asked: str | None, task: str) -> str:
+    if asked is None:
+        return "r2" if task == "regression" else "log_loss"
+    known = [name for name in METRICS if (name in CLASSIFICATION_METRICS) != (task == "regression")]
+    if asked not in known:
+        raise UsageError(f"--metric {asked} does not score a {task}; use {', '.join(known)}")
+    return asked
+
+
+def _store(parsed: "Parsed", directory: Path) -> None:
+    """Write beside the final place and rename: a reader sees all of it or nothing."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".building-"))
+    try:
+        for name, array in parsed.arrays.items():
+            _save(beside / f"{name}.npy", array)
+        meta = {"schema": parsed.schema.to_json(), "prepared": parsed.facts}
+        write_json(beside / _META, {"schema_version": _META_SCHEMA, **meta})
+        try:
+            move_into_place(beside, directory)
+        except OSError:
+            # Another launch was first: its arrays are the same, and it may be reading them.
+            if not (directory / _META).exists():
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with open(path, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _map(directory: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """(meta, arrays by name)."""
+    os.utime(directory)  # a launch that restarts a worker after a week still finds it
+    arrays = {
+        path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        for path in directory.glob("*.npy")
+    }
+    return read_json(directory / _META, _META_SCHEMA), arrays
+
+
+def _remove_unused(cache: Path) -> None:
+    """Drop entries that nobody used for a week, and what a killed launch left half-built."""
+    now = time.time()
+    for entry in cache.iterdir():
+        with contextlib.suppress(OSError):  # another launch does the same
+            if now - entry.stat().st_mtime > KEEP_UNUSED:
+                shutil.rmtree(entry)

@@ -1,0 +1,220 @@
+"""What a worker runs trials of: the built-in table, or the user's own objective.
+
+A job is prepared once (by one worker, before the study exists), opened in every worker, called for
+every trial, and asked once at the end to stage the best model.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker.device_check import require_gpu
+from journal_launcher.worker.objective import UserObjective, load_objective
+
+__all__ = ["Job", "ObjectiveJob", "Prepared", "Progress", "TableJob", "make_job"]
+
+Progress = Callable[[str, int, int | None, float | None], None]
+"""progress(unit, step, total, value)"""
+
+Prepared = dict[str, Any]
+"""identity: what the study is (see ARCHITECTURE, "Identity of a study"); metric; notes: lines for
+the user; noted: what may change, with one note; content: what `open` needs."""
+
+
+class Job(Protocol):
+    def prepare(self, seed: int) -> Prepared: ...
+
+    def warm_up(self) -> None:
+        """Import and start what trials need, while another worker may still prepare."""
+        ...
+
+    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None: ...
+
+    def defaults(self) -> dict[str, Any] | None:
+        """Parameters of trial 0, if the job has an opinion."""
+        ...
+
+    def __call__(self, trial: optuna.Trial) -> Any: ...
+
+    def attributes(self) -> dict[str, Any]:
+        """User attributes of the trial that was called last."""
+        ...
+
+    def baselines(self) -> dict[str, Any] | None: ...
+
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+        """Write the best model's files into `staging` and return the sidecar's content."""
+        ...
+
+
+class TableJob:
+    """K folds of one model type on one table."""
+
+    def __init__(self, settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int):
+        self._settings, self._paths = settings, paths
+        self._gpu, self._threads = gpu, threads
+
+    def prepare(self, seed: int) -> Prepared:
+        from journal_launcher.base.paths import StudiesFolder
+        from journal_launcher.worker import dataset
+
+        settings = self._settings
+        table = dataset.prepare(settings, seed, StudiesFolder(self._paths.folder).cache)
+        flags = {}
+        if settings.model_type == "neural_net":
+            flags = {
+                "normalize_features": settings.normalize_features,
+                "use_leaky_relu": settings.use_leaky_relu,
+                "dropout": settings.dropout,
+            }
+        identity = {
+            "schema_version": 1,
+            "kind": "table",
+            "model_type": settings.model_type,
+            "flags": flags,
+            "data_sha256": table["data_sha256"],
+            "target": table["target"],
+            "task": table["task"],
+            "metric": table["metric"],
+            "directions": [table["direction"]],
+            "split": table["split"],
+            "seed": seed,
+        }
+        return {
+            "identity": identity,
+            "metric": table["metric"],
+            "notes": table["notes"],
+            "noted": {},
+            "content": table,
+        }
+
+    def warm_up(self) -> None:
+        from journal_launcher.worker.models import model_type
+
+        model_type(self._settings.model_type)
+        if self._gpu:
+            require_gpu(self._settings.model_type)
+
+    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+        from journal_launcher.worker.cross_validation import TableObjective
+        from journal_launcher.worker.dataset import load
+
+        self._seed, self._metric, self._progress = seed, prepared["metric"], progress
+        self._table = prepared["content"]
+        self._dataset = load(Path(self._table["directory"]))
+        self._objective = TableObjective(
+            self._settings, self._dataset, self._metric, seed, self._gpu, self._threads, progress
+        )
+
+    def defaults(self) -> dict[str, Any] | None:
+        return dict(self._objective.defaults())
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        return self._objective(trial)
+
+    def attributes(self) -> dict[str, Any]:
+        return self._objective.attributes
+
+    def baselines(self) -> dict[str, Any] | None:
+        from journal_launcher.worker.baselines import score_baselines
+
+        return score_baselines(self._dataset, self._metric, self._seed)
+
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+        from journal_launcher.worker.final_fit import refit
+
+        assert best is not None, "a table has one objective"
+        return refit(
+            self._settings,
+            self._dataset,
+            metric=self._metric,
+            seed=self._seed,
+            trial={
+                "number": best.number,
+                "value": best.value,
+                "params": best.params,
+                "fold_scores": best.user_attrs["jl_fold_scores"],
+                "train_scores": best.user_attrs["jl_train_scores"],
+                "epochs": best.user_attrs["jl_epochs"],
+                "overfit_ratio": best.user_attrs.get("jl_overfit_ratio"),
+            },
+            gpu=self._gpu,
+            threads=self._threads,
+            staging=staging,
+            progress=self._progress,
+        ) | {"data": self._table["data"], "data_sha256": self._table["data_sha256"]}
+
+
+class ObjectiveJob:
+    """The user's own objective: nothing is added to it but the protocol."""
+
+    def __init__(self, settings: LaunchSettings, paths: StudyPaths) -> None:
+        self._settings, self._paths = settings, paths
+        self._loaded: UserObjective | None = None
+
+    def _load(self) -> UserObjective:
+        if self._loaded is None:
+            assert self._settings.objective is not None
+            self._loaded = load_objective(self._settings.objective)
+        return self._loaded
+
+    def prepare(self, seed: int) -> Prepared:
+        source, _, attribute = (self._settings.objective or "").rpartition(":")
+        objective = self._load()
+        identity = {
+            "schema_version": 1,
+            "kind": "objective",
+            "objective": f"{self._where(source)}:{attribute}",
+            "directions": list(self._settings.direction or ("minimize",)),
+            "seed": seed,
+        }
+        return {
+            "identity": identity,
+            "metric": None,
+            "notes": [],
+            "noted": {"objective source": objective.source_sha256},
+            "content": {},
+        }
+
+    def _where(self, source: str) -> str:
+        """A module's name, or a file's place seen from the studies: both may move together."""
+        is_file = source.endswith(".py") or "/" in source
+        return os.path.relpath(source, self._paths.folder) if is_file else source
+
+    def warm_up(self) -> None:
+        self._load()
+
+    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+        self._load()
+
+    def defaults(self) -> dict[str, Any] | None:
+        return None
+
+    def __call__(self, trial: optuna.Trial) -> Any:
+        return self._load().function(trial)
+
+    def attributes(self) -> dict[str, Any]:
+        return {}
+
+    def baselines(self) -> dict[str, Any] | None:
+        return None
+
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+        save_best = self._load().save_best
+        if save_best is not None:
+            directory = staging / "best_model"
+            directory.mkdir()
+            save_best(study, directory)
+        return {"kind": "objective", "objective": self._settings.objective}
+
+
+def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int) -> Job:
+    if settings.objective is not None:
+        return ObjectiveJob(settings, paths)
+    return TableJob(settings, paths, gpu, threads)

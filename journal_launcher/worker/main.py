@@ -1,0 +1,207 @@
+"""A worker: spec in, exit code out.
+
+It checks its device, prepares the data if told to, opens the journal and then runs one granted
+trial after the other until the parent says bye. Objectives may print: stdout is the log file.
+"""
+
+import faulthandler
+import json
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import optuna
+
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
+from journal_launcher.base.messages import Message
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
+from journal_launcher.study.storage import StudyStorage, open_storage
+from journal_launcher.worker.connection import Connection, ParentGoneError
+from journal_launcher.worker.device_check import DeviceReport, verify_device
+from journal_launcher.worker.jobs import Job, make_job
+from journal_launcher.worker.sampling import make_pruner, make_sampler
+from journal_launcher.worker.trials import WorkerStudy, evaluate, record
+
+__all__ = ["main"]
+
+
+class _StopRequested(BaseException):
+    """SIGTERM from the parent: unwind the objective (its `finally` blocks run) and leave."""
+
+    told = False
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told once; a second would cut the unwinding
+    _StopRequested.told = True
+    raise _StopRequested
+
+
+def main(arguments: list[str]) -> int:
+    """Run one worker on two inherited pipes (`arguments`: their descriptors)."""
+    if arguments[:1] == ["--debug"]:
+        from journal_launcher.worker.debug import debug
+
+        return debug(json.loads(arguments[1]))
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR2, all_threads=True)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    connection = Connection(int(arguments[0]), int(arguments[1]))
+    try:
+        Worker(connection).run()
+    except _StopRequested:
+        return ExitCode.RESUMABLE
+    except ParentGoneError:
+        return ExitCode.FAILED
+    except BaseException as error:
+        return _report_failure(connection, error)
+    return ExitCode.DONE
+
+
+def _report_failure(connection: Connection, error: BaseException) -> int:
+    """Tell the parent what ended this worker; our own errors are one line, others a traceback."""
+    ours = isinstance(error, JournalLauncherError)
+    traceback.print_exc()
+    connection.send(
+        "failed",
+        message=str(error) if ours else f"{type(error).__name__}: {error}",
+        exit_code=int(error.exit_code) if isinstance(error, JournalLauncherError) else 1,
+        traceback=None if ours else traceback.format_exc(),
+    )
+    return ExitCode.FAILED
+
+
+class Worker:
+    """One child process pinned to one device."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._spec = connection.receive_spec()
+        spec = self._spec
+        self._settings = LaunchSettings.from_json(spec["settings"])
+        self._paths = StudyPaths(Path(spec["folder"]), spec["study"])
+        self._owner = Owner.this_process(spec["launch"], spec["worker"])
+        self._number: int | None = None
+        self._device: DeviceReport
+        self._job: Job
+        self._storage: StudyStorage
+        self._study: WorkerStudy
+        self._seed = 0
+
+    def run(self) -> None:
+        spec = self._spec
+        self._device = verify_device(spec["device_uuid"])
+        gpu = spec["device_uuid"] is not None
+        self._job = make_job(self._settings, self._paths, gpu, spec["threads"])
+        if spec["prepare"]:
+            self._connection.send("prepared", content=self._job.prepare(spec["seed"]))
+        self._job.warm_up()
+        message = self._connection.receive()
+        if message["type"] == "bye":
+            return
+        self._open(message)
+        self._connection.send(
+            "ready",
+            device_uuid=self._device.uuid,
+            device_status=self._device.status,
+            defaults=self._job.defaults(),
+        )
+        self._serve()
+
+    def _open(self, message: Message) -> None:
+        self._seed = message["seed"]
+        self._job.open(message["prepared"], self._seed, self._progress)
+        self._storage = open_storage(
+            self._paths.journal, allow_network_fs=self._settings.allow_network_fs
+        )
+        self._study = WorkerStudy(self._paths.name, self._storage)
+        self._study.pruner = make_pruner(self._settings.pruner)
+
+    def _serve(self) -> None:
+        self._connection.send("request")
+        while (message := self._connection.receive())["type"] != "bye":
+            match message["type"]:
+                case "grant":
+                    self._run_trial(message)
+                    self._connection.send("request")
+                case "baseline":
+                    self._connection.send("scored", content=self._score_baselines())
+                    self._connection.send("request")
+                case "refit":
+                    self._refit(message)
+
+    def _progress(self, unit: str, step: int, total: int | None, value: float | None) -> None:
+        if self._number is not None:
+            self._connection.progress(self._number, unit, step, total, value)
+
+    def _run_trial(self, grant: Message) -> None:
+        trial_id = self._start(grant["trial"])
+        if trial_id is None:
+            return  # somebody else took the queued trial; the next request returns the grant
+        number = self._number = self._storage.get_trial(trial_id).number
+        self._connection.send("started", id=grant["id"], number=number)
+        started = time.monotonic()
+        self._study.sampler = make_sampler(self._settings.sampler, self._seed, number)
+        trial = optuna.Trial(self._study, trial_id)
+        outcome = evaluate(self._job, trial, len(self._study.directions))
+        if _StopRequested.told:  # and a bare `except:` of the objective swallowed it
+            raise _StopRequested
+        if self._storage.broken is not None:
+            raise self._storage.broken
+        seconds = time.monotonic() - started
+        attributes = {} if outcome.state.name == "FAIL" else dict(self._job.attributes())
+        attributes["jl_duration_s"] = round(seconds, 3)
+        outcome = record(self._study, trial, outcome, attributes)
+        self._number = None
+        self._connection.send(
+            "ended",
+            id=grant["id"],
+            number=number,
+            state=outcome.state.name,
+            reason=outcome.reason,
+            raised=outcome.raised,
+            incompatible=outcome.incompatible,
+            seconds=seconds,
+            stop=self._study.stop_requested,
+        )
+
+    def _start(self, queued: int | None) -> int | None:
+        attributes = {
+            OWNER_ATTRIBUTE: self._owner.to_json(),
+            "jl_worker": self._owner.worker,
+            "jl_device": self._spec["device"],
+            "jl_device_uuid": self._spec["device_uuid"],
+            "jl_device_status": self._device.status,
+        }
+        if queued is None:
+            return self._storage.start_trial(self._study._study_id, attributes)
+        trial_id = self._study.get_trials(deepcopy=False)[queued]._trial_id
+        return trial_id if self._storage.start_queued_trial(trial_id, attributes) else None
+
+    def _score_baselines(self) -> dict[str, Any] | None:
+        try:
+            return self._job.baselines()
+        except (UsageError, ValueError, ArithmeticError) as error:
+            traceback.print_exc()
+            return {"failed": f"{type(error).__name__}: {error}"}
+
+    def _refit(self, message: Message) -> None:
+        staging = Path(message["staging"])
+        number = message["trial"]
+        best = None if number is None else self._study.get_trials()[number]
+        self._number = number if number is not None else 0
+        sidecar = self._job.refit(self._study, best, staging)
+        self._number = None
+        self._connection.send("staged", content=sidecar)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

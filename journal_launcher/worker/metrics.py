@@ -1,0 +1,195 @@
+"""The metrics of a table, the error behind the overfit ratio, and bootstrap intervals.
+
+Plain numpy: every staged round and every resample is scored, thousands of times a trial, which
+scikit-learn's input checks would make many times slower. The tests compare the two.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from journal_launcher.base.settings import CLASSIFICATION_METRICS, METRICS
+
+__all__ = ["bootstrap_interval", "error", "names", "score"]
+
+Array = NDArray[np.float64]
+Rows = NDArray[Any]
+Score = Callable[[Array, Array], float]
+
+_SCORED_ROWS = 100_000_000
+"""Rows that one bootstrap may score over all resamples: a second or two for a metric of cost 1."""
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """A score in two parts, so that a resample repeats only the second one.
+
+    rows: (target, predictions) -> (..., rows), what one row contributes. finish: any selection of
+    rows of that -> the score. cost: the time of `finish`, compared with an average.
+    """
+
+    rows: Callable[[Array, Array], Rows]
+    finish: Callable[[Rows], float]
+    cost: int = 1
+
+    def __call__(self, target: Array, predictions: Array) -> float:
+        return self.finish(self.rows(target, predictions))
+
+
+def names(task: str) -> tuple[str, ...]:
+    """The metrics that can score a task."""
+    classification = task == "classification"
+    return tuple(name for name in METRICS if (name in CLASSIFICATION_METRICS) == classification)
+
+
+def score(metric: str, task: str) -> Score:
+    """The function metric(target, predictions) -> float.
+
+    target: (rows,) values, or class positions 0, 1, …; predictions: (rows,) values, or
+    (rows, classes) probabilities. It returns NaN where the metric is undefined: R² of a constant
+    target, roc_auc of a single class.
+
+    Raises:
+        ValueError: the metric does not fit the task.
+    """
+    if metric not in names(task):
+        raise ValueError(f"{task} expects one of {', '.join(names(task))}, found {metric!r}")
+    return _METRICS[metric]
+
+
+def error(task: str) -> Score:
+    """What the overfit ratio compares: RMSE, or log loss for classification."""
+    return _METRICS["log_loss" if task == "classification" else "rmse"]
+
+
+def bootstrap_interval(
+    metric: str, target: Array, predictions: Array, seed: int
+) -> tuple[float, float]:
+    """The 95 % percentile interval of a metric over resampled rows; NaN where it is undefined.
+
+    1,000 resamples, fewer of very many rows. A resample for which the metric is undefined, because
+    it lacks a class, does not count.
+    """
+    chosen = _METRICS[metric]
+    rows, size = chosen.rows(target, predictions), len(target)
+    resamples = int(np.clip(_SCORED_ROWS / size / chosen.cost, 100, 1000))
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(size, size=size, dtype=np.int32) for _ in range(resamples))
+    values = np.array([chosen.finish(rows.take(drawn, axis=-1)) for drawn in draws])
+    defined = values[np.isfinite(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    low, high = np.percentile(defined, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _mean(rows: Rows) -> float:
+    return float(np.mean(rows))
+
+
+def _root_mean(rows: Rows) -> float:
+    return float(np.sqrt(np.mean(rows)))
+
+
+def _squares(target: Array, predictions: Array) -> Rows:
+    return np.square(target - predictions)
+
+
+def _squares_and_target(target: Array, predictions: Array) -> Rows:
+    return np.stack([np.square(target - predictions), target])
+
+
+def _r2(rows: Rows) -> float:
+    variance = float(np.var(rows[1]))
+    return 1.0 - float(np.mean(rows[0])) / variance if variance > 0 else float("nan")
+
+
+def _surprise(target: Array, predictions: Array) -> Rows:
+    of_target = predictions[np.arange(len(target)), target.astype(np.intp)]
+    # As scikit-learn does: a certain and wrong prediction costs much, not infinity.
+    surprise: Rows = -np.log(np.clip(of_target, np.finfo(np.float64).eps, 1.0))
+    return surprise
+
+
+def _hits(target: Array, predictions: Array) -> Rows:
+    hits: Rows = predictions.argmax(axis=1) == target
+    return hits
+
+
+def _labels(target: Array, predictions: Array) -> Rows:
+    """True and predicted class."""
+    return np.stack([target.astype(np.intp), predictions.argmax(axis=1)])
+
+
+def _confusion(labels: Rows) -> Array:
+    """(true classes, predicted classes) counts."""
+    classes = int(labels.max()) + 1
+    cells = labels[0] * classes + labels[1]
+    counts = np.bincount(cells, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.float64)
+
+
+def _balanced_accuracy(labels: Rows) -> float:
+    confusion = _confusion(labels)
+    rows = confusion.sum(axis=1)
+    return _mean(confusion.diagonal()[rows > 0] / rows[rows > 0])
+
+
+def _f1_macro(labels: Rows) -> float:
+    confusion = _confusion(labels)
+    found = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return _mean(2 * confusion.diagonal()[found > 0] / found[found > 0])
+
+
+def _target_and_ranks(target: Array, predictions: Array) -> Rows:
+    """The class, then for every class the rank of its probability, equal ones sharing a rank."""
+    ranks = [np.unique(column, return_inverse=True)[1] for column in predictions.T]
+    return np.stack([target, *ranks]).astype(np.int32)
+
+
+def _one_against_rest(of_counts: Callable[[Rows, Rows], float]) -> Callable[[Rows], float]:
+    """Score class 1 of two; of more, average over the classes that the rows have and lack.
+
+    of_counts: (rows of the class, all rows), both counted from the highest rank to the lowest.
+    """
+
+    def finish(rows: Rows) -> float:
+        target, ranks = rows[0], rows[1:]
+        values = []
+        for label in [1] if len(ranks) == 2 else range(len(ranks)):
+            total = np.bincount(ranks[label])
+            hits = np.bincount(ranks[label][target == label], minlength=len(total))
+            if 0 < hits.sum() < total.sum():
+                values.append(of_counts(hits[::-1], total[::-1]))
+        return float(np.mean(values)) if values else float("nan")
+
+    return finish
+
+
+def _roc_auc(hits: Rows, total: Rows) -> float:
+    """The share of pairs of a hit and a miss that are in the right order, ties a half."""
+    misses = total - hits
+    misses_below = misses.sum() - np.cumsum(misses) + misses / 2
+    return float(np.sum(hits * misses_below) / (hits.sum() * misses.sum()))
+
+
+def _average_precision(hits: Rows, total: Rows) -> float:
+    """The mean, over the hits, of the share of hits among the rows ranked as high or higher."""
+    precision = np.cumsum(hits) / np.maximum(np.cumsum(total), 1)
+    return float(np.sum(hits * precision) / hits.sum())
+
+
+_METRICS = {
+    "r2": _Metric(_squares_and_target, _r2),
+    "rmse": _Metric(_squares, _root_mean),
+    "mae": _Metric(lambda target, predictions: np.abs(target - predictions), _mean),
+    "log_loss": _Metric(_surprise, _mean),
+    "roc_auc": _Metric(_target_and_ranks, _one_against_rest(_roc_auc), cost=5),
+    "accuracy": _Metric(_hits, _mean),
+    "balanced_accuracy": _Metric(_labels, _balanced_accuracy, cost=2),
+    "f1_macro": _Metric(_labels, _f1_macro, cost=2),
+    "average_precision": _Metric(_target_and_ranks, _one_against_rest(_average_precision), cost=5),
+}

@@ -1,0 +1,178 @@
+"""The model types: what one must offer, and the registry that names them.
+
+A new model type is one file here and one line in `MODEL_TYPES`. The class in that file implements
+`ModelType`; everything else (folds, scores, refit, sidecar, predict) works by itself. A type that
+trains its folds one after the other derives from `fold_by_fold.FoldByFold` and writes only how one
+fold is fitted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from journal_launcher.worker.table import Features, Fold, Schema
+
+__all__ = [
+    "MODEL_TYPES",
+    "Curve",
+    "FittedModel",
+    "FoldData",
+    "ModelSettings",
+    "ModelType",
+    "Params",
+    "Predictions",
+    "Report",
+    "Score",
+    "model_type",
+]
+
+# name -> "module:Class"; strings, so that listing names imports nothing heavy.
+MODEL_TYPES = {
+    "neural_net": "journal_launcher.worker.models.neural_net:NeuralNet",
+    "catboost": "journal_launcher.worker.models.catboost:CatBoost",
+    "hist_gradient_boosting": (
+        "journal_launcher.worker.models.hist_gradient_boosting:HistGradientBoosting"
+    ),
+    "linear": "journal_launcher.worker.models.linear:Linear",
+}
+
+Params = Mapping[str, Any]
+Predictions = NDArray[np.float64]
+"""(rows,) for regression, (rows, classes) probabilities for classification."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a model type may know beside parameters: the task, the flags and the device.
+
+    `gpu` is True when this process is pinned to a GPU (device 0 of this process).
+    """
+
+    schema: Schema
+    n_rows: int
+    metric: str
+    normalize_features: bool
+    use_leaky_relu: bool
+    dropout: float | None
+    gpu: bool
+    threads: int
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """One fold's training and validation rows, raw: fit every transformation on `train` alone.
+
+    `features` and `target` are the whole mapped table, `rows` the fold's positions in it. The
+    rows' features are gathered at each use, so that a worker holds no copy of the table per fold.
+    """
+
+    features: Features
+    target: NDArray[np.float64]
+    rows: Fold
+
+    @property
+    def train(self) -> Features:
+        return self.features.take(self.rows.train)
+
+    @property
+    def valid(self) -> Features:
+        return self.features.take(self.rows.valid)
+
+    @cached_property
+    def train_target(self) -> NDArray[np.float64]:
+        return self.target[self.rows.train]
+
+    @cached_property
+    def valid_target(self) -> NDArray[np.float64]:
+        return self.target[self.rows.valid]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What cross-validation found for one set of parameters.
+
+    steps: epochs or boosting rounds at the best point of the mean validation curve; the refit
+    trains exactly that many. scores, train_scores: (folds,) the metric there. errors, train_errors:
+    (folds,) `metrics.error(task)` there, RMSE or log loss, which make the overfit ratio.
+    """
+
+    steps: int
+    scores: NDArray[np.float64]
+    train_scores: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    train_errors: NDArray[np.float64]
+
+
+Score = Callable[[NDArray[np.float64], Predictions], float]
+"""metric(target, predictions)"""
+Report = Callable[[int, int, float], None]
+"""report(step, total, value of the mean curve so far); raises optuna.TrialPruned to stop."""
+
+
+class FittedModel(Protocol):
+    """A trained model with the transformations fitted on its training rows."""
+
+    def predict(self, features: Features) -> Predictions: ...
+
+    def save(self, path: Path) -> dict[str, Any]:
+        """Write the weights to `path` and return everything else as JSON for the sidecar.
+
+        The returned object goes back into `ModelType.load`; no pickle anywhere.
+        """
+        ...
+
+
+class ModelType(Protocol):
+    """One kind of model. `unit` is what `report` counts: "epoch" or "fold"."""
+
+    extension: str
+    unit: str
+
+    def __init__(self, settings: ModelSettings) -> None: ...
+
+    def suggest(self, trial: optuna.Trial) -> Params:
+        """Ask `trial` for every parameter of the search space."""
+        ...
+
+    def defaults(self) -> Params:
+        """Good parameters to begin with: what trial 0 runs; the keys that `suggest` asks for."""
+        ...
+
+    def cross_validate(
+        self, params: Params, folds: Sequence[FoldData], score: Score, seed: int, report: Report
+    ) -> Curve:
+        """Train all folds and find the best step of the mean validation curve."""
+        ...
+
+    def fit(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+    ) -> FittedModel:
+        """Train exactly `steps` epochs or rounds on all rows given."""
+        ...
+
+    def load(self, path: Path, state: dict[str, Any]) -> FittedModel:
+        """Read back what `FittedModel.save` wrote."""
+        ...
+
+
+def model_type(name: str) -> type[ModelType]:
+    """The class that the registry names; imports its library.
+
+    Raises:
+        KeyError: no such model type.
+    """
+    module, _, attribute = MODEL_TYPES[name].partition(":")
+    loaded: type[ModelType] = getattr(import_module(module), attribute)
+    return loaded

@@ -1,0 +1,103 @@
+"""CatBoost: boosted symmetric trees with its own treatment of categories and missing values."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import catboost
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+
+from journal_launcher.worker.models import Params, Predictions
+from journal_launcher.worker.models.fold_by_fold import FoldByFold
+from journal_launcher.worker.table import Features, Schema
+
+__all__ = ["CatBoost"]
+
+
+class CatBoost(FoldByFold):
+    """Quantises each fold from its training rows; the same parameters work on CPU and GPU."""
+
+    extension = "cbm"
+    limit = 1500
+
+    def suggest(self, trial: optuna.Trial) -> Params:
+        return {
+            "depth": trial.suggest_int("depth", 4, 8),
+            "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
+            "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 1.0, 20.0, log=True),
+            "subsample": trial.suggest_float("subsample", 0.7, 1.0),
+        }
+
+    def defaults(self) -> Params:
+        return {"depth": 7, "learning_rate": 0.1, "l2_leaf_reg": 3.0, "subsample": 0.9}
+
+    def fit(
+        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+    ) -> "FittedCatBoost":
+        given = {**params, "iterations": steps, "random_seed": seed}
+        model = catboost.CatBoost({**given, **self.fixed()})
+        model.fit(_pool(features, target))
+        return FittedCatBoost(model, self.settings.schema)
+
+    def load(self, path: Path, state: dict[str, Any]) -> "FittedCatBoost":
+        model = catboost.CatBoost()
+        model.load_model(str(path))
+        return FittedCatBoost(model, self.settings.schema)
+
+    def fixed(self) -> dict[str, Any]:
+        """What is not tuned; the same on CPU and GPU but for the device."""
+        schema = self.settings.schema
+        fixed: dict[str, Any] = {
+            "boosting_type": "Plain",
+            "bootstrap_type": "Bernoulli",
+            "score_function": "L2",
+            "border_count": 254,
+            # Few levels: one-hot, much faster than statistics of the target and no worse.
+            "one_hot_max_size": 16,
+            "allow_writing_files": False,
+            "verbose": False,
+            "thread_count": self.settings.threads,
+        }
+        if self.settings.gpu:
+            # It takes its share of the free memory for good: leave room for a second worker.
+            fixed |= {"task_type": "GPU", "devices": "0", "gpu_ram_part": 0.4}
+        if schema.task == "regression":
+            return {**fixed, "loss_function": "RMSE"}
+        loss = "Logloss" if len(schema.classes) == 2 else "MultiClass"
+        # Named, so that a class without training rows still has its column.
+        return {**fixed, "loss_function": loss, "class_names": list(range(len(schema.classes)))}
+
+
+class FittedCatBoost:
+    """A trained CatBoost model; predicts on the CPU wherever it was trained."""
+
+    def __init__(self, model: catboost.CatBoost, schema: Schema) -> None:
+        self._model = model
+        self._kind = "RawFormulaVal" if schema.task == "regression" else "Probability"
+
+    def predict(self, features: Features) -> Predictions:
+        return self.predict_at(features, 0)
+
+    def predict_at(self, features: Features, steps: int) -> Predictions:
+        found = self._model.predict(_pool(features), prediction_type=self._kind, ntree_end=steps)
+        return np.asarray(found, dtype=np.float64)
+
+    def staged(self, features: Features, every: int) -> Iterator[Predictions]:
+        yield from self._model.staged_predict(
+            _pool(features), prediction_type=self._kind, eval_period=every
+        )
+
+    def save(self, path: Path) -> dict[str, Any]:
+        self._model.save_model(str(path))
+        return {"trees": self._model.tree_count_}
+
+
+def _pool(features: Features, target: NDArray[np.float64] | None = None) -> catboost.Pool:
+    """A column for each number and each category code; a missing category is a code of its own."""
+    columns = {str(i): column for i, column in enumerate(features.numbers.T)}
+    categories = {f"c{i}": column for i, column in enumerate(features.codes.T)}
+    frame = pd.DataFrame({**columns, **categories})
+    return catboost.Pool(frame, label=target, cat_features=list(categories))

@@ -1,0 +1,94 @@
+"""Find the user's objective: "pkg.module:attr" or "path/file.py:attr"."""
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from journal_launcher.base.errors import UsageError
+
+__all__ = ["UserObjective", "load_objective"]
+
+
+@dataclass(frozen=True)
+class UserObjective:
+    """A loaded objective; `save_best(study, directory)` is optional in its module."""
+
+    function: Callable[..., Any]
+    save_best: Callable[..., Any] | None
+    source_sha256: str | None
+
+
+def load_objective(reference: str) -> UserObjective:
+    """Import what `reference` names, with neighbours importable as under `python script.py`.
+
+    Raises:
+        UsageError: malformed reference, no such file or module, no such attribute.
+        Exception: whatever the module itself raises while it is imported.
+    """
+    source, _, attribute = reference.rpartition(":")
+    if not source or not attribute:
+        raise UsageError(
+            f"--objective: expected pkg.module:function or path/file.py:function, found "
+            f"{reference!r}"
+        )
+    is_file = source.endswith(".py") or "/" in source
+    module = _import_file(Path(source)) if is_file else _import_module(source)
+    function = getattr(module, attribute, None)
+    if function is None:
+        raise UsageError(f"--objective: {source} has no {attribute!r}{_nearest(module, attribute)}")
+    if not callable(function):
+        raise UsageError(
+            f"--objective: expected a function {attribute}(trial) in {source}, found "
+            f"{type(function).__name__}"
+        )
+    file = getattr(module, "__file__", None)
+    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    return UserObjective(function, getattr(module, "save_best", None), digest)
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"--objective: no such file: {path.absolute()}")
+    path = path.absolute()
+    sys.path.insert(0, str(path.parent))
+    sys.argv = [str(path)]
+    # Its own name, so that processes the objective starts can import it; unless that is taken.
+    name = path.stem
+    if name in sys.modules or name in sys.stdlib_module_names:
+        name = f"objective_{name}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise UsageError(f"--objective: expected a Python file, found {path}")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The module that was asked for (or a package around it), or one that it imports itself?
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UsageError(
+                f"--objective: no module named {error.name!r} in {Path.cwd()} or this Python; "
+                "for a file, write path/file.py:function"
+            ) from None
+        raise
+    sys.argv = [getattr(module, "__file__", None) or name]
+    return module
+
+
+def _nearest(module: ModuleType, attribute: str) -> str:
+    names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+    near = difflib.get_close_matches(attribute, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

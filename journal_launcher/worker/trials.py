@@ -1,0 +1,124 @@
+"""Run one trial: call the job, judge what came back, and write it to the journal."""
+
+import contextlib
+import gc
+import math
+import numbers
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from journal_launcher.worker.jobs import Job
+
+__all__ = ["Outcome", "WorkerStudy", "evaluate", "record"]
+
+
+class WorkerStudy(optuna.study.Study):
+    """A study whose `stop()` reaches the parent: it ends the whole launch, not one process."""
+
+    stop_requested = False
+
+    def stop(self) -> None:
+        self.stop_requested = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended. `incompatible`: the search space contradicts the study, for good."""
+
+    state: TrialState
+    values: tuple[float, ...] | None = None
+    reason: str | None = None
+    raised: bool = False
+    incompatible: bool = False
+
+
+def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
+    """Call the job; every exception of the objective becomes a failed trial with its reason."""
+    try:
+        returned = job(trial)
+    except optuna.TrialPruned:
+        return Outcome(TrialState.PRUNED)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()  # into this worker's log file, whole
+        out_of_memory = type(error).__name__ == "OutOfMemoryError"
+        reason = f"{type(error).__name__}: {error}".strip().removesuffix(":")
+        incompatible = _raised_by_distribution_check(error)
+        # The traceback holds the objective's frames, and with them its tensors.
+        traceback.clear_frames(error.__traceback__)
+        if out_of_memory:
+            reason = f"CUDA out of memory: {error}"
+        _free_memory(out_of_memory)
+        return Outcome(TrialState.FAIL, None, reason[:2000], True, incompatible)
+    return _judge(returned, n_objectives)
+
+
+def _judge(returned: Any, n_objectives: int) -> Outcome:
+    """Values that Optuna would accept but that must not win (inf), or that are none, fail."""
+    many = isinstance(returned, Sequence) and not isinstance(returned, str | bytes)
+    items = list(returned) if many else [returned]
+    if len(items) != n_objectives:
+        return Outcome(
+            TrialState.FAIL,
+            reason=f"expected {n_objectives} value(s), the objective returned {len(items)}",
+        )
+    values = []
+    for item in items:
+        value = _as_float(item)
+        if value is None or not math.isfinite(value):
+            shown = repr(item)[:80]
+            return Outcome(
+                TrialState.FAIL, reason=f"expected a finite number, the objective returned {shown}"
+            )
+        values.append(value)
+    return Outcome(TrialState.COMPLETE, tuple(values))
+
+
+def _as_float(item: Any) -> float | None:
+    """A real number, NumPy scalar or tensor of one element as float; None for anything else."""
+    if isinstance(item, numbers.Real) or hasattr(item, "__float__"):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+            return float(item)
+    return None
+
+
+def _raised_by_distribution_check(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name == "check_distribution_compatibility"
+
+
+def _free_memory(out_of_memory: bool) -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if out_of_memory and torch is not None:
+        torch.cuda.empty_cache()
+
+
+def record(
+    study: optuna.Study, trial: optuna.Trial, outcome: Outcome, attributes: dict[str, Any]
+) -> Outcome:
+    """Write the attributes in one append, then the state: a finished trial always has both.
+
+    Returns the outcome that stands: somebody else, with a dashboard say, may have ended the trial.
+    """
+    if outcome.reason is not None:
+        attributes = {**attributes, "jl_fail_reason": outcome.reason}
+    values = list(outcome.values) if outcome.values is not None else None
+    try:
+        study._storage.set_trial_user_attrs(  # type: ignore[attr-defined]
+            trial._trial_id, attributes
+        )
+        study.tell(trial, values, state=outcome.state)
+    except (UpdateFinishedTrialError, ValueError):
+        standing = study._storage.get_trial(trial._trial_id)
+        if not standing.state.is_finished():
+            raise
+        found = tuple(standing.values) if standing.values else None
+        return Outcome(standing.state, found, "ended by another writer")
+    return outcome

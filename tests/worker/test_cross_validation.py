@@ -1,0 +1,100 @@
+"""The objective of a table: what it returns, reports, refuses and leaves to the caller."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from journal_launcher.base.seeds import trial_seed
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker.cross_validation import TableObjective
+from journal_launcher.worker.models import Curve
+from journal_launcher.worker.models.catboost import CatBoost
+from journal_launcher.worker.table import Dataset
+
+MakeTable = Callable[..., Dataset]
+Steps = list[tuple[str, int, int, float | None]]
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CatBoost, "limit", 20)
+
+
+def _objective(table: Dataset, steps: Steps, **settings: Any) -> TableObjective:
+    asked = LaunchSettings(model_type="catboost", **settings)
+    return TableObjective(asked, table, "r2", 5, False, 1, lambda *step: steps.append(step))
+
+
+def test_the_value_is_the_mean_of_the_folds(make_table: MakeTable) -> None:
+    steps: Steps = []
+    objective = _objective(make_table(), steps)
+    study = optuna.create_study(direction="maximize")
+    study.enqueue_trial(objective.defaults())
+    study.optimize(objective, n_trials=1)
+    trial = study.trials[0]
+    attributes = objective.attributes
+    assert trial.params == objective.defaults()
+    assert trial.value == pytest.approx(np.mean(attributes["jl_fold_scores"]))
+    assert set(attributes) == {
+        "jl_fold_scores",
+        "jl_train_scores",
+        "jl_epochs",
+        "jl_overfit_ratio",
+    }
+    assert len(attributes["jl_fold_scores"]) == len(attributes["jl_train_scores"]) == 3
+    assert attributes["jl_epochs"] in (10, 20)
+    assert attributes["jl_overfit_ratio"] > 1
+    json.dumps(attributes, allow_nan=False)
+    # The caller writes everything in one append.
+    assert trial.user_attrs == {} and trial.intermediate_values == {}
+    assert [step[:3] for step in steps] == [("fold", 1, 3), ("fold", 2, 3), ("fold", 3, 3)]
+
+
+def test_the_same_trial_number_gives_the_same_value(make_table: MakeTable) -> None:
+    values = []
+    for _ in range(2):
+        objective = _objective(make_table(), [])
+        values.append(objective(optuna.trial.FixedTrial(objective.defaults(), number=3)))
+    assert values[0] == values[1]
+
+
+def test_the_seed_is_the_trials_own(make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def seen(self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any) -> Curve:
+        seeds.append(seed)
+        return Curve(1, *np.ones((4, 3)))
+
+    monkeypatch.setattr(CatBoost, "cross_validate", seen)
+    objective = _objective(make_table(), [])
+    for number in (0, 1):
+        objective(optuna.trial.FixedTrial(objective.defaults(), number=number))
+    assert seeds == [trial_seed(5, 0), trial_seed(5, 1)]
+
+
+def test_a_pruner_ends_a_trial_between_folds(make_table: MakeTable) -> None:
+    steps: Steps = []
+    objective = _objective(make_table(), steps, pruner="median")
+    pruner = optuna.pruners.ThresholdPruner(lower=2.0)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    study.optimize(objective, n_trials=1)
+    trial = study.trials[0]
+    assert trial.state.name == "PRUNED"
+    assert list(trial.intermediate_values) == [1]
+    assert len(steps) == 1
+    assert objective.attributes == {}
+
+
+def test_a_score_that_is_not_finite_fails_the_trial(make_table: MakeTable) -> None:
+    table = make_table()
+    table.target[table.folds[1].valid] = 4.0  # a constant: R² is undefined there
+    steps: Steps = []
+    objective = _objective(table, steps)
+    with pytest.raises(ValueError, match=r"expected a finite r2 in every fold, found \[.*nan"):
+        objective(optuna.trial.FixedTrial(objective.defaults()))
+    assert objective.attributes == {}
+    assert [step[3] is None for step in steps] == [False, True, True]

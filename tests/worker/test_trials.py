@@ -1,0 +1,218 @@
+"""One trial in a worker: what its objective may return, and how its parameters are drawn."""
+
+import gc
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from journal_launcher.study.storage import open_storage
+from journal_launcher.worker.sampling import make_pruner, make_sampler
+from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, record
+
+
+def outcome_of(objective: Callable[[Any], Any], n_objectives: int = 1) -> Outcome:
+    trial = optuna.create_study(directions=["minimize"] * n_objectives).ask()
+    return evaluate(objective, trial, n_objectives)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "value", [0.5, 1, True, np.float32(0.5), np.array(2.0), torch.tensor(1.5), [0.25], (1,)]
+)
+def test_numbers_of_every_kind_are_values(value: Any) -> None:
+    outcome = outcome_of(lambda trial: value)
+    assert outcome.state == TrialState.COMPLETE and outcome.reason is None
+    assert outcome.values is not None and type(outcome.values[0]) is float
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("-inf"), np.nan, None, "0.5", b"1", 1j, {}, np.zeros(2), torch.zeros(2)],
+)
+def test_what_is_no_finite_number_fails(value: Any) -> None:
+    outcome = outcome_of(lambda trial: value)
+    assert (outcome.state, outcome.values, outcome.raised) == (TrialState.FAIL, None, False)
+    assert str(outcome.reason).startswith("expected a finite number, the objective returned ")
+
+
+@pytest.mark.parametrize("value", [1.0, (1.0,), (1.0, 2.0, 3.0), "ab"])
+def test_the_number_of_values_must_be_right(value: Any) -> None:
+    reason = str(outcome_of(lambda trial: value, 2).reason)
+    assert reason.startswith("expected 2 value(s), the objective returned ")
+
+
+def test_two_values_for_two_objectives() -> None:
+    assert outcome_of(lambda trial: [1, 2.5], 2).values == (1.0, 2.5)
+    assert outcome_of(lambda trial: (1, float("inf")), 2).state == TrialState.FAIL
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named like torch's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("wrong: here"), "ValueError: wrong: here"),
+        (ValueError(), "ValueError"),
+        (SystemExit(3), "SystemExit: 3"),
+        (OutOfMemoryError("80 GiB"), "CUDA out of memory: 80 GiB"),
+        (ValueError("x" * 9000), ("ValueError: " + "x" * 9000)[:2000]),
+    ],
+)
+def test_an_exception_is_a_failed_trial_with_its_reason(
+    error: BaseException, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def objective(trial: Any) -> float:
+        raise error
+
+    outcome = outcome_of(objective)
+    assert (outcome.state, outcome.reason, outcome.raised) == (TrialState.FAIL, reason, True)
+    assert "in objective" in capsys.readouterr().err  # whole, in the worker's log
+
+
+def test_a_failed_trial_frees_what_its_frames_held() -> None:
+    class Tensor:
+        pass
+
+    held: list[weakref.ref[Tensor]] = []
+
+    def objective(trial: Any) -> float:
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        raise OutOfMemoryError("full")
+
+    outcome = outcome_of(objective)
+    gc.collect()
+    assert outcome.raised and held[0]() is None
+
+
+def test_a_pruned_trial_keeps_its_last_value(tmp_path: Path) -> None:
+    study = in_journal(tmp_path)
+    trial = study.ask()
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.report(0.75, 1)
+        raise optuna.TrialPruned
+
+    job: Any = objective
+    record(study, trial, evaluate(job, trial, 1), {"jl_duration_s": 1.0})
+    found = study.trials[0]
+    assert (found.state, found.value) == (TrialState.PRUNED, 0.75)
+    assert found.user_attrs == {"jl_duration_s": 1.0}
+
+
+def test_a_search_space_that_contradicts_the_study_is_told_apart(tmp_path: Path) -> None:
+    study = in_journal(tmp_path)
+    study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), 1.0)
+
+    def wider(trial: optuna.Trial) -> float:
+        return trial.suggest_float("x", 0, 2)
+
+    def another(trial: optuna.Trial) -> float:
+        return trial.suggest_int("x", 0, 2)
+
+    def wrong(trial: optuna.Trial) -> float:
+        raise ValueError("mine")
+
+    jobs: list[Any] = [wider, another, wrong]
+    outcomes = [evaluate(job, study.ask(), 1) for job in jobs]
+    assert [outcome.incompatible for outcome in outcomes] == [False, True, False]
+
+
+def test_stop_is_a_request_to_the_parent(tmp_path: Path) -> None:
+    study = in_journal(tmp_path)
+    study.ask().study.stop()
+    assert study.stop_requested
+
+
+# --- drawing parameters
+
+
+def in_journal(folder: Path) -> WorkerStudy:
+    storage = open_storage(folder / "study.log", create=True)
+    storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "study")
+    return WorkerStudy("study", storage)
+
+
+def draw(trial: optuna.Trial) -> dict[str, Any]:
+    trial.suggest_float("x", 0, 1)
+    trial.suggest_float("y", 1e-4, 1, log=True)
+    trial.suggest_categorical("z", ["a", "b", "c"])
+    return trial.params
+
+
+def run_study(folder: Path, sampler: str, n_trials: int) -> list[dict[str, Any]]:
+    """One sampler per trial, as in a worker; the parameters of all."""
+    folder.mkdir()
+    study = in_journal(folder)
+    drawn = []
+    for number in range(n_trials):
+        study.sampler = make_sampler(sampler, 7, number)
+        trial = study.ask()
+        drawn.append(dict(draw(trial)))
+        study.tell(trial, float(trial.params["x"]))
+    return drawn
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "qmc"])
+def test_a_trial_can_be_repeated_alone(tmp_path: Path, sampler: str) -> None:
+    drawn = run_study(tmp_path / "first", sampler, 12)
+    assert run_study(tmp_path / "again", sampler, 12) == drawn
+    assert len({str(params) for params in drawn}) == 12
+
+
+def test_first_trials_of_two_workers_differ(tmp_path: Path) -> None:
+    samplers = [make_sampler("tpe", 0, number) for number in range(2)]
+    drawn = []
+    for number, sampler in enumerate(samplers):
+        (tmp_path / str(number)).mkdir()
+        study = in_journal(tmp_path / str(number))
+        study.sampler = sampler
+        drawn.append(draw(study.ask()))
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("name", ["none", "median", "hyperband"])
+def test_pruners_come_without_warnings(name: str) -> None:
+    assert isinstance(make_pruner(name), optuna.pruners.BasePruner)
+
+
+def test_unknown_names_are_errors() -> None:
+    with pytest.raises(ValueError, match="unknown sampler"):
+        make_sampler("grid", 0, 0)
+    with pytest.raises(ValueError, match="unknown pruner"):
+        make_pruner("grid")
+
+
+def test_memory_is_freed_only_where_torch_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed: list[int] = []
+    cuda = SimpleNamespace(empty_cache=lambda: freed.append(1))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+
+    def objective(trial: Any) -> float:
+        raise OutOfMemoryError("full") if len(freed) == 0 else ValueError("other")
+
+    outcome_of(objective)
+    outcome_of(objective)
+    assert freed == [1]
+
+
+def test_a_trial_that_somebody_else_ended_stays_as_they_ended_it(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "a.log", create=True)
+    study = optuna.create_study(study_name="a", storage=storage)
+    trial = study.ask()
+    other = optuna.load_study(study_name="a", storage=open_storage(tmp_path / "a.log"))
+    other.tell(trial.number, state=TrialState.FAIL)
+    outcome = record(study, trial, Outcome(TrialState.COMPLETE, (1.0,)), {"jl_duration_s": 1.0})
+    assert (outcome.state, outcome.reason) == (TrialState.FAIL, "ended by another writer")
+    assert study.trials[0].state == TrialState.FAIL
