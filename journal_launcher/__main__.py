@@ -1,0 +1,39 @@
+"""`python -m journal_launcher`, also installed as `journal-launcher`."""
+
+import sys
+
+import click
+
+from journal_launcher.base.errors import ExitCode, JournalLauncherError
+from journal_launcher.base.paths import typed
+from journal_launcher.cli import commands
+
+__all__ = ["main"]
+
+_ALONE = (["--help"], ["-h"], ["--version"])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, run, exit. No arguments, or options first, mean `run`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
+        arguments = ["run", *arguments]
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = commands.main(arguments, prog_name=typed(), standalone_mode=False)
+    except JournalLauncherError as error:
+        click.echo(f"error: {error}", err=True)
+        return int(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+if __name__ == "__main__":
+    main()

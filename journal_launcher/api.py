@@ -1,0 +1,87 @@
+"""The program from Python: `launch` and `load_model`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.events import Listener
+from journal_launcher.base.options import parse_duration
+from journal_launcher.base.settings import LaunchSettings
+
+if TYPE_CHECKING:
+    from journal_launcher.worker.predict import LoadedModel
+
+__all__ = ["LaunchResult", "launch", "load_model"]
+
+
+@dataclass(frozen=True)
+class LaunchResult:
+    """How a launch ended.
+
+    best_trial: {number, value or values, params}, None if no trial completed.
+    model_path: the published model, a folder that `save_best` wrote, or the sidecar.
+    exit_reason: complete, timeout, stopped, failed or signal; exit_code as on the command line.
+    """
+
+    study_name: str
+    best_trial: dict[str, Any] | None
+    model_path: Path | None
+    exit_reason: str
+    exit_code: int
+    message: str | None
+
+
+def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
+    """Run one launch, the same as `journal-launcher run`, and wait for its end.
+
+    `options` are those of the command line with underscores, such as
+    `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`. Workers are
+    processes of their own that import the objective, so it is named, not passed. Signal handlers
+    are installed in the main thread only.
+
+    Raises:
+        UsageError: an option that does not exist or cannot work; nothing was started.
+        JournalLauncherError: the study is in use, or its journal is damaged.
+    """
+    from journal_launcher.launcher.launch import run_launch
+
+    objective = options.get("objective")
+    if callable(objective):
+        name = getattr(objective, "__name__", "objective")
+        module = getattr(objective, "__module__", "module")
+        raise UsageError(
+            f'launch(objective=…): expected a name such as "{module}:{name}" or "file.py:{name}", '
+            f"found the function itself; every worker imports it in its own process"
+        )
+    if isinstance(options.get("direction"), str):
+        options["direction"] = (options["direction"],)
+    for name in ("timeout", "trial_timeout"):
+        if isinstance(options.get(name), str):
+            options[name] = parse_duration(options[name])
+    try:
+        settings = LaunchSettings(**options)
+    except TypeError as error:
+        raise UsageError(f"launch(): {str(error).partition('() ')[2]}") from None
+    ended = run_launch(settings, on_event or (lambda event: None))
+    return LaunchResult(
+        ended.study,
+        ended.best_trial,
+        ended.model_path,
+        ended.exit_reason,
+        int(ended.exit_code),
+        ended.message,
+    )
+
+
+def load_model(path: Path | str) -> "LoadedModel":
+    """The published best model at `path`: a study's folder, its sidecar, or the model file.
+
+    Its `predict(DataFrame | ndarray)` returns (rows,) values or labels. Nothing is unpickled.
+
+    Raises:
+        UsageError: no model there, a file that does not match its sidecar, or a newer format.
+    """
+    from journal_launcher.worker.predict import load
+
+    return load(Path(path))

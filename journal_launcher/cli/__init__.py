@@ -1,0 +1,48 @@
+"""The command line: parse, call, print, exit code. No logic.
+
+Commands are imported when they are used, so that `--help` and `--version` stay quick.
+"""
+
+from importlib import import_module
+
+import click
+
+from journal_launcher import __version__
+
+__all__ = ["commands"]
+
+# name -> (module, one line for --help)
+_COMMANDS = {
+    "run": ("journal_launcher.cli.run", "Run a study on all devices and save the best model."),
+    "status": ("journal_launcher.cli.status", "Show how all studies stand, or one of them."),
+    "predict": ("journal_launcher.cli.predict", "Predict with a study's best model."),
+    "repair": ("journal_launcher.cli.repair", "Mend a damaged journal; the original is kept."),
+}
+
+
+class _Commands(click.Group):
+    """Subcommands by name; listing them imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command = import_module(_COMMANDS[name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in _COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="journal-launcher")
+def commands() -> None:
+    """Run an Optuna study on every GPU of this machine.
+
+    Without a command, `run` is meant: `journal-launcher --gpus auto`. A study goes on after any
+    stop or crash when the same command is typed again.
+    """

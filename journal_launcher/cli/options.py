@@ -1,0 +1,121 @@
+"""Command-line options from the fields of LaunchSettings: each is declared once, there."""
+
+import dataclasses
+import difflib
+import tomllib
+import types
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.options import Option, option_of, parse_duration
+from journal_launcher.base.settings import LaunchSettings
+
+__all__ = ["GroupedCommand", "config_option", "settings_options"]
+
+_DURATIONS = ("timeout", "trial_timeout")
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return parse_duration(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _GroupedOption(click.Option):
+    """An option that knows its section in `--help`."""
+
+    group = "Output"
+
+
+class GroupedCommand(click.Command):
+    """A command whose `--help` shows options in sections, in the order of their declaration."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "group", "Output"), []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+def settings_options() -> list[click.Parameter]:
+    """One click option per field of LaunchSettings."""
+    return [_click_option(field) for field in dataclasses.fields(LaunchSettings)]
+
+
+def _click_option(field: dataclasses.Field[Any]) -> click.Option:
+    option = option_of(field)
+    made = _GroupedOption(
+        _flags(field.name, option),
+        default=field.default,
+        help=option.help,
+        metavar=option.metavar,
+        type=_type_of(field, option),
+        is_flag=option.switch,
+        multiple=option.many,
+        show_default=bool(field.default) and not option.switch,
+        envvar=f"JOURNAL_LAUNCHER_{field.name.upper()}",
+    )
+    made.group = option.group
+    return made
+
+
+def _flags(name: str, option: Option) -> list[str]:
+    flag = name.replace("_", "-")
+    main = f"--{flag}/--no-{flag}" if option.twin else f"--{flag}"
+    return [name, main, *(f"--{other}" for other in option.flags)]
+
+
+def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
+    if option.choices:
+        return click.Choice(option.choices)
+    if field.name in _DURATIONS:
+        return _Duration()
+    kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
+    return next(kind for kind in kinds if kind is not types.NoneType)
+
+
+def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Make the file's values the defaults: below the environment, below flags."""
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: expected TOML, {error}") from None
+    known = [field.name for field in dataclasses.fields(LaunchSettings)]
+    values = {key.replace("-", "_"): value for key, value in content.items()}
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+            raise UsageError(f"--config {path}: unknown key {key}{hint}")
+    ctx.default_map = values
+
+
+def config_option() -> click.Option:
+    return click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_load_config,
+        metavar="FILE.toml",
+        help="Read options from a TOML file; environment and flags come before it.",
+    )

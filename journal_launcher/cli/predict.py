@@ -1,0 +1,37 @@
+"""`journal-launcher predict`: the best model on new rows."""
+
+from pathlib import Path
+
+import click
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import StudiesFolder
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Rows to predict: CSV, NPZ or Parquet with the columns of the training data.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="CSV to write: a line per input row, column `prediction`, and for classification "
+    "`probability_<label>`.",
+)
+@click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
+def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
+    """Predict with the best model of STUDY."""
+    paths = StudiesFolder.at(studies_dir).study(study)
+    if not paths.directory.is_dir():
+        raise UsageError(f"no study {study} in {paths.folder}; check --studies-dir")
+    from journal_launcher.worker.predict import predict_file
+
+    for note in predict_file(paths.directory, data, out):
+        click.echo(note, err=True)

@@ -1,0 +1,34 @@
+"""`journal-launcher repair`: mend a damaged journal."""
+
+import click
+
+from journal_launcher.base.errors import ExitCode, UsageError
+from journal_launcher.base.paths import StudiesFolder
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("study")
+@click.option("--dry-run", is_flag=True, help="Only say what is wrong and what would be done.")
+@click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
+def command(study: str, dry_run: bool, studies_dir: str) -> int:
+    """Recover what can be recovered of STUDY's journal; the original is kept beside it.
+
+    Exits 0 when the journal is sound or was repaired, 3 when it cannot be (nothing is changed) or
+    when --dry-run finds damage.
+    """
+    from journal_launcher.study.lease import Lease
+    from journal_launcher.study.repair import diagnose, repair
+
+    paths = StudiesFolder.at(studies_dir).study(study)
+    if not paths.journal.exists():
+        raise UsageError(f"no journal {paths.journal}; check --studies-dir")
+    if dry_run:
+        report = diagnose(paths.journal)
+    else:
+        with Lease(paths.lease, study, "repair"):
+            report = repair(paths.journal)
+    for line in report.lines():
+        click.echo(line)
+    return ExitCode.DONE if report.verdict in ("sound", "repaired") else ExitCode.JOURNAL

@@ -1,0 +1,57 @@
+"""`journal-launcher run`: the main job."""
+
+import json
+import logging
+import sys
+from typing import Any
+
+import click
+
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.cli.options import GroupedCommand, config_option, settings_options
+
+__all__ = ["command"]
+
+
+def _run(verbose: int, quiet: bool, as_json: bool, **options: Any) -> int:
+    settings = LaunchSettings(**options)
+    if settings.debug:
+        from journal_launcher.launcher.debug import debug_in_foreground
+
+        debug_in_foreground(settings)
+    import optuna
+
+    from journal_launcher.launcher.launch import run_launch
+    from journal_launcher.views.summary import result_json, result_line
+    from journal_launcher.views.view import make_view
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    with make_view(sys.stderr.isatty(), quiet, verbose) as view:
+        ended = run_launch(settings, view)
+    if as_json:
+        click.echo(json.dumps(result_json(ended)))
+    elif quiet:
+        click.echo(result_line(ended))
+        if ended.message:
+            click.echo(f"error: {ended.message}", err=True)
+    return ended.exit_code
+
+
+command = GroupedCommand(
+    "run",
+    callback=_run,
+    params=[
+        *settings_options(),
+        config_option(),
+        click.Option(["-v", "--verbose"], count=True, help="Say more."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Only the result: value, model path."),
+        click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object at the end."),
+    ],
+    help="Run a study on all devices and save the best model.\n\n"
+    "Without options: a real job on bundled data. A study resumes when the same command is typed "
+    "again; --n-trials is its total.\n\n"
+    "Every option is also an environment variable (--n-trials is JOURNAL_LAUNCHER_N_TRIALS) and a "
+    "key of --config (n_trials).",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)

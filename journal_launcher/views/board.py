@@ -1,0 +1,149 @@
+"""The state behind every view: folds the events of a launch into what is shown. No I/O."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from journal_launcher.base.events import (
+    Event,
+    LaunchStarted,
+    PhaseChanged,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+    WorkerEnded,
+    WorkerReady,
+    WorkerStarted,
+)
+
+__all__ = ["Board", "WorkerRow"]
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """One worker as shown. Times are seconds of the board's clock."""
+
+    device: str
+    log: Path
+    since: float  # when `state` began
+    free: float  # when it last had no trial: a trial's cost includes asking for it
+    state: str = "starting"  # starting, waiting, busy or gone
+    trial: int | None = None
+    unit: str = ""
+    step: int | None = None
+    total: int | None = None
+    value: float | None = None
+
+    @property
+    def progress(self) -> str:
+        """How far its trial is: "fold 3/5", "step 70", or "" if unknown."""
+        if self.step is None:
+            return ""
+        return f"{self.unit} {self.step}" + (f"/{self.total}" if self.total else "")
+
+
+class Board:
+    """Where a launch stands."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = clock()
+        self._finished_before = 0
+        self._spent = 0.0  # seconds of workers, summed over the trials that ended in this launch
+        self.study = ""
+        self.phase = "preparing"
+        self.n_trials = 0
+        self.n_finished = 0
+        self.n_failed = 0
+        self.metric: str | None = None
+        self.best_value: float | None = None
+        self.best_number: int | None = None
+        self.workers: dict[int, WorkerRow] = {}
+
+    def fold(self, event: Event) -> None:
+        """Take in one event; those that change nothing here (notes, the end) are ignored."""
+        now = self._clock()
+        match event:
+            case LaunchStarted():
+                self._start(event)
+            case PhaseChanged():
+                self.phase = event.phase
+            case WorkerStarted():
+                self.workers[event.worker] = WorkerRow(event.device, event.log, since=now, free=now)
+            case WorkerReady():
+                self._change(event.worker, state="waiting", since=now, free=now)
+            case WorkerEnded():
+                self._change(event.worker, state="gone", since=now, trial=None, step=None)
+            case TrialStarted():
+                self._begin_trial(event.worker, event.number, now)
+            case TrialProgress():
+                self._progress(event, now)
+            case TrialEnded():
+                self._end(event, now)
+
+    def _start(self, event: LaunchStarted) -> None:
+        self.study, self.metric = event.study, event.metric
+        self.n_trials = event.n_trials
+        self.n_finished = self._finished_before = event.n_finished
+        self.n_failed = event.n_failed
+        self.best_value = event.best_value
+
+    def _end(self, event: TrialEnded, now: float) -> None:
+        self.n_finished, self.n_failed = event.n_finished, event.n_failed
+        self.best_value, self.best_number = event.best_value, event.best_number
+        row = self.workers.get(event.worker)
+        if row is None:
+            return
+        self._spent += now - row.free
+        if row.state == "busy":  # the trial of a dead worker ends after its worker
+            self._change(event.worker, state="waiting", since=now, free=now, trial=None, step=None)
+
+    def _begin_trial(self, worker: int, number: int, now: float) -> None:
+        self._change(worker, state="busy", since=now, trial=number, step=None, value=None)
+
+    def _progress(self, event: TrialProgress, now: float) -> None:
+        row = self.workers.get(event.worker)
+        if row is not None and row.trial != event.number:  # a refit reports without being started
+            self._begin_trial(event.worker, event.number, now)
+        self._change(
+            event.worker, unit=event.unit, step=event.step, total=event.total, value=event.value
+        )
+
+    def _change(self, worker: int, **changes: Any) -> None:
+        if worker in self.workers:
+            self.workers[worker] = replace(self.workers[worker], **changes)
+
+    def device(self, worker: int) -> str:
+        """The device of a worker, for people."""
+        row = self.workers.get(worker)
+        return row.device if row else f"worker {worker}"
+
+    def present(self) -> list[WorkerRow]:
+        """The workers to show: all that did not leave."""
+        return [row for row in self.workers.values() if row.state != "gone"]
+
+    def age(self, row: WorkerRow) -> float:
+        """Seconds since the worker's state (its trial, if it is busy) began."""
+        return self._clock() - row.since
+
+    def elapsed(self) -> float:
+        """Seconds since the board was made."""
+        return self._clock() - self._begun
+
+    def eta(self) -> float | None:
+        """Seconds until the last trial ends, by the mean cost of this launch's finished trials.
+
+        The cost counts failed trials too. None while no trial has finished or nothing is left.
+        """
+        done = self.n_finished - self._finished_before
+        left = self.n_trials - self.n_finished
+        at_work = sum(row.state in ("waiting", "busy") for row in self.workers.values())
+        if self.phase != "running" or done <= 0 or left <= 0 or not at_work:
+            return None
+        cost, now = self._spent / done, self._clock()
+        under_way = sum(
+            min(now - row.free, cost) for row in self.workers.values() if row.state == "busy"
+        )
+        return max(0.0, cost * left - under_way) / min(left, at_work)

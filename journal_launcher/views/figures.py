@@ -1,0 +1,15 @@
+"""Durations and scores as people read them."""
+
+__all__ = ["duration", "number"]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 0:07, 1:05 or 2:03:11."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def number(value: float) -> str:
+    """A score with five significant digits."""
+    return f"{value:.5g}"

@@ -1,0 +1,172 @@
+"""The live view of a terminal: a region that is redrawn in place, notes scrolling above it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from journal_launcher.base.events import Event, LaunchEnded
+from journal_launcher.views.board import Board, WorkerRow
+from journal_launcher.views.figures import duration, number
+from journal_launcher.views.summary import print_summary
+from journal_launcher.views.ticker import Ticker
+from journal_launcher.views.words import PHASES, Detail, Narrator, best
+
+__all__ = ["LiveView", "Screen"]
+
+_REDRAW_PERIOD = 0.5  # seconds; ages change once a second, more only costs
+_TRIAL, _PROGRESS, _VALUE, _AGE = 10, 14, 10, 8  # fixed: columns that move are hard to read
+_CELL = 24
+
+
+class LiveView:
+    """A view for a terminal. Its region vanishes at the end and the summary takes its place."""
+
+    def __init__(
+        self,
+        console: Console,
+        detail: Detail = Detail.FEW,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console
+        self._board = Board(clock)
+        self._narrator = Narrator(detail, clock)
+        self._live = Live(
+            Screen(self._board),
+            console=console,
+            auto_refresh=False,  # rich's thread and a printed note get into each other's way
+            transient=True,
+            redirect_stdout=False,  # stdout carries results
+            vertical_overflow="crop",
+        )
+        self._ticker = Ticker(_REDRAW_PERIOD, self.tick)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "LiveView":
+        self._live.start()
+        self._ticker.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._ticker.stop()
+        finally:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._board.fold(event)
+            line = self._narrator.line(event, self._board)
+            if line is not None:
+                self._console.print(line, soft_wrap=True, highlight=False)
+            if isinstance(event, LaunchEnded):
+                self._live.stop()
+                print_summary(self._console, event)
+
+    def tick(self) -> None:
+        """Redraw the region."""
+        with self._lock:
+            if self._live.is_started:
+                self._live.refresh()
+
+
+class Screen:
+    """Draws a board into the terminal's width and height, totals first."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        totals = [*self._head(width, ascii_only=options.ascii_only), *self._totals(width)]
+        yield from totals
+        yield from self._workers(width, max(1, console.height - len(totals) - 1))
+
+    def _head(self, width: int, ascii_only: bool) -> Iterator[Text]:
+        board = self._board
+        if not board.study:
+            return
+        name = _cut(board.study, width // 2)
+        counts = f"{board.n_finished} of {board.n_trials}"
+        room = max(0, width - len(name) - len(counts) - 4)
+        filled = round(room * min(1.0, board.n_finished / max(1, board.n_trials)))
+        done, rest = "#-" if ascii_only else "━─"
+        yield _line(
+            (f"{name}  ", "bold"),
+            (done * filled, "cyan"),
+            (rest * (room - filled), "bright_black"),
+            f"  {counts}",
+        )
+
+    def _totals(self, width: int) -> Iterator[Text]:
+        """Best, failures and times, on as many lines as they need."""
+        board = self._board
+        parts = [(best(board), "bold")] if best(board) else []
+        parts += [(f"{board.n_failed} failed", "yellow")] if board.n_failed else []
+        parts += [(f"elapsed {duration(board.elapsed())}", "")]
+        eta = board.eta()
+        parts += [(f"ETA {duration(eta)}", "")] if eta is not None else []
+        parts += [(PHASES.get(board.phase, board.phase), "")] if board.phase != "running" else []
+        line = Text()
+        for text, style in parts:
+            if line and len(line) + 3 + len(text) > width:
+                yield _line(line)
+                line = Text()
+            line.append("   " if line else "").append(text, style)
+        yield _line(line)
+
+    def _workers(self, width: int, height: int) -> Iterator[Text]:
+        """A line for each worker; where they are too many, several to a line."""
+        rows = self._board.present()
+        if len(rows) <= height:
+            device = max((len(row.device) for row in rows), default=0)
+            yield from (self._row(row, device, width) for row in rows)
+            return
+        columns = max(1, (width + 1) // (_CELL + 1))
+        shown = columns * height
+        if len(rows) > shown:
+            shown = columns * (height - 1)
+        for first in range(0, shown, columns):
+            line = " ".join(self._cell(row) for row in rows[first : min(first + columns, shown)])
+            yield _line(line)
+        if len(rows) > shown:
+            yield _line((f"… and {len(rows) - shown} more workers", "bright_black"))
+
+    def _row(self, row: WorkerRow, device: int, width: int) -> Text:
+        with_value, with_progress = width >= 60, width >= 40
+        taken = _TRIAL + _AGE + 4
+        taken += (_PROGRESS + 2 if with_progress else 0) + (_VALUE + 2 if with_value else 0)
+        state = row.state if row.trial is None else f"trial {row.trial}"
+        value = "" if row.value is None or row.trial is None else number(row.value)
+        device = max(1, min(device, width - taken))
+        return _line(
+            f"{_cut(row.device, device):<{device}}  ",
+            (f"{state:<{_TRIAL}}  ", "" if row.trial is not None else "bright_black"),
+            f"{_cut(row.progress, _PROGRESS):<{_PROGRESS}}  " if with_progress else "",
+            f"{value:>{_VALUE}}  " if with_value else "",
+            (f"{duration(self._board.age(row)):>{_AGE}}", "bright_black"),
+        )
+
+    def _cell(self, row: WorkerRow) -> str:
+        state = row.state[:5] if row.trial is None else f"#{row.trial}"
+        share = f"{row.step / row.total:.0%}" if row.step is not None and row.total else ""
+        device = " ".join(row.device.split()[:2])
+        age = duration(self._board.age(row))
+        return f"{_cut(device, 6):<6} {_cut(state, 5):<5}{share:>4} {age:>7}"
+
+
+def _line(*parts: str | Text | tuple[str, str]) -> Text:
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -1,0 +1,103 @@
+"""Plain lines for logs and pipes: one for each notable event, a status line every few seconds."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.text import Text
+
+from journal_launcher.base.events import Event, LaunchEnded
+from journal_launcher.views.board import Board
+from journal_launcher.views.figures import duration
+from journal_launcher.views.summary import print_summary
+from journal_launcher.views.ticker import Ticker
+from journal_launcher.views.words import PHASES, Detail, Narrator, best
+
+__all__ = ["PlainView"]
+
+_OFTEN, _SELDOM, _SOON = 5.0, 30.0, 60.0
+_SHOWN_WORKERS = 4
+
+
+class PlainView:
+    """A view for anything that is not a terminal.
+
+    A thread calls `tick` every second: a launch whose trials take hours and report nothing must
+    still say that it is alive.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        detail: Detail = Detail.TRIALS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console
+        self._board = Board(clock)
+        self._narrator = Narrator(detail, clock)
+        self._next_status = _OFTEN
+        self._over = False
+        self._ticker = Ticker(1.0, self.tick)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "PlainView":
+        self._ticker.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ticker.stop()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._board.fold(event)
+            line = self._narrator.line(event, self._board)
+            if line is not None:
+                self._print(line)
+            if isinstance(event, LaunchEnded):
+                self._over = True
+                print_summary(self._console, event)
+
+    def tick(self) -> None:
+        """Print a status line if one is due: every 5 s, after the first minute every 30 s."""
+        with self._lock:
+            elapsed = self._board.elapsed()
+            if elapsed < self._next_status or self._over:
+                return
+            self._next_status = elapsed + (_OFTEN if elapsed < _SOON else _SELDOM)
+            self._print(Text(self._status()))
+
+    def _status(self) -> str:
+        board, hidden = self._board, self._narrator.hidden
+        if not board.study:
+            return PHASES.get(board.phase, board.phase)
+        parts = [f"{board.n_finished} of {board.n_trials} finished"]
+        if hidden:
+            parts[0] += f" ({hidden} not shown one by one)"
+            self._narrator.hidden = 0
+        parts += [f"{board.n_failed} failed"] if board.n_failed else []
+        parts += [best(board)] if best(board) else []
+        eta = board.eta()
+        parts += [] if eta is None else [f"ETA {duration(eta)}"]
+        line = ", ".join(parts)
+        return f"{line}; {PHASES.get(board.phase, board.phase)}{self._running()}"
+
+    def _running(self) -> str:
+        busy = [row for row in self._board.present() if row.state == "busy"]
+        shown = [
+            " ".join(filter(None, (str(row.trial), row.progress, duration(self._board.age(row)))))
+            for row in busy[:_SHOWN_WORKERS]
+        ]
+        if len(busy) > len(shown):
+            shown.append(f"{len(busy) - len(shown)} more")
+        return f" trial {', '.join(shown)}" if shown else ""
+
+    def _print(self, line: Text) -> None:
+        stamp = Text(f"{duration(self._board.elapsed()):>7}  ")
+        self._console.print(stamp + line, soft_wrap=True, highlight=False)

@@ -1,0 +1,105 @@
+"""What `status` says of a study: read from its files alone, changing none of them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.study.lease import holder_of
+from journal_launcher.study.owner import owner_of
+from journal_launcher.study.storage import open_storage
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord
+from journal_launcher.views.figures import number
+
+__all__ = ["Status", "study_names"]
+
+
+def study_names(studies: StudiesFolder) -> list[str]:
+    """Names of all studies in the folder: each has a journal."""
+    return sorted(path.name.removesuffix(".log") for path in studies.root.glob("*.log"))
+
+
+class Status:
+    """One study at this moment. `damage` is what is wrong with its journal, if anything is."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self._paths = paths
+        self._holder = holder_of(paths.lease)
+        self._study: StudyRecord | None = None
+        self._trials: list[FrozenTrial] = []
+        self.damage: str | None = None
+        try:
+            storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
+            self._study = StudyRecord.find(storage, paths.name)
+            self._trials = self._study.trials() if self._study else []
+        except JournalLauncherError as error:
+            self.damage = str(error)
+
+    def line(self) -> str:
+        """One line for a table of all studies."""
+        if self._study is None:
+            return f"{self._paths.name}  {'damaged' if self.damage else 'empty'}"
+        best = self._best(self._study)
+        parts = [self._progress(self._study), f"best {best}" if best else ""]
+        parts += [f"running: {self._holder}"] if self._holder else []
+        return f"{self._paths.name}  {', '.join(part for part in parts if part)}"
+
+    def lines(self) -> Iterator[str]:
+        """Everything, a line each."""
+        yield f"study         {self._paths.name}"
+        yield f"journal       {self._paths.journal}"
+        yield f"health        {self.damage or _tail_health(self._paths.journal)}"
+        if self._study is None:
+            return
+        counts = Counter(trial.state.name.lower() for trial in self._trials)
+        yield f"progress      {self._progress(self._study)}"
+        yield f"trials        {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none'}"
+        yield f"best          {self._best(self._study) or 'none yet'}"
+        yield f"run by        {self._holder or 'nobody'}"
+        yield f"last activity {_age(self._paths.journal)}"
+        for trial in self._trials:
+            if trial.state == TrialState.RUNNING:
+                yield f"trial {trial.number:<8}{self._who(trial)}"
+        if self._paths.sidecar.exists():
+            yield f"best model    {self._paths.directory}"
+
+    def _progress(self, study: StudyRecord) -> str:
+        finished = sum(trial.state in FINISHED for trial in self._trials)
+        budget = study.attribute(BUDGET_ATTRIBUTE)
+        return f"{finished} of {budget} finished" if budget else f"{finished} finished"
+
+    def _best(self, study: StudyRecord) -> str:
+        if len(study.directions) > 1:
+            return f"{len(study.pareto_front())} Pareto-optimal trials"
+        best = study.best()
+        if best is None or best.value is None:
+            return ""
+        metric = (study.identity or {}).get("metric") or "value"
+        return f"{metric} {number(best.value)} (trial {best.number})"
+
+    def _who(self, trial: FrozenTrial) -> str:
+        owner = owner_of(trial.user_attrs)
+        if owner is None:
+            return "running, started by a foreign writer: it is left alone"
+        if self._holder is None:
+            return f"stale, its owner was {owner}; the next launch fails it and queues it again"
+        return f"running on {trial.user_attrs.get('jl_device')}, {owner}"
+
+
+def _tail_health(journal: Path) -> str:
+    with open(journal, "rb") as file:
+        if file.seek(0, 2) == 0:
+            return "empty"
+        file.seek(-1, 2)
+        if file.read(1) == b"\n":
+            return "sound"
+    return "sound, with half a record at its end; the next append cuts it off and keeps a copy"
+
+
+def _age(journal: Path) -> str:
+    moment = datetime.fromtimestamp(journal.stat().st_mtime, UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,205 @@
+"""How a launch ended: the closing words for stderr and the results for stdout."""
+
+import shlex
+import statistics
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.events import LaunchEnded
+from journal_launcher.base.paths import StudiesFolder, typed
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.views.figures import duration, number
+
+__all__ = ["print_summary", "result_json", "result_line", "summary"]
+
+_SCHEMA_VERSION = 1
+_ENDINGS: dict[int, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.RESUMABLE: "stopped",
+    ExitCode.INTERRUPTED: "stopped by Ctrl-C",
+}
+_COPIED = ("model", "predict", "dashboard")  # never broken into lines
+Row = tuple[str, str]
+
+
+def print_summary(console: Console, ended: LaunchEnded) -> None:
+    """Print the closing words."""
+    headline, rows = summary(ended)
+    good = ended.exit_code == ExitCode.DONE
+    console.print(Text(headline, style="bold" if good else "bold yellow"), highlight=False)
+    labels = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        style = "yellow" if label in ("warning", "failed") else ""
+        if label in _COPIED:
+            console.print(Text(f"  {label:<{labels}}  {text}"), soft_wrap=True, highlight=False)
+            continue
+        lines = textwrap.wrap(text, max(20, console.width - labels - 4), break_on_hyphens=False)
+        for first, line in zip((label, *[""] * len(lines)), lines, strict=False):
+            console.print(Text(f"  {first:<{labels}}  ").append(line, style), highlight=False)
+
+
+def summary(ended: LaunchEnded) -> tuple[str, list[Row]]:
+    """The headline and the labelled lines below it, in reading order."""
+    rows = [
+        *_best(ended),
+        *_holdout(ended.sidecar or {}),
+        *_baselines(ended),
+        *_failures(ended),
+        *_next_steps(ended),
+    ]
+    return _headline(ended), rows
+
+
+def _headline(ended: LaunchEnded) -> str:
+    ending = _ENDINGS.get(ended.exit_code, "failed")
+    short = ended.n_finished < ended.n_trials
+    why = ended.message or (ended.exit_reason.replace("_", " ") if short else "")
+    if why:
+        ending = why if why.startswith(ending) else f"{ending} ({why})"
+    return (
+        f"{ended.study} {ending}: {ended.n_finished} of {ended.n_trials} trials finished "
+        f"in {duration(ended.seconds)}"
+    )
+
+
+def _best(ended: LaunchEnded) -> Iterator[Row]:
+    best = ended.best_trial
+    if best is None:
+        return
+    text = ", ".join(map(number, _values(best)))
+    if ended.metric:
+        text = f"{ended.metric} {text}"
+    scores = (ended.sidecar or {}).get("fold_scores") or []
+    if len(scores) > 1:
+        text += f" ± {statistics.stdev(scores):.2g} over {len(scores)} folds"
+    several = len(ended.directions) > 1
+    if several:
+        count = best.get("n_pareto", "several")
+        yield "best", f"{count} Pareto-optimal trials of {len(ended.directions)} objectives"
+    yield "one of them" if several else "best", f"{text} (trial {best['number']})"
+    if best.get("params"):
+        yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best["params"].items())
+
+
+def _values(best: Mapping[str, Any]) -> list[float]:
+    return list(best["values"]) if "values" in best else [best["value"]]
+
+
+def _parameter(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _holdout(sidecar: Mapping[str, Any]) -> Iterator[Row]:
+    holdout = _holdout_of(sidecar) or {}
+    metrics, interval = holdout.get("metrics") or {}, holdout.get("interval") or {}
+    name = interval.get("metric") or sidecar.get("metric")
+    if metrics.get(name) is not None:
+        text = f"{name} {number(metrics[name])}"
+        low, high = interval.get("low"), interval.get("high")
+        if low is not None and high is not None:
+            text += f", 95 % interval {number(low)} to {number(high)}"
+        yield "hold-out", text
+    if sidecar.get("refit") == "all":
+        yield (
+            "refit",
+            "the model is trained on all rows; the hold-out was scored before, by the same "
+            "parameters trained without it",
+        )
+    elif sidecar.get("refit") == "train" and metrics:
+        yield "refit", "the model is trained on the training rows; it never saw the hold-out"
+
+
+def _holdout_of(sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
+    """{"metrics": {name: value}, "interval": {"metric", "low", "high"}} of a table's hold-out."""
+    metrics, interval = sidecar.get("holdout_metrics"), sidecar.get("holdout_interval")
+    if not metrics:
+        return None
+    low, high = interval or (None, None)
+    return {
+        "metrics": metrics,
+        "interval": {"metric": sidecar.get("metric"), "low": low, "high": high},
+    }
+
+
+def _baselines(ended: LaunchEnded) -> Iterator[Row]:
+    sidecar, baselines = ended.sidecar or {}, ended.baselines or {}
+    scores = {
+        name: found["score"] for name, found in baselines.items() if found.get("score") is not None
+    }
+    if not scores:
+        return
+    listed = ", ".join(f"{name} {number(score)}" for name, score in scores.items())
+    yield "baselines", f"{listed} (same folds)"
+    ours = sidecar.get("cv_score", (ended.best_trial or {}).get("value"))
+    name = sidecar.get("model_type", "the best trial")
+    if ours is None:
+        return
+    sign = 1 if ended.directions[0] == "maximize" else -1
+    lost = [
+        f"{name} does not beat {other}: {number(ours)} against {number(score)}"
+        for other, score in scores.items()
+        if other != name and sign * ours <= sign * score
+    ]
+    if lost:
+        yield "warning", "; ".join(lost)
+
+
+def _failures(ended: LaunchEnded) -> Iterator[Row]:
+    if ended.n_failed:
+        text = f"{ended.n_failed} trial{'s' if ended.n_failed > 1 else ''}"
+        kinds = [f"{kind} ({count})" for kind, count in ended.failures.items()]
+        yield "failed", text + (f"; in this launch {', '.join(kinds)}" if kinds else "")
+
+
+def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
+    if ended.model_path is not None:
+        yield "model", str(ended.model_path)
+    if ended.model_path is not None and (ended.sidecar or {}).get("kind") == "table":
+        command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
+        yield "predict", command + _studies_dir(ended.journal.parent)
+    yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"
+    if ended.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
+        yield "go on", "repeat the same command; finished trials are kept"
+    elif ended.exit_code == ExitCode.DONE and ended.n_finished < ended.n_trials:
+        yield "go on", "repeat the same command for the trials that are left"
+
+
+def _studies_dir(folder: Path) -> str:
+    """The option that finds a study outside the default folder."""
+    if folder == StudiesFolder.at(LaunchSettings.studies_dir).root:
+        return ""
+    return f" --studies-dir {shlex.quote(str(folder))}"
+
+
+def result_line(ended: LaunchEnded) -> str:
+    """The result for `-q`: best value (values joined by commas) and model path, where there are."""
+    parts = []
+    if ended.best_trial is not None:
+        parts.append(",".join(map(str, _values(ended.best_trial))))
+    if ended.model_path is not None:
+        parts.append(str(ended.model_path))
+    return " ".join(parts)
+
+
+def result_json(ended: LaunchEnded) -> dict[str, Any]:
+    """The object that `--json` prints. Its keys are API."""
+    best = ended.best_trial
+    kept = ("number", "value", "values", "params")
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "study": ended.study,
+        "exit_reason": ended.exit_reason,
+        "exit_code": int(ended.exit_code),
+        "n_finished": ended.n_finished,
+        "n_failed": ended.n_failed,
+        "best_trial": None if best is None else {key: best[key] for key in kept if key in best},
+        "model_path": None if ended.model_path is None else str(ended.model_path),
+        "holdout": _holdout_of(ended.sidecar or {}),
+        "journal": str(ended.journal),
+    }

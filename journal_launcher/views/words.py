@@ -1,0 +1,124 @@
+"""What the live and the plain view say in the same words."""
+
+import time
+from collections.abc import Callable
+from enum import IntEnum
+
+from rich.text import Text
+
+from journal_launcher.base.events import (
+    Event,
+    LaunchStarted,
+    Note,
+    PhaseChanged,
+    TrialEnded,
+    TrialStarted,
+    WorkerEnded,
+    WorkerStarted,
+)
+from journal_launcher.views.board import Board
+from journal_launcher.views.figures import duration, number
+
+__all__ = ["PHASES", "Detail", "Narrator", "best"]
+
+PHASES = {
+    "preparing": "preparing",
+    "starting": "starting the workers",
+    "running": "running",
+    "stopping": "stopping",
+    "refitting": "refitting the best trial",
+    "publishing": "saving the best model",
+}
+_BURST, _SECONDS_A_LINE = 20, 5.0
+
+
+class Detail(IntEnum):
+    """How many events get a line of their own."""
+
+    FEW = 0  # a live region shows the rest
+    TRIALS = 1  # and ended trials and the phases after them
+    ALL = 2  # and every start and the "info" notes
+
+
+def best(board: Board) -> str:
+    """The best value so far: "best r2 0.4912 (trial 7)", or "" without one."""
+    if board.best_value is None:
+        return ""
+    name = f"best {board.metric}" if board.metric else "best"
+    trial = "" if board.best_number is None else f" (trial {board.best_number})"
+    return f"{name} {number(board.best_value)}{trial}"
+
+
+class Narrator:
+    """Decides which events deserve a line, and words it.
+
+    Ended trials share an allowance of 20 lines and one more every 5 s, so that thousands of quick
+    trials do not bury the notes; `hidden` counts those that got none. `Detail.ALL` has no limit.
+    """
+
+    def __init__(self, detail: Detail, clock: Callable[[], float] = time.monotonic) -> None:
+        self._detail = detail
+        self._clock = clock
+        self._allowance = float(_BURST)
+        self._counted = clock()
+        self.hidden = 0
+
+    def line(self, event: Event, board: Board) -> Text | None:
+        """The line for `event`, or None. `board` has folded the event already."""
+        match event:
+            case LaunchStarted():
+                return Text(_opening(event), style="bold")
+            case Note(level="warning"):
+                return Text(f"warning: {event.text}", style="yellow")
+            case Note() if event.level != "info" or self._detail == Detail.ALL:
+                return Text(event.text)
+            case PhaseChanged() if self._tells(event.phase):
+                return Text(PHASES.get(event.phase, event.phase))
+            case WorkerStarted() if self._detail == Detail.ALL:
+                return Text(f"worker {event.worker} starts on {event.device}, log {event.log}")
+            case WorkerEnded(problem=str()):
+                who = f"worker {event.worker} ({board.device(event.worker)})"
+                return Text(f"{who}: {event.problem}", style="yellow")
+            case TrialStarted() if self._detail == Detail.ALL:
+                return Text(f"trial {event.number} starts on {board.device(event.worker)}")
+            case TrialEnded() if event.state == "FAIL" or self._detail >= Detail.TRIALS:
+                return self._within_allowance(_ended(event, board))
+        return None
+
+    def _tells(self, phase: str) -> bool:
+        late = phase in ("stopping", "refitting", "publishing")
+        return self._detail == Detail.ALL or (late and self._detail == Detail.TRIALS)
+
+    def _within_allowance(self, line: Text) -> Text | None:
+        if self._detail == Detail.ALL:
+            return line
+        now = self._clock()
+        earned = (now - self._counted) / _SECONDS_A_LINE
+        self._allowance, self._counted = min(float(_BURST), self._allowance + earned), now
+        if self._allowance < 1:
+            self.hidden += 1
+            return None
+        self._allowance -= 1
+        return line
+
+
+def _opening(event: LaunchStarted) -> str:
+    if not event.resumed:
+        return f"journal {event.journal}: new study, {event.n_trials} trials"
+    line = f"journal {event.journal}: resumed, {event.n_finished} of {event.n_trials} finished"
+    if event.n_failed:
+        line += f", {event.n_failed} failed"
+    if event.best_value is not None:
+        line += f", best {event.metric or 'value'} {number(event.best_value)}"
+    return line
+
+
+def _ended(event: TrialEnded, board: Board) -> Text:
+    where = f"{duration(event.seconds)} on {board.device(event.worker)}"
+    name = f"trial {event.number}"
+    if event.state == "FAIL":
+        return Text(f"{name} failed after {where}: {event.reason or 'no reason'}", style="yellow")
+    if event.state == "PRUNED" or not event.values:
+        return Text(f"{name}: pruned after {where}")
+    new = ", new best" if event.number == event.best_number else ""
+    return Text(f"{name}: {', '.join(map(number, event.values))} after {where}{new}")

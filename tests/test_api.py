@@ -1,0 +1,117 @@
+"""The program from Python: `launch`."""
+
+import os
+import signal
+import threading
+from typing import Any
+
+import pytest
+from launcher.harness import Workshop
+
+from journal_launcher.api import LaunchResult, launch
+from journal_launcher.base import events
+from journal_launcher.base.errors import JournalLauncherError, UsageError
+
+TRIVIAL = """
+def objective(trial):
+    return trial.suggest_float("x", 0, 1)
+"""
+
+
+def my_objective(trial: Any) -> float:
+    return 0.0
+
+
+def test_a_launch_returns_what_it_found(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    result = workshop.launch(n_trials=2)
+    best = workshop.study().best_trial
+    assert result == LaunchResult(
+        study_name="study",
+        best_trial={"number": best.number, "value": best.value, "params": best.params},
+        model_path=workshop.paths.sidecar,
+        exit_reason="complete",
+        exit_code=0,
+        message=None,
+    )
+    kinds = [type(event) for _, event in workshop.seen]
+    assert kinds.count(events.TrialEnded) == 2
+    assert kinds[-1] is events.LaunchEnded
+
+
+def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    result = workshop.launch(n_trials=1, timeout="10m", trial_timeout="5m", direction="maximize")
+    assert result.exit_code == 0
+    assert workshop.study().direction.name == "MAXIMIZE"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": my_objective}, r'such as "test_api:my_objective" or "file.py:my_objective"'),
+        ({"n_trails": 3}, "unexpected keyword argument 'n_trails'"),
+        ({"n_trials": 0}, "--n-trials: expected 1 or more, found 0"),
+        ({"timeout": "soon"}, "expected a duration such as 30s"),
+        ({"study_name": "../x"}, "study name '../x' is not valid"),
+    ],
+)
+def test_a_mistake_is_a_usage_error_and_starts_nothing(
+    workshop: Workshop, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        launch(**{"gpus": "none", "studies_dir": str(workshop.paths.folder), **options})
+    assert not workshop.paths.folder.exists()
+
+
+def test_an_import_error_is_an_exception(workshop: Workshop) -> None:
+    workshop.write("import a_module_that_is_not_there\n")
+    with pytest.raises(JournalLauncherError, match="a_module_that_is_not_there") as caught:
+        workshop.launch()
+    assert caught.value.exit_code == 1
+
+
+def test_signal_handlers_are_the_callers_again(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def mine(number: int, frame: Any) -> None:
+        raise AssertionError("not while a launch runs")
+
+    before = [signal.signal(number, mine) for number in numbers]
+    try:
+
+        def stop(event: events.Event) -> None:
+            if isinstance(event, events.TrialStarted):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        assert workshop.launch(stop, n_trials=50).exit_code == 75
+        assert [signal.getsignal(number) for number in numbers] == [mine] * 3
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def test_a_thread_may_launch_and_leaves_signals_alone(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[Any] = []
+
+    def look(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    results: list[LaunchResult] = []
+    thread = threading.Thread(target=lambda: results.append(workshop.launch(look, n_trials=2)))
+    thread.start()
+    thread.join()
+    assert [result.exit_code for result in results] == [0]
+    assert seen and set(seen) == {before}
+
+
+def test_no_descriptor_is_left(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    workshop.launch(n_trials=1, workers=2)
+    before = sorted(os.listdir("/proc/self/fd"))
+    workshop.launch(n_trials=2, workers=2)
+    assert sorted(os.listdir("/proc/self/fd")) == before

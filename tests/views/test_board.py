@@ -1,0 +1,162 @@
+"""The board: counts, ages and the time left, by a clock of our own."""
+
+from pathlib import Path
+
+import pytest
+
+from journal_launcher.base.events import (
+    LaunchStarted,
+    PhaseChanged,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+    WorkerEnded,
+    WorkerReady,
+    WorkerStarted,
+)
+from journal_launcher.views.board import Board
+from journal_launcher.views.figures import duration
+from journal_launcher.views.words import best
+
+JOURNAL = Path("/data/optuna_studies/s.log")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board(clock: Clock) -> Board:
+    return running(Board(clock), workers=2, n_trials=10, n_finished=4)
+
+
+def running(board: Board, workers: int, n_trials: int, n_finished: int) -> Board:
+    directions = ("maximize",)
+    board.fold(LaunchStarted("s", JOURNAL, True, n_trials, n_finished, 1, directions, "r2", 0.25))
+    for worker in range(workers):
+        board.fold(WorkerStarted(worker, f"GPU {worker}", JOURNAL))
+        board.fold(WorkerReady(worker))
+    board.fold(PhaseChanged("running"))
+    return board
+
+
+def ended(worker: int, number: int, n_finished: int, state: str = "COMPLETE") -> TrialEnded:
+    values = (0.5,) if state == "COMPLETE" else None
+    return TrialEnded(worker, number, state, values, None, 1.0, n_finished, 1, 0.5, 7)
+
+
+def test_a_resumed_study_starts_with_its_counts(board: Board) -> None:
+    assert (board.n_finished, board.n_failed, board.n_trials) == (4, 1, 10)
+    assert best(board) == "best r2 0.25"
+
+
+def test_a_trial_ages_and_forgets_the_progress_of_the_one_before(
+    board: Board, clock: Clock
+) -> None:
+    board.fold(TrialStarted(0, 5))
+    board.fold(TrialProgress(0, 5, "fold", 3, 5, 0.4))
+    clock.now += 65
+    row = board.workers[0]
+    assert (row.trial, row.progress, row.value) == (5, "fold 3/5", 0.4)
+    assert duration(board.age(row)) == "1:05"
+    board.fold(ended(0, 5, n_finished=5))
+    assert (board.workers[0].state, board.workers[0].progress) == ("waiting", "")
+    board.fold(TrialStarted(0, 6))
+    row = board.workers[0]
+    assert (row.trial, row.progress, row.value, board.age(row)) == (6, "", None, 0.0)
+
+
+def test_progress_of_unknown_length(board: Board) -> None:
+    board.fold(TrialStarted(1, 5))
+    board.fold(TrialProgress(1, 5, "step", 70, None, None))
+    assert board.workers[1].progress == "step 70"
+
+
+def test_a_refit_shows_its_trial_though_it_never_starts(board: Board, clock: Clock) -> None:
+    clock.now += 10
+    board.fold(TrialProgress(0, 5, "step", 2, 3, None))
+    row = board.workers[0]
+    assert (row.state, row.trial, row.progress, board.age(row)) == ("busy", 5, "step 2/3", 0.0)
+
+
+def test_there_is_no_eta_before_the_first_finished_trial(board: Board, clock: Clock) -> None:
+    board.fold(TrialStarted(0, 5))
+    clock.now += 10
+    assert board.eta() is None
+
+
+def test_eta_shares_what_is_left_among_the_workers(board: Board, clock: Clock) -> None:
+    board.fold(TrialStarted(0, 5))
+    board.fold(TrialStarted(1, 6))
+    clock.now += 10
+    board.fold(ended(0, 5, n_finished=5))
+    board.fold(ended(1, 6, n_finished=6))
+    board.fold(TrialStarted(0, 7))
+    board.fold(TrialStarted(1, 8))
+    assert board.eta() == pytest.approx(20)  # 4 trials of 10 s on 2 workers
+    clock.now += 4
+    assert board.eta() == pytest.approx(16)
+    clock.now += 100  # both trials take far longer than the mean: only the other two are left
+    assert board.eta() == pytest.approx(10)
+
+
+def test_eta_of_the_last_trial_does_not_count_on_idle_workers(board: Board, clock: Clock) -> None:
+    for number, n_finished in ((5, 5), (6, 6), (7, 7), (8, 8), (9, 9)):
+        board.fold(TrialStarted(0, number))
+        clock.now += 10
+        board.fold(ended(0, number, n_finished))
+    board.fold(TrialStarted(0, 10))
+    clock.now += 3
+    assert board.eta() == pytest.approx(7)
+
+
+def test_failed_trials_cost_time_but_do_not_count(board: Board, clock: Clock) -> None:
+    board.fold(TrialStarted(0, 5))
+    clock.now += 10
+    board.fold(ended(0, 5, n_finished=4, state="FAIL"))
+    assert board.eta() is None
+    board.fold(TrialStarted(0, 6))
+    clock.now += 10
+    board.fold(ended(0, 6, n_finished=5))
+    assert board.eta() == pytest.approx(5 * 20 / 2)
+
+
+def test_no_eta_outside_of_the_running_phase(board: Board, clock: Clock) -> None:
+    board.fold(TrialStarted(0, 5))
+    clock.now += 10
+    board.fold(ended(0, 5, n_finished=5))
+    assert board.eta() is not None
+    board.fold(PhaseChanged("stopping"))
+    assert board.eta() is None
+
+
+def test_the_trial_of_a_dead_worker_ends_after_it(board: Board) -> None:
+    board.fold(TrialStarted(0, 5))
+    board.fold(WorkerEnded(0, "killed by signal 11"))
+    board.fold(ended(0, 5, n_finished=4, state="FAIL"))
+    assert [row.device for row in board.present()] == ["GPU 1"]
+    board.fold(WorkerStarted(0, "GPU 0", JOURNAL))
+    assert [row.state for row in board.present()] == ["starting", "waiting"]
+
+
+def test_events_of_unknown_workers_are_no_error(board: Board) -> None:
+    board.fold(TrialStarted(9, 5))
+    board.fold(ended(9, 5, n_finished=5))
+    assert board.n_finished == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00"), (7.9, "0:07"), (65, "1:05"), (7391, "2:03:11"), (360000, "100:00:00")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,192 @@
+"""The live region: it fits every terminal, says the same without colours, and cleans up."""
+
+import io
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from journal_launcher.base.events import (
+    LaunchEnded,
+    LaunchStarted,
+    Note,
+    PhaseChanged,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+    WorkerEnded,
+    WorkerReady,
+    WorkerStarted,
+)
+from journal_launcher.views.board import Board
+from journal_launcher.views.live import LiveView, Screen
+
+STUDIES = Path("/data/optuna_studies")
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+
+
+def board(workers: int, study: str = "diabetes_neural_net") -> Board:
+    now = 0.0
+    board = Board(lambda: now)
+    board.fold(LaunchStarted(study, STUDIES / "s.log", True, 20, 5, 2, ("maximize",), "r2", 0.4))
+    for worker in range(workers):
+        board.fold(WorkerStarted(worker, f"GPU {worker} NVIDIA H100 MIG 1g.10gb", STUDIES))
+        board.fold(WorkerReady(worker))
+        if worker != 1:
+            board.fold(TrialStarted(worker, 1000 + worker))
+            board.fold(TrialProgress(worker, 1000 + worker, "epoch", 141, 200, -1234.56789))
+    board.fold(PhaseChanged("running"))
+    now = 60.0
+    board.fold(TrialEnded(0, 1000, "COMPLETE", (0.5,), None, 60.0, 12, 2, 0.5, 1000))
+    board.fold(TrialStarted(0, 1100))
+    now = 7391.0
+    return board
+
+
+def drawn(board: Board, width: int, height: int = 24) -> list[str]:
+    console = Console(
+        file=io.StringIO(), record=True, width=width, height=height, force_terminal=True
+    )
+    console.print(Screen(board))
+    return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize("width", [20, 30, 50, 80, 120])
+@pytest.mark.parametrize("workers", [0, 1, 2, 8, 24, 64])
+@pytest.mark.parametrize("study", ["s", "n" * 100])
+def test_fits_every_width_and_leaves_room_for_notes(width: int, workers: int, study: str) -> None:
+    lines = drawn(board(workers, study), width)
+    assert max(map(len, lines)) <= width
+    assert len(lines) < 24
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_a_worker_has_device_trial_progress_and_age(width: int) -> None:
+    lines = drawn(board(3), width)
+    row = next(line for line in lines if "trial 1002" in line)
+    assert row.startswith("GPU 2 NVI")
+    assert "epoch 141/200" in row
+    assert row.endswith("2:03:11")
+    assert ("-1234.6" in row) == (width >= 80)
+    assert any("waiting" in line for line in lines)
+
+
+def test_totals() -> None:
+    head, totals, *_ = drawn(board(2), 80)
+    assert head.startswith("diabetes_neural_net  ━")
+    assert head.endswith("12 of 20")
+    assert head.count("━") / (head.count("━") + head.count("─")) == pytest.approx(0.6, abs=0.02)
+    assert totals.startswith("best r2 0.5 (trial 1000)   2 failed   elapsed 2:03:11   ETA ")
+
+
+def test_many_workers_share_lines() -> None:
+    text = "\n".join(drawn(board(24), 80))
+    assert all(f"#{1000 + worker}" in text for worker in range(2, 24))
+    assert "70%" in text
+
+
+def test_workers_beyond_the_screen_are_counted() -> None:
+    lines = drawn(board(64), 50)
+    shown = sum(line.count("GPU") for line in lines)
+    assert lines[-1] == f"… and {64 - shown} more workers"
+
+
+def test_before_the_study_is_open() -> None:
+    assert drawn(Board(lambda: 0.0), 80) == ["elapsed 0:00   preparing"]
+
+
+def terminal(**options: bool) -> tuple[Console, io.StringIO]:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80, height=24, **options)
+    return console, file
+
+
+def test_the_terminal_is_restored_after_an_interrupt() -> None:
+    console, file = terminal()
+    with pytest.raises(KeyboardInterrupt), LiveView(console) as view:
+        view(Note("begun"))
+        raise KeyboardInterrupt
+    written = file.getvalue()
+    assert written.count(HIDE_CURSOR) == 1
+    assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
+
+
+def test_the_summary_takes_the_place_of_the_region() -> None:
+    console, file = terminal()
+    with LiveView(console) as view:
+        view(
+            LaunchEnded(
+                "s", "done", 0, 1, 1, 0, ("minimize",), None, None, None, STUDIES / "s.log", 3.0
+            )
+        )
+        assert SHOW_CURSOR in file.getvalue()
+    assert screen(file.getvalue()) == [
+        "s done: 1 of 1 trials finished in 0:03",
+        f"  dashboard  optuna-dashboard {STUDIES / 's.log'}",
+    ]
+
+
+def test_no_colours_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    console, file = terminal()
+    console.print(Screen(board(2)))
+    codes = {code for part in file.getvalue().split("\x1b[")[1:] for code in [part.split("m")[0]]}
+    assert codes <= {"0", "1", "2"}
+
+
+@contextmanager
+def often_switching() -> Iterator[None]:
+    """Let threads take turns so often that what can get in between does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def screen(written: str) -> list[str]:
+    """The lines, without blank ones, that a terminal shows after `written`."""
+    lines, row, column = [""], 0, 0
+    for token in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", written):
+        if token == "\r":
+            column = 0
+        elif token == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif token == "\x1b[2K":
+            lines[row] = ""
+        elif token.startswith("\x1b["):
+            row -= int(token[2:-1]) if token[-1] == "A" else 0
+        else:
+            line = lines[row].ljust(column)
+            lines[row] = line[:column] + token + line[column + len(token) :]
+            column += len(token)
+    return [line for line in lines if line.strip()]
+
+
+def test_notes_and_redraws_do_not_tear_each_other() -> None:
+    """A redraw between a note's cursor movement and its text leaves pieces of the region."""
+    console, file = terminal()
+    over = threading.Event()
+    view = LiveView(console)
+
+    def redraw() -> None:
+        while not over.is_set():
+            view.tick()
+
+    with view, often_switching():
+        redrawing = threading.Thread(target=redraw)
+        redrawing.start()
+        for number in range(100):
+            for worker in range(3):  # the height changes
+                view(WorkerEnded(worker) if number % 2 else WorkerStarted(worker, "CPU", STUDIES))
+            view(Note(f"note {number}"))
+        over.set()
+        redrawing.join()
+    assert screen(file.getvalue()) == [f"note {number}" for number in range(100)]

@@ -1,0 +1,107 @@
+"""`status` on real studies: what it says, that it changes nothing, and what it does not import."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.study.lease import Lease
+from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
+from journal_launcher.study.storage import open_storage
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
+from journal_launcher.views.status import Status, study_names
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> StudiesFolder:
+    """A folder with study `mine`: two finished trials of three, one failed, one running."""
+    folder = StudiesFolder.at(tmp_path / "my studies")
+    folder.root.mkdir()
+    paths = folder.study("mine")
+    identity = {"directions": ["maximize"], "metric": "r2", "seed": 0}
+    record = StudyRecord.create(open_storage(paths.journal, create=True), "mine", identity)
+    record.set_attribute(BUDGET_ATTRIBUTE, 3)
+    study = optuna.load_study(study_name="mine", storage=record.storage)
+    for value in (0.25, 0.5):
+        study.tell(study.ask(), value)
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    owner = Owner.this_process("launch", 1).to_json()
+    record.storage.start_trial(study._study_id, {OWNER_ATTRIBUTE: owner, "jl_device": "GPU 0 X"})
+    return folder
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_one_line_says_progress_and_best(studies: StudiesFolder) -> None:
+    assert study_names(studies) == ["mine"]
+    line = Status(studies.study("mine")).line()
+    assert line == "mine  2 of 3 finished, best r2 0.5 (trial 1)"
+
+
+def test_everything_about_one_and_nothing_is_changed(studies: StudiesFolder) -> None:
+    before = snapshot(studies.root)
+    text = "\n".join(Status(studies.study("mine")).lines())
+    for expected in (
+        "health        sound",
+        "progress      2 of 3 finished",
+        "2 complete, 1 fail, 1 running",
+        "best          r2 0.5 (trial 1)",
+        "run by        nobody",
+        f"stale, its owner was worker 1 (pid {os.getpid()}",
+    ):
+        assert expected in text
+    assert snapshot(studies.root) == before
+
+
+def test_a_running_launch_is_named(studies: StudiesFolder) -> None:
+    paths = studies.study("mine")
+    with Lease(paths.lease, "mine", "launch"):
+        text = "\n".join(Status(paths).lines())
+        assert f"run by        pid {os.getpid()} on " in text
+        assert f"running on GPU 0 X, worker 1 (pid {os.getpid()}" in text
+    assert "run by        nobody" in "\n".join(Status(paths).lines())
+
+
+def test_a_foreign_writers_trial_is_named_and_left_alone(studies: StudiesFolder) -> None:
+    stock = JournalStorage(JournalFileBackend(str(studies.study("mine").journal)))
+    optuna.load_study(study_name="mine", storage=stock).ask()
+    assert "trial 4       running, started by a foreign writer" in "\n".join(
+        Status(studies.study("mine")).lines()
+    )
+
+
+def test_half_a_record_at_the_end_is_told(studies: StudiesFolder) -> None:
+    with open(studies.study("mine").journal, "ab") as file:
+        file.write(b'{"op_code":8,')
+    assert "with half a record at its end" in "\n".join(Status(studies.study("mine")).lines())
+
+
+def test_damage_names_line_and_byte_and_exits_3(studies: StudiesFolder) -> None:
+    journal = studies.study("mine").journal
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:3], b"rubbish\n", *lines[3:]]))
+    command = [sys.executable, "-m", "journal_launcher", "status", "mine"]
+    command += ["--studies-dir", str(studies.root)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 3
+    assert "line 4, byte" in result.stdout and "journal-launcher repair mine" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_nothing_heavy_is_imported(studies: StudiesFolder) -> None:
+    code = (
+        "import sys; from journal_launcher.__main__ import _run; "
+        f"_run(['status', '--studies-dir', {str(studies.root)!r}]); "
+        "print(sorted({'torch', 'sklearn', 'catboost', 'pandas', 'rich'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "[]", result.stderr

@@ -1,0 +1,235 @@
+"""The closing words and the results, for each way in which a launch ends."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from journal_launcher.base.events import LaunchEnded
+from journal_launcher.views.summary import print_summary, result_json, result_line, summary
+
+STUDIES = Path("/data/my studies")
+PARAMS = {"n_layers": 3, "learning_rate": 0.00123456789, "optimizer": "adamw"}
+SIDECAR: dict[str, Any] = {
+    "kind": "table",
+    "model_type": "neural_net",
+    "metric": "r2",
+    "task": "regression",
+    "cv_score": 0.47,
+    "fold_scores": [0.4, 0.5, 0.51],
+    "overfit_ratio": 1.1,
+    "epochs": 40,
+    "holdout_metrics": {"r2": 0.431, "rmse": 55.1},
+    "holdout_interval": [0.33, 0.52],
+    "refit": "train",
+}
+TABLE = LaunchEnded(
+    study="diabetes_neural_net",
+    exit_reason="done",
+    exit_code=0,
+    n_trials=20,
+    n_finished=20,
+    n_failed=0,
+    directions=("maximize",),
+    metric="r2",
+    best_trial={"number": 7, "value": 0.47, "params": PARAMS},
+    model_path=STUDIES / "diabetes_neural_net/best_model.safetensors",
+    journal=STUDIES / "diabetes_neural_net.log",
+    seconds=252.0,
+    sidecar=SIDECAR,
+    baselines={"dummy": {"score": -0.012}, "linear": {"score": 0.45}},
+)
+OBJECTIVE = replace(
+    TABLE,
+    study="train_objective",
+    directions=("minimize",),
+    metric=None,
+    best_trial={"number": 3, "value": 0.25, "params": {"x": 0.5}},
+    model_path=None,
+    sidecar=None,
+    baselines=None,
+)
+
+
+def rows(ended: LaunchEnded) -> dict[str, str]:
+    found = summary(ended)[1]
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def test_a_complete_table() -> None:
+    assert summary(TABLE)[0] == ("diabetes_neural_net done: 20 of 20 trials finished in 4:12")
+    assert rows(TABLE) == {
+        "best": "r2 0.47 ± 0.061 over 3 folds (trial 7)",
+        "parameters": "n_layers=3  learning_rate=0.0012346  optimizer=adamw",
+        "hold-out": "r2 0.431, 95 % interval 0.33 to 0.52",
+        "refit": "the model is trained on the training rows; it never saw the hold-out",
+        "baselines": "dummy -0.012, linear 0.45 (same folds)",
+        "model": "/data/my studies/diabetes_neural_net/best_model.safetensors",
+        "predict": "journal-launcher predict diabetes_neural_net --data new.csv "
+        "--out predictions.csv --studies-dir '/data/my studies'",
+        "dashboard": "optuna-dashboard '/data/my studies/diabetes_neural_net.log'",
+    }
+
+
+def test_the_default_folder_needs_no_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = replace(TABLE, journal=Path.cwd() / "optuna_studies" / "diabetes_neural_net.log")
+    assert rows(here)["predict"].endswith("--out predictions.csv")
+
+
+def test_a_refit_on_all_rows_says_what_the_hold_out_score_is_of() -> None:
+    everything = rows(replace(TABLE, sidecar={**SIDECAR, "refit": "all"}))
+    assert "scored before" in everything["refit"]
+
+
+@pytest.mark.parametrize(
+    ("direction", "ours", "linear", "beaten"),
+    [
+        ("maximize", 0.47, 0.49, False),
+        ("maximize", 0.49, 0.47, True),
+        ("minimize", 0.47, 0.49, True),
+        ("minimize", 0.49, 0.47, False),
+        ("minimize", 0.47, 0.47, False),
+    ],
+)
+def test_unbeaten_baselines_are_said_plainly(
+    direction: str, ours: float, linear: float, beaten: bool
+) -> None:
+    ended = replace(
+        TABLE,
+        directions=(direction,),
+        sidecar={**SIDECAR, "cv_score": ours},
+        baselines={"linear": {"score": linear, "fold_scores": [linear]}},
+    )
+    expected = f"neural_net does not beat linear: {ours} against {linear}"
+    assert rows(ended).get("warning") == (None if beaten else expected)
+
+
+def test_every_unbeaten_baseline_is_named_and_a_failed_one_is_left_out() -> None:
+    scores = {"dummy": {"score": 0.48}, "linear": {"score": 0.49}, "x": {"score": None}}
+    found = rows(replace(TABLE, baselines=scores))
+    assert found["baselines"] == "dummy 0.48, linear 0.49 (same folds)"
+    assert found["warning"] == (
+        "neural_net does not beat dummy: 0.47 against 0.48; "
+        "neural_net does not beat linear: 0.47 against 0.49"
+    )
+
+
+def test_a_hold_out_score_that_is_not_finite_is_left_out() -> None:
+    nothing = {"holdout_metrics": {"r2": None}, "holdout_interval": [None, None]}
+    assert "hold-out" not in rows(replace(TABLE, sidecar={**SIDECAR, **nothing}))
+
+
+def test_linear_is_not_compared_with_itself() -> None:
+    linear = replace(TABLE, sidecar={**SIDECAR, "model_type": "linear", "cv_score": 0.45})
+    assert "warning" not in rows(linear)
+
+
+def test_an_objective_without_a_model() -> None:
+    assert rows(OBJECTIVE) == {
+        "best": "0.25 (trial 3)",
+        "parameters": "x=0.5",
+        "dashboard": "optuna-dashboard '/data/my studies/diabetes_neural_net.log'",
+    }
+
+
+def test_several_objectives() -> None:
+    best = {"number": 3, "values": [0.25, 12.0], "params": {"x": 0.5}, "n_pareto": 5}
+    ended = replace(OBJECTIVE, directions=("minimize", "maximize"), best_trial=best)
+    assert rows(ended)["best"] == "5 Pareto-optimal trials of 2 objectives"
+    assert rows(ended)["one of them"] == "0.25, 12 (trial 3)"
+    assert result_line(ended) == "0.25,12.0"
+    shown = {"number": 3, "values": [0.25, 12.0], "params": {"x": 0.5}}
+    assert result_json(ended)["best_trial"] == shown
+
+
+def test_a_failed_launch_counts_the_failures_by_kind() -> None:
+    failed = replace(
+        OBJECTIVE,
+        exit_reason="failure_limit",
+        exit_code=1,
+        n_finished=0,
+        n_failed=5,
+        best_trial=None,
+        message="5 trials failed in a row",
+        failures={"CUDA out of memory": 4, "worker died": 1},
+    )
+    headline, found = summary(failed)
+    assert headline == (
+        "train_objective failed (5 trials failed in a row): 0 of 20 trials finished in 4:12"
+    )
+    assert found[0] == (
+        "failed",
+        "5 trials; in this launch CUDA out of memory (4), worker died (1)",
+    )
+    assert [label for label, _ in found] == ["failed", "dashboard"]
+    assert result_line(failed) == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "message", "ending", "how"),
+    [
+        ("timeout", 0, None, "done (timeout)", "for the trials that are left"),
+        ("signal", 130, "stopped by Ctrl-C", "stopped by Ctrl-C", "finished trials are kept"),
+        ("signal", 75, "stopped by SIGTERM", "stopped by SIGTERM", "finished trials are kept"),
+        ("disk_full", 75, "disk full", "stopped (disk full)", "finished trials are kept"),
+    ],
+)
+def test_a_stopped_launch_says_how_to_go_on(
+    reason: str, code: int, message: str | None, ending: str, how: str
+) -> None:
+    stopped = replace(OBJECTIVE, exit_reason=reason, exit_code=code, message=message, n_finished=12)
+    headline, found = summary(stopped)
+    assert headline == f"train_objective {ending}: 12 of 20 trials finished in 4:12"
+    assert found[-1][0] == "go on"
+    assert found[-1][1].endswith(how)
+
+
+def test_a_bare_sidecar_is_enough() -> None:
+    bare = rows(replace(TABLE, sidecar={}, baselines=None))
+    assert list(bare) == ["best", "parameters", "model", "dashboard"]
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_prose_is_wrapped_and_commands_are_not(width: int) -> None:
+    file = io.StringIO()
+    print_summary(Console(file=file, width=width), TABLE)
+    lines = file.getvalue().splitlines()
+    assert f"  model       {TABLE.model_path}" in lines
+    assert any(line.endswith("--studies-dir '/data/my studies'") for line in lines)
+    wrapped = [line for line in lines if "/" not in line and "predict " not in line]
+    assert max(map(len, wrapped)) <= width
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_the_json_result_has_exactly_the_promised_keys() -> None:
+    result = result_json(TABLE)
+    assert json.loads(json.dumps(result)) == {
+        "schema_version": 1,
+        "study": "diabetes_neural_net",
+        "exit_reason": "done",
+        "exit_code": 0,
+        "n_finished": 20,
+        "n_failed": 0,
+        "best_trial": {"number": 7, "value": 0.47, "params": PARAMS},
+        "model_path": "/data/my studies/diabetes_neural_net/best_model.safetensors",
+        "holdout": {
+            "metrics": {"r2": 0.431, "rmse": 55.1},
+            "interval": {"metric": "r2", "low": 0.33, "high": 0.52},
+        },
+        "journal": "/data/my studies/diabetes_neural_net.log",
+    }
+    nothing = result_json(replace(OBJECTIVE, best_trial=None))
+    assert (nothing["best_trial"], nothing["model_path"], nothing["holdout"]) == (None,) * 3
+
+
+def test_the_line_for_scripts_is_value_and_model() -> None:
+    assert result_line(TABLE) == f"0.47 {TABLE.model_path}"
+    assert result_line(OBJECTIVE) == "0.25"
