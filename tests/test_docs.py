@@ -1,0 +1,76 @@
+"""The documents say what the program does: every option, command and model type appears in them."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.options import option_of
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.cli import commands
+from journal_launcher.worker.models import MODEL_TYPES
+
+ROOT = Path(__file__).parents[1]
+CLI = (ROOT / "docs/cli.md").read_text()
+README = (ROOT / "README.md").read_text()
+FIELDS = dataclasses.fields(LaunchSettings)
+
+
+def _row(flag: str) -> str:
+    rows = [line for line in CLI.splitlines() if line.startswith(f"| `{flag}`")]
+    assert len(rows) == 1, f"{flag}: expected one row in docs/cli.md, found {len(rows)}"
+    return rows[0].replace("\\|", "|")
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_option_is_documented_with_its_help_choices_and_default(
+    field: dataclasses.Field[object],
+) -> None:
+    option, row = option_of(field), _row("--" + field.name.replace("_", "-"))
+    assert option.help in row
+    assert "|".join(option.choices) in row
+    if isinstance(field.default, str | int | float) and not isinstance(field.default, bool):
+        assert f"| `{field.default}` |" in row
+
+
+def test_no_option_is_documented_that_does_not_exist() -> None:
+    names = {"--" + field.name.replace("_", "-") for field in FIELDS}
+    names |= {"--config", "--json", "-v", "-q"}
+    documented = set(re.findall(r"^\| `(--?[a-z-]+)`", CLI, flags=re.MULTILINE))
+    assert documented == names
+
+
+def test_every_command_is_documented() -> None:
+    for name in commands.list_commands(None):  # type: ignore[arg-type]
+        assert re.search(rf"^## {name}$", CLI, flags=re.MULTILINE), name
+
+
+def test_every_exit_code_is_documented() -> None:
+    for code in ExitCode:
+        assert f"\n| {code.value} | " in CLI
+        assert re.search(rf"(^|· ){code.value} [a-z]", README, flags=re.MULTILINE), code
+
+
+def test_every_model_type_is_in_the_readme_and_the_registry_is_the_option() -> None:
+    field = next(field for field in FIELDS if field.name == "model_type")
+    assert set(option_of(field).choices) == set(MODEL_TYPES)
+    for name in MODEL_TYPES:
+        assert f"`{name}`" in README
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if not link.startswith("https://"):
+                assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_the_files_of_the_architecture_exist() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    block = text.split("```")[1]
+    package = ROOT / "journal_launcher"
+    names = set(re.findall(r"\b([a-z_]+\.py)\b", block))
+    there = {path.name for path in package.rglob("*.py")}
+    assert names <= there, names - there
