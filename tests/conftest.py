@@ -1,6 +1,7 @@
 """What tests of whole launches share."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,11 @@ from launcher.harness import Workshop
 
 # What `./launch.sh test` was typed as must not decide how the program names itself in the tests.
 os.environ.pop("JOURNAL_LAUNCHER_TYPED", None)
+
+# Under nohup, or in the background of a script, signals arrive ignored and would stay so in the
+# launches that the tests start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
