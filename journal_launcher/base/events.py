@@ -46,7 +46,8 @@ class Note:
 
 @dataclass(frozen=True)
 class PhaseChanged:
-    """`phase` is one of preparing, starting, running, stopping, refitting, publishing."""
+    """`phase` is one of preparing, starting, running, stopping, confirming, refitting,
+    publishing."""
 
     phase: str
 

@@ -6,6 +6,7 @@ Parent to worker:
     open     journal, seed, prepared                     the study exists: open it, load the data
     grant    id, trial                                   start one trial; `trial` is queued or null
     baseline                                             score the dummy and the linear model
+    confirm  trial                                       score its parameters on fresh folds
     refit    trial, staging                              train the best parameters, stage the files
     bye                                                  leave
 
@@ -18,6 +19,7 @@ Worker to parent:
     progress number, unit, step, total, value
     ended    id, number, state, reason, raised, incompatible, seconds, stop
     scored   content                                     answer to baseline
+    confirmed number, content                            answer to confirm
     staged   content                                     answer to refit
     failed   message, exit_code, traceback               set-up or refit failed for good
 

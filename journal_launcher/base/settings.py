@@ -130,6 +130,9 @@ class LaunchSettings:
         "How rows are split; auto: stratified for classification, else kfold.",
         choices=("auto", "kfold", "stratified", "group", "time"),
     )
+    confirm: int = option(
+        3, _TABLE, "Best trials scored again on fresh folds, which decide; 0 for none.", metavar="N"
+    )
     group_column: str | None = option(
         None, _TABLE, "Rows of one group stay together (--split group).", metavar="COLUMN"
     )
@@ -196,7 +199,7 @@ class LaunchSettings:
     def _check_numbers(self) -> None:
         at_least = {
             **{"n_trials": 1, "workers": 1, "workers_per_gpu": 1, "k_folds": 2, "seed": 0},
-            **{"max_retries": 0, "max_failures": 1},
+            **{"max_retries": 0, "max_failures": 1, "confirm": 0},
         }
         for name, least in at_least.items():
             value = getattr(self, name)

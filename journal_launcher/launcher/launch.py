@@ -15,6 +15,7 @@ from journal_launcher.base.atomic import write_json
 from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher.confirming import confirm_best
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
 from journal_launcher.launcher.devices import choose_devices
@@ -26,6 +27,7 @@ from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.study.confirmation import unconfirmed
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
@@ -80,18 +82,18 @@ class Launch:
         """The story. `notes` are said after the first line, which names the journal."""
         found = self._find_study()
         seed = self._seed(found)
-        complete = found is not None and found.count()[0] >= self.settings.n_trials
         crew = Crew(self.specs, self._start_process)
         crew.watch(self.inbox.descriptor)
         with contextlib.closing(crew):
             self.supervisor = self._supervisor(crew, seed)
-            prepared = self._prepare(crew, 1 if complete else len(crew.slots))
+            prepared = self._prepare(crew, self._workers_wanted(found, len(crew.slots)))
             study = self._open_study(found, prepared)
             self._announce(study, found is not None, [*notes, *prepared["notes"]])
             self.book = TrialBook(self.settings, study, self.launch_id, self.emit)
             self.book.bury_stale()
             self.supervisor.open(self.book, prepared=prepared, seed=seed)
             self.supervisor.run_trials()
+            confirm_best(self.supervisor, self.book)
             sidecar = save_best_model(self.supervisor, self.book, self.paths, self._facts())
             self.supervisor.dismiss()
         return self._ended(study, sidecar)
@@ -103,6 +105,12 @@ class Launch:
         if self.settings.overwrite or not self.paths.journal.exists():
             return None
         return StudyRecord.find(self._storage(), self.paths.name)
+
+    def _workers_wanted(self, found: StudyRecord | None, most: int) -> int:
+        """A study with all its trials only needs workers for what is left to confirm or refit."""
+        if found is None or found.count()[0] < self.settings.n_trials:
+            return most
+        return min(most, max(1, len(unconfirmed(found, self.settings.confirm))))
 
     def _storage(self, *, create: bool = False) -> StudyStorage:
         allow = self.settings.allow_network_fs
@@ -232,7 +240,7 @@ class Launch:
             n_failed=failed,
             directions=study.directions,
             metric=(study.identity or {}).get("metric"),
-            best_trial=_best_trial(study),
+            best_trial=self.book.best_trial(),
             model_path=_model_path(self.paths, sidecar),
             journal=self.paths.journal,
             seconds=time.monotonic() - self.began,
@@ -253,17 +261,6 @@ class Launch:
         ]
         record = launch_record(self.launch_id, self.settings, workers, self.began_at, ended)
         write_json(self.paths.launch_record, record)
-
-
-def _best_trial(study: StudyRecord) -> dict[str, Any] | None:
-    best = study.best()
-    if best is not None:
-        return {"number": best.number, "value": best.value, "params": best.params}
-    front = study.pareto_front()
-    if not front:
-        return None
-    first = {"number": front[0].number, "values": front[0].values, "params": front[0].params}
-    return {**first, "n_pareto": len(front)}
 
 
 def _model_path(paths: StudyPaths, sidecar: dict[str, Any] | None) -> Path | None:

@@ -207,6 +207,8 @@ class Supervisor:
             case "scored" if self.book is not None:
                 self._scorer = None
                 self.book.keep_baselines(message["content"])
+            case "confirmed" if self.book is not None:
+                self.book.keep_confirmation(message["number"], message["content"])
             case "failed":
                 self._on_failed(slot, message)
 

@@ -14,7 +14,7 @@ from journal_launcher.base.errors import JournalDamagedError, UsageError
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import StudyStorage
 
-__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of"]
+__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of", "ranked"]
 
 IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
@@ -206,10 +206,10 @@ class StudyRecord:
         )
 
 
-def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
-    """The best of COMPLETE trials of one objective: finite, constraints met, earliest of equals."""
+def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
+    """COMPLETE trials of one objective, best first: finite, constraints met, earliest of equals."""
     if len(directions) != 1:
-        return None
+        return []
     valued = [
         trial
         for trial in trials
@@ -217,7 +217,10 @@ def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenT
         and math.isfinite(trial.value)
         and all(constraint <= 0 for constraint in trial.constraints.values())
     ]
-    if not valued:
-        return None
     sign = 1 if directions[0] == "minimize" else -1
-    return min(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
+    """The first of `ranked`, if there is one."""
+    return next(iter(ranked(trials, directions)), None)

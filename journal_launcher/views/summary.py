@@ -75,16 +75,27 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
     text = ", ".join(map(number, _values(best)))
     if ended.metric:
         text = f"{ended.metric} {text}"
-    scores = (ended.sidecar or {}).get("fold_scores") or []
-    if len(scores) > 1:
-        text += f" ± {statistics.stdev(scores):.2g} over {len(scores)} folds"
+    sidecar = ended.sidecar or {}
+    text += _spread(sidecar.get("fold_scores"), "folds")
     several = len(ended.directions) > 1
     if several:
         count = best.get("n_pareto", "several")
         yield "best", f"{count} Pareto-optimal trials of {len(ended.directions)} objectives"
     yield "one of them" if several else "best", f"{text} (trial {best['number']})"
+    if sidecar.get("confirmed_score") is not None:
+        others = ", ".join(sidecar["confirmed_trials"])
+        text = number(sidecar["confirmed_score"])
+        text += _spread(sidecar["confirmed_fold_scores"], "fresh folds, which chose nothing")
+        yield "confirmed", f"{ended.metric} {text}; the best of trials {others}"
     if best.get("params"):
         yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best["params"].items())
+
+
+def _spread(scores: list[float] | None, of: str) -> str:
+    """ " ± 0.05 over 5 folds", or "" for fewer than two scores."""
+    if not scores or len(scores) < 2:
+        return ""
+    return f" ± {statistics.stdev(scores):.2g} over {len(scores)} {of}"
 
 
 def _values(best: Mapping[str, Any]) -> list[float]:
@@ -128,15 +139,17 @@ def _holdout_of(sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _baselines(ended: LaunchEnded) -> Iterator[Row]:
+    """Scores to beat, on the folds that our own score is of: the fresh ones if it is confirmed."""
     sidecar, baselines = ended.sidecar or {}, ended.baselines or {}
-    scores = {
-        name: found["score"] for name, found in baselines.items() if found.get("score") is not None
-    }
+    confirmed = sidecar.get("confirmed_score") is not None
+    key = "confirmed_score" if confirmed else "score"
+    scores = {name: found[key] for name, found in baselines.items() if found.get(key) is not None}
     if not scores:
         return
     listed = ", ".join(f"{name} {number(score)}" for name, score in scores.items())
-    yield "baselines", f"{listed} (same folds)"
-    ours = sidecar.get("cv_score", (ended.best_trial or {}).get("value"))
+    yield "baselines", f"{listed} (same {'fresh ' if confirmed else ''}folds)"
+    ours = sidecar.get("confirmed_score" if confirmed else "cv_score")
+    ours = (ended.best_trial or {}).get("value") if ours is None else ours
     name = sidecar.get("model_type", "the best trial")
     if ours is None:
         return
@@ -190,7 +203,7 @@ def result_line(ended: LaunchEnded) -> str:
 def result_json(ended: LaunchEnded) -> dict[str, Any]:
     """The object that `--json` prints. Its keys are API."""
     best = ended.best_trial
-    kept = ("number", "value", "values", "params")
+    kept = ("number", "value", "values", "params", "confirmed_score")
     return {
         "schema_version": _SCHEMA_VERSION,
         "study": ended.study,

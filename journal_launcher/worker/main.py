@@ -135,6 +135,9 @@ class Worker:
                 case "baseline":
                     self._connection.send("scored", content=self._score_baselines())
                     self._connection.send("request")
+                case "confirm":
+                    self._confirm(message["trial"])
+                    self._connection.send("request")
                 case "refit":
                     self._refit(message)
 
@@ -192,6 +195,17 @@ class Worker:
         except (UsageError, ValueError, ArithmeticError) as error:
             traceback.print_exc()
             return {"failed": f"{type(error).__name__}: {error}"}
+
+    def _confirm(self, number: int) -> None:
+        self._number = number
+        trial = self._study.get_trials(deepcopy=False)[number]
+        try:
+            content = self._job.confirm(trial)
+        except Exception as error:  # the trial loses by it, the launch does not
+            traceback.print_exc()
+            content = {"score": None, "reason": f"{type(error).__name__}: {error}"}
+        self._number = None
+        self._connection.send("confirmed", number=number, content=content)
 
     def _refit(self, message: Message) -> None:
         staging = Path(message["staging"])

@@ -1,0 +1,67 @@
+"""Which trials are scored once more on fresh folds, what came of it, and which of them wins.
+
+The best of many trials has a score that is too good: it was chosen by it. The top few are therefore
+scored again on folds that chose nothing, and those scores decide. They are study attributes, one
+for each trial, so they survive whatever kills a launch and are no trials.
+"""
+
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.study.study import StudyRecord, ranked
+
+__all__ = [
+    "candidates",
+    "confirmation_of",
+    "has_fresh_folds",
+    "keep_confirmation",
+    "unconfirmed",
+    "winner",
+]
+
+_ATTRIBUTE = "journal_launcher_confirmed_{number}"
+_EPOCHS = "jl_epochs"  # only trials of ours have it, and only they can be trained again alike
+
+
+def confirmation_of(study: StudyRecord, number: int) -> dict[str, Any] | None:
+    """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
+    found = study.attribute(_ATTRIBUTE.format(number=number))
+    return found if isinstance(found, dict) else None
+
+
+def keep_confirmation(study: StudyRecord, number: int, content: dict[str, Any]) -> None:
+    study.set_attribute(_ATTRIBUTE.format(number=number), content)
+
+
+def candidates(study: StudyRecord, top: int) -> list[FrozenTrial]:
+    """The `top` best trials that can be confirmed, best first; 0 is none."""
+    mine = [trial for trial in study.trials(TrialState.COMPLETE) if _EPOCHS in trial.user_attrs]
+    return ranked(mine, study.directions)[:top] if has_fresh_folds(study) else []
+
+
+def has_fresh_folds(study: StudyRecord) -> bool:
+    """Not by time: there the folds follow from the rows' order, and no seed changes them."""
+    split = (study.identity or {}).get("split") or {}
+    return split.get("kind") not in (None, "time")
+
+
+def unconfirmed(study: StudyRecord, top: int) -> list[int]:
+    """Numbers of the candidates without a confirmed score."""
+    numbers = [trial.number for trial in candidates(study, top)]
+    return [number for number in numbers if confirmation_of(study, number) is None]
+
+
+def winner(study: StudyRecord, top: int) -> FrozenTrial | None:
+    """The candidate with the best confirmed score; without any such score, the best trial.
+
+    Only today's candidates count, so that a study's winner does not depend on where it was stopped
+    in between.
+    """
+    sign = 1 if study.directions[:1] == ("minimize",) else -1
+    scored = [
+        (sign * found["score"], place, trial)
+        for place, trial in enumerate(candidates(study, top))
+        if (found := confirmation_of(study, trial.number)) is not None
+    ]
+    return min(scored)[2] if scored else study.best()
