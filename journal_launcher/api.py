@@ -1,5 +1,6 @@
 """The program from Python: `launch` and `load_model`."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,10 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         settings = LaunchSettings(**options)
     except TypeError as error:
         raise UsageError(f"launch(): {str(error).partition('() ')[2]}") from None
-    ended = run_launch(settings, on_event or (lambda event: None))
+    listener = on_event or (lambda event: None)
+    if settings.compare_models:
+        return _compare(settings, listener)
+    ended = run_launch(settings, listener)
     return LaunchResult(
         ended.study,
         ended.best_trial,
@@ -72,6 +76,19 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         int(ended.exit_code),
         ended.message,
     )
+
+
+def _compare(settings: LaunchSettings, listener: Listener) -> LaunchResult:
+    from journal_launcher.pipeline.compare import compare_models
+
+    found = compare_models(settings, lambda: nullcontext(listener))
+    sidecar = found.sidecar
+    best = None
+    if sidecar is not None:
+        best = {"number": sidecar["trial"], "value": sidecar["value"], "params": sidecar["params"]}
+        best["confirmed_score"] = sidecar["confirmed_score"]
+    path, code = found.model_path, found.exit_code
+    return LaunchResult(found.name, best, path, found.exit_reason, code, found.reason)
 
 
 def load_model(path: Path | str) -> "LoadedModel":

@@ -146,6 +146,15 @@ class LaunchSettings:
         "Kind of model.",
         choices=("neural_net", "catboost", "hist_gradient_boosting", "linear"),
     )
+    compare_models: bool = option(
+        False, _MODEL, "A study for each model type; publish the best one.", switch=True
+    )
+    model_types: str | None = option(
+        None, _MODEL, "Model types to compare (default: all).", metavar="a,b,c"
+    )
+    save_all_models: bool = option(
+        False, _MODEL, "Also keep the models that did not win the comparison.", switch=True
+    )
     normalize_features: bool = option(
         True, _MODEL, "Scale features for neural_net.", switch=True, twin=True
     )
@@ -229,6 +238,9 @@ class LaunchSettings:
             raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
         if self.model_type != "neural_net" and self.objective is None:
             self._check_no_network_flags()
+        for name in ("model_types", "save_all_models"):
+            if getattr(self, name) and not self.compare_models:
+                raise UsageError(f"{flag(name)} belongs to --compare-models")
 
     def _check_no_table_options(self) -> None:
         for setting in dataclasses.fields(self):
@@ -267,7 +279,7 @@ class LaunchSettings:
         stem = self.data.removeprefix("sklearn:").rsplit("/", 1)[-1]
         for suffix in (".gz", ".csv", ".npz", ".parquet"):
             stem = stem.removesuffix(suffix)
-        return slug(f"{stem}_{self.model_type}")
+        return slug(stem if self.compare_models else f"{stem}_{self.model_type}")
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -7,7 +7,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from journal_launcher.base import events
@@ -15,6 +14,8 @@ from journal_launcher.base.atomic import write_json
 from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher import best_model
+from journal_launcher.launcher.aside import move_aside
 from journal_launcher.launcher.confirming import confirm_best
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
@@ -32,7 +33,7 @@ from journal_launcher.study.lease import Lease
 from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
 
-__all__ = ["run_launch"]
+__all__ = ["nothing_left_of_bad_input", "run_launch"]
 
 PREPARE_ATTEMPTS = 3
 
@@ -41,8 +42,11 @@ def run_launch(
     settings: LaunchSettings,
     emit: events.Listener = lambda event: None,
     environment: Mapping[str, str] | None = None,
+    part_of: str | None = None,
 ) -> events.LaunchEnded:
     """Run one launch to its end.
+
+    part_of: the comparison that this launch belongs to, which may leave its model out later.
 
     Raises:
         JournalLauncherError: nothing was started (bad input, study in use, damaged journal), or the
@@ -56,10 +60,10 @@ def run_launch(
     with (
         SignalInbox() as inbox,
         _full_disk_is_resumable(),
-        _nothing_left_of_bad_input(paths),
+        nothing_left_of_bad_input(paths),
         Lease(paths.lease, paths.name, launch_id),
     ):
-        return Launch(settings, paths, specs, launch_id, emit, inbox).run(choice.notes)
+        return Launch(settings, paths, specs, launch_id, emit, inbox, part_of).run(choice.notes)
 
 
 class Launch:
@@ -73,9 +77,10 @@ class Launch:
         launch_id: str,
         emit: events.Listener,
         inbox: SignalInbox,
+        part_of: str | None,
     ) -> None:
         self.settings, self.paths, self.specs = settings, paths, specs
-        self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
+        self.launch_id, self.emit, self.inbox, self.part_of = launch_id, emit, inbox, part_of
         self.began, self.began_at = time.monotonic(), now()
 
     def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
@@ -166,7 +171,7 @@ class Launch:
             study = found
         else:
             if self.settings.overwrite and self.paths.journal.exists():
-                self._move_aside()
+                self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}"))
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
@@ -175,20 +180,6 @@ class Launch:
             study.set_attribute(BUDGET_ATTRIBUTE, self.settings.n_trials)
         self._write_record(None)
         return study
-
-    def _move_aside(self) -> None:
-        """Keep the old study whole under NAME.<UTC time>/; the lease and the logs stay."""
-        time_of_day = now("milliseconds").replace(":", "")
-        aside = self.paths.directory.with_name(f"{self.paths.name}.{time_of_day}")
-        aside.mkdir()
-        for path in sorted(self.paths.directory.iterdir()):
-            if path not in (self.paths.lease, self.paths.workers):
-                path.rename(aside / path.name)
-        torn = Path(f"{self.paths.journal}.torn")
-        for path in (torn, self.paths.journal):
-            if path.exists():
-                path.rename(aside / path.name)
-        self.emit(events.Note(f"the old study is now in {aside}"))
 
     def _announce(self, study: StudyRecord, resumed: bool, notes: list[str]) -> None:
         finished, failed = study.count()
@@ -217,6 +208,7 @@ class Launch:
             "command_line": command_line(),
             "started": self.began_at,
             "published": now(),
+            "part_of": self.part_of,
         }
 
     # --- the end
@@ -241,13 +233,14 @@ class Launch:
             directions=study.directions,
             metric=(study.identity or {}).get("metric"),
             best_trial=self.book.best_trial(),
-            model_path=_model_path(self.paths, sidecar),
+            model_path=best_model.model_path(self.paths, sidecar),
             journal=self.paths.journal,
             seconds=time.monotonic() - self.began,
             message=stop.message,
             sidecar=sidecar,
             baselines=self.book.baselines,
             failures=dict(self.book.failures),
+            trial_seconds=self.book.trial_seconds(),
         )
         self._write_record(ended)
         self.emit(ended)
@@ -263,16 +256,8 @@ class Launch:
         write_json(self.paths.launch_record, record)
 
 
-def _model_path(paths: StudyPaths, sidecar: dict[str, Any] | None) -> Path | None:
-    """The model file, the folder that `save_best` wrote, or the sidecar with the parameters."""
-    if sidecar is None:
-        return None
-    names = {Path(name).parts[0] for name in sidecar["files"]}
-    return paths.directory / min(names) if names else paths.sidecar
-
-
 @contextlib.contextmanager
-def _nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
+def nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
     """Remove the study's new folder if the launch failed before there was a journal."""
     folder, existed = paths.folder.exists(), paths.directory.exists()
     try:

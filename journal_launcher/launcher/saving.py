@@ -34,7 +34,8 @@ def save_best_model(
     counts = dict(zip(("n_finished", "n_failed"), book.study.count(), strict=True))
     current = {**counts, **_scores(book, wanted.get("trial"))}
     sidecar = best_model.published(paths, wanted) or best_model.complete(paths, wanted)
-    if sidecar is not None:
+    left_out = sidecar is not None and sidecar.get("left_out") and not facts["part_of"]
+    if sidecar is not None and not left_out:
         best_model.drop_staging(paths)
         return _brought_up_to_date(paths, sidecar, current)
     table = book.settings.objective is None

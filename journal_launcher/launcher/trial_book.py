@@ -84,6 +84,10 @@ class TrialBook:
         text = f"trial {number} could not be confirmed: {content['reason']}"
         self.emit(events.Note(text, "warning"))
 
+    def trial_seconds(self) -> float:
+        """What all trials took so far, in the whole life of the study."""
+        return float(sum(t.user_attrs.get("jl_duration_s", 0) for t in self.study.trials()))
+
     # --- how trials end
 
     def ended(

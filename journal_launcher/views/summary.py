@@ -16,7 +16,7 @@ from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.views.figures import duration, number
 
-__all__ = ["print_summary", "result_json", "result_line", "summary"]
+__all__ = ["print_summary", "result_json", "result_line", "studies_dir", "summary"]
 
 _SCHEMA_VERSION = 1
 _ENDINGS: dict[int, str] = {
@@ -175,7 +175,7 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "model", str(ended.model_path)
     if ended.model_path is not None and (ended.sidecar or {}).get("kind") == "table":
         command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
-        yield "predict", command + _studies_dir(ended.journal.parent)
+        yield "predict", command + studies_dir(ended.journal.parent)
     yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"
     if ended.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
         yield "go on", "repeat the same command; finished trials are kept"
@@ -183,7 +183,7 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "go on", "repeat the same command for the trials that are left"
 
 
-def _studies_dir(folder: Path) -> str:
+def studies_dir(folder: Path) -> str:
     """The option that finds a study outside the default folder."""
     if folder == StudiesFolder.at(LaunchSettings.studies_dir).root:
         return ""

@@ -1,0 +1,1 @@
+"""What wraps launches: comparing model types."""
