@@ -16,6 +16,7 @@ from journal_launcher.base.paths import check_study_name, slug
 
 __all__ = [
     "CLASSIFICATION_METRICS",
+    "CPU_MODEL_TYPES",
     "METRICS",
     "LaunchSettings",
 ]
@@ -33,6 +34,7 @@ METRICS = {
     "average_precision": "maximize",
 }
 CLASSIFICATION_METRICS = tuple(METRICS)[3:]
+CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
 
 _STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
@@ -226,6 +228,11 @@ class LaunchSettings:
             raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
         if self.model_type != "neural_net" and self.objective is None:
             self._check_no_network_flags()
+        if self.cpu_only and self.gpus not in ("auto", "none"):
+            raise UsageError(
+                f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
+                "use --workers N for several CPU workers"
+            )
 
     def _check_no_table_options(self) -> None:
         for setting in dataclasses.fields(self):
@@ -246,6 +253,11 @@ class LaunchSettings:
                 raise UsageError(
                     f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
                 )
+
+    @property
+    def cpu_only(self) -> bool:
+        """Would a GPU lie idle under this model type?"""
+        return self.objective is None and self.model_type in CPU_MODEL_TYPES
 
     @property
     def failure_limit(self) -> int:

@@ -17,8 +17,7 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
-from journal_launcher.launcher.devices import choose_devices
-from journal_launcher.launcher.plan import plan_workers
+from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
 from journal_launcher.launcher.record import command_line, launch_record, now, versions
 from journal_launcher.launcher.saving import save_best_model
@@ -48,7 +47,7 @@ def run_launch(
     """
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
-    choice = choose_devices(settings.gpus, environment)
+    choice = devices_for(settings, environment)
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
     with (
