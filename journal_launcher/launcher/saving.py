@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from journal_launcher.base.atomic import write_json
-from journal_launcher.base.events import PhaseChanged
+from journal_launcher.base.events import Note, PhaseChanged
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import best_model
 from journal_launcher.launcher.crew import Phase, Slot
@@ -27,8 +27,14 @@ def save_best_model(
     Nothing is refitted if the best model is published already, or staged by an earlier launch.
     `facts` (versions, times) are added to what the worker says of the model.
     """
+    if supervisor.aborting:
+        return None
+    foreign = book.study.passed_over()
+    if foreign is not None:
+        text = f"trial {foreign.number} ({foreign.value:.5g}) of a foreign writer is better, but"
+        supervisor.emit(Note(f"{text} cannot be refitted: it is passed over"))
     wanted = _wanted(book)
-    if wanted is None or (supervisor.stop is not None and supervisor.stop.abort):
+    if wanted is None:
         return None
     counts = dict(zip(("n_finished", "n_failed"), book.study.count(), strict=True))
     sidecar = best_model.published(paths, wanted) or best_model.complete(paths, wanted)

@@ -25,6 +25,8 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 # What belongs to a run of a trial and not to its parameters: a retry must not inherit it.
 _RUN_ATTRIBUTES = "jl_"
+# What a table's best trial must have: a refit trains so many epochs and reports these scores.
+_REFITTED = {"jl_epochs", "jl_fold_scores", "jl_train_scores"}
 
 
 class StudyRecord:
@@ -130,8 +132,20 @@ class StudyRecord:
         return self.trials()[number]
 
     def best(self) -> FrozenTrial | None:
-        """The best COMPLETE trial of a single-objective study; the earliest of equals."""
-        return best_of(self.trials(TrialState.COMPLETE), self.directions)
+        """The best COMPLETE trial of a single-objective study; the earliest of equals.
+
+        Of a table, the best that can be refitted: a foreign writer's trials cannot.
+        """
+        trials = self.trials(TrialState.COMPLETE)
+        if (self.identity or {}).get("kind") == "table":
+            trials = [trial for trial in trials if trial.user_attrs.keys() >= _REFITTED]
+        return best_of(trials, self.directions)
+
+    def passed_over(self) -> FrozenTrial | None:
+        """The trial that would be the best if it could be refitted; None if `best` is."""
+        first, best = best_of(self.trials(TrialState.COMPLETE), self.directions), self.best()
+        same = first is None or (best is not None and best.number == first.number)
+        return None if same else first
 
     def pareto_front(self) -> list[FrozenTrial]:
         """The trials of several objectives that no other trial beats in all; finite values only."""
