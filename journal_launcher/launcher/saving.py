@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from journal_launcher.base.atomic import write_json
+from journal_launcher.base.atomic import finite, write_json
 from journal_launcher.base.events import Note, PhaseChanged
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import best_model
@@ -65,11 +65,11 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
         wanted["refit"] = book.settings.refit
     best = study.best()
     if best is not None:
-        return wanted | {"trial": best.number, "params": best.params, "value": best.value}
+        return wanted | {"trial": best.number, "params": finite(best.params), "value": best.value}
     front = study.pareto_front()
     if not front:
         return None
-    points = [{"number": t.number, "values": t.values, "params": t.params} for t in front]
+    points = [{"number": t.number, "values": t.values, "params": finite(t.params)} for t in front]
     return wanted | {"pareto_front": points}
 
 

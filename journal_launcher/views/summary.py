@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from journal_launcher.base.atomic import finite
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.paths import StudiesFolder, typed
@@ -190,7 +191,10 @@ def result_line(ended: LaunchEnded) -> str:
 def result_json(ended: LaunchEnded) -> dict[str, Any]:
     """The object that `--json` prints. Its keys are API."""
     best = ended.best_trial
-    kept = ("number", "value", "values", "params")
+    if best is not None:
+        kept = ("number", "value", "values", "params")
+        best = {key: best[key] for key in kept if key in best}
+        best["params"] = finite(best["params"])
     return {
         "schema_version": _SCHEMA_VERSION,
         "study": ended.study,
@@ -198,7 +202,7 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "exit_code": int(ended.exit_code),
         "n_finished": ended.n_finished,
         "n_failed": ended.n_failed,
-        "best_trial": None if best is None else {key: best[key] for key in kept if key in best},
+        "best_trial": best,
         "model_path": None if ended.model_path is None else str(ended.model_path),
         "holdout": _holdout_of(ended.sidecar or {}),
         "journal": str(ended.journal),
