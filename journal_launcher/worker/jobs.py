@@ -116,6 +116,9 @@ class TableJob:
         return dict(self._objective.defaults())
 
     def __call__(self, trial: optuna.Trial) -> float:
+        from journal_launcher.worker.dataset import keep
+
+        keep(Path(self._table["directory"]))
         return self._objective(trial)
 
     def attributes(self) -> dict[str, Any]:
