@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import flag, option, option_of
+from journal_launcher.base.options import check_value, flag, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
 
 __all__ = [
@@ -181,19 +181,11 @@ class LaunchSettings:
 
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
-            self._check_choice(setting)
+            check_value(setting, getattr(self, setting.name))
         self._check_numbers()
         self._check_combinations()
         if self.study_name is not None:
             check_study_name(self.study_name)
-
-    def _check_choice(self, setting: dataclasses.Field[Any]) -> None:
-        offered, value = option_of(setting), getattr(self, setting.name)
-        for item in value if offered.many else (value,):
-            if offered.choices and item is not None and item not in offered.choices:
-                raise UsageError(
-                    f"{flag(setting.name)}: expected {', '.join(offered.choices)}, found {item!r}"
-                )
 
     def _check_numbers(self) -> None:
         at_least = {

@@ -3,14 +3,13 @@
 import dataclasses
 import difflib
 import tomllib
-import types
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import Option, option_of, parse_duration
+from journal_launcher.base.options import Option, option_of, parse_duration, type_of
 from journal_launcher.base.settings import LaunchSettings
 
 __all__ = ["GroupedCommand", "config_option", "settings_options"]
@@ -85,8 +84,7 @@ def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
         return click.Choice(option.choices)
     if field.name in _DURATIONS:
         return _Duration()
-    kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
-    return next(kind for kind in kinds if kind is not types.NoneType)
+    return type_of(field)[0]
 
 
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -99,13 +97,16 @@ def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
-    known = [field.name for field in dataclasses.fields(LaunchSettings)]
+    fields = {field.name: option_of(field) for field in dataclasses.fields(LaunchSettings)}
+    known = list(fields)
     values = {key.replace("-", "_"): value for key, value in content.items()}
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
             raise UsageError(f"--config {path}: unknown key {key}{hint}")
+        if fields[key].many and isinstance(values[key], str):
+            values[key] = [values[key]]
     ctx.default_map = values
 
 

@@ -59,6 +59,15 @@ def test_defaults_file_environment_flags_in_this_order(
     assert asked == [expected]
 
 
+def test_a_single_direction_in_a_file_is_a_word(asked: list, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('objective = "a.py:f"\ndirection = "maximize"\n')
+    assert run("--config", str(file)) == 0
+    file.write_text('objective = "a.py:f"\ndirection = ["maximize", "minimize"]\n')
+    assert run("--config", str(file)) == 0
+    assert [settings.direction for settings in asked] == [("maximize",), ("maximize", "minimize")]
+
+
 MISTAKES = [
     (["--n-trails", "5"], "No such option '--n-trails'"),
     (["--n-trials", "many"], "'many' is not a valid int"),
