@@ -42,13 +42,12 @@ def test_a_launch_returns_what_it_found(workshop: Workshop) -> None:
 
 def test_paths_may_be_paths(workshop: Workshop) -> None:
     workshop.write(TRIVIAL)
-    result = launch(
-        objective=Path(workshop.reference), studies_dir=workshop.paths.folder, gpus="none", n_trials=1
-    )
+    given: dict[str, Any] = {"studies_dir": workshop.paths.folder, "gpus": "none", "n_trials": 1}
+    result = launch(objective=Path(workshop.reference), **given)
     assert result.exit_code == 0
     assert result.model_path is not None and result.model_path.is_relative_to(workshop.folder)
     with pytest.raises(UsageError, match=r"nowhere\.csv"):
-        launch(data=Path("nowhere.csv"), target="y", studies_dir=workshop.paths.folder, gpus="none")
+        launch(data=Path("nowhere.csv"), target="y", **given)
 
 
 def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:

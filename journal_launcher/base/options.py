@@ -100,6 +100,6 @@ def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown name: "; did you mean 'x'?", or "" if nothing is near."""
+    """ "; did you mean 'x'?" for the known name that is nearest, or "" if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

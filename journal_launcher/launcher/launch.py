@@ -229,6 +229,7 @@ class Launch:
             n_trials=self.settings.n_trials,
             n_finished=finished,
             n_failed=failed,
+            n_interrupted=study.interrupted(),
             directions=study.directions,
             metric=(study.identity or {}).get("metric"),
             best_trial=_best_trial(study),

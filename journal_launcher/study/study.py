@@ -11,10 +11,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import JournalDamagedError, UsageError
+from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import StudyStorage
 
-__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of"]
+__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of", "has_failed"]
 
 IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
@@ -123,10 +124,15 @@ class StudyRecord:
         return self._study.get_trials(deepcopy=False, states=states or None)
 
     def count(self) -> tuple[int, int]:
-        """(finished, failed) trials."""
+        """(finished, failed) trials; what a stop interrupted did not fail."""
         trials = self.trials()
         finished = sum(trial.state in FINISHED for trial in trials)
-        return finished, sum(trial.state == TrialState.FAIL for trial in trials)
+        return finished, sum(map(has_failed, trials))
+
+    def interrupted(self) -> int:
+        """Trials that a stop interrupted; they were queued again."""
+        failed = self.trials(TrialState.FAIL)
+        return len(failed) - sum(map(has_failed, failed))
 
     def trial(self, number: int) -> FrozenTrial:
         return self.trials()[number]
@@ -218,6 +224,12 @@ class StudyRecord:
                 system_attrs=system,
             )
         )
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Did it fail by itself, and not because a launch was stopped?"""
+    reason = trial.user_attrs.get("jl_fail_reason")
+    return trial.state == TrialState.FAIL and not str(reason).startswith(INTERRUPTED)
 
 
 def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
-from journal_launcher.views.figures import duration, number
+from journal_launcher.views.figures import counted, duration, number
 from journal_launcher.views.summary import print_summary
 from journal_launcher.views.ticker import Ticker
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
@@ -96,7 +96,7 @@ class Screen:
         if not board.study:
             return
         name = _cut(board.study, width // 2)
-        counts = f"{board.n_finished} of {board.n_trials}"
+        counts = counted(board.n_finished, board.n_trials)
         room = max(0, width - len(name) - len(counts) - 4)
         filled = round(room * min(1.0, board.n_finished / max(1, board.n_trials)))
         done, rest = "#-" if ascii_only else "━─"

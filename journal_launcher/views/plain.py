@@ -10,7 +10,7 @@ from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board
-from journal_launcher.views.figures import duration
+from journal_launcher.views.figures import counted, duration
 from journal_launcher.views.summary import print_summary
 from journal_launcher.views.ticker import Ticker
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
@@ -77,7 +77,7 @@ class PlainView:
         board, hidden = self._board, self._narrator.hidden
         if not board.study:
             return PHASES.get(board.phase, board.phase)
-        parts = [f"{board.n_finished} of {board.n_trials} finished"]
+        parts = [f"{counted(board.n_finished, board.n_trials)} finished"]
         if hidden:
             parts[0] += f" ({hidden} not shown one by one)"
             self._narrator.hidden = 0

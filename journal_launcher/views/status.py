@@ -8,19 +8,20 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import open_storage
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord
-from journal_launcher.views.figures import number
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord, has_failed
+from journal_launcher.views.figures import counted, number
 
 __all__ = ["Status", "study_names"]
 
 
 def study_names(studies: StudiesFolder) -> list[str]:
     """Names of all studies in the folder: each has a journal."""
-    return sorted(path.name.removesuffix(".log") for path in studies.root.glob("*.log"))
+    files = (path for path in studies.root.glob("*.log") if path.is_file())
+    return sorted(filter(is_study_name, (path.name.removesuffix(".log") for path in files)))
 
 
 class Status:
@@ -44,8 +45,8 @@ class Status:
         if self._study is None:
             return f"{self._paths.name}  {'damaged' if self.damage else 'empty'}"
         best = self._best(self._study)
-        parts = [self._progress(self._study), f"best {best}" if best else ""]
-        parts += [f"running: {self._holder}"] if self._holder else []
+        parts = [self._progress(self._study), *self._unfinished(), f"best {best}" if best else ""]
+        parts += [f"run by {self._holder}"] if self._holder else []
         return f"{self._paths.name}  {', '.join(part for part in parts if part)}"
 
     def lines(self) -> Iterator[str]:
@@ -69,8 +70,22 @@ class Status:
 
     def _progress(self, study: StudyRecord) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)
-        budget = study.attribute(BUDGET_ATTRIBUTE)
-        return f"{finished} of {budget} finished" if budget else f"{finished} finished"
+        return f"{counted(finished, study.attribute(BUDGET_ATTRIBUTE))} finished"
+
+    def _unfinished(self) -> Iterator[str]:
+        """How many trials failed, run or are stale, if there are any."""
+        running = [trial for trial in self._trials if trial.state == TrialState.RUNNING]
+        stale = sum(map(self._is_stale, running))
+        counts = {
+            "failed": sum(map(has_failed, self._trials)),
+            "running": len(running) - stale,
+            "stale": stale,
+        }
+        return (f"{count} {word}" for word, count in counts.items() if count)
+
+    def _is_stale(self, trial: FrozenTrial) -> bool:
+        """Is a RUNNING trial of ours without a launch that runs it?"""
+        return self._holder is None and owner_of(trial.user_attrs) is not None
 
     def _best(self, study: StudyRecord) -> str:
         if len(study.directions) > 1:
@@ -85,7 +100,7 @@ class Status:
         owner = owner_of(trial.user_attrs)
         if owner is None:
             return "running, started by a foreign writer: it is left alone"
-        if self._holder is None:
+        if self._is_stale(trial):
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
         return f"running on {trial.user_attrs.get('jl_device')}, {owner}"
 

@@ -173,7 +173,7 @@ def test_only_plain_files_are_published(tmp_path: Path) -> None:
 def test_save_best_is_called_once_and_its_folder_published(workshop: Workshop) -> None:
     workshop.write(SAVING)
     result = workshop.launch(n_trials=3, workers=2)
-    assert result.model_path == workshop.paths.best_model_directory
+    assert result.model_path == workshop.paths.directory / "best_model"
     sidecar = workshop.sidecar()
     assert set(sidecar["files"]) == {"best_model/card.txt", "best_model/sub/weights.bin"}
     assert sidecar["trial"] == workshop.study().best_trial.number
