@@ -85,6 +85,15 @@ def test_a_mistake_is_a_usage_error_and_starts_nothing(
     assert not workshop.paths.folder.exists()
 
 
+@pytest.mark.parametrize(
+    "options", [{"objective": None, "data": "nowhere.csv"}, {"objective": "gone.py:objective"}]
+)
+def test_what_is_not_there_starts_no_worker(workshop: Workshop, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        workshop.launch(**options)
+    assert workshop.seen == [] and not workshop.paths.folder.exists()
+
+
 def test_an_import_error_is_an_exception(workshop: Workshop) -> None:
     workshop.write("import a_module_that_is_not_there\n")
     with pytest.raises(JournalLauncherError, match="a_module_that_is_not_there") as caught:

@@ -5,6 +5,7 @@ import os
 import sys
 from typing import NoReturn
 
+from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.plan import devices_for, plan_workers
@@ -15,6 +16,7 @@ __all__ = ["debug_in_foreground"]
 
 def debug_in_foreground(settings: LaunchSettings) -> NoReturn:
     """Replace this process by a pinned worker in debug mode; nothing reaches a journal."""
+    check_inputs(settings)
     choice = devices_for(settings, os.environ)
     spec = plan_workers(settings, choice, available_cores(), os.environ)[0]
     for note in choice.notes:

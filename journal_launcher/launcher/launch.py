@@ -13,6 +13,7 @@ from typing import Any
 from journal_launcher.base import events
 from journal_launcher.base.atomic import write_json
 from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
+from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import available_cores
@@ -47,6 +48,7 @@ def run_launch(
     """
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    check_inputs(settings)
     choice = devices_for(settings, environment)
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
@@ -161,7 +163,9 @@ class Launch:
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
-            self.emit(events.Note(f"{changed} changed since this study began; its trials are kept"))
+            self.emit(
+                events.Note(f"{changed} changed since the last launch; earlier trials are kept")
+            )
         if study.attribute(BUDGET_ATTRIBUTE) != self.settings.n_trials:
             study.set_attribute(BUDGET_ATTRIBUTE, self.settings.n_trials)
         self._write_record(None)

@@ -24,6 +24,8 @@ BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoeve
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
+_DATA_CHANGED = "the data changed since this study began"
+
 # What belongs to a run of a trial and not to its parameters: a retry must not inherit it.
 _RUN_ATTRIBUTES = "jl_"
 # What a table's best trial must have: a refit trains so many epochs and reports these scores.
@@ -95,16 +97,23 @@ class StudyRecord:
         if found is None:
             self.set_attribute(IDENTITY_ATTRIBUTE, dict(wanted))
             return
-        differences = [
-            f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
-            for key in sorted({*found, *wanted})
-            if found.get(key) != wanted.get(key)
-        ]
-        if differences:
+        changed = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+        aside = "choose another --study-name, or move the old study aside with --overwrite"
+        if changed == ["data_sha256"]:
+            raise UsageError(
+                f"study {self.name}: {_DATA_CHANGED}; for the new data, {aside}; for the old "
+                "study, put the old file back"
+            )
+        if changed:
+            differences = [
+                _DATA_CHANGED
+                if key == "data_sha256"
+                else f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
+                for key in changed
+            ]
             raise UsageError(
                 f"study {self.name} was created for something else ({'; '.join(differences)}); "
-                "repeat the first command, choose another --study-name, or move the old study "
-                "aside with --overwrite"
+                f"repeat the first command, {aside}"
             )
 
     def note_changes(self, noted: Mapping[str, Any]) -> list[str]:

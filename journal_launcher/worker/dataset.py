@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.atomic import move_into_place, read_json, write_json
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.inputs import check_data
 from journal_launcher.base.settings import CLASSIFICATION_METRICS, METRICS, LaunchSettings
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema
@@ -50,6 +51,7 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
     Raises:
         UsageError: bad data, or settings that do not fit them; nothing is written.
     """
+    check_data(settings.data)
     is_file = not settings.data.startswith("sklearn:")
     source = str(Path(settings.data).expanduser().absolute()) if is_file else settings.data
     with _about(source):

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.worker.readers import BUNDLED, fingerprint, read_bundled, read_file
+from journal_launcher.base.inputs import BUNDLED
+from journal_launcher.worker.readers import fingerprint, read_bundled, read_file
 
 GOOD = b"a,b\n1,x\n2,y\n"
 
@@ -199,8 +200,3 @@ def test_bundled_data_sets(name: str) -> None:
     frame, target = read_bundled(name)
     assert len(frame) > 100 and target in frame.columns
     assert frame[target].nunique() > 1
-
-
-def test_a_bundled_data_set_that_is_none() -> None:
-    with pytest.raises(UsageError, match="sklearn:breast_cancer, sklearn:diabetes"):
-        read_bundled("titanic")
