@@ -163,9 +163,7 @@ class Launch:
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
-            self.emit(
-                events.Note(f"{changed} changed since the last launch; earlier trials are kept")
-            )
+            self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
         if study.attribute(BUDGET_ATTRIBUTE) != self.settings.n_trials:
             study.set_attribute(BUDGET_ATTRIBUTE, self.settings.n_trials)
         self._write_record(None)

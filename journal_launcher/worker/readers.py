@@ -124,8 +124,12 @@ def _header(file: IO[bytes]) -> list[str]:
     names = [name.strip() for name in first]
     if not names:
         raise ValueError("expected a header with column names, found an empty file")
-    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
-        raise ValueError("expected commas between the columns, found a header without any")
+    for sign in ";\t|":
+        if len(names) == 1 and sign in names[0]:
+            raise ValueError(
+                f"expected commas between the columns, found {sign!r}; to convert it: "
+                f"pandas.read_csv(FILE, sep={sign!r}).to_csv(NEW, index=False)"
+            )
     _check_names(names)
     if "" in names[1:]:  # the first may: it is the index that pandas writes
         raise ValueError(f"column {names.index('', 1) + 1} has no name: write one into the header")
