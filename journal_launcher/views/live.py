@@ -128,8 +128,8 @@ class Screen:
         """A line for each worker; where they are too many, several to a line."""
         rows = self._board.present()
         if len(rows) <= height:
-            device = max((len(row.device) for row in rows), default=0)
-            yield from (self._row(row, device, width) for row in rows)
+            name = max((len(self._board.label(row.index)) for row in rows), default=0)
+            yield from (self._row(row, name, width) for row in rows)
             return
         columns = max(1, (width + 1) // (_CELL + 1))
         shown = columns * height
@@ -141,15 +141,15 @@ class Screen:
         if len(rows) > shown:
             yield _line((f"… and {len(rows) - shown} more workers", "bright_black"))
 
-    def _row(self, row: WorkerRow, device: int, width: int) -> Text:
+    def _row(self, row: WorkerRow, name: int, width: int) -> Text:
         with_value, with_progress = width >= 60, width >= 40
         taken = _TRIAL + _AGE + 4
         taken += (_PROGRESS + 2 if with_progress else 0) + (_VALUE + 2 if with_value else 0)
         state = row.state if row.trial is None else f"trial {row.trial}"
         value = "" if row.value is None or row.trial is None else number(row.value)
-        device = max(1, min(device, width - taken))
+        name = max(1, min(name, width - taken))
         return _line(
-            f"{_cut(row.device, device):<{device}}  ",
+            f"{_cut(self._board.label(row.index), name):<{name}}  ",
             (f"{state:<{_TRIAL}}  ", "" if row.trial is not None else "bright_black"),
             f"{_cut(row.progress, _PROGRESS):<{_PROGRESS}}  " if with_progress else "",
             f"{value:>{_VALUE}}  " if with_value else "",
@@ -159,9 +159,10 @@ class Screen:
     def _cell(self, row: WorkerRow) -> str:
         state = row.state[:5] if row.trial is None else f"#{row.trial}"
         share = f"{row.step / row.total:.0%}" if row.step is not None and row.total else ""
-        device = " ".join(row.device.split()[:2])
+        alone = self._board.label(row.index) == row.device
+        name = " ".join(row.device.split()[:2]) if alone else f"w{row.index}"
         age = duration(self._board.age(row))
-        return f"{_cut(device, 6):<6} {_cut(state, 5):<5}{share:>4} {age:>7}"
+        return f"{_cut(name, 6):<6} {_cut(state, 5):<5}{share:>4} {age:>7}"
 
 
 def _line(*parts: str | Text | tuple[str, str]) -> Text:

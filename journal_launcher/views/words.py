@@ -78,10 +78,10 @@ class Narrator:
             case WorkerStarted() if self._detail == Detail.ALL:
                 return Text(f"worker {event.worker} starts on {event.device}, log {event.log}")
             case WorkerEnded(problem=str()):
-                who = f"worker {event.worker} ({board.device(event.worker)})"
+                who = board.label(event.worker, numbered=True)
                 return Text(f"{who}: {event.problem}", style="yellow")
             case TrialStarted() if self._detail == Detail.ALL:
-                return Text(f"trial {event.number} starts on {board.device(event.worker)}")
+                return Text(f"trial {event.number} starts on {board.label(event.worker)}")
             case TrialEnded() if event.state == "FAIL" or self._detail >= Detail.TRIALS:
                 return self._within_allowance(_ended(event, board))
         return None
@@ -116,7 +116,7 @@ def _opening(event: LaunchStarted) -> str:
 
 
 def _ended(event: TrialEnded, board: Board) -> Text:
-    where = f"{duration(event.seconds)} on {board.device(event.worker)}"
+    where = f"{duration(event.seconds)} on {board.label(event.worker)}"
     name = f"trial {event.number}"
     if event.state == "FAIL" and (event.reason or "").startswith(INTERRUPTED):
         return Text(f"{name} was interrupted after {where}; it is queued again")
