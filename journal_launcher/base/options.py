@@ -21,8 +21,12 @@ __all__ = [
     "type_of",
 ]
 
-_ACCEPTED = {int: int, float: int | float, str: str, bool: bool}
-_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+_KINDS: dict[Any, tuple[Any, str]] = {
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "text"),
+    bool: (bool, "True or False"),
+}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -90,16 +94,15 @@ def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
     if offered.many and not isinstance(value, list | tuple):
         raise UsageError(f"{flag(setting.name)}: expected a list, found {value!r}")
     for item in value if offered.many else (value,):
+        types_wanted, expected = _KINDS.get(kind, (object, ""))
+        good = isinstance(item, types_wanted) and (kind is bool or not isinstance(item, bool))
         if offered.choices:
             good, expected = item in offered.choices, ", ".join(offered.choices)
-        else:
-            good, expected = isinstance(item, _ACCEPTED[kind]), _WORDS[kind]
-            good = good and (kind is bool or not isinstance(item, bool))
         if not good and not (item is None and optional):
             raise UsageError(f"{flag(setting.name)}: expected {expected}, found {item!r}")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" for the known name that is nearest, or "" if none is near."""
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """End a message about an unknown name: "; did you mean 'x'?", nothing if no name is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {prefix + near[0]!r}?" if near else ""

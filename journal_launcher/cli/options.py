@@ -3,17 +3,19 @@
 import dataclasses
 import difflib
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import Option, option_of, parse_duration, type_of
+from journal_launcher.base.options import Option, nearest, option_of, parse_duration, type_of
 from journal_launcher.base.settings import LaunchSettings
 
-__all__ = ["GroupedCommand", "config_option", "settings_options"]
+__all__ = ["GroupedCommand", "config_option", "settings_options", "unknown_variables"]
 
+_VARIABLE = "JOURNAL_LAUNCHER_"
 _DURATIONS = ("timeout", "trial_timeout")
 
 
@@ -67,7 +69,7 @@ def _click_option(field: dataclasses.Field[Any]) -> click.Option:
         is_flag=option.switch,
         multiple=option.many,
         show_default=bool(field.default) and not option.switch,
-        envvar=f"JOURNAL_LAUNCHER_{field.name.upper()}",
+        envvar=_VARIABLE + field.name.upper(),
     )
     made.group = option.group
     return made
@@ -85,6 +87,16 @@ def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
     if field.name in _DURATIONS:
         return _Duration()
     return type_of(field)[0]
+
+
+def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
+    """A line for each variable that looks like an option and is none."""
+    known = [field.name.upper() for field in dataclasses.fields(LaunchSettings)]
+    for variable in sorted(environment):
+        name = variable.removeprefix(_VARIABLE)
+        # The last two are launch.sh's own.
+        if name != variable and name not in (*known, "TYPED", "PYTHON"):
+            yield f"{variable} is ignored: no such option{nearest(name, known, _VARIABLE)}"
 
 
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

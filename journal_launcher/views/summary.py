@@ -18,7 +18,7 @@ from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.views.figures import counted, duration, number
 
-__all__ = ["print_summary", "result_json", "result_line", "summary"]
+__all__ = ["failure_json", "print_summary", "result_json", "result_line", "summary"]
 
 _SCHEMA_VERSION = 1
 _ENDINGS: dict[int, str] = {
@@ -214,10 +214,24 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "study": ended.study,
         "exit_reason": ended.exit_reason,
         "exit_code": int(ended.exit_code),
+        "message": ended.message,
         "n_finished": ended.n_finished,
         "n_failed": ended.n_failed,
         "best_trial": best,
         "model_path": None if ended.model_path is None else str(ended.model_path),
         "holdout": _holdout_of(ended.sidecar or {}),
         "journal": str(ended.journal),
+    }
+
+
+def failure_json(exit_code: int, message: str) -> dict[str, Any]:
+    """The same object for a launch that never began: what is not known is null."""
+    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "journal")
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "study": None,
+        "exit_reason": "signal" if exit_code == ExitCode.INTERRUPTED else "failed",
+        "exit_code": int(exit_code),
+        "message": message,
+        **dict.fromkeys(unknown),
     }

@@ -10,7 +10,13 @@ import pytest
 from rich.console import Console
 
 from journal_launcher.base.events import LaunchEnded
-from journal_launcher.views.summary import print_summary, result_json, result_line, summary
+from journal_launcher.views.summary import (
+    failure_json,
+    print_summary,
+    result_json,
+    result_line,
+    summary,
+)
 
 STUDIES = Path("/data/my studies")
 PARAMS = {"n_layers": 3, "learning_rate": 0.00123456789, "optimizer": "adamw"}
@@ -235,6 +241,7 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
         "study": "diabetes_neural_net",
         "exit_reason": "done",
         "exit_code": 0,
+        "message": None,
         "n_finished": 20,
         "n_failed": 0,
         "best_trial": {"number": 7, "value": 0.47, "params": PARAMS},
@@ -247,6 +254,18 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
     }
     nothing = result_json(replace(OBJECTIVE, best_trial=None))
     assert (nothing["best_trial"], nothing["model_path"], nothing["holdout"]) == (None,) * 3
+
+
+def test_the_json_of_a_launch_that_never_began_has_the_same_keys() -> None:
+    failure = failure_json(4, "the study is in use")
+    assert list(failure) == list(result_json(TABLE))
+    known = {key: value for key, value in failure.items() if value is not None}
+    assert known == {
+        "schema_version": 1,
+        "exit_reason": "failed",
+        "exit_code": 4,
+        "message": "the study is in use",
+    }
 
 
 def test_the_line_for_scripts_is_value_and_model() -> None:
