@@ -16,7 +16,7 @@ from journal_launcher.base.inputs import find_objective
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.device_check import require_gpu
-from journal_launcher.worker.objective import UserObjective, load_objective
+from journal_launcher.worker.objective import Reporter, UserObjective, load_objective
 
 __all__ = ["Job", "ObjectiveJob", "Prepared", "Progress", "TableJob", "make_job"]
 
@@ -200,12 +200,14 @@ class ObjectiveJob:
         self._load()
 
     def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+        self._progress = progress
         self._load()
 
     def defaults(self) -> dict[str, Any] | None:
         return None
 
     def __call__(self, trial: optuna.Trial) -> Any:
+        vars(trial)["report"] = Reporter(trial, self._progress)
         return self._load().function(trial)
 
     def attributes(self) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import optuna
+
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import find_objective
 from journal_launcher.base.options import nearest
 
-__all__ = ["UserObjective", "load_objective"]
+__all__ = ["Reporter", "UserObjective", "load_objective"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,20 @@ class UserObjective:
     function: Callable[..., Any]
     save_best: Callable[..., Any] | None
     source_sha256: str | None
+
+
+class Reporter:
+    """`trial.report` that tells the views too. Pickled with its trial, it is Optuna's own again."""
+
+    def __init__(self, trial: optuna.Trial, progress: Callable[..., None]) -> None:
+        self._trial, self._progress = trial, progress
+
+    def __call__(self, value: float, step: int) -> None:
+        optuna.Trial.report(self._trial, value, step)
+        self._progress("step", int(step), None, float(value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._trial, "report")
 
 
 def load_objective(reference: str) -> UserObjective:
