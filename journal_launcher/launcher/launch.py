@@ -16,11 +16,12 @@ from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
 from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.times import utc
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
 from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
-from journal_launcher.launcher.record import command_line, launch_record, now, versions
+from journal_launcher.launcher.record import command_line, launch_record, versions
 from journal_launcher.launcher.saving import save_best_model
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.stop import Stop
@@ -75,7 +76,7 @@ class Launch:
     ) -> None:
         self.settings, self.paths, self.specs = settings, paths, specs
         self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
-        self.began, self.began_at = time.monotonic(), now()
+        self.began, self.began_at = time.monotonic(), utc()
 
     def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
         """The story. `notes` are said after the first line, which names the journal."""
@@ -171,7 +172,7 @@ class Launch:
 
     def _move_aside(self) -> None:
         """Keep the old study whole under NAME.<UTC time>/; the lease and the logs stay."""
-        time_of_day = now("milliseconds").replace(":", "")
+        time_of_day = utc(precision="milliseconds").replace(":", "")
         aside = self.paths.directory.with_name(f"{self.paths.name}.{time_of_day}")
         aside.mkdir()
         for path in sorted(self.paths.directory.iterdir()):
@@ -209,7 +210,7 @@ class Launch:
             "versions": versions(),
             "command_line": command_line(),
             "started": self.began_at,
-            "published": now(),
+            "published": utc(),
         }
 
     # --- the end

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
+from journal_launcher.base.times import utc
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import open_storage
@@ -61,7 +61,7 @@ class Status:
         yield f"trials        {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none'}"
         yield f"best          {self._best(self._study) or 'none yet'}"
         yield f"run by        {self._holder or 'nobody'}"
-        yield f"last activity {_age(self._paths.journal)}"
+        yield f"last activity {utc(self._paths.journal.stat().st_mtime)}"
         for trial in self._trials:
             if trial.state == TrialState.RUNNING:
                 yield f"trial {trial.number:<8}{self._who(trial)}"
@@ -113,8 +113,3 @@ def _tail_health(journal: Path) -> str:
         if file.read(1) == b"\n":
             return "sound"
     return "sound, with half a record at its end; the next append cuts it off and keeps a copy"
-
-
-def _age(journal: Path) -> str:
-    moment = datetime.fromtimestamp(journal.stat().st_mtime, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
