@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -13,7 +13,7 @@ from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
 from journal_launcher.views.figures import counted, duration, number
 from journal_launcher.views.summary import print_summary
-from journal_launcher.views.ticker import Ticker
+from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
 
 __all__ = ["LiveView", "Screen"]
@@ -23,7 +23,7 @@ _TRIAL, _PROGRESS, _VALUE, _AGE = 10, 14, 10, 8  # fixed: columns that move are 
 _CELL = 24
 
 
-class LiveView:
+class LiveView(TickingView):
     """A view for a terminal. Its region vanishes at the end and the summary takes its place."""
 
     def __init__(
@@ -32,6 +32,7 @@ class LiveView:
         detail: Detail = Detail.FEW,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(_REDRAW_PERIOD)
         self._console = console
         self._board = Board(clock)
         self._narrator = Narrator(detail, clock)
@@ -43,22 +44,15 @@ class LiveView:
             redirect_stdout=False,  # stdout carries results
             vertical_overflow="crop",
         )
-        self._ticker = Ticker(_REDRAW_PERIOD, self.tick)
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "LiveView":
+    def __enter__(self) -> Self:
         self._live.start()
-        self._ticker.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
-            self._ticker.stop()
+            super().__exit__()
         finally:
             self._live.stop()
 
