@@ -7,6 +7,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
 from journal_launcher.base.times import utc
 from journal_launcher.study.lease import holder_of
@@ -56,7 +57,7 @@ class Status:
         yield f"health        {self.damage or _tail_health(self._paths.journal)}"
         if self._study is None:
             return
-        counts = Counter(trial.state.name.lower() for trial in self._trials)
+        counts = Counter(map(_state, self._trials))
         yield f"progress      {self._progress(self._study)}"
         yield f"trials        {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none'}"
         yield f"best          {self._best(self._study) or 'none yet'}"
@@ -103,6 +104,12 @@ class Status:
         if self._is_stale(trial):
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
         return f"running on {trial.user_attrs.get('jl_device')}, {owner}"
+
+
+def _state(trial: FrozenTrial) -> str:
+    """Optuna's state; a trial that a stop interrupted is FAIL to Optuna, and no failure."""
+    interrupted = trial.state == TrialState.FAIL and not has_failed(trial)
+    return INTERRUPTED if interrupted else trial.state.name.lower()
 
 
 def _tail_health(journal: Path) -> str:

@@ -57,6 +57,16 @@ def test_a_budget_that_is_smaller_than_what_is_finished_is_left_out(studies: Stu
     assert Status(studies.study("mine")).line().startswith("mine  2 finished, 1 failed")
 
 
+def test_an_interrupted_trial_is_no_failure(studies: StudiesFolder) -> None:
+    paths = studies.study("mine")
+    with Lease(paths.lease, "mine", "launch"):
+        record = StudyRecord(open_storage(paths.journal), "mine")
+        record.fail(record.trial(3), "interrupted: its worker died with its launch")
+    assert Status(paths).line() == "mine  2 of 3 finished, 1 failed, best r2 0.5 (trial 1)"
+    assert "2 complete, 1 fail, 1 interrupted" in "\n".join(Status(paths).lines())
+    assert (record.count(), record.interrupted()) == ((2, 1), 1)
+
+
 def test_files_that_cannot_be_ours_are_no_studies(studies: StudiesFolder) -> None:
     for name in ("a b.log", "-x.log", ".log", "mine.json.log"):
         (studies.root / name).write_text("not ours")
