@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "INTERRUPTED",
     "Event",
     "LaunchEnded",
     "LaunchStarted",
@@ -19,6 +20,9 @@ __all__ = [
     "WorkerReady",
     "WorkerStarted",
 ]
+
+INTERRUPTED = "interrupted"
+"""How the reason of a failed trial begins that only a stop of its launch ended."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class LaunchEnded:
     model_path: Path | None
     journal: Path
     seconds: float
+    n_interrupted: int = 0  # they were queued again and are not among n_failed
     message: str | None = None
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None
