@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "INTERRUPTED",
     "ComparedModel",
     "Comparison",
     "Event",
@@ -21,6 +22,9 @@ __all__ = [
     "WorkerReady",
     "WorkerStarted",
 ]
+
+INTERRUPTED = "interrupted"
+"""How the reason of a failed trial begins that only a stop of its launch ended."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ class LaunchEnded:
     model_path: Path | None
     journal: Path
     seconds: float
+    n_interrupted: int = 0  # they were queued again and are not among n_failed
     message: str | None = None
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None

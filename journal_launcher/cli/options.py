@@ -3,18 +3,19 @@
 import dataclasses
 import difflib
 import tomllib
-import types
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import Option, option_of, parse_duration
+from journal_launcher.base.options import Option, nearest, option_of, parse_duration, type_of
 from journal_launcher.base.settings import LaunchSettings
 
-__all__ = ["GroupedCommand", "config_option", "settings_options"]
+__all__ = ["GroupedCommand", "config_option", "settings_options", "unknown_variables"]
 
+_VARIABLE = "JOURNAL_LAUNCHER_"
 _DURATIONS = ("timeout", "trial_timeout")
 
 
@@ -68,7 +69,7 @@ def _click_option(field: dataclasses.Field[Any]) -> click.Option:
         is_flag=option.switch,
         multiple=option.many,
         show_default=bool(field.default) and not option.switch,
-        envvar=f"JOURNAL_LAUNCHER_{field.name.upper()}",
+        envvar=_VARIABLE + field.name.upper(),
     )
     made.group = option.group
     return made
@@ -85,8 +86,17 @@ def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
         return click.Choice(option.choices)
     if field.name in _DURATIONS:
         return _Duration()
-    kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
-    return next(kind for kind in kinds if kind is not types.NoneType)
+    return type_of(field)[0]
+
+
+def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
+    """A line for each variable that looks like an option and is none."""
+    known = [field.name.upper() for field in dataclasses.fields(LaunchSettings)]
+    for variable in sorted(environment):
+        name = variable.removeprefix(_VARIABLE)
+        # The last two are launch.sh's own.
+        if name != variable and name not in (*known, "TYPED", "PYTHON"):
+            yield f"{variable} is ignored: no such option{nearest(name, known, _VARIABLE)}"
 
 
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -99,13 +109,16 @@ def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
-    known = [field.name for field in dataclasses.fields(LaunchSettings)]
+    fields = {field.name: option_of(field) for field in dataclasses.fields(LaunchSettings)}
+    known = list(fields)
     values = {key.replace("-", "_"): value for key, value in content.items()}
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
             raise UsageError(f"--config {path}: unknown key {key}{hint}")
+        if fields[key].many and isinstance(values[key], str):
+            values[key] = [values[key]]
     ctx.default_map = values
 
 

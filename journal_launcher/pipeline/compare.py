@@ -18,8 +18,9 @@ from journal_launcher.base.errors import (
     UsageError,
 )
 from journal_launcher.base.events import ComparedModel, Comparison, LaunchEnded, Listener, Note
+from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.settings import CPU_MODEL_TYPES, LaunchSettings
 from journal_launcher.launcher import best_model
 from journal_launcher.launcher.aside import move_aside
 from journal_launcher.launcher.launch import nothing_left_of_bad_input, run_launch
@@ -43,6 +44,7 @@ def compare_models(settings: LaunchSettings, view: View) -> Comparison:
     """
     types = compared_types(settings)
     parts = {name: part(settings, name) for name in types}
+    check_inputs(settings)
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     if paths.journal.exists():
         raise UsageError(
@@ -81,6 +83,8 @@ def part(settings: LaunchSettings, model_type: str) -> LaunchSettings:
         default = {field.name: field.default for field in fields(settings)}
         flags = ("normalize_features", "use_leaky_relu", "dropout")
         changed |= {name: default[name] for name in flags}
+    if model_type in CPU_MODEL_TYPES and settings.gpus != "none":
+        changed |= {"gpus": "auto", "workers_per_gpu": 1}  # the GPUs asked for are the others'
     return replace(settings, model_type=model_type, **changed)
 
 

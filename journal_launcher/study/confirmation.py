@@ -7,9 +7,9 @@ for each trial, so they survive whatever kills a launch and are no trials.
 
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from journal_launcher.study.study import StudyRecord, ranked
+from journal_launcher.study.study import StudyRecord
 
 __all__ = [
     "candidates",
@@ -21,7 +21,6 @@ __all__ = [
 ]
 
 _ATTRIBUTE = "journal_launcher_confirmed_{number}"
-_EPOCHS = "jl_epochs"  # only trials of ours have it, and only they can be trained again alike
 
 
 def confirmation_of(study: StudyRecord, number: int) -> dict[str, Any] | None:
@@ -36,8 +35,7 @@ def keep_confirmation(study: StudyRecord, number: int, content: dict[str, Any]) 
 
 def candidates(study: StudyRecord, top: int) -> list[FrozenTrial]:
     """The `top` best trials that can be confirmed, best first; 0 is none."""
-    mine = [trial for trial in study.trials(TrialState.COMPLETE) if _EPOCHS in trial.user_attrs]
-    return ranked(mine, study.directions)[:top] if has_fresh_folds(study) else []
+    return study.ranked()[:top] if has_fresh_folds(study) else []
 
 
 def has_fresh_folds(study: StudyRecord) -> bool:

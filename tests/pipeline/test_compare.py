@@ -42,6 +42,14 @@ def test_each_type_is_a_launch_of_its_own_and_a_networks_flags_are_the_networks(
     assert network == LaunchSettings(study_name="diabetes_neural_net", dropout=0.1, k_folds=3)
 
 
+def test_gpus_asked_for_are_for_the_types_that_can_use_one() -> None:
+    asked = LaunchSettings(compare_models=True, gpus="0,1", workers_per_gpu=2)
+    assert compare.part(asked, "catboost").gpus == "0,1"
+    linear = compare.part(asked, "linear")
+    assert (linear.gpus, linear.workers_per_gpu) == ("auto", 1)
+    assert compare.part(LaunchSettings(compare_models=True, gpus="none"), "linear").gpus == "none"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

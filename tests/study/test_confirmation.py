@@ -16,14 +16,15 @@ from journal_launcher.study.confirmation import (
 from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import StudyRecord
 
-IDENTITY = {"directions": ["maximize"], "split": {"kind": "kfold"}}
+IDENTITY = {"kind": "table", "directions": ["maximize"], "split": {"kind": "kfold"}}
+OURS: dict[str, Any] = {"jl_epochs": 1, "jl_fold_scores": [], "jl_train_scores": []}
 
 
 def record(folder: Path, values: list[float], **identity: Any) -> StudyRecord:
     """A study whose trials 0, 1, … have these values and were made by this program."""
     storage = open_storage(folder / "study.log", create=True)
     study = StudyRecord.create(storage, "study", {**IDENTITY, **identity})
-    add(study, values, jl_epochs=1)
+    add(study, values, **OURS)
     return study
 
 
@@ -35,9 +36,7 @@ def add(study: StudyRecord, values: list[float], **attributes: Any) -> None:
 def test_the_best_few_are_candidates_and_foreign_trials_are_not(tmp_path: Path) -> None:
     study = record(tmp_path, [0.1, 0.4, 0.3, 0.4])
     add(study, [0.9])
-    study._study.add_trial(
-        optuna.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs={"jl_epochs": 1})
-    )
+    study._study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=OURS))
     assert [trial.number for trial in candidates(study, 3)] == [1, 3, 2]
     assert unconfirmed(study, 3) == [1, 3, 2] and unconfirmed(study, 0) == []
     keep_confirmation(study, 3, {"score": 0.2})
@@ -81,7 +80,7 @@ def test_the_winner_has_the_best_confirmed_score_and_the_best_value_among_equals
 def test_without_fresh_folds_the_best_trial_wins(tmp_path: Path, identity: dict[str, Any]) -> None:
     if len(identity.get("directions", [])) > 1:
         study = record(tmp_path, [], **identity)
-        study._study.add_trial(optuna.create_trial(values=[1.0, 2.0], user_attrs={"jl_epochs": 1}))
+        study._study.add_trial(optuna.create_trial(values=[1.0, 2.0], user_attrs=OURS))
         assert winner(study, 3) is None
     else:
         study = record(tmp_path, [0.1, 0.2], **identity)
