@@ -286,7 +286,7 @@ class LaunchSettings:
         return slug(stem if self.compare_models else f"{stem}_{self.model_type}")
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "direction": list(self.direction)}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "LaunchSettings":

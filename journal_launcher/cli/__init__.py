@@ -16,6 +16,7 @@ _COMMANDS = {
     "run": ("journal_launcher.cli.run", "Run a study on all devices and save the best model."),
     "status": ("journal_launcher.cli.status", "Show how all studies stand, or one of them."),
     "predict": ("journal_launcher.cli.predict", "Predict with a study's best model."),
+    "replay": ("journal_launcher.cli.replay", "Run one trial again and compare its score."),
     "repair": ("journal_launcher.cli.repair", "Mend a damaged journal; the original is kept."),
 }
 

@@ -32,7 +32,7 @@ from journal_launcher.launcher.trial_book import TrialBook
 from journal_launcher.study.confirmation import unconfirmed
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.storage import StudyStorage, open_storage
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyRecord
 
 __all__ = ["nothing_left_of_bad_input", "run_launch"]
 
@@ -178,8 +178,9 @@ class Launch:
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
             self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
-        if study.attribute(BUDGET_ATTRIBUTE) != self.settings.n_trials:
-            study.set_attribute(BUDGET_ATTRIBUTE, self.settings.n_trials)
+        study.remember(BUDGET_ATTRIBUTE, self.settings.n_trials)
+        data = prepared["content"].get("data", self.settings.data)  # its absolute path
+        study.remember(SETTINGS_ATTRIBUTE, {**self.settings.to_json(), "data": data})
         self._write_record(None)
         return study
 

@@ -20,6 +20,7 @@ __all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of", "has_fail
 IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
 NOTED_ATTRIBUTE = "journal_launcher_noted"
+SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a replay repeats
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -79,6 +80,11 @@ class StudyRecord:
 
     def set_attribute(self, key: str, value: Any) -> None:
         self._study.set_user_attr(key, value)
+
+    def remember(self, key: str, value: Any) -> None:
+        """Set an attribute unless it says so already: every one is a record in the journal."""
+        if self.attribute(key) != value:
+            self.set_attribute(key, value)
 
     @property
     def identity(self) -> dict[str, Any] | None:

@@ -49,6 +49,10 @@ def main(arguments: list[str]) -> int:
         from journal_launcher.worker.debug import debug
 
         return debug(json.loads(arguments[1]))
+    if arguments[:1] == ["--replay"]:
+        from journal_launcher.worker.replay import replay
+
+        return replay(json.loads(arguments[1]))
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -182,6 +186,7 @@ class Worker:
             "jl_device": self._spec["device"],
             "jl_device_uuid": self._spec["device_uuid"],
             "jl_device_status": self._device.status,
+            "jl_threads": self._spec["threads"],
         }
         if queued is None:
             return self._storage.start_trial(self._study._study_id, attributes)
