@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 from launcher.harness import ROOT, Ended, Workshop, finish
 
+from journal_launcher.__main__ import main
+from journal_launcher.api import launch
 from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
 from journal_launcher.base.events import ComparedModel, LaunchEnded
@@ -219,6 +221,26 @@ def test_scores_that_chose_are_compared_only_if_one_type_has_no_other(launches: 
     assert not found.confirmed and found.models[0].score == 0.7
 
 
+def test_a_comparison_from_python_and_from_the_command_line(
+    launches: Launches, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"compare_models": True, "model_types": "linear,catboost"}
+    result = launch(studies_dir=launches.folder, **options)
+    assert launches.ran == ["linear", "catboost"]
+    assert (result.study_name, result.best_trial) == ("diabetes", None)
+    assert result.message is not None and "linear is the simpler" in result.message
+    monkeypatch.setattr("optuna.logging.set_verbosity", lambda level: None)
+    arguments = ["--compare-models", "--model-types", "linear,catboost", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--studies-dir", str(launches.folder)])
+    printed = capsys.readouterr()
+    assert ended.value.code == result.exit_code
+    assert json.loads(printed.out)["winner"] == "linear"
+    assert (
+        "2 model types compared" in printed.err and "comparing model types, 2 of 2" in printed.err
+    )
+
+
 # --- whole comparisons
 
 DEADLY = """
@@ -233,6 +255,10 @@ def deadly(*arguments, **more):
     return kept(*arguments, **more)
 place.{function} = deadly
 """
+REPORT = (
+    "import atexit, json; "
+    "atexit.register(lambda: open('modules', 'w').write(json.dumps(sorted(sys.modules))))"
+)
 KILLS = [
     ("launcher", "launch", "save_best_model", 2),  # the second type's trials are done
     ("launcher", "best_model", "republish", 1),
@@ -285,8 +311,10 @@ WINNER, LOSER = "curved_hist_gradient_boosting", "curved_linear"
 def test_one_winner_is_published_and_the_same_command_computes_nothing(
     workshop: Workshop, curved: Path
 ) -> None:
-    ended = command(workshop, curved)
+    ended = command(workshop, curved, first=REPORT)
     assert ended.code == 0, ended.err
+    loaded = json.loads((workshop.folder / "modules").read_text())
+    assert not {name.split(".")[0] for name in loaded} & {"torch", "catboost", "sklearn", "pandas"}
     assert ended.json["winner"] == "hist_gradient_boosting" and ended.json["p_value"] < 0.05
     assert list(models(workshop)) == ["curved/best_model.skops"]
     sidecar = json.loads((workshop.paths.folder / "curved/best_model.meta.json").read_text())
