@@ -114,7 +114,12 @@ class _Comparing:
                 return replace(self._result(code, stopped.exit_reason), winner=None)
         if not self._ended:
             raise next(iter(self._errors.values()))
-        found = self._result(ExitCode.FAILED, "failed")
+        worst = max(self._ended.values(), key=lambda ended: ended.exit_code)
+        failed = self._errors or worst.exit_code
+        found = self._result(
+            ExitCode.FAILED if failed else ExitCode.DONE,
+            "failed" if failed else worst.exit_reason,
+        )
         return found if found.winner is None else self._publish(found, found.winner)
 
     def _launch(self, name: str) -> None:
@@ -150,16 +155,17 @@ class _Comparing:
 
     def _result(self, exit_code: ExitCode, exit_reason: str) -> Comparison:
         succeeded = {n: e for n, e in self._ended.items() if e.exit_code == 0 and e.sidecar}
-        some = next(iter(self._ended.values()))
+        some = next((e for e in self._ended.values() if e.directions), None)
+        direction = some.directions[0] if some else "maximize"
         confirmed = all(
             (e.sidecar or {}).get("confirmed_score") is not None for e in succeeded.values()
         )
-        models = _ranked([self._model(name, confirmed) for name in self._parts], some.directions[0])
+        models = _ranked([self._model(name, confirmed) for name in self._parts], direction)
         winner, p, reason = _choose(models)
         return Comparison(
             name=self._paths.name,
-            metric=some.metric or "score",
-            direction=some.directions[0],
+            metric=(some.metric if some else None) or "score",
+            direction=direction,
             confirmed=confirmed,
             models=models,
             baselines=next((e.baselines for e in self._ended.values() if e.baselines), {}),

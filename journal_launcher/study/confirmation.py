@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from journal_launcher.study.study import StudyRecord
 
 __all__ = [
+    "attribute_name",
     "candidates",
     "confirmation_of",
     "has_fresh_folds",
@@ -20,17 +21,20 @@ __all__ = [
     "winner",
 ]
 
-_ATTRIBUTE = "journal_launcher_confirmed_{number}"
+
+def attribute_name(number: int) -> str:
+    """The study attribute that holds a trial's confirmation."""
+    return f"journal_launcher_confirmed_{number}"
 
 
 def confirmation_of(study: StudyRecord, number: int) -> dict[str, Any] | None:
     """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
-    found = study.attribute(_ATTRIBUTE.format(number=number))
+    found = study.attribute(attribute_name(number))
     return found if isinstance(found, dict) else None
 
 
 def keep_confirmation(study: StudyRecord, number: int, content: dict[str, Any]) -> None:
-    study.set_attribute(_ATTRIBUTE.format(number=number), content)
+    study.set_attribute(attribute_name(number), content)
 
 
 def candidates(study: StudyRecord, top: int) -> list[FrozenTrial]:

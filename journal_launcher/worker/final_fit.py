@@ -36,9 +36,9 @@ def refit(
 ) -> dict[str, Any]:
     """Train `trial` on all training rows and write `best_model.<extension>` into `staging`.
 
-    trial: number, value, params, fold_scores, train_scores, epochs (exactly so many are trained)
-    and overfit_ratio. All scores are in the target's units and belong to the model that has not
-    seen the hold-out, also with `--refit all`.
+    trial: number, value, params, fold_scores, train_scores, epochs (exactly so many are trained),
+    overfit_ratio and curves (of its confirmation, if there was one). All scores are in the target's
+    units and belong to the model that has not seen the hold-out, also with `--refit all`.
 
     Returns:
         The sidecar as far as a worker knows it, JSON without NaN.

@@ -18,6 +18,7 @@ from journal_launcher.base.inputs import find_objective
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.worker.device_check import require_gpu
 from journal_launcher.worker.objective import Reporter, UserObjective, load_objective
 
@@ -170,6 +171,7 @@ class TableJob:
         from journal_launcher.worker.final_fit import refit
 
         assert best is not None, "a table has one objective"
+        confirmed = study.user_attrs.get(attribute_name(best.number)) or {}
         return refit(
             self._settings,
             self._dataset,
@@ -183,6 +185,7 @@ class TableJob:
                 "train_scores": best.user_attrs["jl_train_scores"],
                 "epochs": best.user_attrs["jl_epochs"],
                 "overfit_ratio": best.user_attrs.get("jl_overfit_ratio"),
+                "curves": confirmed.get("curves") if self._settings.confirm else None,
             },
             gpu=self._gpu,
             threads=self._threads,

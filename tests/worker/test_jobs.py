@@ -50,6 +50,26 @@ def test_a_trial_and_the_baselines_are_scored_on_the_same_fresh_folds(tmp_path: 
     assert baselines["dummy"]["confirmed_score"] < 0.1
 
 
+@pytest.mark.parametrize("confirm", [3, 0])
+def test_the_refit_is_told_the_curves_of_the_confirmation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirm: int
+) -> None:
+    told: dict[str, Any] = {}
+
+    def refit(settings: LaunchSettings, dataset: Any, **given: Any) -> dict[str, Any]:
+        told.update(given["trial"])
+        return {}
+
+    monkeypatch.setattr("journal_launcher.worker.final_fit.refit", refit)
+    scores = {"jl_fold_scores": [1.0], "jl_train_scores": [1.0], "jl_epochs": 1}
+    study = optuna.create_study()
+    study.add_trial(optuna.create_trial(value=0.0, user_attrs=scores))
+    curves = {"every": 1, "validation": [0.5], "train": [0.6]}
+    study.set_user_attr("journal_launcher_confirmed_0", {"score": 0.5, "curves": curves})
+    job(tmp_path, confirm=confirm).refit(study, study.trials[0], tmp_path)
+    assert told["curves"] == (curves if confirm else None)
+
+
 def test_by_time_there_are_no_fresh_folds(tmp_path: Path) -> None:
     baselines = job(tmp_path, split="time", time_column="x").baselines()
     assert baselines is not None
