@@ -13,7 +13,6 @@ from typing import Any
 from journal_launcher.base.errors import (
     ExitCode,
     JournalLauncherError,
-    ResumableStop,
     StudyInUseError,
     UsageError,
 )
@@ -32,6 +31,7 @@ __all__ = ["SIMPLEST_FIRST", "compare_models"]
 # Of two model types that score alike, the one that comes first here is preferred.
 SIMPLEST_FIRST = ("linear", "hist_gradient_boosting", "catboost", "neural_net")
 NOISE = 0.05
+STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
 
 View = Callable[[], AbstractContextManager[Listener]]
 
@@ -109,7 +109,7 @@ class _Comparing:
         for name in self._parts:
             self._launch(name)
             stopped = self._ended.get(name)
-            if stopped and stopped.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
+            if stopped and stopped.exit_code in STOPPED:
                 code = ExitCode(stopped.exit_code)
                 return replace(self._result(code, stopped.exit_reason), winner=None)
         if not self._ended:
@@ -134,10 +134,9 @@ class _Comparing:
                 self._ended[name] = run_launch(
                     settings, lambda event: listen(_in_brief(event, name)), None, self._paths.name
                 )
-            except ResumableStop:
-                raise
             except JournalLauncherError as error:
-                if not self._ended and str(error) in map(str, self._errors.values()):
+                same = not self._ended and str(error) in map(str, self._errors.values())
+                if same or error.exit_code in STOPPED:
                     raise  # it is not the type's fault
                 self._errors[name] = error
                 listen(Note(f"{name} failed: {error}", "warning"))
@@ -217,7 +216,9 @@ class _Comparing:
             self._launch(name)
             published = self._republish(name, told)
         if published is None:
-            return replace(found, winner=None)
+            ended = self._ended[name]
+            code = ended.exit_code or ExitCode.FAILED
+            return replace(found, winner=None, exit_code=code, exit_reason=ended.exit_reason)
         for other in self._parts if not self._settings.save_all_models else ():
             self._leave_out(other)
         return replace(

@@ -19,7 +19,7 @@ from launcher.harness import ROOT, Ended, Workshop, finish
 from journal_launcher.__main__ import main
 from journal_launcher.api import launch
 from journal_launcher.base import events
-from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, UsageError
 from journal_launcher.base.events import ComparedModel, LaunchEnded
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.pipeline import compare
@@ -165,9 +165,28 @@ def test_a_stop_ends_the_comparison_and_its_code_is_the_programs(launches: Launc
     found = compared(launches.folder)
     assert launches.ran == ["linear", "hist_gradient_boosting"]
     assert (found.exit_code, found.winner) == (130, None)
-    launches.will = {"linear": ResumableStop("no room")}
-    with pytest.raises(ResumableStop):
-        compared(launches.folder)
+    early = JournalLauncherError("stopped by Ctrl-C")  # before the study was open
+    early.exit_code = ExitCode.INTERRUPTED
+    for stop in (ResumableStop("no room"), early):
+        launches.will, launches.ran = {"linear": stop}, []
+        with pytest.raises(type(stop)):
+            compared(launches.folder)
+        assert launches.ran == ["linear"]
+
+
+def test_a_winner_that_was_left_out_and_cannot_be_refitted_now_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launches = Launches(tmp_path)
+    monkeypatch.setattr(compare, "run_launch", launches)
+
+    def left_out(self: Any, name: str, told: Any) -> None:
+        launches.will = {name: ExitCode.INTERRUPTED}
+
+    monkeypatch.setattr(compare._Comparing, "_republish", left_out)
+    found = compared(tmp_path, model_types="linear,catboost")
+    assert launches.ran == ["linear", "catboost", "linear"]
+    assert (found.exit_code, found.winner) == (130, None)
 
 
 def test_input_that_is_bad_for_every_type_is_said_once_and_leaves_nothing(
