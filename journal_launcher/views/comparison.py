@@ -23,12 +23,13 @@ _SCHEMA_VERSION = 1
 
 def print_comparison(console: Console, found: Comparison) -> None:
     """Print the table and what follows from it."""
-    kind = "fresh folds" if found.confirmed else "the folds that chose"
-    head = f"{found.name}: {len(found.models)} model types compared in {duration(found.seconds)}"
+    folds = "fresh folds" if found.confirmed else "the folds that chose the trials"
+    head = f"{found.name}: {len(found.models)} model types compared on {folds} in "
+    head += duration(found.seconds)
     console.print(Text(head, style="bold"), highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", justify="right")
-    for title in ("model type", f"{found.metric}, {kind}", "hold-out [95 %]"):
+    for title in ("model type", found.metric, "hold-out [95 %]"):
         table.add_column(title, no_wrap=True)
     for title in ("time", "trials"):
         table.add_column(title, justify="right")
@@ -61,8 +62,9 @@ def _trouble(model: ComparedModel) -> str:
 
 
 def _score(score: float, folds: list[float] | None) -> str:
-    spread = f" ± {statistics.stdev(folds):.2g}" if folds and len(folds) > 1 else ""
-    return f"{number(score)}{spread}"
+    if not folds or len(folds) < 2:
+        return number(score)
+    return f"{number(score)} ± {round(statistics.stdev(folds), 12):.2g}"
 
 
 def _baselines(found: Comparison) -> Iterator[tuple[str, ...]]:

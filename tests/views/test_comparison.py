@@ -57,8 +57,8 @@ def shown(found: Comparison) -> str:
 
 def test_the_table_fits_a_terminal_and_says_all() -> None:
     lines = shown(FOUND).splitlines()
-    assert lines[0] == "houses: 2 model types compared in 5:00"
-    title = "model type r2, fresh folds hold-out [95 %] time trials"
+    assert lines[0] == "houses: 2 model types compared on fresh folds in 5:00"
+    title = "model type r2 hold-out [95 %] time trials"
     assert " ".join(lines[1].split()) == title
     boosted = "1 hist_gradient_boosting 0.8423 ± 0.011 0.81235 [-0.801, 0.823] 4:32 20"
     assert lines[2].split() == boosted.split()
@@ -83,7 +83,7 @@ def test_a_stopped_comparison_says_how_to_go_on() -> None:
 
 def test_a_comparison_by_the_folds_that_chose_says_so() -> None:
     text = shown(replace(FOUND, confirmed=False))
-    assert "r2, the folds that chose" in text and "does not beat" not in text
+    assert "compared on the folds that chose the trials in" in text and "does not beat" not in text
 
 
 def test_results_for_scripts() -> None:
