@@ -46,7 +46,8 @@ class Slot:
     phase: Phase = Phase.DOWN
     grant: Grant | None = None
     trial: int | None = None
-    trial_since: float = 0.0
+    task: str | None = None  # what it does besides trials, for people
+    busy_since: float = 0.0
     heard_at: float = 0.0
     condemned: str | None = None  # why this process was told to stop, if its trial is to blame
     strikes: int = 0
@@ -60,6 +61,10 @@ class Slot:
     @property
     def alive(self) -> bool:
         return self.process is not None
+
+    def begin(self, task: str) -> None:
+        """Be busy with something that is no trial."""
+        self.phase, self.task, self.busy_since = Phase.BUSY, task, time.monotonic()
 
 
 class Crew:
@@ -76,7 +81,8 @@ class Crew:
 
     def start(self, slot: Slot) -> WorkerProcess:
         process = slot.process = self._start(slot.spec)
-        slot.phase, slot.grant, slot.trial, slot.condemned = Phase.STARTING, None, None, None
+        slot.phase, slot.grant, slot.trial = Phase.STARTING, None, None
+        slot.task, slot.condemned = None, None
         slot.kill_at = float("inf")
         self._selector.register(process.messages_descriptor, selectors.EVENT_READ)
         if process.exit_descriptor is not None:

@@ -82,7 +82,7 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dic
     for _ in range(REFIT_ATTEMPTS):
         slot = _idle_worker(supervisor)
         if slot is not None and slot.process is not None:
-            slot.phase = Phase.BUSY
+            slot.begin("the refit")
             staging = str(best_model.clear_staging(paths))
             slot.process.send("refit", trial=number, staging=staging)
             answer = supervisor.await_answer(slot)

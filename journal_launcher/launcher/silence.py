@@ -42,7 +42,7 @@ class SilenceWatch:
         if used - self._used.get(slot.index, -1.0) > IDLE_CPU or used < self._used[slot.index]:
             self._busy_at[slot.index] = now
         self._used[slot.index] = used
-        since = max(self._busy_at.get(slot.index, now), slot.trial_since, slot.heard_at)
+        since = max(self._busy_at.get(slot.index, now), slot.busy_since, slot.heard_at)
         if now - since >= LONG and (slot.index, trial) not in self._named:
             self._named.add((slot.index, trial))
             self.emit(

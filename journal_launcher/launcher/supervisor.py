@@ -41,8 +41,6 @@ class Supervisor:
     opened: dict[str, Any] | None = None
     stop: Stop | None = None
     answer: Message | None = None
-    _scorer: Slot | None = None
-    _scored: bool = False
     _defaults_queued: bool = False
 
     def __post_init__(self) -> None:
@@ -68,7 +66,8 @@ class Supervisor:
 
     def open(self, book: TrialBook, **opened: Any) -> None:
         """The study exists: tell every worker."""
-        self.book, self.opened, self.grants = book, opened, Grants(self.crew, book)
+        self.book, self.opened = book, opened
+        self.grants = Grants(self.crew, book, table=self.settings.objective is None)
         for slot in self.crew.slots:
             if slot.process is not None:
                 slot.process.send("open", **opened)
@@ -128,7 +127,7 @@ class Supervisor:
         running = [slot for slot in self.crew.slots if slot.trial is not None]
         if limit is None:
             return []
-        return [(slot, slot.trial_since + limit) for slot in running if slot.condemned is None]
+        return [(slot, slot.busy_since + limit) for slot in running if slot.condemned is None]
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
@@ -147,42 +146,16 @@ class Supervisor:
     def _is_over(self) -> bool:
         if self.aborting:
             return not any(slot.alive for slot in self.crew.slots)
-        if any(slot.grant or slot.trial is not None for slot in self.crew.slots) or self._scorer:
-            return False
-        if self._wants_baselines() and any(slot.alive for slot in self.crew.slots):
-            return False
-        return self.stop is not None or not self._wants_more()
+        assert self.grants is not None
+        return self.grants.are_settled() and (self.stop is not None or not self.grants.left())
+
+    def _give_work(self) -> None:
+        assert self.grants is not None
+        self.grants.hand_out(trials=self.stop is None)
 
     @property
     def aborting(self) -> bool:
         return self.stop is not None and self.stop.abort
-
-    # --- work for idle workers
-
-    def _wants_more(self) -> bool:
-        assert self.grants is not None
-        return self.stop is None and self.grants.left()
-
-    def _give_work(self) -> None:
-        assert self.grants is not None
-        if not self.grants.are_open():
-            return
-        for slot in self.crew.slots:
-            if slot.phase is Phase.IDLE and self._wants_more():
-                self.grants.give(slot)
-            elif slot.phase is Phase.IDLE and self._wants_baselines():
-                self._score_baselines(slot)
-
-    def _wants_baselines(self) -> bool:
-        """A table's dummy and linear model are scored once per study, by the first idle worker."""
-        assert self.book is not None
-        table = self.settings.objective is None
-        return table and not self._scored and self.book.baselines is None
-
-    def _score_baselines(self, slot: Slot) -> None:
-        assert slot.process is not None
-        self._scorer, self._scored, slot.phase = slot, True, Phase.BUSY
-        slot.process.send("baseline")
 
     # --- what workers say
 
@@ -193,11 +166,11 @@ class Supervisor:
             case "ready":
                 self._on_ready(slot, message)
             case "request":
-                slot.grant, slot.trial = None, None
+                slot.grant, slot.trial, slot.task = None, None, None
                 if slot.phase is not Phase.LEAVING:  # told to go while it asked
                     slot.phase = Phase.IDLE
             case "started":
-                slot.trial, slot.trial_since = message["number"], time.monotonic()
+                slot.trial, slot.busy_since = message["number"], time.monotonic()
                 self.emit(events.TrialStarted(slot.index, message["number"]))
             case "progress":
                 keys = ("number", "unit", "step", "total", "value")
@@ -205,7 +178,6 @@ class Supervisor:
             case "ended":
                 self._on_ended(slot, message)
             case "scored" if self.book is not None:
-                self._scorer = None
                 self.book.keep_baselines(message["content"])
             case "failed":
                 self._on_failed(slot, message)
@@ -258,12 +230,10 @@ class Supervisor:
         status = self.crew.reap(slot)
         problem = slot.condemned or f"worker {describe_exit(status)}"
         if self.book is not None:
-            seconds = time.monotonic() - slot.trial_since
+            seconds = time.monotonic() - slot.busy_since
             self.book.bury(slot.index, problem, seconds, interrupted=self.aborting)
             self._check_failures()
-        slot.grant, slot.trial = None, None
-        if self._scorer is slot:
-            self._scorer = None
+        slot.grant, slot.trial, slot.task = None, None, None
         if expected:
             slot.phase = Phase.CLOSED
             self.emit(events.WorkerEnded(slot.index))

@@ -45,7 +45,7 @@ def worker(process: subprocess.Popen[bytes], heard_at: float = 0.0) -> Any:
     return SimpleNamespace(
         index=0,
         trial=7,
-        trial_since=1000.0,
+        busy_since=1000.0,
         heard_at=heard_at,
         spec=SimpleNamespace(device=CPU),
         process=SimpleNamespace(pid=process.pid, log=Path("0.log")),
