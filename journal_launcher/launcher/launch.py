@@ -1,18 +1,16 @@
 """One launch, from settings to a published model."""
 
 import contextlib
-import errno
 import os
-import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from journal_launcher.base import events
 from journal_launcher.base.atomic import write_json
-from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
+from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import available_cores
@@ -26,6 +24,7 @@ from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.launcher.trouble import full_disk_is_resumable, nothing_left_of_bad_input
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
@@ -53,8 +52,8 @@ def run_launch(
     launch_id = uuid.uuid4().hex
     with (
         SignalInbox() as inbox,
-        _full_disk_is_resumable(),
-        _nothing_left_of_bad_input(paths),
+        full_disk_is_resumable(),
+        nothing_left_of_bad_input(paths),
         Lease(paths.lease, paths.name, launch_id),
     ):
         return Launch(settings, paths, specs, launch_id, emit, inbox).run(choice.notes)
@@ -272,32 +271,3 @@ def _model_path(paths: StudyPaths, sidecar: dict[str, Any] | None) -> Path | Non
         return None
     names = {Path(name).parts[0] for name in sidecar["files"]}
     return paths.directory / min(names) if names else paths.sidecar
-
-
-@contextlib.contextmanager
-def _nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
-    """Remove the study's new folder if the launch failed before there was a journal."""
-    folder, existed = paths.folder.exists(), paths.directory.exists()
-    try:
-        yield
-    except UsageError:
-        if not existed and not paths.journal.exists():
-            shutil.rmtree(paths.directory, ignore_errors=True)
-            if not folder:
-                with contextlib.suppress(OSError):  # something else is in it by now
-                    paths.folder.rmdir()
-        raise
-
-
-@contextlib.contextmanager
-def _full_disk_is_resumable() -> Iterator[None]:
-    """The parent's own small files meet a full disk like the journal does: exit 75."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise ResumableStop(
-            f"cannot write {error.filename or 'to the studies folder'} ({error.strerror}); nothing "
-            "acknowledged is lost: make room and type the same command again"
-        ) from None
