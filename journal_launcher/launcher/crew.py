@@ -50,6 +50,7 @@ class Slot:
     busy_since: float = 0.0
     heard_at: float = 0.0
     condemned: str | None = None  # why this process was told to stop, if its trial is to blame
+    unusable: str | None = None  # why its device cannot be used, named
     strikes: int = 0
     restart_at: float = 0.0
     kill_at: float = field(default=float("inf"))
@@ -64,7 +65,7 @@ class Slot:
 
     def begin(self, task: str) -> None:
         """Be busy with something that is no trial."""
-        self.phase, self.task, self.busy_since = Phase.BUSY, task, time.monotonic()
+        self.task, self.busy_since = task, time.monotonic()
 
 
 class Crew:
@@ -133,6 +134,13 @@ class Crew:
         delay: float = min(BACKOFF_FIRST * 2 ** (slot.strikes - 1), BACKOFF_LONGEST)
         slot.restart_at = time.monotonic() + delay
         return delay
+
+    def forgive(self) -> None:
+        """Forget all deaths so far; who was closed for them is started again."""
+        for slot in self.slots:
+            if slot.phase is Phase.CLOSED and not slot.unusable:
+                slot.phase, slot.restart_at = Phase.DOWN, time.monotonic()
+            slot.strikes = 0
 
     def due(self) -> list[Slot]:
         """Dead slots whose restart is due."""

@@ -80,6 +80,6 @@ class Grants:
 
     def _score_baselines(self, slot: Slot) -> None:
         assert slot.process is not None
-        self._scored = True
+        self._scored, slot.phase = True, Phase.BUSY
         slot.begin("the baselines")
         slot.process.send("baseline")

@@ -134,20 +134,23 @@ class Launch:
         )
 
     def _prepare(self, crew: Crew, n_workers: int) -> dict[str, Any]:
-        """Start the workers; the first one prepares while the others import."""
+        """Start the workers; the first one whose device works prepares while the others import."""
         self.emit(events.PhaseChanged("preparing"))
-        first, *others = crew.slots[:n_workers]
-        for _ in range(PREPARE_ATTEMPTS):
-            self.supervisor.start(first, prepare=True)
-            while others:
-                self.supervisor.start(others.pop(0))
-            answer = self.supervisor.await_answer(first)
-            if answer is not None:
-                return dict(answer["content"])
-            if self.supervisor.stop is not None:
-                break
-        text = f"worker 0 died while preparing; see {self.paths.worker_log(0)}"
-        raise (self.supervisor.stop or Stop.failed(text)).as_error()
+        for slot in crew.slots[:n_workers]:
+            self.supervisor.start(slot, prepare=slot.index == 0)
+        for slot in crew.slots:
+            for _ in range(PREPARE_ATTEMPTS):
+                answer = self.supervisor.prepare(slot)
+                if answer is not None:
+                    return dict(answer["content"])
+                if self.supervisor.stop is not None:
+                    raise self.supervisor.stop.as_error()
+                if slot.unusable:
+                    break
+            else:
+                log = self.paths.worker_log(slot.index)
+                raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
+        raise Stop.failed("; ".join(str(s.unusable) for s in crew.slots), ExitCode.USAGE).as_error()
 
     # --- the study
 

@@ -60,17 +60,32 @@ class Supervisor:
             prepare=prepare,
             **self.spec,
         )
+        if prepare:
+            slot.begin("the preparation")
         if self.opened is not None:
             process.send("open", **self.opened)
         self.emit(events.WorkerStarted(slot.index, device.label, process.log))
 
+    def prepare(self, slot: Slot) -> Message | None:
+        """Let one worker prepare the study; None if it cannot, or the launch stops first."""
+        if slot.process is None:
+            self.start(slot, prepare=True)
+        elif slot.task is None:
+            slot.begin("the preparation")
+            slot.process.send("prepare")
+        return self.await_answer(slot)
+
     def open(self, book: TrialBook, **opened: Any) -> None:
-        """The study exists: tell every worker."""
+        """The study exists: tell every worker. Deaths before it did do not count."""
         self.book, self.opened = book, opened
         self.grants = Grants(self.crew, book, table=self.settings.objective is None)
         for slot in self.crew.slots:
             if slot.process is not None:
                 slot.process.send("open", **opened)
+            if slot.unusable:
+                self._go_on_without(slot)
+        if self.stop is None:
+            self.crew.forgive()
 
     # --- the loop
 
@@ -162,7 +177,7 @@ class Supervisor:
     def _on_message(self, slot: Slot, message: Message) -> None:
         match message["type"]:
             case "prepared" | "staged":
-                self.answer = message
+                self.answer, slot.task = message, None
             case "ready":
                 self._on_ready(slot, message)
             case "request":
@@ -179,6 +194,9 @@ class Supervisor:
                 self._on_ended(slot, message)
             case "scored" if self.book is not None:
                 self.book.keep_baselines(message["content"])
+            case "unusable" if slot.phase is not Phase.LEAVING:
+                slot.unusable = f"{slot.spec.device.label}: {message['message']}"
+                slot.phase = Phase.LEAVING
             case "failed":
                 self._on_failed(slot, message)
 
@@ -211,8 +229,10 @@ class Supervisor:
         if message["traceback"] and not self.aborting:  # shown once, not once a worker
             text = f"{text} ({slot.spec.device.label}, log {self.crew.log_of(slot)})"
             self.emit(events.Note(message["traceback"].rstrip(), "warning"))
-        slot.phase = Phase.LEAVING
-        self.end(Stop.failed(text, ExitCode(message["exit_code"])))
+        slot.phase, code = Phase.LEAVING, ExitCode(message["exit_code"])
+        if code == ExitCode.USAGE and self.book is not None:
+            code = ExitCode.FAILED  # the study exists: something was started
+        self.end(Stop.failed(text, code))
 
     # --- failures and deaths
 
@@ -237,17 +257,27 @@ class Supervisor:
         if expected:
             slot.phase = Phase.CLOSED
             self.emit(events.WorkerEnded(slot.index))
+            if slot.unusable:
+                self._on_closed(slot)
             return
         tail = process.log_tail()
         self.emit(events.WorkerEnded(slot.index, f"{problem}, log {process.log}\n{tail}".rstrip()))
         if self.stop is not None:
             slot.phase = Phase.CLOSED
         elif self.crew.strike(slot) is None:
-            self._on_closed()
+            self._on_closed(slot)
 
-    def _on_closed(self) -> None:
+    def _on_closed(self, slot: Slot) -> None:
+        """A worker will not be started again. Before the study exists, `prepare` sees to that."""
+        if self.book is None or self.stop is not None:
+            return
         if not any(s.alive or s.phase is Phase.DOWN for s in self.crew.slots):
-            self.end(Stop.failed("no worker is left: all died"))
+            self.end(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
+        elif slot.unusable:
+            self._go_on_without(slot)
+
+    def _go_on_without(self, slot: Slot) -> None:
+        self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
 
     # --- stopping
 

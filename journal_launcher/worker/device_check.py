@@ -14,10 +14,14 @@ from typing import Literal
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["DeviceReport", "require_gpu", "require_torch_cuda", "verify_device"]
+__all__ = ["DeviceError", "DeviceReport", "require_gpu", "require_torch_cuda", "verify_device"]
 
 _CUDA_LIBRARY = "libcuda.so.1"
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
+
+
+class DeviceError(UsageError):
+    """This worker's device cannot be used; others may."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ def verify_device(uuid: str | None, library: str = _CUDA_LIBRARY) -> DeviceRepor
     """Compare the GPU that CUDA shows to this process with the one it was pinned to.
 
     `uuid` is what the parent put into CUDA_VISIBLE_DEVICES, None for a CPU worker. `library` is
-    the CUDA driver. Raise UsageError when CUDA shows no GPU, several, or another one.
+    the CUDA driver. Raise DeviceError when CUDA shows no GPU, several, or another one.
     """
     if uuid is None:
         return DeviceReport(None, "cpu")
@@ -44,7 +48,7 @@ def verify_device(uuid: str | None, library: str = _CUDA_LIBRARY) -> DeviceRepor
     count = ctypes.c_int()
     _call(cuda, uuid, "cuDeviceGetCount", ctypes.byref(count))
     if count.value != 1:
-        raise UsageError(
+        raise DeviceError(
             f"a worker pinned to {uuid} expected to see 1 GPU, found {count.value}; "
             f"look for code that changes CUDA_VISIBLE_DEVICES"
         )
@@ -53,7 +57,7 @@ def verify_device(uuid: str | None, library: str = _CUDA_LIBRARY) -> DeviceRepor
         return DeviceReport(None, "unverified")
     prefix = uuid[:4]  # CUDA returns the 16 bytes behind "GPU-" or "MIG-"
     if prefix + seen != uuid:
-        raise UsageError(
+        raise DeviceError(
             f"a worker pinned to {uuid} sees {prefix}{seen} instead; "
             f"look for code that changes CUDA_VISIBLE_DEVICES"
         )
@@ -61,7 +65,7 @@ def verify_device(uuid: str | None, library: str = _CUDA_LIBRARY) -> DeviceRepor
 
 
 def require_gpu(model_type: str) -> None:
-    """Raise UsageError if a model type that uses a GPU cannot open the one it is pinned to."""
+    """Raise DeviceError if a model type that uses a GPU cannot open the one it is pinned to."""
     if model_type == "neural_net":
         require_torch_cuda()
     elif model_type == "catboost":
@@ -69,18 +73,18 @@ def require_gpu(model_type: str) -> None:
 
 
 def require_catboost_gpu() -> None:
-    """Raise UsageError if CatBoost sees no GPU."""
+    """Raise DeviceError if CatBoost sees no GPU."""
     from catboost.utils import get_gpu_device_count
 
     if get_gpu_device_count() == 0:
-        raise UsageError(
+        raise DeviceError(
             f"CatBoost cannot open the GPU: its build supports none here, the NVIDIA driver is "
             f"{_driver_version()}; update the driver, or use `--gpus none` to run on the CPU"
         )
 
 
 def require_torch_cuda() -> None:
-    """Raise UsageError if torch cannot use the GPU that this worker is pinned to.
+    """Raise DeviceError if torch cannot use the GPU that this worker is pinned to.
 
     `torch.cuda.is_available()` is silently False when torch was built without CUDA, or for a newer
     CUDA than the driver's: training would run on the CPU, many times slower.
@@ -96,14 +100,14 @@ def require_torch_cuda() -> None:
     else:
         problem = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
         remedy = "update the driver, or install a torch build for an older CUDA"
-    raise UsageError(
+    raise DeviceError(
         f"torch cannot open the GPU: {problem}, the NVIDIA driver is {driver}; {remedy} "
         f"(https://pytorch.org/get-started/locally), or use `--gpus none` to run on the CPU"
     )
 
 
 def _call(cuda: ctypes.CDLL, uuid: str, function: str, *arguments: object) -> None:
-    """Call the CUDA driver; raise UsageError with its reason if it refuses."""
+    """Call the CUDA driver; raise DeviceError with its reason if it refuses."""
     code = getattr(cuda, function)(*arguments)
     if code == 0:
         return
@@ -111,7 +115,7 @@ def _call(cuda: ctypes.CDLL, uuid: str, function: str, *arguments: object) -> No
     if hasattr(cuda, "cuGetErrorName"):
         cuda.cuGetErrorName(code, ctypes.byref(reason))
     text = reason.value.decode() if reason.value else "CUDA error"
-    raise UsageError(
+    raise DeviceError(
         f"a worker cannot open {uuid}: {function} failed with {text} ({code}), "
         f"NVIDIA driver {_driver_version()}; check the GPU with `nvidia-smi`"
     )

@@ -23,7 +23,7 @@ from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.worker.connection import Connection, ParentGoneError
-from journal_launcher.worker.device_check import DeviceReport, verify_device
+from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
@@ -70,6 +70,9 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
     """Tell the parent what ended this worker; our own errors are one line, others a traceback."""
     ours = isinstance(error, JournalLauncherError)
     traceback.print_exc()
+    if isinstance(error, DeviceError):
+        connection.send("unusable", message=str(error))
+        return ExitCode.FAILED
     connection.send(
         "failed",
         message=str(error) if ours else f"{type(error).__name__}: {error}",
@@ -101,10 +104,12 @@ class Worker:
         self._device = verify_device(spec["device_uuid"])
         gpu = spec["device_uuid"] is not None
         self._job = make_job(self._settings, self._paths, gpu, spec["threads"])
-        if spec["prepare"]:
+        prepared = self._job.prepare(spec["seed"]) if spec["prepare"] else None
+        self._job.warm_up()  # before the answer: a device that fails here leaves no study behind
+        if prepared is not None:
+            self._connection.send("prepared", content=prepared)
+        while (message := self._connection.receive())["type"] == "prepare":
             self._connection.send("prepared", content=self._job.prepare(spec["seed"]))
-        self._job.warm_up()
-        message = self._connection.receive()
         if message["type"] == "bye":
             return
         self._open(message)

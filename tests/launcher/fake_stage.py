@@ -140,7 +140,9 @@ class Clock:
 class Stage:
     """A supervisor among fakes. `seen` are its events."""
 
-    def __init__(self, clock: Clock, workers: int = 1, wanted: int = 20, **options: Any) -> None:
+    def __init__(
+        self, clock: Clock, workers: int = 1, wanted: int = 20, opened: bool = True, **options: Any
+    ) -> None:
         self.clock, self.crew, self.book = clock, FakeCrew(workers, clock), FakeBook(wanted)
         self.signals: list[int] = []
         self.seen: list[events.Event] = []
@@ -149,6 +151,10 @@ class Stage:
         self.supervisor = Supervisor(settings, self.crew, self.seen.append, inbox, None, {})
         for slot in self.crew.slots:
             self.supervisor.start(slot)
+        if opened:
+            self.open()
+
+    def open(self) -> None:
         book: Any = self.book
         self.supervisor.open(book)
 

@@ -44,6 +44,16 @@ def objective(trial):
     assert "killed by SIGKILL" in str(workshop.of(events.WorkerEnded)[0].problem)
 
 
+def test_workers_that_always_die_while_preparing_end_the_launch_without_a_journal(
+    workshop: Workshop,
+) -> None:
+    workshop.write("os.kill(os.getpid(), signal.SIGKILL)\n")
+    ended = workshop.run("--workers", "2")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("error: worker 0 died while preparing; see ")
+    assert not workshop.paths.journal.exists()
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_death_costs_one_trial_that_is_retried(workshop: Workshop) -> None:
     workshop.write(DEATHS)

@@ -7,7 +7,7 @@ import time
 import pytest
 from launcher.fake_stage import Clock, Stage
 
-from journal_launcher.launcher.crew import STOP_GRACE, Phase
+from journal_launcher.launcher.crew import BACKOFF_FIRST, STOP_GRACE, STRIKES, Phase
 from journal_launcher.launcher.supervisor import LOOK
 
 
@@ -121,6 +121,24 @@ def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
     stage.turn()
     assert stage.crew.slots[0].phase is Phase.DOWN
     assert stage.crew.slots[0].restart_at - clock.now == pytest.approx(1.0, abs=0.01)
+
+
+def test_deaths_while_preparing_neither_end_the_launch_nor_count_later(clock: Clock) -> None:
+    stage = Stage(clock, workers=2, opened=False)
+    for index in (0, 1):
+        for _ in range(STRIKES):
+            stage.process(index).status = 1
+            stage.supervisor.step()
+            while stage.crew.slots[index].phase is Phase.DOWN:
+                stage.supervisor.step()
+    assert [slot.phase for slot in stage.crew.slots] == [Phase.CLOSED] * 2
+    assert stage.supervisor.stop is None
+    stage.open()
+    stage.supervisor.step()
+    assert [slot.phase for slot in stage.crew.slots] == [Phase.STARTING] * 2
+    stage.process(1).status = 1
+    stage.supervisor.step()
+    assert stage.crew.slots[1].restart_at - clock.now == pytest.approx(BACKOFF_FIRST, abs=0.01)
 
 
 def test_nobody_is_restarted_once_the_others_were_dismissed(clock: Clock) -> None:
