@@ -82,7 +82,7 @@ class Supervisor:
         for slot in self.crew.slots:
             if slot.process is not None:
                 slot.process.send("open", **opened)
-            if slot.unusable:
+            elif slot.unusable:
                 self._go_on_without(slot)
         if self.stop is None:
             self.crew.forgive()
