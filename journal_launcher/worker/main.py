@@ -6,23 +6,24 @@ trial after the other until the parent says bye. Objectives may print: stdout is
 
 import faulthandler
 import json
+import os
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import optuna
 
-from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
+from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.messages import Message
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.worker.connection import Connection, ParentGoneError
+from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.sampling import make_pruner, make_sampler
@@ -35,6 +36,10 @@ class _StopRequested(BaseException):
     """SIGTERM from the parent: unwind the objective (its `finally` blocks run) and leave."""
 
     told = False
+
+
+class _ContextLostError(Exception):
+    """A CUDA error that this process does not survive."""
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
@@ -61,6 +66,10 @@ def main(arguments: list[str]) -> int:
         return ExitCode.RESUMABLE
     except ParentGoneError:
         return ExitCode.FAILED
+    except _ContextLostError:
+        print("after this CUDA error the process is of no more use: it ends", file=sys.stderr)
+        sys.stdout.flush()
+        os._exit(ExitCode.FAILED)  # tearing CUDA down could hang
     except BaseException as error:
         return _report_failure(connection, error)
     return ExitCode.DONE
@@ -138,7 +147,7 @@ class Worker:
                     self._run_trial(message)
                     self._connection.send("request")
                 case "baseline":
-                    self._connection.send("scored", content=self._score_baselines())
+                    self._connection.send("scored", content=self._job.baselines())
                     self._connection.send("request")
                 case "refit":
                     self._refit(message)
@@ -164,6 +173,7 @@ class Worker:
         seconds = time.monotonic() - started
         attributes = {} if outcome.state.name == "FAIL" else dict(self._job.attributes())
         attributes["jl_duration_s"] = round(seconds, 3)
+        broken = outcome.broken
         outcome = record(self._study, trial, outcome, attributes)
         self._number = None
         self._connection.send(
@@ -177,6 +187,8 @@ class Worker:
             seconds=seconds,
             stop=self._study.stop_requested,
         )
+        if broken:
+            raise _ContextLostError
 
     def _start(self, queued: int | None) -> int | None:
         attributes = {
@@ -191,22 +203,17 @@ class Worker:
         trial_id = self._study.get_trials(deepcopy=False)[queued]._trial_id
         return trial_id if self._storage.start_queued_trial(trial_id, attributes) else None
 
-    def _score_baselines(self) -> dict[str, Any] | None:
-        try:
-            return self._job.baselines()
-        except (UsageError, ValueError, ArithmeticError) as error:
-            traceback.print_exc()
-            return {"failed": f"{type(error).__name__}: {error}"}
-
     def _refit(self, message: Message) -> None:
         staging = Path(message["staging"])
         number = message["trial"]
         best = None if number is None else self._study.get_trials()[number]
         self._number = number if number is not None else 0
-        sidecar = self._job.refit(self._study, best, staging)
+        try:
+            sidecar = self._job.refit(self._study, best, staging)
+        except Exception as error:
+            if not breaks_process(error):
+                raise
+            traceback.print_exc()
+            raise _ContextLostError from None  # a fresh process may try again
         self._number = None
         self._connection.send("staged", content=sidecar)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
