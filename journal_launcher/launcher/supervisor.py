@@ -264,6 +264,8 @@ class Supervisor:
         self.emit(events.WorkerEnded(slot.index, f"{problem}, log {process.log}\n{tail}".rstrip()))
         if self.stop is not None:
             slot.phase = Phase.CLOSED
+        elif slot.condemned:  # its trial was to blame
+            slot.restart_at = time.monotonic()
         elif self.crew.strike(slot) is None:
             self._on_closed(slot)
 

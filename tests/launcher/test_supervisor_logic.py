@@ -83,6 +83,22 @@ def test_a_condemned_worker_does_not_keep_the_parent_awake(clock: Clock) -> None
     assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
 
 
+def test_slow_trials_neither_close_a_worker_nor_delay_its_restart(clock: Clock) -> None:
+    stage = Stage(clock, trial_timeout=3)
+    for number in range(STRIKES + 1):
+        stage.run_trial(number)
+        process = stage.process()
+        while "SIGTERM" not in process.told:
+            stage.turn()
+        process.status = 0
+        before = clock.now
+        while stage.process() in (process, None):
+            stage.turn()
+        assert clock.now - before < 0.01
+    assert len(stage.book.buried) == STRIKES + 1
+    assert stage.crew.slots[0].strikes == 0 and stage.supervisor.stop is None
+
+
 def test_a_refit_without_trials_does_not_keep_the_parent_awake(clock: Clock) -> None:
     stage = Stage(clock, wanted=0)
     stage.ready()
