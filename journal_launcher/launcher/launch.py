@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
 from journal_launcher.launcher.devices import choose_devices
 from journal_launcher.launcher.plan import plan_workers
-from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
+from journal_launcher.launcher.process import WorkerProcess, WorkerSpec, left_behind
 from journal_launcher.launcher.record import command_line, launch_record, now, versions
 from journal_launcher.launcher.saving import save_best_model
 from journal_launcher.launcher.signals import SignalInbox
@@ -80,9 +80,7 @@ class Launch:
         found = self._find_study()
         seed = self._seed(found)
         complete = found is not None and found.count()[0] >= self.settings.n_trials
-        crew = Crew(self.specs, self._start_process)
-        crew.watch(self.inbox.descriptor)
-        with contextlib.closing(crew):
+        with self._crew() as crew:
             self.supervisor = self._supervisor(crew, seed)
             prepared = self._prepare(crew, 1 if complete else len(crew.slots))
             study = self._open_study(found, prepared)
@@ -94,6 +92,16 @@ class Launch:
             sidecar = save_best_model(self.supervisor, self.book, self.paths, self._facts())
             self.supervisor.dismiss()
         return self._ended(study, sidecar)
+
+    @contextlib.contextmanager
+    def _crew(self) -> Iterator[Crew]:
+        crew = Crew(self.specs, self._start_process)
+        crew.watch(self.inbox.descriptor)
+        try:
+            yield crew
+        finally:
+            for pid in crew.close():
+                self.emit(events.Note(left_behind(pid), "warning"))
 
     # --- before the study is open
 

@@ -14,7 +14,7 @@ from typing import Any
 from journal_launcher.base.messages import Channel, LineBuffer, Message
 from journal_launcher.launcher.devices import Device
 
-__all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit"]
+__all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
 
 WORKER_PROGRAM = Path(__file__).parents[1] / "worker" / "__main__.py"
 
@@ -122,10 +122,15 @@ class WorkerProcess:
         """Ask for every thread's stack in the log file (faulthandler in the worker)."""
         self._process.send_signal(signal.SIGUSR2)
 
-    def reap(self) -> int:
-        """Kill what is left of the group, collect the exit status and close everything."""
+    def reap(self, seconds: float) -> int | None:
+        """Kill what is left of the group, collect the exit status and close everything.
+
+        None if it does not end within `seconds`: it is stuck in the kernel, often in a driver.
+        """
         self.kill()
-        status = self._process.wait()
+        status = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(seconds)
         for descriptor in (self._out, self.messages_descriptor, self._lifeline):
             os.close(descriptor)
         if self.exit_descriptor is not None:
@@ -140,8 +145,15 @@ class WorkerProcess:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
-def describe_exit(status: int) -> str:
-    """An exit status in words: "killed by SIGSEGV", "exited with 1"."""
+def left_behind(pid: int) -> str:
+    """What the user is told of a process that does not end."""
+    return f"worker process {pid} was killed but does not end; it is left behind (see dmesg)"
+
+
+def describe_exit(status: int | None) -> str:
+    """An exit status in words: "killed by SIGSEGV", "exited with 1"; None: it never ended."""
+    if status is None:
+        return "killed, but it does not end"
     if status >= 0:
         return f"exited with {status}"
     try:

@@ -11,11 +11,12 @@ from journal_launcher.base.messages import Message
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.crew import Crew, Phase, Slot
 from journal_launcher.launcher.grants import Grants
-from journal_launcher.launcher.process import describe_exit
+from journal_launcher.launcher.process import describe_exit, left_behind
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.silence import SilenceWatch
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.launcher.trial_timeout import TrialTimeout
 
 __all__ = ["Supervisor"]
 
@@ -42,9 +43,11 @@ class Supervisor:
     stop: Stop | None = None
     answer: Message | None = None
     _defaults_queued: bool = False
+    _insisted: bool = False
 
     def __post_init__(self) -> None:
         self.silence = SilenceWatch(self.crew, self.emit)
+        self.trial_timeout = TrialTimeout(self.crew, self.settings.trial_timeout)
 
     # --- starting
 
@@ -117,9 +120,9 @@ class Supervisor:
             self._on_signal(number)
         for slot, message in self.crew.messages():
             self._on_message(slot, message)
+        self.crew.kill_overdue()
         for slot in self.crew.exited():
             self._on_exit(slot)
-        self.crew.kill_overdue()
         self._check_deadlines()
         for slot in self.crew.due():
             self.start(slot)
@@ -129,7 +132,7 @@ class Supervisor:
 
     def _seconds_to_next_deadline(self) -> float:
         now = time.monotonic()
-        times = [now + LOOK, *(at for _, at in self._trial_deadlines())]
+        times = [now + LOOK, *(at for _, at in self.trial_timeout.deadlines())]
         if self.deadline is not None and self.stop is None:
             times.append(self.deadline)
         opens_at = self.grants.opens_at if self.grants is not None else None
@@ -137,26 +140,10 @@ class Supervisor:
             times.append(opens_at)
         return min(times) - now
 
-    def _trial_deadlines(self) -> list[tuple[Slot, float]]:
-        limit = self.settings.trial_timeout
-        running = [slot for slot in self.crew.slots if slot.trial is not None]
-        if limit is None:
-            return []
-        return [(slot, slot.busy_since + limit) for slot in running if slot.condemned is None]
-
     def _check_deadlines(self) -> None:
-        now = time.monotonic()
-        if self.deadline is not None and self.stop is None and now >= self.deadline:
+        if self.deadline is not None and self.stop is None and time.monotonic() >= self.deadline:
             self.end(Stop("timeout"))
-        for slot, deadline in self._trial_deadlines():
-            if now >= deadline:
-                self._condemn(slot, f"trial timeout after {self.settings.trial_timeout:g} s")
-
-    def _condemn(self, slot: Slot, reason: str) -> None:
-        if slot.process is not None:
-            slot.condemned = reason
-            slot.process.dump_stacks()
-            self.crew.stop(slot)
+        self.trial_timeout.enforce()
 
     def _is_over(self) -> bool:
         if self.aborting:
@@ -248,6 +235,8 @@ class Supervisor:
             self._on_message(slot, message)
         expected = slot.phase is Phase.LEAVING or self.aborting
         status = self.crew.reap(slot)
+        if status is None:
+            self.emit(events.Note(left_behind(process.pid), "warning"))
         problem = slot.condemned or f"worker {describe_exit(status)}"
         if self.book is not None:
             seconds = time.monotonic() - slot.busy_since
@@ -264,6 +253,8 @@ class Supervisor:
         self.emit(events.WorkerEnded(slot.index, f"{problem}, log {process.log}\n{tail}".rstrip()))
         if self.stop is not None:
             slot.phase = Phase.CLOSED
+        elif status is None:
+            self._on_closed(slot)
         elif slot.condemned:  # its trial was to blame
             slot.restart_at = time.monotonic()
         elif self.crew.strike(slot) is None:
@@ -295,6 +286,9 @@ class Supervisor:
                 self.crew.stop(slot)
 
     def _on_signal(self, number: int) -> None:
-        if number == signal.SIGINT and self.aborting:  # the second Ctrl-C
+        if number == signal.SIGINT and self.aborting:  # the second Ctrl-C, or the third
+            if self._insisted:
+                self.crew.give_up()
             self.crew.kill_all()
+            self._insisted = True
         self.end(Stop.by_signal(number))

@@ -23,6 +23,7 @@ class FakeProcess:
         self.said: list[dict[str, Any]] = []
         self.told: list[str] = []
         self.status: int | None = None
+        self.stuck = False  # in the kernel: not even SIGKILL ends it
         self.log = Path("0.log")
 
     def send(self, type: str, **content: Any) -> None:
@@ -38,8 +39,7 @@ class FakeProcess:
     def has_exited(self) -> bool:
         return self.status is not None
 
-    def reap(self) -> int:
-        assert self.status is not None
+    def reap(self, seconds: float) -> int | None:
         return self.status
 
     def ask_to_stop(self) -> None:
@@ -47,7 +47,8 @@ class FakeProcess:
 
     def kill(self) -> None:
         self.told.append("SIGKILL")
-        self.status = -9
+        if not self.stuck:
+            self.status = -9
 
     def dump_stacks(self) -> None:
         self.told.append("SIGUSR2")

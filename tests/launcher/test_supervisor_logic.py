@@ -7,7 +7,9 @@ import time
 import pytest
 from launcher.fake_stage import Clock, Stage
 
+from journal_launcher.base.events import Note
 from journal_launcher.launcher.crew import BACKOFF_FIRST, STOP_GRACE, STRIKES, Phase
+from journal_launcher.launcher.process import left_behind
 from journal_launcher.launcher.supervisor import LOOK
 
 
@@ -202,6 +204,54 @@ def test_a_second_ctrl_c_kills_whatever_ended_the_launch(clock: Clock) -> None:
     stage.signals.append(signal.SIGINT)
     stage.turn()
     assert process.told.count("SIGTERM") == 1 and process.told[-1] == "SIGKILL"
+
+
+def notes(stage: Stage) -> list[str]:
+    return [event.text for event in stage.seen if isinstance(event, Note)]
+
+
+def test_a_worker_that_not_even_sigkill_ends_is_left_behind(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    stage.process().stuck = True
+    stage.signals.append(signal.SIGTERM)
+    before = clock.now
+    stage.supervisor.run_trials()
+    stage.supervisor.dismiss()
+    assert clock.now - before == pytest.approx(2 * STOP_GRACE + LOOK, abs=0.1)
+    assert notes(stage) == [left_behind(2**31 - 2)]
+    assert stage.book.buried == [(0, "worker killed, but it does not end", True)]
+    assert stage.crew.close() == []
+
+
+def test_the_others_go_on_without_a_worker_that_does_not_end(clock: Clock) -> None:
+    stage = Stage(clock, workers=2, trial_timeout=3)
+    stage.run_trial()
+    stage.ready(1)
+    stage.process().stuck = True
+    stage.turns(3 + 2 * STOP_GRACE + 1)
+    assert stage.crew.slots[0].phase is Phase.CLOSED and len(notes(stage)) == 1
+    assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
+    assert stage.supervisor.stop is None and stage.process(1).told.count("grant") == 1
+
+
+def test_a_third_ctrl_c_waits_for_nobody(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    stage.process().stuck = True
+    before = clock.now
+    for _ in range(3):
+        stage.signals.append(signal.SIGINT)
+        stage.turn()
+    stage.supervisor.run_trials()
+    assert clock.now - before <= 3 * LOOK, "not even the grace"
+    assert len(notes(stage)) == 1
+
+
+def test_closing_names_who_does_not_end(clock: Clock) -> None:
+    stage = Stage(clock, workers=2)
+    stage.process(1).stuck = True
+    assert stage.crew.close() == [2**31 - 2]
 
 
 def test_a_worker_is_told_once_however_often_the_parent_is(clock: Clock) -> None:
