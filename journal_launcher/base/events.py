@@ -110,7 +110,7 @@ class LaunchEnded:
     """How it ended: what `--json` prints and the summary draws.
 
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
-    and the linear model on the same folds.
+    and the linear model on the same folds. `overwrite`: the same command would start anew.
     """
 
     study: str
@@ -129,6 +129,7 @@ class LaunchEnded:
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    overwrite: bool = False
 
 
 Event = (

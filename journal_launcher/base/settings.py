@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.options import flag, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
 
@@ -246,6 +246,11 @@ class LaunchSettings:
                 raise UsageError(
                     f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
                 )
+
+    @property
+    def again(self) -> str:
+        """How to go on with the study once this launch has begun it."""
+        return f"{AGAIN}, without --overwrite" if self.overwrite else AGAIN
 
     @property
     def failure_limit(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from journal_launcher.base import events
 from journal_launcher.base.atomic import write_json
-from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.errors import AGAIN, ExitCode
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import available_cores
@@ -50,13 +50,14 @@ def run_launch(
     choice = choose_devices(settings.gpus, environment)
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
-    with (
-        SignalInbox() as inbox,
-        full_disk_is_resumable(),
-        nothing_left_of_bad_input(paths),
-        Lease(paths.lease, paths.name, launch_id),
-    ):
-        return Launch(settings, paths, specs, launch_id, emit, inbox).run(choice.notes)
+    with SignalInbox() as inbox:
+        launch = Launch(settings, paths, specs, launch_id, emit, inbox)
+        with (
+            full_disk_is_resumable(lambda: launch.again),
+            nothing_left_of_bad_input(paths),
+            Lease(paths.lease, paths.name, launch_id),
+        ):
+            return launch.run(choice.notes)
 
 
 class Launch:
@@ -74,6 +75,7 @@ class Launch:
         self.settings, self.paths, self.specs = settings, paths, specs
         self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
         self.began, self.began_at = time.monotonic(), now()
+        self.again = AGAIN
 
     def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
         """The story. `notes` are said after the first line, which names the journal."""
@@ -113,7 +115,9 @@ class Launch:
 
     def _storage(self, *, create: bool = False) -> StudyStorage:
         allow = self.settings.allow_network_fs
-        return open_storage(self.paths.journal, create=create, allow_network_fs=allow)
+        storage = open_storage(self.paths.journal, create=create, allow_network_fs=allow)
+        storage.again = self.settings.again
+        return storage
 
     def _seed(self, found: StudyRecord | None) -> int:
         """As given; else the study's own; else 0."""
@@ -169,6 +173,7 @@ class Launch:
         else:
             if self.settings.overwrite and self.paths.journal.exists():
                 self._move_aside()
+            self.again = self.settings.again
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
@@ -250,6 +255,7 @@ class Launch:
             sidecar=sidecar,
             baselines=self.book.baselines,
             failures=dict(self.book.failures),
+            overwrite=self.settings.overwrite,
         )
         self._write_record(ended)
         self.emit(ended)

@@ -1,11 +1,10 @@
 """What a launch leaves behind, and says, when its input is bad or the disk is full."""
 
 import contextlib
-import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from journal_launcher.base.errors import ResumableStop, UsageError
+from journal_launcher.base.errors import ResumableStop, UsageError, is_full_disk
 from journal_launcher.base.paths import StudyPaths
 
 __all__ = ["full_disk_is_resumable", "nothing_left_of_bad_input"]
@@ -27,14 +26,11 @@ def nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full_disk_is_resumable() -> Iterator[None]:
+def full_disk_is_resumable(again: Callable[[], str]) -> Iterator[None]:
     """The parent's own small files meet a full disk like the journal does: exit 75."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if not is_full_disk(error):
             raise
-        raise ResumableStop(
-            f"cannot write {error.filename or 'to the studies folder'} ({error.strerror}); nothing "
-            "acknowledged is lost: make room and type the same command again"
-        ) from None
+        raise ResumableStop.of_full_disk(error, again()) from None

@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.errors import JournalLauncherError, ResumableStop
+from journal_launcher.base.errors import AGAIN, JournalLauncherError, ResumableStop
 from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 
@@ -29,6 +29,7 @@ class StudyStorage(JournalStorage):
     """
 
     broken: JournalLauncherError | None = None
+    again = AGAIN  # what to do once there is room
 
     def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
         """Create a RUNNING trial whose owner and other `attributes` are in the same record."""
@@ -97,7 +98,7 @@ class StudyStorage(JournalStorage):
         except OSError as error:
             stop = ResumableStop(
                 f"the journal cannot be written ({error.strerror or error}); nothing acknowledged "
-                "is lost: make room and type the same command again"
+                f"is lost: make room and {self.again}"
             )
             self.broken = self.broken or stop
             raise stop from error

@@ -4,6 +4,7 @@ It checks its device, prepares the data if told to, opens the journal and then r
 trial after the other until the parent says bye. Objectives may print: stdout is the log file.
 """
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -16,7 +17,13 @@ from types import FrameType
 
 import optuna
 
-from journal_launcher.base.errors import ExitCode, JournalLauncherError
+from journal_launcher.base.errors import (
+    AGAIN,
+    ExitCode,
+    JournalLauncherError,
+    ResumableStop,
+    is_full_disk,
+)
 from journal_launcher.base.messages import Message
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
@@ -78,7 +85,8 @@ def main(arguments: list[str]) -> int:
 def _report_failure(connection: Connection, error: BaseException) -> int:
     """Tell the parent what ended this worker; our own errors are one line, others a traceback."""
     ours = isinstance(error, JournalLauncherError)
-    traceback.print_exc()
+    with contextlib.suppress(OSError):  # the disk may be full
+        traceback.print_exc()
     if isinstance(error, DeviceError):
         connection.send("unusable", message=str(error))
         return ExitCode.FAILED
@@ -107,8 +115,18 @@ class Worker:
         self._storage: StudyStorage
         self._study: WorkerStudy
         self._seed = 0
+        self._again = AGAIN
 
     def run(self) -> None:
+        """Serve until the parent says bye."""
+        try:
+            self._run()
+        except Exception as error:
+            if isinstance(error, JournalLauncherError) or not is_full_disk(error):
+                raise
+            raise ResumableStop.of_full_disk(error, self._again) from error
+
+    def _run(self) -> None:
         spec = self._spec
         self._device = verify_device(spec["device_uuid"])
         gpu = spec["device_uuid"] is not None
@@ -131,11 +149,12 @@ class Worker:
         self._serve()
 
     def _open(self, message: Message) -> None:
-        self._seed = message["seed"]
+        self._seed, self._again = message["seed"], self._settings.again
         self._job.open(message["prepared"], self._seed, self._progress)
         self._storage = open_storage(
             self._paths.journal, allow_network_fs=self._settings.allow_network_fs
         )
+        self._storage.again = self._again
         self._study = WorkerStudy(self._paths.name, self._storage)
         self._study.pruner = make_pruner(self._settings.pruner)
 
