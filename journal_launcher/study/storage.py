@@ -4,7 +4,7 @@ Both write only what stock Optuna itself could have written: no new operation co
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class StudyStorage(JournalStorage):
     """
 
     broken: JournalLauncherError | None = None
+    _held: list[dict[str, Any]] | None = None  # records, inside `together`
     again = AGAIN  # what to do once there is room
 
     def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
@@ -80,13 +81,45 @@ class StudyStorage(JournalStorage):
             )
             self._sync_with_backend()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write with one append what is written inside; nothing of it can be read before the end.
+
+        For a storage that one thread uses.
+        """
+        # Optuna reads it after a creation, which is applied at the end only.
+        self._replay_result._last_created_trial_id_by_this_process = -1
+        records = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+        with self._thread_lock:
+            with self._remembering():
+                self._backend.append_logs(records)
+            self._apply_all()
+
+    def _apply_all(self) -> None:
+        """Optuna raises for each record on a trial that somebody else has finished."""
+        try:
+            self._sync_with_backend()
+        except UpdateFinishedTrialError:
+            with suppress(UpdateFinishedTrialError):
+                self._apply_all()
+            raise
+
     def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        if self._held is not None:
+            worker = self._replay_result.worker_id
+            self._held.append({"op_code": op_code, "worker_id": worker, **extra_fields})
+            return
         with self._remembering():
             super()._write_log(op_code, extra_fields)
 
     def _sync_with_backend(self) -> None:
-        with self._remembering():
-            super()._sync_with_backend()
+        if self._held is None:
+            with self._remembering():
+                super()._sync_with_backend()
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:
