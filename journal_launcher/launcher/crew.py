@@ -102,7 +102,13 @@ class Crew:
                 seconds = min(seconds, slot.kill_at - now)
             elif slot.phase is Phase.DOWN and slot.restart_at:
                 seconds = min(seconds, slot.restart_at - now)
+        full = [slot.process for slot in self.slots if slot.process and slot.process.unsent]
+        for process in full:
+            self._selector.register(process.out_descriptor, selectors.EVENT_WRITE)
         self._selector.select(max(0.0, seconds))
+        for process in full:
+            self._selector.unregister(process.out_descriptor)
+            process.send_rest()
 
     def messages(self) -> Iterator[tuple[Slot, Message]]:
         for slot in self.slots:

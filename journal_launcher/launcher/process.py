@@ -1,8 +1,8 @@
 """One worker process: its session, its pipes, its log file, and the end of its whole group."""
 
 import contextlib
+import fcntl
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -41,17 +41,20 @@ class WorkerSpec:
 
 
 class WorkerProcess:
-    """A living worker. `exit_descriptor` and `messages_descriptor` are for a selector."""
+    """A living worker. Its descriptors are for a selector: `messages` and `exit` to read, `out` to
+    write while something is `unsent`.
+    """
 
     def __init__(self, spec: WorkerSpec, launch: str, log: Path) -> None:
         self.spec = spec
         self.log = log
         self._channel = Channel(launch, spec.index)
         self._lines = LineBuffer()
+        self.unsent = b""  # of messages for which the pipe had no room
         log.parent.mkdir(parents=True, exist_ok=True)
-        to_worker, self._out = os.pipe()
-        self.messages_descriptor, from_worker = os.pipe()
-        lifeline, self._lifeline = os.pipe()
+        to_worker, self.out_descriptor = _pipe()
+        self.messages_descriptor, from_worker = _pipe()
+        lifeline, self._lifeline = _pipe()
         self.log_start = log.stat().st_size if log.exists() else 0
         try:
             with open(log, "ab", opener=_private) as output:
@@ -72,7 +75,7 @@ class WorkerProcess:
             for descriptor in (to_worker, from_worker, lifeline):
                 os.close(descriptor)
         os.set_blocking(self.messages_descriptor, False)
-        os.set_blocking(self._out, False)
+        os.set_blocking(self.out_descriptor, False)
         self.exit_descriptor = _pidfd(self._process.pid)
 
     @property
@@ -84,15 +87,19 @@ class WorkerProcess:
         return self._process.pid
 
     def send(self, type: str, **content: Any) -> None:
-        """Write one message. A dead worker is noticed elsewhere; here it is no error."""
-        data = self._channel.encode(type, **content)
-        with contextlib.suppress(BrokenPipeError):
-            while data:
-                try:
-                    data = data[os.write(self._out, data) :]
-                except BlockingIOError:  # a full pipe: the worker reads its messages at its pace
-                    if not select.select([], [self._out], [], 5.0)[1]:
-                        return
+        """Send one message, as far as the pipe has room; `send_rest` sends what is left."""
+        self.unsent += self._channel.encode(type, **content)
+        self.send_rest()
+
+    def send_rest(self) -> None:
+        """Go on sending. A dead worker is noticed elsewhere; here it is no error."""
+        try:
+            while self.unsent:
+                self.unsent = self.unsent[os.write(self.out_descriptor, self.unsent) :]
+        except BlockingIOError:  # the worker reads its messages at its pace
+            return
+        except BrokenPipeError:
+            self.unsent = b""
 
     def receive(self) -> list[Message]:
         """All messages that have arrived, without waiting."""
@@ -131,7 +138,7 @@ class WorkerProcess:
         status = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = self._process.wait(seconds)
-        for descriptor in (self._out, self.messages_descriptor, self._lifeline):
+        for descriptor in (self.out_descriptor, self.messages_descriptor, self._lifeline):
             os.close(descriptor)
         if self.exit_descriptor is not None:
             os.close(self.exit_descriptor)
@@ -160,6 +167,15 @@ def describe_exit(status: int | None) -> str:
         return f"killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"killed by signal {-status}"
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe beyond the descriptors that the guard's shell uses."""
+    low = os.pipe()
+    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return high[0], high[1]
 
 
 def _private(path: str, flags: int) -> int:

@@ -17,6 +17,7 @@ class FakeProcess:
     """Records what it is told; the test says what it answers and when it dies."""
 
     pid = 2**31 - 2  # nobody's
+    unsent = b""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec, self.index = spec, spec.index
