@@ -128,7 +128,7 @@ class Supervisor:
             self.start(slot)
         if self.book is not None:
             self.book.study.check()  # notice a vanished journal although every worker is busy
-            self.silence.look()
+        self.silence.look()
 
     def _seconds_to_next_deadline(self) -> float:
         now = time.monotonic()

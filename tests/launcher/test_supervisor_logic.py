@@ -194,6 +194,18 @@ def test_a_timeout_that_passes_during_the_refit_changes_nothing(clock: Clock) ->
     assert stage.supervisor.stop is None
 
 
+def test_the_trial_timeout_is_for_trials_only(clock: Clock) -> None:
+    stage = Stage(clock, wanted=0, trial_timeout=3)
+    stage.ready()
+    stage.turn()
+    stage.supervisor.run_trials()
+    slot = stage.crew.slots[0]
+    slot.begin("the refit")
+    clock.at(clock.now - 1000 + 60, lambda: stage.process().say("staged", content={}))
+    assert stage.supervisor.await_answer(slot) is not None
+    assert "SIGTERM" not in stage.process().told and slot.task is None
+
+
 def test_a_second_ctrl_c_kills_whatever_ended_the_launch(clock: Clock) -> None:
     stage = Stage(clock)
     stage.run_trial()
