@@ -3,7 +3,7 @@
 Both write only what stock Optuna itself could have written: no new operation codes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, ResumableStop
 from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
+from journal_launcher.study.records import MEANINGLESS
 
 __all__ = ["StudyStorage", "open_storage"]
 
@@ -30,6 +31,8 @@ class StudyStorage(JournalStorage):
 
     broken: JournalLauncherError | None = None
     _held: list[dict[str, Any]] | None = None  # records, inside `together`
+    _last_read: Mapping[str, Any] = {}
+    _backend: DurableJournalFileBackend
     again = AGAIN  # what to do once there is room
 
     def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
@@ -117,9 +120,22 @@ class StudyStorage(JournalStorage):
             super()._write_log(op_code, extra_fields)
 
     def _sync_with_backend(self) -> None:
-        if self._held is None:
-            with self._remembering():
-                super()._sync_with_backend()
+        if self._held is not None:
+            return
+        with self._remembering():
+            try:
+                logs = self._backend.read_logs(self._replay_result.log_number_read)
+                self._replay_result.apply_logs(self._noting(logs))
+            except MEANINGLESS as error:
+                # Optuna refuses a record of our own (a finished trial, a contradicting range).
+                if self._last_read.get("worker_id") == self._replay_result.worker_id:
+                    raise
+                raise self._backend.meaningless(error) from None
+
+    def _noting(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for record in logs:
+            self._last_read = record
+            yield record
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

@@ -173,6 +173,20 @@ def test_a_damaged_journal_is_refused_in_one_line(workshop: Workshop) -> None:
         open_storage(workshop.paths.journal)
 
 
+def test_a_record_that_means_nothing_met_on_the_way_ends_the_launch_in_one_line(
+    workshop: Workshop,
+) -> None:
+    workshop.write(BUSY)
+    process = workshop.start("--n-trials", "4")
+    workshop.noted("running 0")
+    with open(workshop.paths.journal, "ab") as journal:
+        journal.write(b'{"op_code":6,"worker_id":"w","trial_id":0,"state":"nonsense"}\n')
+    ended = finish(process)
+    assert ended.code == 3 and "Traceback" not in ended.err, ended.err
+    assert "expected a journal record, found one that means nothing" in ended.err
+    assert "repair study" in ended.err
+
+
 def test_a_read_only_folder_is_refused_before_anything_starts(workshop: Workshop) -> None:
     workshop.write("def objective(trial):\n    return 0.0\n")
     blocker = workshop.folder / "studies"
