@@ -46,7 +46,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PhaseChanged:
-    """`phase` is one of preparing, starting, running, stopping, refitting, publishing."""
+    """`phase` is one of preparing, running, stopping, refitting, publishing."""
 
     phase: str
 

@@ -22,7 +22,7 @@ Worker to parent:
     scored   content                                     answer to baseline
     staged   content                                     answer to refit
     unusable message                                     the device is not; other workers may go on
-    failed   message, exit_code, traceback               set-up or refit failed for good
+    failed   message, exit_code, traceback               the launch cannot go on
 
 Every line carries v, type, launch and worker. Unknown keys are ignored; another `v` is a set-up
 failure. Death is known from the process, never from the end of a pipe.
