@@ -50,7 +50,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PhaseChanged:
-    """`phase` is one of preparing, starting, running, stopping, refitting, publishing."""
+    """`phase` is one of preparing, running, stopping, refitting, publishing."""
 
     phase: str
 
@@ -114,7 +114,7 @@ class LaunchEnded:
     """How it ended: what `--json` prints and the summary draws.
 
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
-    and the linear model on the same folds.
+    and the linear model on the same folds. `overwrite`: the same command would start anew.
     """
 
     study: str
@@ -134,6 +134,7 @@ class LaunchEnded:
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    overwrite: bool = False
 
 
 Event = (

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.options import check_value, flag, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
 
@@ -250,6 +250,11 @@ class LaunchSettings:
     def cpu_only(self) -> bool:
         """Would a GPU lie idle under this model type?"""
         return self.objective is None and self.model_type in CPU_MODEL_TYPES
+
+    @property
+    def again(self) -> str:
+        """How to go on with the study once this launch has begun it."""
+        return f"{AGAIN}, without --overwrite" if self.overwrite else AGAIN
 
     @property
     def failure_limit(self) -> int:

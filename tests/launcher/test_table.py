@@ -69,3 +69,13 @@ def test_a_published_model_survives_more_trials_only_if_it_is_still_the_best(
     best = workshop.study().best_trial.number
     assert second["trial"] == best and second["n_finished"] == 4
     assert (second["published"] == first["published"]) == (best == 0)
+
+
+def test_a_disk_too_full_for_the_tables_cache_is_resumable(workshop: Workshop) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))"
+    command = ["--n-trials", "1", "--model-type", "linear"]
+    ended = workshop.run(*command, first=limit, table=True)
+    assert ended.code == 75, ended.err
+    assert "make room and type the same command again" in ended.err
+    assert "Traceback" not in ended.err and not workshop.paths.journal.exists()
+    assert workshop.run(*command, table=True).code == 0
