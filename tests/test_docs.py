@@ -10,12 +10,14 @@ from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.options import option_of
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.cli import commands
-from journal_launcher.worker.models import MODEL_TYPES
+from journal_launcher.worker.models import MODEL_TYPES, ModelSettings, model_type
+from journal_launcher.worker.table import Schema
 
 ROOT = Path(__file__).parents[1]
 CLI = (ROOT / "docs/cli.md").read_text()
 README = (ROOT / "README.md").read_text()
-FIELDS = dataclasses.fields(LaunchSettings)
+FIELDS = [field for field in dataclasses.fields(LaunchSettings) if not option_of(field).example]
+TABLES = [field for field in dataclasses.fields(LaunchSettings) if option_of(field).example]
 
 
 def _row(flag: str) -> str:
@@ -37,9 +39,27 @@ def test_every_option_is_documented_with_its_help_choices_and_default(
 
 def test_no_option_is_documented_that_does_not_exist() -> None:
     names = {"--" + field.name.replace("_", "-") for field in FIELDS}
-    names |= {"--config", "--json", "-v", "-q"}
+    names |= {"--config", "--print-config", "--json", "-v", "-q"}
     documented = set(re.findall(r"^\| `(--?[a-z-]+)`", CLI, flags=re.MULTILINE))
     assert documented == names
+
+
+def test_every_table_of_the_config_file_is_documented() -> None:
+    section = CLI.partition("### The config file")[2].partition("\n## ")[0]
+    for field in TABLES:
+        for line in (option_of(field).example or "").splitlines():
+            assert line in section
+
+
+def test_every_parameter_of_the_model_types_is_documented_with_its_range() -> None:
+    settings = ModelSettings(Schema((), "y", "regression"), 0, "r2", True, False, None, False, 1)
+    written = set(re.findall(r"^\| `\w+` \| `\w+` \| .*$", CLI, flags=re.MULTILINE))
+    expected = {
+        f"| `{name}` | `{key}` | {parameter} | {parameter.default:g} |"
+        for name in MODEL_TYPES
+        for key, parameter in model_type(name)(settings).space().items()
+    }
+    assert written == expected
 
 
 def test_every_command_is_documented() -> None:

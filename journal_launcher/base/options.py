@@ -30,7 +30,8 @@ class Option:
     """How one field is offered on the command line.
 
     `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
-    and has a `--no-` twin if `twin`; `many` may be given several times.
+    and has a `--no-` twin if `twin`; `many` may be given several times; a `duration` may be text
+    such as 10m. With an `example` it is tables of the config file, and no flag.
     """
 
     group: str
@@ -41,6 +42,8 @@ class Option:
     switch: bool = False
     twin: bool = False
     many: bool = False
+    duration: bool = False
+    example: str | None = None
 
 
 def option(default: Any, group: str, help: str, **more: Any) -> Any:

@@ -1,21 +1,18 @@
 """Command-line options from the fields of LaunchSettings: each is declared once, there."""
 
 import dataclasses
-import difflib
-import tomllib
 import types
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from journal_launcher.base.config import read_config
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.options import Option, option_of, parse_duration
 from journal_launcher.base.settings import LaunchSettings
 
 __all__ = ["GroupedCommand", "config_option", "settings_options"]
-
-_DURATIONS = ("timeout", "trial_timeout")
 
 
 class _Duration(click.ParamType[float]):
@@ -53,8 +50,9 @@ class GroupedCommand(click.Command):
 
 
 def settings_options() -> list[click.Parameter]:
-    """One click option per field of LaunchSettings."""
-    return [_click_option(field) for field in dataclasses.fields(LaunchSettings)]
+    """One click option per field of LaunchSettings that has a flag."""
+    fields = dataclasses.fields(LaunchSettings)
+    return [_click_option(field) for field in fields if not option_of(field).example]
 
 
 def _click_option(field: dataclasses.Field[Any]) -> click.Option:
@@ -83,38 +81,28 @@ def _flags(name: str, option: Option) -> list[str]:
 def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
     if option.choices:
         return click.Choice(option.choices)
-    if field.name in _DURATIONS:
+    if option.duration:
         return _Duration()
     kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
     return next(kind for kind in kinds if kind is not types.NoneType)
 
 
-def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Make the file's values the defaults: below the environment, below flags."""
+def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Any:
+    """Make the file's values the defaults, below environment and flags; return its tables."""
     if path is None:
-        return
-    try:
-        content = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path}: expected TOML, {error}") from None
-    known = [field.name for field in dataclasses.fields(LaunchSettings)]
-    values = {key.replace("-", "_"): value for key, value in content.items()}
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-            raise UsageError(f"--config {path}: unknown key {key}{hint}")
-    ctx.default_map = values
+        return None
+    output = {"json": "as_json", "quiet": "quiet", "verbose": "verbose"}
+    values = read_config(path, output)
+    tables = values.pop("spaces", None)
+    ctx.default_map = {output.get(name, name): value for name, value in values.items()}
+    return tables
 
 
 def config_option() -> click.Option:
     return click.Option(
-        ["--config"],
+        ["spaces", "--config"],
         type=click.Path(path_type=Path),
         is_eager=True,
-        expose_value=False,
         callback=_load_config,
         metavar="FILE.toml",
         help="Read options from a TOML file; environment and flags come before it.",
