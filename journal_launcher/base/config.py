@@ -119,7 +119,7 @@ def explained(given: dict[str, Any]) -> str:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     option = option_of(field)
-    if option.example:
+    if option.key is not None:
         return option.example
     unset = field.default in _UNSET
     return f"{field.name} = " + ("(not set)" if unset else _toml(field.default))
@@ -128,9 +128,9 @@ def _default(field: dataclasses.Field[Any]) -> str:
 def _groups() -> Iterator[tuple[str, list[dataclasses.Field[Any]]]]:
     """The fields by group; tables last, because a key after a table's head belongs to it."""
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
-    for field in sorted(_FIELDS.values(), key=lambda field: bool(option_of(field).example)):
+    for field in sorted(_FIELDS.values(), key=lambda field: option_of(field).key is not None):
         option = option_of(field)
-        groups.setdefault("Tables" if option.example else option.group, []).append(field)
+        groups.setdefault(option.group if option.key is None else "Tables", []).append(field)
     yield from groups.items()
 
 

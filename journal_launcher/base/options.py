@@ -31,7 +31,7 @@ class Option:
 
     `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
     and has a `--no-` twin if `twin`; `many` may be given several times; a `duration` may be text
-    such as 10m. With an `example` it is tables of the config file, and no flag.
+    such as 10m. An option with a `key` is no flag: the key says where it is given, `example` how.
     """
 
     group: str
@@ -43,7 +43,8 @@ class Option:
     twin: bool = False
     many: bool = False
     duration: bool = False
-    example: str | None = None
+    key: str | None = None
+    example: str = ""
 
 
 def option(default: Any, group: str, help: str, **more: Any) -> Any:

@@ -172,6 +172,7 @@ class LaunchSettings:
         None,
         _MODEL,
         "A table for each model type: its parameters' ranges, choices and fixed values.",
+        key="[MODEL_TYPE]",
         example="[neural_net]\n"
         "learning_rate = {low = 1e-4, high = 1e-2, log = true}\n"
         "batch_size = [64, 128]\n"

@@ -52,7 +52,7 @@ class GroupedCommand(click.Command):
 def settings_options() -> list[click.Parameter]:
     """One click option per field of LaunchSettings that has a flag."""
     fields = dataclasses.fields(LaunchSettings)
-    return [_click_option(field) for field in fields if not option_of(field).example]
+    return [_click_option(field) for field in fields if option_of(field).key is None]
 
 
 def _click_option(field: dataclasses.Field[Any]) -> click.Option:

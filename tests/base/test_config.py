@@ -81,13 +81,13 @@ def test_every_key_is_explained_with_its_default(tmp_path: Path) -> None:
     keys_only = written.partition("# --- Tables")[0]
     for field in FIELDS:
         option = option_of(field)
-        if option.example is None:
+        if option.key is None:
             assert re.search(rf"^# {field.name} = ", written, flags=re.MULTILINE), field.name
         else:
             assert f"# {option.example.splitlines()[0]}\n" in written
         assert " ".join(option.help.split()) in " ".join(written.replace("\n# ", " ").split())
     # With the sign of a comment taken away, the defaults are the defaults.
-    keys = "|".join(field.name for field in FIELDS if option_of(field).example is None)
+    keys = "|".join(field.name for field in FIELDS if option_of(field).key is None)
     bare = re.sub(rf"^# (({keys}) = (?!\(not set\)))", r"\1", keys_only, flags=re.MULTILINE)
     assert len(tomllib.loads(bare)) > 15
     assert _from_file(tmp_path, bare) == LaunchSettings()
@@ -97,7 +97,7 @@ def test_the_examples_of_tables_are_valid_and_last(tmp_path: Path) -> None:
     written = explained({"n_trials": 3})
     head, _, tail = written.partition("# --- Tables")
     assert "n_trials = 3\n" in head and "# [" not in head
-    examples = "\n".join(option.example for field in FIELDS if (option := option_of(field)).example)
+    examples = "\n".join(option.example for field in FIELDS if (option := option_of(field)).key)
     assert set(_from_file(tmp_path, examples).spaces or {}) <= set(MODEL_TYPES)
     assert all(f"# {line}" in tail for line in examples.splitlines())
 
