@@ -49,12 +49,14 @@ def parse_range(where: str, value: Any) -> Asked:
     return choices
 
 
-def check_tables(tables: Mapping[str, Any], model_types: Sequence[str]) -> None:
+def check_tables(tables: Any, model_types: Sequence[str]) -> None:
     """Refuse what no model type could search; which parameters each has, only a worker knows.
 
     Raises:
         UsageError: names the table and the key.
     """
+    if not isinstance(tables, Mapping):
+        raise UsageError(f"spaces: expected a table for each model type, found {tables!r}")
     for table, ranges in tables.items():
         if table not in model_types:
             raise UsageError(f"[{table}]: no such model type{nearest(table, model_types)}")

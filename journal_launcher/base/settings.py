@@ -254,7 +254,8 @@ class LaunchSettings:
         for setting in dataclasses.fields(self):
             given = getattr(self, setting.name) != setting.default
             if given and option_of(setting).group in (_TABLE, _MODEL):
-                shown = "spaces" if setting.name == "spaces" else flag(setting.name)
+                tables = f"[{', '.join(self.spaces or {})}]"
+                shown = tables if setting.name == "spaces" else flag(setting.name)
                 raise UsageError(
                     f"{shown} belongs to a table (--data); with --objective the script decides"
                 )

@@ -25,6 +25,14 @@ REFUSED = [
     ({"split": "time"}, "--split time and --time-column"),
     ({"target": "y"}, "--target belongs to --data PATH"),
     ({"model_type": "linear", "dropout": 0.1}, "--dropout belongs to --model-type neural_net"),
+    ({"spaces": ["catboost"]}, "spaces: expected a table for each model type, found ['catboost']"),
+    ({"spaces": {"catbost": {}}}, "[catbost]: no such model type; did you mean catboost?"),
+    ({"spaces": {"linear": 1}}, "[linear]: expected a table of parameters, found 1"),
+    ({"objective": "a.py:f", "spaces": {"linear": {}}}, "[linear] belongs to a table (--data)"),
+    (
+        {"dropout": 0.1, "spaces": {"neural_net": {"dropout": 0.2}}},
+        "[neural_net] dropout: --dropout fixes it already",
+    ),
     ({"study_name": "../x"}, "study name '../x' is not valid"),
 ]
 
