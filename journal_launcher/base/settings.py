@@ -260,12 +260,8 @@ class LaunchSettings:
                 )
 
     def _check_no_network_flags(self) -> None:
-        for name, default in (
-            ("normalize_features", True),
-            ("use_leaky_relu", False),
-            ("dropout", None),
-        ):
-            if getattr(self, name) != default:
+        for name in ("normalize_features", "use_leaky_relu", "dropout"):
+            if getattr(self, name) != self.__dataclass_fields__[name].default:
                 raise UsageError(
                     f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
                 )
