@@ -7,17 +7,20 @@ worker gets the same object as JSON.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.options import check_value, flag, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
+from journal_launcher.base.ranges import check_tables
 
 __all__ = [
     "CLASSIFICATION_METRICS",
     "CPU_MODEL_TYPES",
     "METRICS",
+    "MODEL_TYPES",
     "LaunchSettings",
 ]
 
@@ -35,6 +38,7 @@ METRICS = {
 }
 CLASSIFICATION_METRICS = tuple(METRICS)[3:]
 CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
+MODEL_TYPES = ("neural_net", "catboost", "hist_gradient_boosting", "linear")
 
 _STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
@@ -56,6 +60,7 @@ class LaunchSettings:
         _STUDY,
         "Start no trial after this time; running ones finish.",
         metavar="30s|10m|2h",
+        duration=True,
     )
     study_name: str | None = option(
         None, _STUDY, "Name of the study (default: made from data and model).", metavar="NAME"
@@ -93,7 +98,11 @@ class LaunchSettings:
     )
 
     trial_timeout: float | None = option(
-        None, _FAULTS, "Kill a trial that runs longer, and retry it.", metavar="30s|10m|2h"
+        None,
+        _FAULTS,
+        "Kill a trial that runs longer, and retry it.",
+        metavar="30s|10m|2h",
+        duration=True,
     )
     max_retries: int = option(
         1, _FAULTS, "Retries of a trial whose worker died or that timed out.", metavar="N"
@@ -143,7 +152,7 @@ class LaunchSettings:
         "neural_net",
         _MODEL,
         "Kind of model.",
-        choices=("neural_net", "catboost", "hist_gradient_boosting", "linear"),
+        choices=MODEL_TYPES,
     )
     normalize_features: bool = option(
         True, _MODEL, "Scale features for neural_net.", switch=True, twin=True
@@ -159,6 +168,17 @@ class LaunchSettings:
         _MODEL,
         "Rows of the published model: the training rows, or all with the hold-out.",
         choices=("train", "all"),
+    )
+
+    spaces: Mapping[str, Mapping[str, Any]] | None = option(
+        None,
+        _MODEL,
+        "A table for each model type: its parameters' ranges, choices and fixed values.",
+        key="[MODEL_TYPE]",
+        example="[neural_net]\n"
+        "learning_rate = {low = 1e-4, high = 1e-2, log = true}\n"
+        "batch_size = [64, 128]\n"
+        "dropout = 0.1",
     )
 
     objective: str | None = option(
@@ -183,6 +203,7 @@ class LaunchSettings:
         for setting in dataclasses.fields(self):
             check_value(setting, getattr(self, setting.name))
         self._check_numbers()
+        check_tables(self.spaces or {}, MODEL_TYPES)
         self._check_combinations()
         if self.study_name is not None:
             check_study_name(self.study_name)
@@ -225,23 +246,22 @@ class LaunchSettings:
                 f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
                 "use --workers N for several CPU workers"
             )
+        if self.dropout is not None and "dropout" in (self.spaces or {}).get("neural_net", {}):
+            raise UsageError("[neural_net] dropout: --dropout fixes it already; give one of them")
 
     def _check_no_table_options(self) -> None:
         for setting in dataclasses.fields(self):
             given = getattr(self, setting.name) != setting.default
             if given and option_of(setting).group in (_TABLE, _MODEL):
+                tables = f"[{', '.join(self.spaces or {})}]"
+                shown = tables if setting.name == "spaces" else flag(setting.name)
                 raise UsageError(
-                    f"{flag(setting.name)} belongs to a table (--data); with --objective the "
-                    "script decides"
+                    f"{shown} belongs to a table (--data); with --objective the script decides"
                 )
 
     def _check_no_network_flags(self) -> None:
-        for name, default in (
-            ("normalize_features", True),
-            ("use_leaky_relu", False),
-            ("dropout", None),
-        ):
-            if getattr(self, name) != default:
+        for name in ("normalize_features", "use_leaky_relu", "dropout"):
+            if getattr(self, name) != self.__dataclass_fields__[name].default:
                 raise UsageError(
                     f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
                 )

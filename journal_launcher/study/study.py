@@ -169,8 +169,12 @@ class StudyRecord:
         return [trial for trial in front if all(map(math.isfinite, trial.values))]
 
     def queue_defaults(self, params: Mapping[str, Any]) -> None:
-        """Queue the default parameters, exactly once in the life of a study."""
-        self._study.enqueue_trial(dict(params), skip_if_exists=True)
+        """Queue the default parameters as trial 0, exactly once in the life of a study.
+
+        Not by comparing with what was queued: another launch may have other ranges.
+        """
+        if not self.trials():
+            self._study.enqueue_trial(dict(params))
 
     def changed_ranges(self, trial: FrozenTrial, before: int) -> list[str]:
         """Parameters of `trial` whose range is not that of the trials with numbers below `before`.
