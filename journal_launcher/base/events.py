@@ -52,8 +52,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PhaseChanged:
-    """`phase` is one of preparing, starting, running, stopping, confirming, refitting,
-    publishing."""
+    """`phase` is one of preparing, running, stopping, confirming, refitting, publishing."""
 
     phase: str
 
@@ -117,7 +116,7 @@ class LaunchEnded:
     """How it ended: what `--json` prints and the summary draws.
 
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
-    and the linear model on the same folds.
+    and the linear model on the same folds. `overwrite`: the same command would start anew.
     """
 
     study: str
@@ -137,6 +136,7 @@ class LaunchEnded:
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    overwrite: bool = False
     trial_seconds: float = 0.0
 
 
@@ -183,6 +183,7 @@ class Comparison:
     exit_reason: str
     seconds: float
     folder: Path
+    overwrite: bool = False
     model_path: Path | None = None
     sidecar: dict[str, Any] | None = None
 

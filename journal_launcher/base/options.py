@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ __all__ = [
     "check_value",
     "flag",
     "nearest",
+    "nearest_or_all",
     "option",
     "option_of",
     "parse_duration",
@@ -48,7 +49,8 @@ class Option:
     """How one field is offered on the command line.
 
     `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
-    and has a `--no-` twin if `twin`; `many` may be given several times.
+    and has a `--no-` twin if `twin`; `many` may be given several times; a `duration` may be text
+    such as 10m. An option with a `key` is no flag: the key says where it is given, `example` how.
     """
 
     group: str
@@ -59,6 +61,9 @@ class Option:
     switch: bool = False
     twin: bool = False
     many: bool = False
+    duration: bool = False
+    key: str | None = None
+    example: str = ""
 
 
 def option(default: Any, group: str, help: str, **more: Any) -> Any:
@@ -106,3 +111,8 @@ def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """End a message about an unknown name: "; did you mean 'x'?", nothing if no name is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {prefix + near[0]!r}?" if near else ""
+
+
+def nearest_or_all(name: str, known: Sequence[str]) -> str:
+    """As `nearest`, but where no name is near, all of them."""
+    return nearest(name, known) or f"; known: {', '.join(known)}"

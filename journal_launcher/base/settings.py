@@ -7,17 +7,21 @@ worker gets the same object as JSON.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.checks import check_combinations
+from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.options import check_value, flag, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
+from journal_launcher.base.ranges import check_tables
 
 __all__ = [
     "CLASSIFICATION_METRICS",
     "CPU_MODEL_TYPES",
     "METRICS",
+    "MODEL_TYPES",
     "LaunchSettings",
 ]
 
@@ -35,6 +39,7 @@ METRICS = {
 }
 CLASSIFICATION_METRICS = tuple(METRICS)[3:]
 CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
+MODEL_TYPES = ("neural_net", "catboost", "hist_gradient_boosting", "linear")
 
 _STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
@@ -56,6 +61,7 @@ class LaunchSettings:
         _STUDY,
         "Start no trial after this time; running ones finish.",
         metavar="30s|10m|2h",
+        duration=True,
     )
     study_name: str | None = option(
         None, _STUDY, "Name of the study (default: made from data and model).", metavar="NAME"
@@ -93,7 +99,11 @@ class LaunchSettings:
     )
 
     trial_timeout: float | None = option(
-        None, _FAULTS, "Kill a trial that runs longer, and retry it.", metavar="30s|10m|2h"
+        None,
+        _FAULTS,
+        "Kill a trial that runs longer, and retry it.",
+        metavar="30s|10m|2h",
+        duration=True,
     )
     max_retries: int = option(
         1, _FAULTS, "Retries of a trial whose worker died or that timed out.", metavar="N"
@@ -146,7 +156,7 @@ class LaunchSettings:
         "neural_net",
         _MODEL,
         "Kind of model.",
-        choices=("neural_net", "catboost", "hist_gradient_boosting", "linear"),
+        choices=MODEL_TYPES,
     )
     compare_models: bool = option(
         False, _MODEL, "A study for each model type; publish the best one.", switch=True
@@ -173,6 +183,17 @@ class LaunchSettings:
         choices=("train", "all"),
     )
 
+    spaces: Mapping[str, Mapping[str, Any]] | None = option(
+        None,
+        _MODEL,
+        "A table for each model type: its parameters' ranges, choices and fixed values.",
+        key="[MODEL_TYPE]",
+        example="[neural_net]\n"
+        "learning_rate = {low = 1e-4, high = 1e-2, log = true}\n"
+        "batch_size = [64, 128]\n"
+        "dropout = 0.1",
+    )
+
     objective: str | None = option(
         None,
         _OWN,
@@ -195,7 +216,8 @@ class LaunchSettings:
         for setting in dataclasses.fields(self):
             check_value(setting, getattr(self, setting.name))
         self._check_numbers()
-        self._check_combinations()
+        check_tables(self.spaces or {}, MODEL_TYPES)
+        check_combinations(self)
         if self.study_name is not None:
             check_study_name(self.study_name)
 
@@ -219,52 +241,15 @@ class LaunchSettings:
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise UsageError(f"{flag(name)}: expected a positive duration, found {value}")
 
-    def _check_combinations(self) -> None:
-        if self.objective is None and self.direction:
-            raise UsageError("--direction belongs to --objective; a table's metric has its own")
-        if self.objective is not None:
-            self._check_no_table_options()
-        if (self.split == "group") != (self.group_column is not None):
-            raise UsageError("--split group and --group-column COLUMN need each other")
-        if (self.split == "time") != (self.time_column is not None):
-            raise UsageError("--split time and --time-column COLUMN need each other")
-        if self.data.startswith("sklearn:") and self.target is not None:
-            raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
-        if self.model_type != "neural_net" and self.objective is None:
-            self._check_no_network_flags()
-        for name in ("model_types", "save_all_models"):
-            if getattr(self, name) and not self.compare_models:
-                raise UsageError(f"{flag(name)} belongs to --compare-models")
-        if self.cpu_only and self.gpus not in ("auto", "none"):
-            raise UsageError(
-                f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
-                "use --workers N for several CPU workers"
-            )
-
-    def _check_no_table_options(self) -> None:
-        for setting in dataclasses.fields(self):
-            given = getattr(self, setting.name) != setting.default
-            if given and option_of(setting).group in (_TABLE, _MODEL):
-                raise UsageError(
-                    f"{flag(setting.name)} belongs to a table (--data); with --objective the "
-                    "script decides"
-                )
-
-    def _check_no_network_flags(self) -> None:
-        for name, default in (
-            ("normalize_features", True),
-            ("use_leaky_relu", False),
-            ("dropout", None),
-        ):
-            if getattr(self, name) != default:
-                raise UsageError(
-                    f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
-                )
-
     @property
     def cpu_only(self) -> bool:
         """Would a GPU lie idle under this model type?"""
         return self.objective is None and self.model_type in CPU_MODEL_TYPES
+
+    @property
+    def again(self) -> str:
+        """How to go on with the study once this launch has begun it."""
+        return f"{AGAIN}, without --overwrite" if self.overwrite else AGAIN
 
     @property
     def failure_limit(self) -> int:
@@ -286,7 +271,14 @@ class LaunchSettings:
         return slug(stem if self.compare_models else f"{stem}_{self.model_type}")
 
     def to_json(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "direction": list(self.direction)}
+        return dataclasses.asdict(self)
+
+    def of_trials(self) -> dict[str, Any]:
+        """What decides a trial's score, where it is not the default."""
+        groups = (_SEARCH, _TABLE, _MODEL, _OWN)
+        fields = (field for field in dataclasses.fields(self) if option_of(field).group in groups)
+        found = ((field, getattr(self, field.name)) for field in fields)
+        return {field.name: value for field, value in found if value != field.default}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "LaunchSettings":

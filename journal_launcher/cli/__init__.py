@@ -17,6 +17,8 @@ _COMMANDS = {
     "status": ("journal_launcher.cli.status", "Show how all studies stand, or one of them."),
     "predict": ("journal_launcher.cli.predict", "Predict with a study's best model."),
     "replay": ("journal_launcher.cli.replay", "Run one trial again and compare its score."),
+    "init": ("journal_launcher.cli.init", "Write a config file and an example objective here."),
+    "import": ("journal_launcher.cli.import_study", "Bring an old study from an Optuna database."),
     "repair": ("journal_launcher.cli.repair", "Mend a damaged journal; the original is kept."),
 }
 

@@ -1,14 +1,13 @@
 """Command-line options from the fields of LaunchSettings: each is declared once, there."""
 
 import dataclasses
-import difflib
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from journal_launcher.base.config import read_config
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.options import Option, nearest, option_of, parse_duration, type_of
 from journal_launcher.base.settings import LaunchSettings
@@ -16,7 +15,6 @@ from journal_launcher.base.settings import LaunchSettings
 __all__ = ["GroupedCommand", "config_option", "settings_options", "unknown_variables"]
 
 _VARIABLE = "JOURNAL_LAUNCHER_"
-_DURATIONS = ("timeout", "trial_timeout")
 
 
 class _Duration(click.ParamType[float]):
@@ -54,8 +52,9 @@ class GroupedCommand(click.Command):
 
 
 def settings_options() -> list[click.Parameter]:
-    """One click option per field of LaunchSettings."""
-    return [_click_option(field) for field in dataclasses.fields(LaunchSettings)]
+    """One click option per field of LaunchSettings that has a flag."""
+    fields = dataclasses.fields(LaunchSettings)
+    return [_click_option(field) for field in fields if option_of(field).key is None]
 
 
 def _click_option(field: dataclasses.Field[Any]) -> click.Option:
@@ -84,7 +83,7 @@ def _flags(name: str, option: Option) -> list[str]:
 def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
     if option.choices:
         return click.Choice(option.choices)
-    if field.name in _DURATIONS:
+    if option.duration:
         return _Duration()
     return type_of(field)[0]
 
@@ -99,35 +98,22 @@ def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
             yield f"{variable} is ignored: no such option{nearest(name, known, _VARIABLE)}"
 
 
-def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Make the file's values the defaults: below the environment, below flags."""
+def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Any:
+    """Make the file's values the defaults, below environment and flags; return its tables."""
     if path is None:
-        return
-    try:
-        content = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path}: expected TOML, {error}") from None
-    fields = {field.name: option_of(field) for field in dataclasses.fields(LaunchSettings)}
-    known = list(fields)
-    values = {key.replace("-", "_"): value for key, value in content.items()}
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-            raise UsageError(f"--config {path}: unknown key {key}{hint}")
-        if fields[key].many and isinstance(values[key], str):
-            values[key] = [values[key]]
-    ctx.default_map = values
+        return None
+    output = {"json": "as_json", "quiet": "quiet", "verbose": "verbose"}
+    values = read_config(path, output)
+    tables = values.pop("spaces", None)
+    ctx.default_map = {output.get(name, name): value for name, value in values.items()}
+    return tables
 
 
 def config_option() -> click.Option:
     return click.Option(
-        ["--config"],
+        ["spaces", "--config"],
         type=click.Path(path_type=Path),
         is_eager=True,
-        expose_value=False,
         callback=_load_config,
         metavar="FILE.toml",
         help="Read options from a TOML file; environment and flags come before it.",

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from journal_launcher.base.config import resolved
+from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.cli.options import (
     GroupedCommand,
@@ -19,10 +21,13 @@ from journal_launcher.cli.options import (
 __all__ = ["command"]
 
 
-def _run(verbose: int, quiet: bool, as_json: bool, **options: Any) -> int:
+def _run(verbose: int, quiet: bool, as_json: bool, print_config: bool, **options: Any) -> int:
     for line in unknown_variables(os.environ):
         click.echo(f"warning: {line}", err=True)
     settings = LaunchSettings(**options)
+    if print_config:
+        click.echo(resolved(settings), nl=False)
+        return ExitCode.DONE
     if settings.debug:
         from journal_launcher.launcher.debug import debug_in_foreground
 
@@ -73,6 +78,9 @@ command = GroupedCommand(
     params=[
         *settings_options(),
         config_option(),
+        click.Option(
+            ["--print-config"], is_flag=True, help="Print the settings as TOML, and do nothing."
+        ),
         click.Option(["-v", "--verbose"], count=True, help="Say more."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Only the result: value, model path."),
         click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object at the end."),

@@ -44,13 +44,17 @@ class _Round:
 
     def _give(self) -> None:
         slots = self._supervisor.crew.slots
+        usable = next((slot for slot in slots if not slot.unusable), None)
         if not any(slot.alive or (slot.phase is Phase.DOWN and slot.restart_at) for slot in slots):
-            self._supervisor.start(slots[0])
+            if usable is None:
+                self._waiting.clear()
+            else:
+                self._supervisor.start(usable)
         for slot in slots:
             if self._waiting and slot.phase is Phase.IDLE and slot.process is not None:
                 number = self._waiting.popleft()
                 self._given.append((slot, slot.process, number))
-                slot.phase, slot.trial, slot.trial_since = Phase.BUSY, number, time.monotonic()
+                slot.phase, slot.trial, slot.busy_since = Phase.BUSY, number, time.monotonic()
                 slot.process.send("confirm", trial=number)
 
     def _look_at(self, slot: Slot, process: WorkerProcess, number: int) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,8 +79,8 @@ def _settings(record: StudyRecord, folder: Path) -> LaunchSettings:
             f"study {record.name} does not say how its trials ran; repeat its command once, which "
             "records it and trains nothing that is finished"
         )
-    known = {field.name for field in fields(LaunchSettings)}
-    content = {key: found[key] for key in found if key in known}
+    content = LaunchSettings().to_json()
+    content |= {key: found[key] for key in found if key in content}
     if "objective" in identity:
         source, _, attribute = identity["objective"].rpartition(":")
         if source.endswith(".py") or "/" in source:

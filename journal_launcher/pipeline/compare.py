@@ -22,7 +22,8 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import CPU_MODEL_TYPES, LaunchSettings
 from journal_launcher.launcher import best_model
 from journal_launcher.launcher.aside import move_aside
-from journal_launcher.launcher.launch import nothing_left_of_bad_input, run_launch
+from journal_launcher.launcher.launch import run_launch
+from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
 from journal_launcher.study.lease import Lease
 
@@ -175,6 +176,7 @@ class _Comparing:
             exit_reason=exit_reason,
             seconds=time.monotonic() - self._began,
             folder=self._paths.folder,
+            overwrite=self._settings.overwrite,
         )
 
     def _model(self, name: str, confirmed: bool) -> ComparedModel:
@@ -207,7 +209,15 @@ class _Comparing:
     def _publish(self, found: Comparison, name: str) -> Comparison:
         """Copy the winner's model to the comparison's name, then leave the others' models out."""
         told = asdict(found)
-        for key in ("exit_code", "exit_reason", "seconds", "folder", "model_path", "sidecar"):
+        for key in (
+            "exit_code",
+            "exit_reason",
+            "seconds",
+            "folder",
+            "overwrite",
+            "model_path",
+            "sidecar",
+        ):
             del told[key]
         told["models"] = list(told["models"])
         published = self._republish(name, told)

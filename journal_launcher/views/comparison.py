@@ -78,7 +78,8 @@ def _baselines(found: Comparison) -> Iterator[tuple[str, ...]]:
 
 def _closing(found: Comparison) -> Iterator[tuple[str, str]]:
     if found.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
-        yield "stopped", "repeat the same command to go on; what is finished is kept"
+        but = ", without --overwrite," if found.overwrite else ""
+        yield "stopped", f"repeat the same command{but} to go on; what is finished is kept"
         return
     yield "chosen" if found.winner else "failed", found.reason
     won = next((model for model in found.models if model.model_type == found.winner), None)
@@ -115,6 +116,6 @@ def comparison_line(found: Comparison) -> str:
 def comparison_json(found: Comparison) -> dict[str, Any]:
     """The object that `--json` prints. Its keys are API."""
     content = asdict(found)
-    del content["sidecar"], content["folder"]
+    del content["sidecar"], content["folder"], content["overwrite"]
     path = None if found.model_path is None else str(found.model_path)
     return {"schema_version": _SCHEMA_VERSION, **content, "model_path": path}

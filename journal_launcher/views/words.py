@@ -24,7 +24,6 @@ __all__ = ["PHASES", "Detail", "Narrator", "best"]
 
 PHASES = {
     "preparing": "preparing",
-    "starting": "starting the workers",
     "running": "running",
     "stopping": "stopping",
     "confirming": "scoring the best trials on fresh folds",

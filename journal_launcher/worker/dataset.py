@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,7 +191,8 @@ def _store(parsed: "Parsed", directory: Path) -> None:
 
 def _save(path: Path, array: NDArray[Any]) -> None:
     with open(path, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+        # Not the file itself: NumPy would then say how much it wrote, but not why no more.
+        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
 

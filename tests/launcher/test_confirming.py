@@ -14,6 +14,7 @@ from launcher.harness import ROOT, Workshop, finish
 from journal_launcher.base import events
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher import confirming
+from journal_launcher.launcher.trial_timeout import TrialTimeout
 
 
 class Confirming:
@@ -105,8 +106,7 @@ def test_two_deaths_end_the_round_and_it_is_said(clock: Clock) -> None:
 def test_a_confirmation_that_hangs_is_ended_by_the_trial_timeout(clock: Clock) -> None:
     round = Confirming(clock, 1, [7])
     supervisor = round.stage.supervisor
-    options = {"objective": "a.py:f", "trial_timeout": 60.0}
-    supervisor.settings = LaunchSettings(**options)  # type: ignore[arg-type]
+    supervisor.trial_timeout = TrialTimeout(supervisor.crew, 60.0)
     round.turn()
     round.stage.turns(61.0)
     assert "SIGTERM" in round.stage.process().told
