@@ -37,8 +37,9 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
 
     `options` are those of the command line with underscores, such as
     `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`. Workers are
-    processes of their own that import the objective, so it is named, not passed. Signal handlers
-    are installed in the main thread only.
+    processes of their own that import the objective, own samplers, pruners and callbacks, so these
+    are named, not passed. `arguments` is what follows `--`; `space`, `value` and `report` are what
+    the tables of --config say. Signal handlers are installed in the main thread only.
 
     Raises:
         UsageError: an option that does not exist or cannot work; nothing was started.
@@ -46,16 +47,14 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
     """
     from journal_launcher.launcher.launch import run_launch
 
-    objective = options.get("objective")
-    if callable(objective):
-        name = getattr(objective, "__name__", "objective")
-        module = getattr(objective, "__module__", "module")
-        raise UsageError(
-            f'launch(objective=…): expected a name such as "{module}:{name}" or "file.py:{name}", '
-            f"found the function itself; every worker imports it in its own process"
-        )
-    if isinstance(options.get("direction"), str):
-        options["direction"] = (options["direction"],)
+    for name in ("objective", "sampler", "pruner", "callback"):
+        _check_named(name, options.get(name))
+    for name in ("direction", "callback", "arguments"):
+        given = options.get(name)
+        if isinstance(given, str):
+            options[name] = (given,)
+        elif isinstance(given, list):
+            options[name] = tuple(given)
     for name in ("timeout", "trial_timeout"):
         if isinstance(options.get(name), str):
             options[name] = parse_duration(options[name])
@@ -72,6 +71,20 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         int(ended.exit_code),
         ended.message,
     )
+
+
+def _check_named(option: str, given: Any) -> None:
+    """Refuse an object where its name is needed: every worker imports it in its own process."""
+    for item in given if isinstance(given, list | tuple) else (given,):
+        if item is not None and not isinstance(item, str):
+            module = getattr(item, "__module__", "module")
+            name = getattr(item, "__name__", option)
+            what = "function" if callable(item) else "object"
+            raise UsageError(
+                f'launch({option}=…): expected a name such as "{module}:{name}" or '
+                f'"file.py:{name}", found the {what} itself; every worker imports it in its own '
+                "process"
+            )
 
 
 def load_model(path: Path | str) -> "LoadedModel":

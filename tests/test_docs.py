@@ -28,7 +28,8 @@ def _row(flag: str) -> str:
 def test_every_option_is_documented_with_its_help_choices_and_default(
     field: dataclasses.Field[object],
 ) -> None:
-    option, row = option_of(field), _row("--" + field.name.replace("_", "-"))
+    option = option_of(field)
+    row = _row(option.key or "--" + field.name.replace("_", "-"))
     assert option.help in row
     assert "|".join(option.choices) in row
     if isinstance(field.default, str | int | float) and not isinstance(field.default, bool):
@@ -36,9 +37,9 @@ def test_every_option_is_documented_with_its_help_choices_and_default(
 
 
 def test_no_option_is_documented_that_does_not_exist() -> None:
-    names = {"--" + field.name.replace("_", "-") for field in FIELDS}
+    names = {option_of(field).key or "--" + field.name.replace("_", "-") for field in FIELDS}
     names |= {"--config", "--json", "-v", "-q"}
-    documented = set(re.findall(r"^\| `(--?[a-z-]+)`", CLI, flags=re.MULTILINE))
+    documented = set(re.findall(r"^\| `(--?[a-z-]*|\[[^`]+)`", CLI, flags=re.MULTILINE))
     assert documented == names
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["Option", "flag", "option", "option_of", "parse_duration"]
+__all__ = ["REFERENCES", "Option", "flag", "is_reference", "option", "option_of", "parse_duration"]
 
+REFERENCES = ("pkg.module:attr", "path/file.py:attr")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -30,7 +31,8 @@ class Option:
     """How one field is offered on the command line.
 
     `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
-    and has a `--no-` twin if `twin`; `many` may be given several times.
+    and has a `--no-` twin if `twin`; `many` may be given several times; a `reference` names
+    something in the user's code. An option with a `key` is no flag: the key says where it is given.
     """
 
     group: str
@@ -41,6 +43,8 @@ class Option:
     switch: bool = False
     twin: bool = False
     many: bool = False
+    reference: bool = False
+    key: str | None = None
 
 
 def option(default: Any, group: str, help: str, **more: Any) -> Any:
@@ -53,6 +57,12 @@ def option_of(setting: dataclasses.Field[Any]) -> Option:
     found = setting.metadata["option"]
     assert isinstance(found, Option)
     return found
+
+
+def is_reference(value: Any) -> bool:
+    """Whether `value` looks like "pkg.module:attr" or "path/file.py:attr"."""
+    source, _, attribute = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    return bool(source and attribute)
 
 
 def flag(name: str) -> str:

@@ -69,6 +69,14 @@ class StudyPaths:
         return self.workers / f"{index}.log"
 
     @property
+    def trials(self) -> Path:
+        """Folders of the scripts of running trials and of the best so far."""
+        return self.directory / "trials"
+
+    def trial_folder(self, number: int) -> Path:
+        return self.trials / str(number)
+
+    @property
     def staging(self) -> Path:
         return self.directory / "staging"
 
@@ -78,7 +86,7 @@ class StudyPaths:
 
     @property
     def best_model_directory(self) -> Path:
-        """What a user's `save_best` wrote."""
+        """What a user's `save_best` or the best trial's script wrote."""
         return self.directory / "best_model"
 
     def best_model_file(self, extension: str) -> Path:

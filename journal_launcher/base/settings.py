@@ -7,11 +7,14 @@ worker gets the same object as JSON.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from journal_launcher.base.checks import check_combinations
+from journal_launcher.base.command import parse_template
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import flag, option, option_of
+from journal_launcher.base.options import REFERENCES, flag, is_reference, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
 
 __all__ = [
@@ -78,13 +81,25 @@ class LaunchSettings:
     workers_per_gpu: int = option(1, _DEVICES, "Workers on each GPU.", metavar="N")
 
     sampler: str = option(
-        "tpe", _SEARCH, "How parameters are chosen.", choices=("tpe", "random", "gp", "qmc")
+        "tpe",
+        _SEARCH,
+        "How parameters are chosen.",
+        choices=("tpe", "random", "gp", "qmc"),
+        reference=True,
     )
     pruner: str = option(
         "none",
         _SEARCH,
         "Which unpromising trials end early.",
         choices=("none", "median", "hyperband"),
+        reference=True,
+    )
+    callback: tuple[str, ...] = option(
+        (),
+        _SEARCH,
+        "Called as callback(study, trial) after each trial.",
+        reference=True,
+        many=True,
     )
     seed: int | None = option(
         None, _SEARCH, "Seed of folds, sampler and training (default 0).", metavar="N"
@@ -163,7 +178,23 @@ class LaunchSettings:
         None,
         _OWN,
         "Optuna objective to run instead of a table.",
-        metavar="pkg.module:attr|path/file.py:attr",
+        reference=True,
+    )
+    arguments: tuple[str, ...] = option(
+        (), _OWN, "The objective's sys.argv[1:].", many=True, key="--"
+    )
+    command: str | None = option(
+        None,
+        _OWN,
+        "Script to run for each trial instead of a table; {name} is a parameter of [space].",
+        metavar="'python train.py --lr {lr}'",
+    )
+    space: Mapping[str, Any] | None = option(None, _OWN, "Parameters of --command.", key="[space]")
+    value: str | Mapping[str, Any] | None = option(
+        None, _OWN, "Where the script's value is read.", key="[command] value"
+    )
+    report: Mapping[str, Any] | None = option(
+        None, _OWN, "Lines with intermediate values, for the pruner.", key="[command] report"
     )
     direction: tuple[str, ...] = option(
         (),
@@ -181,16 +212,20 @@ class LaunchSettings:
         for setting in dataclasses.fields(self):
             self._check_choice(setting)
         self._check_numbers()
-        self._check_combinations()
+        check_combinations(self)
         if self.study_name is not None:
             check_study_name(self.study_name)
 
     def _check_choice(self, setting: dataclasses.Field[Any]) -> None:
         offered, value = option_of(setting), getattr(self, setting.name)
+        if offered.many and not (isinstance(value, tuple) and all(type(v) is str for v in value)):
+            raise UsageError(f"{offered.key or flag(setting.name)}: expected texts, found {value}")
+        expected = (*offered.choices, *(REFERENCES if offered.reference else ()))
         for item in value if offered.many else (value,):
-            if offered.choices and item is not None and item not in offered.choices:
+            fits = item in offered.choices or (offered.reference and is_reference(item))
+            if expected and item is not None and not fits:
                 raise UsageError(
-                    f"{flag(setting.name)}: expected {', '.join(offered.choices)}, found {item!r}"
+                    f"{flag(setting.name)}: expected {', '.join(expected)}, found {item!r}"
                 )
 
     def _check_numbers(self) -> None:
@@ -213,39 +248,14 @@ class LaunchSettings:
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise UsageError(f"{flag(name)}: expected a positive duration, found {value}")
 
-    def _check_combinations(self) -> None:
-        if self.objective is None and self.direction:
-            raise UsageError("--direction belongs to --objective; a table's metric has its own")
-        if self.objective is not None:
-            self._check_no_table_options()
-        if (self.split == "group") != (self.group_column is not None):
-            raise UsageError("--split group and --group-column COLUMN need each other")
-        if (self.split == "time") != (self.time_column is not None):
-            raise UsageError("--split time and --time-column COLUMN need each other")
-        if self.data.startswith("sklearn:") and self.target is not None:
-            raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
-        if self.model_type != "neural_net" and self.objective is None:
-            self._check_no_network_flags()
+    @property
+    def is_table(self) -> bool:
+        """The built-in job, and not a user's own objective or script."""
+        return self.objective is None and self.command is None
 
-    def _check_no_table_options(self) -> None:
-        for setting in dataclasses.fields(self):
-            given = getattr(self, setting.name) != setting.default
-            if given and option_of(setting).group in (_TABLE, _MODEL):
-                raise UsageError(
-                    f"{flag(setting.name)} belongs to a table (--data); with --objective the "
-                    "script decides"
-                )
-
-    def _check_no_network_flags(self) -> None:
-        for name, default in (
-            ("normalize_features", True),
-            ("use_leaky_relu", False),
-            ("dropout", None),
-        ):
-            if getattr(self, name) != default:
-                raise UsageError(
-                    f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
-                )
+    @property
+    def n_directions(self) -> int:
+        return len(self.direction) or 1
 
     @property
     def failure_limit(self) -> int:
@@ -261,6 +271,8 @@ class LaunchSettings:
             source, _, attribute = self.objective.rpartition(":")
             stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
             return slug(f"{stem}_{attribute}")
+        if self.command is not None:
+            return slug(parse_template(self.command, self.space or {}).name)
         stem = self.data.removeprefix("sklearn:").rsplit("/", 1)[-1]
         for suffix in (".gz", ".csv", ".npz", ".parquet"):
             stem = stem.removesuffix(suffix)
@@ -271,4 +283,5 @@ class LaunchSettings:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "LaunchSettings":
-        return cls(**{**content, "direction": tuple(content["direction"])})
+        many = [field.name for field in dataclasses.fields(cls) if option_of(field).many]
+        return cls(**{**content, **{name: tuple(content[name]) for name in many}})

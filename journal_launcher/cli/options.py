@@ -10,11 +10,12 @@ from typing import Any, get_args
 import click
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import Option, option_of, parse_duration
+from journal_launcher.base.options import REFERENCES, Option, option_of, parse_duration
 from journal_launcher.base.settings import LaunchSettings
 
-__all__ = ["GroupedCommand", "config_option", "settings_options"]
+__all__ = ["GroupedCommand", "config_option", "make_settings", "settings_options"]
 
+_CONFIG = "journal_launcher.config"  # where a click context keeps the file's name
 _DURATIONS = ("timeout", "trial_timeout")
 
 
@@ -39,7 +40,21 @@ class _GroupedOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose `--help` shows options in sections, in the order of their declaration."""
+    """A command whose `--help` shows options in sections, in the order of their declaration.
+
+    It passes on what follows `--` as `arguments`, and what only --config can say.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        cut = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:cut])
+        file = ctx.default_map or {}
+        for field in dataclasses.fields(LaunchSettings):
+            if option_of(field).key is not None:
+                ctx.params[field.name] = file.get(field.name, field.default)
+        given = args[cut + 1 :] or ctx.params["arguments"]
+        ctx.params["arguments"] = tuple(given) if isinstance(given, list) else given
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -53,8 +68,9 @@ class GroupedCommand(click.Command):
 
 
 def settings_options() -> list[click.Parameter]:
-    """One click option per field of LaunchSettings."""
-    return [_click_option(field) for field in dataclasses.fields(LaunchSettings)]
+    """One click option per field of LaunchSettings that is a flag."""
+    fields = dataclasses.fields(LaunchSettings)
+    return [_click_option(field) for field in fields if option_of(field).key is None]
 
 
 def _click_option(field: dataclasses.Field[Any]) -> click.Option:
@@ -63,7 +79,7 @@ def _click_option(field: dataclasses.Field[Any]) -> click.Option:
         _flags(field.name, option),
         default=field.default,
         help=option.help,
-        metavar=option.metavar,
+        metavar=option.metavar or _reference_metavar(option),
         type=_type_of(field, option),
         is_flag=option.switch,
         multiple=option.many,
@@ -80,13 +96,30 @@ def _flags(name: str, option: Option) -> list[str]:
     return [name, main, *(f"--{other}" for other in option.flags)]
 
 
+def _reference_metavar(option: Option) -> str | None:
+    return "|".join((*option.choices, *REFERENCES)) if option.reference else None
+
+
 def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
+    if option.reference:
+        return str
     if option.choices:
         return click.Choice(option.choices)
     if field.name in _DURATIONS:
         return _Duration()
     kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
     return next(kind for kind in kinds if kind is not types.NoneType)
+
+
+def make_settings(options: dict[str, Any]) -> LaunchSettings:
+    """The settings of a parsed command line; a mistake in a table names the file it is in."""
+    try:
+        return LaunchSettings(**options)
+    except UsageError as error:
+        file = click.get_current_context().meta.get(_CONFIG)
+        if file is not None and str(error).startswith("["):
+            raise UsageError(f"--config {file}: {error}") from None
+        raise
 
 
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -99,6 +132,7 @@ def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
+    content = _flatten_command(path, content)
     known = [field.name for field in dataclasses.fields(LaunchSettings)]
     values = {key.replace("-", "_"): value for key, value in content.items()}
     for key in values:
@@ -107,6 +141,30 @@ def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
             raise UsageError(f"--config {path}: unknown key {key}{hint}")
     ctx.default_map = values
+    ctx.meta[_CONFIG] = path
+
+
+# Keys of the table [command] -> settings.
+_COMMAND = {"run": "command", "value": "value", "report": "report"}
+
+
+def _flatten_command(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """`[command]` as the settings that it stands for; a plain `command = "…"` is one itself."""
+    for name in ("value", "report"):
+        if name in content:
+            raise UsageError(f"--config {path}: {name} belongs into the table [command]")
+    table = content.get("command")
+    if not isinstance(table, dict):
+        return content
+    for key in table:
+        if key not in _COMMAND:
+            raise UsageError(
+                f"--config {path}: unknown key {key} in [command]; known: {', '.join(_COMMAND)}"
+            )
+    if not isinstance(table.get("run", ""), str):
+        raise UsageError(f"--config {path}: [command] run: expected a text, found {table['run']!r}")
+    rest = {key: value for key, value in content.items() if key != "command"}
+    return rest | {_COMMAND[key]: value for key, value in table.items()}
 
 
 def config_option() -> click.Option:

@@ -7,14 +7,18 @@ from typing import Any
 
 import click
 
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.cli.options import GroupedCommand, config_option, settings_options
+from journal_launcher.cli.options import (
+    GroupedCommand,
+    config_option,
+    make_settings,
+    settings_options,
+)
 
 __all__ = ["command"]
 
 
 def _run(verbose: int, quiet: bool, as_json: bool, **options: Any) -> int:
-    settings = LaunchSettings(**options)
+    settings = make_settings(options)
     if settings.debug:
         from journal_launcher.launcher.debug import debug_in_foreground
 
@@ -53,5 +57,6 @@ command = GroupedCommand(
     "again; --n-trials is its total.\n\n"
     "Every option is also an environment variable (--n-trials is JOURNAL_LAUNCHER_N_TRIALS) and a "
     "key of --config (n_trials).",
+    options_metavar="[OPTIONS] [-- ARGUMENTS]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -20,6 +20,7 @@ __all__ = [
     "clear_staging",
     "complete",
     "drop_staging",
+    "drop_trials",
     "hash_files",
     "publish",
     "published",
@@ -60,6 +61,11 @@ def drop_staging(paths: StudyPaths) -> None:
     shutil.rmtree(paths.staging, ignore_errors=True)
 
 
+def drop_trials(paths: StudyPaths) -> None:
+    """Remove the trials' own folders: what was in the best one is published."""
+    shutil.rmtree(paths.trials, ignore_errors=True)
+
+
 def stage(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     """Add the hash of every staged file to the sidecar and record it as the manifest.
 
@@ -96,7 +102,7 @@ def hash_files(directory: Path) -> dict[str, str]:
     return {
         str(path.relative_to(directory)): _sha256(path, sync=True) or ""
         for path in sorted(_plain_files(directory))
-        if path.name != _MANIFEST
+        if path != directory / _MANIFEST
     }
 
 

@@ -176,8 +176,8 @@ class Supervisor:
     def _wants_baselines(self) -> bool:
         """A table's dummy and linear model are scored once per study, by the first idle worker."""
         assert self.book is not None
-        table = self.settings.objective is None
-        return table and not self._scored and self.book.baselines is None
+        unknown = not self._scored and self.book.baselines is None
+        return self.settings.is_table and unknown
 
     def _score_baselines(self, slot: Slot) -> None:
         assert slot.process is not None

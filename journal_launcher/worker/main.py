@@ -25,7 +25,7 @@ from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.device_check import DeviceReport, verify_device
 from journal_launcher.worker.jobs import Job, make_job
-from journal_launcher.worker.sampling import make_pruner, make_sampler
+from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
 
 __all__ = ["main"]
@@ -92,6 +92,7 @@ class Worker:
         self._number: int | None = None
         self._device: DeviceReport
         self._job: Job
+        self._search: Search
         self._storage: StudyStorage
         self._study: WorkerStudy
         self._seed = 0
@@ -102,8 +103,12 @@ class Worker:
         gpu = spec["device_uuid"] is not None
         self._job = make_job(self._settings, self._paths, gpu, spec["threads"])
         if spec["prepare"]:
-            self._connection.send("prepared", content=self._job.prepare(spec["seed"]))
+            prepared = self._job.prepare(spec["seed"])
+            self._search = Search(self._settings)
+            self._connection.send("prepared", content=prepared)
         self._job.warm_up()
+        if not spec["prepare"]:  # the user's samplers may be in the objective's file
+            self._search = Search(self._settings)
         message = self._connection.receive()
         if message["type"] == "bye":
             return
@@ -123,7 +128,7 @@ class Worker:
             self._paths.journal, allow_network_fs=self._settings.allow_network_fs
         )
         self._study = WorkerStudy(self._paths.name, self._storage)
-        self._study.pruner = make_pruner(self._settings.pruner)
+        self._study.pruner = self._search.pruner
 
     def _serve(self) -> None:
         self._connection.send("request")
@@ -149,7 +154,7 @@ class Worker:
         number = self._number = self._storage.get_trial(trial_id).number
         self._connection.send("started", id=grant["id"], number=number)
         started = time.monotonic()
-        self._study.sampler = make_sampler(self._settings.sampler, self._seed, number)
+        self._study.sampler = self._search.sampler(self._seed, number)
         trial = optuna.Trial(self._study, trial_id)
         outcome = evaluate(self._job, trial, len(self._study.directions))
         if _StopRequested.told:  # and a bare `except:` of the objective swallowed it
@@ -161,6 +166,9 @@ class Worker:
         attributes["jl_duration_s"] = round(seconds, 3)
         outcome = record(self._study, trial, outcome, attributes)
         self._number = None
+        self._job.recorded(self._study)
+        for callback in self._search.callbacks:
+            callback(self._study, self._storage.get_trial(trial_id))
         self._connection.send(
             "ended",
             id=grant["id"],
