@@ -50,6 +50,12 @@ def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:
     ("options", "message"),
     [
         ({"objective": my_objective}, r'such as "test_api:my_objective" or "file.py:my_objective"'),
+        (
+            {"callback": [my_objective]},
+            r'launch\(callback=…\): expected a name such as "test_api:my_',
+        ),
+        ({"sampler": object()}, "found the object itself; every worker imports it"),
+        ({"command": "ls {y}", "space": {"x": [1]}}, "{y} is no parameter of"),
         ({"n_trails": 3}, "unexpected keyword argument 'n_trails'"),
         ({"n_trials": 0}, "--n-trials: expected 1 or more, found 0"),
         ({"timeout": "soon"}, "expected a duration such as 30s"),

@@ -48,7 +48,7 @@ def _check_own_code(settings: "LaunchSettings") -> None:
         for name in ("space", "value", "report"):
             if getattr(settings, name) is not None:
                 key = option_of(_field(settings, name)).key
-                raise UsageError(f"{key} belongs to --command, or run in [command]")
+                raise UsageError(f"{key} needs a script: --command, or run in [command]")
 
 
 def _check_command(settings: "LaunchSettings", command: str) -> None:

@@ -91,8 +91,10 @@ class CommandJob:
         given = {**values, "dir": str(folder)}
         environment = {**os.environ, **{f"JL_{name.upper()}": v for name, v in given.items()}}
         arguments = self._template.fill(given)
-        reader, reports = _Reader(self._value), _Reports(trial, self._report)
-        with Script(arguments, environment, terminal=self._settings.debug) as script:
+        debug = self._settings.debug
+        reader = _Reader(self._value, debugged=debug)
+        reports = _Reports(trial, self._report)
+        with Script(arguments, environment, terminal=debug) as script:
             for line in script.lines():
                 reader.see(line)
                 found = reports.see(line)
@@ -131,8 +133,8 @@ class CommandJob:
 class _Reader:
     """Remembers what the value may be read from."""
 
-    def __init__(self, wanted: Value) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: Value, *, debugged: bool) -> None:
+        self._wanted, self._debugged = wanted, debugged
         self._last_line: str | None = None
         self._match: re.Match[str] | None = None
 
@@ -155,6 +157,8 @@ class _Reader:
         if self._last_line is None:
             raise ValueError("expected a number in the last line of stdout, which is empty")
         words = self._last_line.replace(",", " ").split()
+        if self._debugged:  # a debugger's prompt is in front of what was printed after it
+            words = words[-n_values:]
         if len(words) != n_values:
             what = "a number" if n_values == 1 else f"{n_values} numbers"
             raise ValueError(

@@ -31,7 +31,10 @@ def test_ranges_and_choices(found: Any, dimension: Any, kind: Any) -> None:
 
 MISTAKES = [
     ({}, "[space]: expected parameters, found {}"),
-    ({"weight-decay": [1]}, "[space] weight-decay: expected letters, digits and '_' as a name; try"),
+    (
+        {"weight-decay": [1]},
+        "[space] weight-decay: expected letters, digits and '_' as a name; try",
+    ),
     ({"2x": [1]}, "try _2x"),
     ({"lr": [1], "LR": [1]}, "[space] LR and lr would both be JL_LR"),
     ({"dir": [1]}, "[space] dir: this name belongs to the trial's folder"),

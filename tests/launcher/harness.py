@@ -104,13 +104,15 @@ class Workshop:
         environment: Mapping[str, str] | None = None,
         first: str = "",
         prefix: tuple[str, ...] = (),
+        objective: bool = True,
     ) -> "subprocess.Popen[str]":
         """The command line as a process; `first` is code that it runs before."""
         code = (
             f"import sys; {first}\nfrom journal_launcher.__main__ import main; main(sys.argv[1:])"
         )
         command = [
-            *(*prefix, sys.executable, "-c", code, "run", "--objective", self.reference),
+            *(*prefix, sys.executable, "-c", code, "run"),
+            *(("--objective", self.reference) if objective else ()),
             *("--study-name", "study", "--studies-dir", str(self.paths.folder)),
             *("--gpus", "none", *options),
         ]
