@@ -108,7 +108,8 @@ VALUES = [
     ({"file": "m.json", "key": "loss"}, "(DIR / 'm.json').write_text('{\"loss\": 3}')", [3]),
     (
         {"file": "o/m.json", "key": ["val.loss", "size"]},
-        "(DIR / 'o').mkdir(); (DIR / 'o/m.json').write_text('{\"val\": {\"loss\": 3}, \"size\": 4}')",
+        "(DIR / 'o').mkdir()\n"
+        '(DIR / \'o/m.json\').write_text(\'{"val": {"loss": 3}, "size": 4}\')',
         [3, 4],
     ),
 ]
@@ -185,9 +186,12 @@ def test_intermediate_values_reach_the_journal(scripts: ScriptShop) -> None:
 
 
 MISTAKES = [
-    ({"command": "nowhere-to-be-found {x}"}, "--command: no program 'nowhere-to-be-found' on the"),
+    (
+        {"command": "nowhere-to-be-found {x}"},
+        "no program 'nowhere-to-be-found' that can be run; seen",
+    ),
     ({"command": "python3 gone.py {x}"}, "--command: no file gone.py in "),
-    ({"command": "./my_train.py"}, "--command: no program './my_train.py'"),
+    ({"command": "'./my train.py'"}, "'./my train.py' that can be run; chmod +x ./my train.py"),
     ({"command": "ls {lx}"}, "{lx} is no parameter of [space]"),
     ({"space": {"x": {"low": 1}}}, "[space] x: high is missing"),
     ({"value": "first-line"}, '[command] value: expected "last-line"'),
