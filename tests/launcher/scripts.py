@@ -18,8 +18,9 @@ from pathlib import Path
 HERE, DIR = Path(__file__).parent, Path(os.environ["JL_DIR"])
 
 def note(name, text=""):
-    (HERE / f"{name}.part").write_text(str(text))
-    os.replace(HERE / f"{name}.part", HERE / name)
+    part = HERE / f"{name}.{os.getpid()}.part"  # two workers may note the same
+    part.write_text(str(text))
+    os.replace(part, HERE / name)
 
 def told(name):
     while not (HERE / name).exists():
