@@ -77,7 +77,8 @@ def test_a_script_over_its_time_is_killed_with_its_tree_and_retried(scripts: Scr
     assert result.exit_code == 1
     reasons = [t.user_attrs.get("jl_fail_reason") for t in scripts.shop.trials()]
     assert reasons == [None, *["trial timeout after 0.6 s"] * 2]
-    assert gone(running(scripts)) and scripts.trials == ["0"]
+    wait_until(lambda: gone(running(scripts)), 1)
+    assert scripts.trials == ["0"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -110,7 +111,7 @@ def test_a_killed_worker_takes_its_script_along_and_the_trial_is_retried(
             killed.append(running(scripts))
             os.kill(scripts.shop.owner_pid(1), signal.SIGKILL)
         if isinstance(event, events.TrialEnded) and event.number == 1:
-            assert gone(killed[0])
+            wait_until(lambda: gone(killed[0]), 1)  # the kernel may still be at it
             scripts.shop.tell("go")
 
     assert scripts.launch(kill, n_trials=2).exit_code == 0
