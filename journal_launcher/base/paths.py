@@ -73,12 +73,25 @@ class StudyPaths:
         return self.workers / f"{index}.log"
 
     @property
+    def trials(self) -> Path:
+        """Folders of the scripts of running trials and of the best so far."""
+        return self.directory / "trials"
+
+    def trial_folder(self, number: int) -> Path:
+        return self.trials / str(number)
+
+    @property
     def staging(self) -> Path:
         return self.directory / "staging"
 
     @property
     def sidecar(self) -> Path:
         return self.directory / "best_model.meta.json"
+
+    @property
+    def best_model_directory(self) -> Path:
+        """What a user's `save_best` or the best trial's script wrote."""
+        return self.directory / "best_model"
 
     def best_model_file(self, extension: str) -> Path:
         return self.directory / f"best_model.{extension}"

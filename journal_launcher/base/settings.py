@@ -6,13 +6,20 @@ worker gets the same object as JSON.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base.errors import AGAIN, UsageError
-from journal_launcher.base.options import check_value, flag, option, option_of
+from journal_launcher.base.catalogue import (
+    CLASSIFICATION_METRICS,
+    CPU_MODEL_TYPES,
+    METRICS,
+    MODEL_TYPES,
+)
+from journal_launcher.base.checks import check_combinations, check_numbers
+from journal_launcher.base.command import parse_template
+from journal_launcher.base.errors import AGAIN
+from journal_launcher.base.options import check_value, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
 from journal_launcher.base.ranges import check_tables
 
@@ -23,22 +30,6 @@ __all__ = [
     "MODEL_TYPES",
     "LaunchSettings",
 ]
-
-# Metric -> direction. The first three score regression, the rest classification.
-METRICS = {
-    "r2": "maximize",
-    "rmse": "minimize",
-    "mae": "minimize",
-    "log_loss": "minimize",
-    "roc_auc": "maximize",
-    "accuracy": "maximize",
-    "balanced_accuracy": "maximize",
-    "f1_macro": "maximize",
-    "average_precision": "maximize",
-}
-CLASSIFICATION_METRICS = tuple(METRICS)[3:]
-CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
-MODEL_TYPES = ("neural_net", "catboost", "hist_gradient_boosting", "linear")
 
 _STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
@@ -85,13 +76,25 @@ class LaunchSettings:
     workers_per_gpu: int = option(1, _DEVICES, "Workers on each GPU.", metavar="N")
 
     sampler: str = option(
-        "tpe", _SEARCH, "How parameters are chosen.", choices=("tpe", "random", "gp", "qmc")
+        "tpe",
+        _SEARCH,
+        "How parameters are chosen.",
+        choices=("tpe", "random", "gp", "qmc"),
+        reference=True,
     )
     pruner: str = option(
         "none",
         _SEARCH,
         "Which unpromising trials end early.",
         choices=("none", "median", "hyperband"),
+        reference=True,
+    )
+    callback: tuple[str, ...] = option(
+        (),
+        _SEARCH,
+        "Called as callback(study, trial) after each trial.",
+        reference=True,
+        many=True,
     )
     seed: int | None = option(
         None, _SEARCH, "Seed of folds, sampler and training (default 0).", metavar="N"
@@ -185,7 +188,43 @@ class LaunchSettings:
         None,
         _OWN,
         "Optuna objective to run instead of a table.",
-        metavar="pkg.module:attr|path/file.py:attr",
+        reference=True,
+    )
+    arguments: tuple[str, ...] = option(
+        (),
+        _OWN,
+        "The objective's sys.argv[1:].",
+        many=True,
+        key="--",
+        example='arguments = ["--epochs", "10"]',
+    )
+    command: str | None = option(
+        None,
+        _OWN,
+        "Script to run for each trial instead of a table; {name} is a parameter of [space].",
+        metavar="'python train.py --lr {lr}'",
+        example='[command]\nrun = "python train.py --lr {lr} --layers {layers} --out {dir}"',
+    )
+    space: Mapping[str, Any] | None = option(
+        None,
+        _OWN,
+        "Parameters of --command.",
+        key="[space]",
+        example="[space]\nlr = {low = 1e-5, high = 1e-1, log = true}\nlayers = {low = 1, high = 8}",
+    )
+    value: str | Mapping[str, Any] | None = option(
+        None,
+        _OWN,
+        "Where the script's value is read.",
+        key="[command] value",
+        example='value = {file = "metrics.json", key = "val_loss"}',
+    )
+    report: Mapping[str, Any] | None = option(
+        None,
+        _OWN,
+        "Lines with intermediate values, for the pruner.",
+        key="[command] report",
+        example="report = {pattern = 'epoch (?P<step>\\d+) loss (?P<value>\\S+)'}",
     )
     direction: tuple[str, ...] = option(
         (),
@@ -202,74 +241,25 @@ class LaunchSettings:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             check_value(setting, getattr(self, setting.name))
-        self._check_numbers()
+        check_numbers(self)
         check_tables(self.spaces or {}, MODEL_TYPES)
-        self._check_combinations()
+        check_combinations(self)
         if self.study_name is not None:
             check_study_name(self.study_name)
 
-    def _check_numbers(self) -> None:
-        at_least = {
-            **{"n_trials": 1, "workers": 1, "workers_per_gpu": 1, "k_folds": 2, "seed": 0},
-            **{"max_retries": 0, "max_failures": 1},
-        }
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"{flag(name)}: expected {least} or more, found {value}")
-        for name in ("test_size", "dropout"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise UsageError(f"{flag(name)}: expected 0 or more and below 1, found {value}")
-        if self.seed is not None and self.seed >= 2**32:
-            raise UsageError(f"--seed: expected less than 2^32, found {self.seed}")
-        for name in ("timeout", "trial_timeout"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise UsageError(f"{flag(name)}: expected a positive duration, found {value}")
+    @property
+    def is_table(self) -> bool:
+        """The built-in job, and not a user's own objective or script."""
+        return self.objective is None and self.command is None
 
-    def _check_combinations(self) -> None:
-        if self.objective is None and self.direction:
-            raise UsageError("--direction belongs to --objective; a table's metric has its own")
-        if self.objective is not None:
-            self._check_no_table_options()
-        if (self.split == "group") != (self.group_column is not None):
-            raise UsageError("--split group and --group-column COLUMN need each other")
-        if (self.split == "time") != (self.time_column is not None):
-            raise UsageError("--split time and --time-column COLUMN need each other")
-        if self.data.startswith("sklearn:") and self.target is not None:
-            raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
-        if self.model_type != "neural_net" and self.objective is None:
-            self._check_no_network_flags()
-        if self.cpu_only and self.gpus not in ("auto", "none"):
-            raise UsageError(
-                f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
-                "use --workers N for several CPU workers"
-            )
-        if self.dropout is not None and "dropout" in (self.spaces or {}).get("neural_net", {}):
-            raise UsageError("[neural_net] dropout: --dropout fixes it already; give one of them")
-
-    def _check_no_table_options(self) -> None:
-        for setting in dataclasses.fields(self):
-            given = getattr(self, setting.name) != setting.default
-            if given and option_of(setting).group in (_TABLE, _MODEL):
-                tables = f"[{', '.join(self.spaces or {})}]"
-                shown = tables if setting.name == "spaces" else flag(setting.name)
-                raise UsageError(
-                    f"{shown} belongs to a table (--data); with --objective the script decides"
-                )
-
-    def _check_no_network_flags(self) -> None:
-        for name in ("normalize_features", "use_leaky_relu", "dropout"):
-            if getattr(self, name) != self.__dataclass_fields__[name].default:
-                raise UsageError(
-                    f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
-                )
+    @property
+    def n_directions(self) -> int:
+        return len(self.direction) or 1
 
     @property
     def cpu_only(self) -> bool:
         """Would a GPU lie idle under this model type?"""
-        return self.objective is None and self.model_type in CPU_MODEL_TYPES
+        return self.is_table and self.model_type in CPU_MODEL_TYPES
 
     @property
     def again(self) -> str:
@@ -290,6 +280,8 @@ class LaunchSettings:
             source, _, attribute = self.objective.rpartition(":")
             stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
             return slug(f"{stem}_{attribute}")
+        if self.command is not None:
+            return slug(parse_template(self.command, self.space or {}).name)
         stem = self.data.removeprefix("sklearn:").rsplit("/", 1)[-1]
         for suffix in (".gz", ".csv", ".npz", ".parquet"):
             stem = stem.removesuffix(suffix)
@@ -300,4 +292,5 @@ class LaunchSettings:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "LaunchSettings":
-        return cls(**{**content, "direction": tuple(content["direction"])})
+        many = [field.name for field in dataclasses.fields(cls) if option_of(field).many]
+        return cls(**{**content, **{name: tuple(content[name]) for name in many}})

@@ -10,10 +10,10 @@ import click
 
 from journal_launcher.base.config import resolved
 from journal_launcher.base.errors import ExitCode
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.cli.options import (
     GroupedCommand,
     config_option,
+    make_settings,
     settings_options,
     unknown_variables,
 )
@@ -24,7 +24,7 @@ __all__ = ["command"]
 def _run(verbose: int, quiet: bool, as_json: bool, print_config: bool, **options: Any) -> int:
     for line in unknown_variables(os.environ):
         click.echo(f"warning: {line}", err=True)
-    settings = LaunchSettings(**options)
+    settings = make_settings(options)
     if print_config:
         click.echo(resolved(settings), nl=False)
         return ExitCode.DONE
@@ -69,5 +69,6 @@ command = GroupedCommand(
     "again; --n-trials is its total.\n\n"
     "Every option that decides the launch is also an environment variable (--n-trials is "
     "JOURNAL_LAUNCHER_N_TRIALS) and a key of --config (n_trials).",
+    options_metavar="[OPTIONS] [-- ARGUMENTS]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

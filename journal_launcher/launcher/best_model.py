@@ -20,6 +20,7 @@ __all__ = [
     "clear_staging",
     "complete",
     "drop_staging",
+    "drop_trials",
     "hash_files",
     "publish",
     "published",
@@ -58,6 +59,11 @@ def clear_staging(paths: StudyPaths) -> Path:
 def drop_staging(paths: StudyPaths) -> None:
     """Remove the staging folder, also one that a kill right after publishing left."""
     shutil.rmtree(paths.staging, ignore_errors=True)
+
+
+def drop_trials(paths: StudyPaths) -> None:
+    """Remove the trials' own folders: what was in the best one is published."""
+    shutil.rmtree(paths.trials, ignore_errors=True)
 
 
 def stage(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:

@@ -40,8 +40,9 @@ def save_best_model(
     sidecar = best_model.published(paths, wanted) or best_model.complete(paths, wanted)
     if sidecar is not None:
         best_model.drop_staging(paths)
+        best_model.drop_trials(paths)
         return _with_counts(paths, sidecar, counts)
-    table = book.settings.objective is None
+    table = book.settings.is_table
     supervisor.emit(PhaseChanged("refitting" if table else "publishing"))
     refitted = _refit(supervisor, wanted.get("trial"), paths)
     if refitted is None:
@@ -50,7 +51,9 @@ def save_best_model(
         supervisor.emit(PhaseChanged("publishing"))
     more = {"directions": list(book.study.directions), "baselines": book.baselines}
     content = {**refitted, **facts, **counts, **more, **wanted}
-    return best_model.publish(paths, best_model.stage(paths, content))
+    sidecar = best_model.publish(paths, best_model.stage(paths, content))
+    best_model.drop_trials(paths)
+    return sidecar
 
 
 def _wanted(book: TrialBook) -> dict[str, Any] | None:
@@ -61,7 +64,7 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
         "study": study.name,
         "identity_sha256": hashlib.sha256(identity).hexdigest(),
     }
-    if book.settings.objective is None:
+    if book.settings.is_table:
         wanted["refit"] = book.settings.refit
     best = study.best()
     if best is not None:

@@ -4,6 +4,7 @@ A job is prepared once (by one worker, before the study exists), opened in every
 every trial, and asked once at the end to stage the best model.
 """
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial
 
-from journal_launcher.base.inputs import find_objective
+from journal_launcher.base.inputs import find_reference
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.device_check import require_gpu
@@ -45,6 +46,10 @@ class Job(Protocol):
 
     def attributes(self) -> dict[str, Any]:
         """User attributes of the trial that was called last."""
+        ...
+
+    def recorded(self, study: optuna.Study) -> None:
+        """The trial that was called last is in the journal; drop what nobody needs any more."""
         ...
 
     def baselines(self) -> dict[str, Any] | None: ...
@@ -129,6 +134,9 @@ class TableJob:
     def attributes(self) -> dict[str, Any]:
         return self._objective.attributes
 
+    def recorded(self, study: optuna.Study) -> None:
+        pass
+
     def baselines(self) -> dict[str, Any] | None:
         from journal_launcher.worker.baselines import score_baselines
 
@@ -169,7 +177,7 @@ class ObjectiveJob:
     def _load(self) -> UserObjective:
         if self._loaded is None:
             assert self._settings.objective is not None
-            self._loaded = load_objective(self._settings.objective)
+            self._loaded = load_objective(self._settings.objective, self._settings.arguments)
         return self._loaded
 
     def prepare(self, seed: int) -> Prepared:
@@ -185,7 +193,11 @@ class ObjectiveJob:
             "identity": identity,
             "metric": None,
             "notes": [],
-            "noted": {"objective source": objective.source_sha256},
+            "noted": {
+                "objective source": objective.source_sha256,
+                # Hashed: the journal is for everybody's eyes, and an argument may be a token.
+                "arguments after --": _sha256(self._settings.arguments),
+            },
             "content": {},
         }
 
@@ -194,7 +206,7 @@ class ObjectiveJob:
 
         Links are followed on both sides, so that the same file has one name.
         """
-        found = find_objective(self._settings.objective or "")
+        found = find_reference("--objective", self._settings.objective or "")
         source = found.source
         if found.is_file:
             source = os.path.relpath(os.path.realpath(source), os.path.realpath(self._paths.folder))
@@ -217,6 +229,9 @@ class ObjectiveJob:
     def attributes(self) -> dict[str, Any]:
         return {}
 
+    def recorded(self, study: optuna.Study) -> None:
+        pass
+
     def baselines(self) -> dict[str, Any] | None:
         return None
 
@@ -229,7 +244,15 @@ class ObjectiveJob:
         return {"kind": "objective", "objective": self._settings.objective}
 
 
+def _sha256(arguments: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(arguments).encode()).hexdigest()
+
+
 def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int) -> Job:
+    if settings.command is not None:
+        from journal_launcher.worker.command import CommandJob
+
+        return CommandJob(settings, paths)
     if settings.objective is not None:
         return ObjectiveJob(settings, paths)
     return TableJob(settings, paths, gpu, threads)
