@@ -103,6 +103,10 @@ class LaunchSettings:
         metavar="N",
     )
 
+    ignore_skip: bool = option(
+        False, _FAULTS, "Run a model type that the skip registry holds back.", switch=True
+    )
+
     data: str = option(
         "sklearn:diabetes",
         _TABLE,
@@ -135,6 +139,10 @@ class LaunchSettings:
     )
     time_column: str | None = option(
         None, _TABLE, "Order of the rows (--split time).", metavar="COLUMN"
+    )
+
+    strict_data: bool = option(
+        False, _TABLE, "Refuse a table that gives reason to doubt its scores.", switch=True
     )
 
     model_type: str = option(
