@@ -77,6 +77,11 @@ class StudyPaths:
         return self.directory / "best_model.meta.json"
 
     @property
+    def diagnostics(self) -> Path:
+        """How the best model's training went."""
+        return self.directory / "training_diagnostics.json"
+
+    @property
     def best_model_directory(self) -> Path:
         """What a user's `save_best` wrote."""
         return self.directory / "best_model"
@@ -97,6 +102,11 @@ class StudiesFolder:
 
     def study(self, name: str) -> StudyPaths:
         return StudyPaths(self.root, check_study_name(name))
+
+    @property
+    def skip_registry(self) -> Path:
+        """Model types that a launch passes over for a while."""
+        return self.root / "skip_registry.json"
 
     @property
     def cache(self) -> Path:
