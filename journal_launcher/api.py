@@ -1,11 +1,13 @@
 """The program from Python: `launch` and `load_model`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener
+from journal_launcher.base.limits import Limits
 from journal_launcher.base.options import parse_duration
 from journal_launcher.base.settings import LaunchSettings
 
@@ -21,7 +23,8 @@ class LaunchResult:
 
     best_trial: {number, value or values, params}, None if no trial completed.
     model_path: the published model, a folder that `save_best` wrote, or the sidecar.
-    exit_reason: complete, timeout, stopped, failed or signal; exit_code as on the command line.
+    exit_reason: complete, timeout, stopped, failed, signal or skipped; exit_code as on the command
+    line. health: ok, warning, critical or absent (not judged); None without a model of a table.
     """
 
     study_name: str
@@ -30,21 +33,28 @@ class LaunchResult:
     exit_reason: str
     exit_code: int
     message: str | None
+    health: str | None = None
 
 
-def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
+def launch(
+    *,
+    on_event: Listener | None = None,
+    limits: Mapping[str, Mapping[str, Any]] | None = None,
+    **options: Any,
+) -> LaunchResult:
     """Run one launch, the same as `journal-launcher run`, and wait for its end.
 
     `options` are those of the command line with underscores, such as
     `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`. Workers are
-    processes of their own that import the objective, so it is named, not passed. Signal handlers
-    are installed in the main thread only.
+    processes of their own that import the objective, so it is named, not passed. `limits` are the
+    tables of the config file: {"health": {...}, "skip": {...}}. Signal handlers are installed in
+    the main thread only.
 
     Raises:
         UsageError: an option that does not exist or cannot work; nothing was started.
         JournalLauncherError: the study is in use, or its journal is damaged.
     """
-    from journal_launcher.launcher.launch import run_launch
+    from journal_launcher.pipeline.judged import judged_launch
 
     objective = options.get("objective")
     if callable(objective):
@@ -63,7 +73,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         settings = LaunchSettings(**options)
     except TypeError as error:
         raise UsageError(f"launch(): {str(error).partition('() ')[2]}") from None
-    ended = run_launch(settings, on_event or (lambda event: None))
+    ended = judged_launch(settings, on_event or (lambda event: None), Limits.of(limits or {}))
     return LaunchResult(
         ended.study,
         ended.best_trial,
@@ -71,6 +81,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         ended.exit_reason,
         int(ended.exit_code),
         ended.message,
+        None if ended.health is None else ended.health.level,
     )
 
 

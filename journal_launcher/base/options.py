@@ -1,13 +1,15 @@
 """How a setting is offered to a user: help, group, choices; and durations as people type them."""
 
 import dataclasses
+import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["Option", "flag", "option", "option_of", "parse_duration"]
+__all__ = ["Option", "flag", "option", "option_of", "parse_duration", "unknown"]
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -58,3 +60,10 @@ def option_of(setting: dataclasses.Field[Any]) -> Option:
 def flag(name: str) -> str:
     """The flag of a setting: `n_trials` is `--n-trials`."""
     return "--" + name.replace("_", "-")
+
+
+def unknown(key: str, known: Sequence[str]) -> str:
+    """What to say of a key that does not exist: the nearest one, or all."""
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"unknown key {key}; {hint}"

@@ -103,10 +103,6 @@ class LaunchSettings:
         metavar="N",
     )
 
-    ignore_skip: bool = option(
-        False, _FAULTS, "Run a model type that the skip registry holds back.", switch=True
-    )
-
     data: str = option(
         "sklearn:diabetes",
         _TABLE,
@@ -165,6 +161,10 @@ class LaunchSettings:
         _MODEL,
         "Rows of the published model: the training rows, or all with the hold-out.",
         choices=("train", "all"),
+    )
+
+    ignore_skip: bool = option(
+        False, _MODEL, "Run a model type that the skip registry holds back.", switch=True
     )
 
     objective: str | None = option(

@@ -1,7 +1,6 @@
 """Command-line options from the fields of LaunchSettings: each is declared once, there."""
 
 import dataclasses
-import difflib
 import tomllib
 import types
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, get_args
 import click
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import Option, option_of, parse_duration
+from journal_launcher.base.limits import Limits
+from journal_launcher.base.options import Option, option_of, parse_duration, unknown
 from journal_launcher.base.settings import LaunchSettings
 
 __all__ = ["GroupedCommand", "config_option", "settings_options"]
@@ -89,32 +89,36 @@ def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
     return next(kind for kind in kinds if kind is not types.NoneType)
 
 
-def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Make the file's values the defaults: below the environment, below flags."""
+def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Limits:
+    """Make the file's values the defaults, below the environment and flags; return its limits."""
     if path is None:
-        return
+        return Limits()
     try:
         content = tomllib.loads(path.read_text())
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
+    tables: dict[str, Any] = {
+        name: content.pop(name) for name in ("health", "skip") if name in content
+    }
     known = [field.name for field in dataclasses.fields(LaunchSettings)]
     values = {key.replace("-", "_"): value for key, value in content.items()}
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-            raise UsageError(f"--config {path}: unknown key {key}{hint}")
+            raise UsageError(f"--config {path}: {unknown(key, [*known, 'health', 'skip'])}")
     ctx.default_map = values
+    try:
+        return Limits.of(tables)
+    except UsageError as error:
+        raise UsageError(f"--config {path}: {error}") from None
 
 
 def config_option() -> click.Option:
     return click.Option(
-        ["--config"],
+        ["limits", "--config"],
         type=click.Path(path_type=Path),
         is_eager=True,
-        expose_value=False,
         callback=_load_config,
         metavar="FILE.toml",
         help="Read options from a TOML file; environment and flags come before it.",

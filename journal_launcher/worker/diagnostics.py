@@ -37,6 +37,7 @@ def write_diagnostics(
     metric: str,
     seed: int,
     trial: Mapping[str, Any],
+    model_type: str,
     model_file: Path,
 ) -> None:
     """Write `training_diagnostics.json` beside the staged `model_file`.
@@ -59,6 +60,7 @@ def write_diagnostics(
             "schema_version": SCHEMA_VERSION,
             "study": staging.parent.name,
             "trial": trial["number"],
+            "model_type": model_type,
             "model_sha256": sha256,
             **content,
             "non_finite": non_finite,

@@ -64,7 +64,9 @@ def refit(
         fitted = fit(np.union1d(dataset.train, dataset.holdout))
     progress("step", 3, 3, None)
     file, state = _write(model, fitted, dataset, staging)
-    write_diagnostics(model, fitted, dataset, metric, seed, trial, staging / file)
+    write_diagnostics(
+        model, fitted, dataset, metric, seed, trial, settings.model_type, staging / file
+    )
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "table",

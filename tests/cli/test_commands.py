@@ -69,6 +69,8 @@ MISTAKES = [
     (["status", "--studies-dir", "nowhere"], "no study in"),
     (["status", "x", "--studies-dir", "nowhere"], "no study x in"),
     (["repair", "x", "--studies-dir", "nowhere"], "no journal"),
+    (["health", "x", "--studies-dir", "nowhere"], "no study x in"),
+    (["health", "../x"], "try"),
     (["predict", "x", "--data", "a", "--out", "b", "--studies-dir", "nowhere"], "no study x in"),
 ]
 
@@ -89,6 +91,9 @@ def test_a_mistake_is_exit_2_and_says_what_was_expected(
         ("zzz = 5", "unknown key zzz; known: n_trials"),
         ("n_trials = ", "expected TOML"),
         ('n_trials = "many"', "not a valid int"),
+        ("[health]\ndead_unit = [0.1, 0.2]", "[health] unknown key dead_unit; did you mean dead_"),
+        ("[skip]\nhours = 0", "[skip] hours: expected a positive number, found 0"),
+        ("[heatlh]\ndead_units = [0.1, 0.2]", "unknown key heatlh; did you mean health?"),
     ],
 )
 def test_a_bad_config_file_is_named(

@@ -39,9 +39,8 @@ def diagnosed(
     staging = folder / "my_study" / "staging"
     staging.mkdir(parents=True)
     fitted.save(staging / "best_model.x")
-    write_diagnostics(
-        model, spoil or fitted, table, metric, 9, {**TRIAL, **more}, staging / "best_model.x"
-    )
+    fitted, trial, file = spoil or fitted, {**TRIAL, **more}, staging / "best_model.x"
+    write_diagnostics(model, fitted, table, metric, 9, trial, model_type, file)
     text = (staging / "training_diagnostics.json").read_text()
     content: dict[str, Any] = json.loads(text, parse_constant=pytest.fail)
     return content
@@ -53,8 +52,8 @@ def test_every_model_type_writes_the_same_sections(
     make_table: MakeTable, tmp_path: Path, model_type: str, task: str
 ) -> None:
     found = diagnosed(make_table(task), tmp_path, model_type)
-    shared = {"schema_version", "study", "trial", "model_sha256", "task", "scores", "training"}
-    shared |= {"importance", "non_finite"}
+    shared = {"schema_version", "study", "trial", "model_type", "model_sha256", "task", "scores"}
+    shared |= {"training", "importance", "non_finite"}
     assert set(found) == shared | ({"network"} if model_type == "neural_net" else set())
     assert (found["schema_version"], found["study"], found["trial"]) == (1, "my_study", 4)
     model = (tmp_path / "my_study/staging/best_model.x").read_bytes()
