@@ -1,5 +1,6 @@
 """A launch with what goes around it: the skip registry before, a verdict on the model after."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -76,6 +77,7 @@ def _count(
 def _skipped(settings: LaunchSettings, studies: StudiesFolder, entry: Entry) -> events.LaunchEnded:
     """The end of a launch that did not begin."""
     paths = studies.study(settings.name)
+    clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"
     return events.LaunchEnded(
         study=paths.name,
         exit_reason="skipped",
@@ -89,6 +91,5 @@ def _skipped(settings: LaunchSettings, studies: StudiesFolder, entry: Entry) -> 
         model_path=None,
         journal=paths.journal,
         seconds=0.0,
-        message=f"{entry}; nothing was started: --ignore-skip runs it, `{typed()} skip clear` "
-        "forgets it",
+        message=f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it",
     )

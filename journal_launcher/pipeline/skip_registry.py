@@ -110,20 +110,26 @@ class SkipRegistry:
         return entry
 
     def clear(self, model_type: str | None = None, data: str | None = None) -> list[Entry]:
-        """Forget the entries that agree with what is given; return them."""
+        """Begin anew with the critical entries that agree with what is given; return them.
+
+        Their results stay known: repeating an old command does not count them again.
+        """
         if not self.path.exists():
             return []
         with self._locked():
             entries = self._read()
-            gone = {
-                subject: entry
-                for subject, entry in entries.items()
-                if subject.model_type == (model_type or subject.model_type)
-                and subject.data == (data or subject.data)
-            }
+            gone = [
+                entry
+                for entry in entries.values()
+                if entry.critical_in_a_row
+                and entry.model_type == (model_type or entry.model_type)
+                and entry.data == (data or entry.data)
+            ]
+            for entry in gone:
+                entries[entry.subject] = replace(entry, critical_in_a_row=0, skip_until=None)
             if gone:
-                self._write({s: entry for s, entry in entries.items() if s not in gone})
-        return list(gone.values())
+                self._write(entries)
+        return gone
 
     def _after(self, entry: Entry, verdict: Verdict, result: str) -> Entry:
         now = self._clock()

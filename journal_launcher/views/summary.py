@@ -33,7 +33,8 @@ def print_summary(console: Console, ended: LaunchEnded) -> None:
     """Print the closing words."""
     headline, rows = summary(ended)
     good = ended.exit_code == ExitCode.DONE
-    console.print(Text(headline, style="bold" if good else "bold yellow"), highlight=False)
+    style = "bold" if good else "bold yellow"
+    console.print(Text(headline, style=style), highlight=False, soft_wrap=not rows)
     labels = max((len(label) for label, _ in rows), default=0)
     for label, text in rows:
         style = "yellow" if label in ("warning", "failed", "health") else ""

@@ -115,8 +115,12 @@ def test_clearing(registry: SkipRegistry) -> None:
     assert [entry.subject for entry in registry.clear(model_type="catboost")] == [TREES]
     assert registry.clear(model_type="catboost") == []
     assert registry.skipped(NET) is not None
-    assert len(registry.clear()) == 1
-    assert registry.entries() == []
+    assert registry.clear(data="sklearn:wine") == []
+    assert [entry.subject for entry in registry.clear()] == [NET]
+    assert registry.skipped(NET) is None
+    # What was counted before stays counted.
+    registry.record(NET, verdict("result 0"))
+    assert registry.entries()[0].critical_in_a_row == 0
 
 
 @pytest.mark.parametrize(

@@ -258,5 +258,5 @@ def test_a_skipped_launch_is_one_line() -> None:
     skipped = replace(skipped, message=message)
     assert summary(skipped) == (f"train_objective skipped: {message}", [])
     drawn = io.StringIO()
-    print_summary(Console(file=drawn, width=200), skipped)
+    print_summary(Console(file=drawn, width=40), skipped)
     assert drawn.getvalue() == f"train_objective skipped: {message}\n"
