@@ -7,32 +7,55 @@ machine that is busy for a while treats them all alike.
 """
 
 import argparse
+import itertools
 import json
 import os
+import random
 import resource
 import signal
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileSymlinkLock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from journal_launcher import DurableJournalFileBackend
-from journal_launcher.study.journal import replaying
 from journal_launcher.study.lock import JournalLock
+from journal_launcher.study.storage import open_storage
 
 WORKER = "0a1b2c3d-0000-0000-0000-000000000000-140000000000000"
 RECORD = {"op_code": 2, "worker_id": WORKER, "study_id": 0, "user_attr": {"key": "x" * 200}}
 BACKENDS: dict[str, Any] = {"stock": JournalFileBackend, "ours": DurableJournalFileBackend}
 LOCKS: dict[str, Any] = {"stock": JournalFileSymlinkLock, "ours": JournalLock}
 KINDS = ("bare fsync", "stock", "ours")
+WHEN = "2026-01-01T00:00:00.000000+00:00"
+OWNER = {"launch": WORKER[:32], "worker": 0, "host": "a", "boot": WORKER[:36], "pid": 1}
+SPACE = [
+    distribution_to_json(distribution)
+    for distribution in (
+        IntDistribution(1, 3),
+        CategoricalDistribution([32, 64, 128]),
+        CategoricalDistribution([32, 64, 128, 256]),
+        FloatDistribution(0.002, 0.03, log=True),
+        FloatDistribution(0.0001, 0.1, log=True),
+        FloatDistribution(0.0, 0.5),
+    )
+]
 SECONDS_PER_ROUND, ROUNDS = 0.5, 6
+REPLAYS = 3
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -124,41 +147,70 @@ def recovery(kind: str, folder: Path) -> float:
             return float(answer(acquired)) - killed
 
 
-def million_lines(journal: Path, lines: int) -> None:
-    """A plain study: each trial is created, gets one parameter and ends."""
-    distribution = json.dumps(
-        {
-            "name": "FloatDistribution",
-            "attributes": {"step": None, "low": 0.0, "high": 1.0, "log": False},
-        }
-    )
-    when = "2026-01-01T00:00:00.000000+00:00"
-    with journal.open("w") as file:
+def trial_records(trial: int, numbers: random.Random) -> Iterator[dict[str, Any]]:
+    """What a worker of a table's study writes of one trial whose folds a pruner watches."""
 
-        def put(operation: int, **fields: object) -> None:
-            record = {"op_code": operation, "worker_id": WORKER, **fields}
+    def of(operation: int, **fields: object) -> dict[str, Any]:
+        return {"op_code": operation, "worker_id": WORKER, "trial_id": trial, **fields}
+
+    def scores() -> list[float]:
+        return [numbers.random() for _ in range(5)]
+
+    create = {"op_code": 4, "worker_id": WORKER, "study_id": 0, "datetime_start": WHEN}
+    yield {**create, "user_attrs": {"jl_owner": OWNER, "jl_worker": 0, "jl_device": "CPU"}}
+    for index, distribution in enumerate(SPACE):
+        value = numbers.random()
+        name = f"parameter_{index}"
+        yield of(5, param_name=name, param_value_internal=value, distribution=distribution)
+    for step, score in enumerate(scores()):
+        yield of(7, step=step, intermediate_value=score)
+    for key in ("jl_fold_scores", "jl_train_scores"):
+        yield of(8, user_attr={key: scores()})
+    for key in ("jl_epochs", "jl_overfit_ratio", "jl_duration_s"):
+        yield of(8, user_attr={key: numbers.random()})
+    yield of(6, state=1, values=[numbers.random()], datetime_complete=WHEN)
+
+
+def table_study(journal: Path, lines: int) -> None:
+    """A journal of so many lines as studies of tables write them: 18 for each trial."""
+    numbers = random.Random(0)
+    study = {"op_code": 0, "worker_id": WORKER, "study_name": "study", "directions": [1]}
+    trials = itertools.chain.from_iterable(trial_records(n, numbers) for n in itertools.count())
+    with journal.open("w") as file:
+        for record in itertools.islice(itertools.chain([study], trials), lines):
             file.write(json.dumps(record, separators=(",", ":")) + "\n")
 
-        put(0, study_name="study", directions=[1])
-        for trial in range((lines - 1) // 3):
-            put(4, study_id=0, datetime_start=when)
-            values = {"param_name": "x", "param_value_internal": 0.5}
-            put(5, trial_id=trial, **values, distribution=distribution)
-            put(6, trial_id=trial, state=1, values=[0.5], datetime_complete=when)
+
+def count_loads(journal: Path) -> int:
+    """What any reader must do at least."""
+    with journal.open("rb") as file:
+        return sum(1 for line in file if json.loads(line))
 
 
-def replay(kind: str, journal: Path, opened: bool) -> tuple[float, float]:
-    """Lines per second and growth in MB of reading a journal, or of opening it as a storage."""
+def count_read(backend: BaseJournalBackend) -> int:
+    return sum(1 for _ in backend.read_logs(0))
+
+
+def count_opened(storage: JournalStorage) -> int:
+    return storage._replay_result.log_number_read
+
+
+READERS: dict[tuple[str, str], Callable[[Path], int]] = {
+    ("json.loads of every line", "stock"): count_loads,
+    ("read", "stock"): lambda path: count_read(JournalFileBackend(str(path))),
+    ("read", "ours"): lambda path: count_read(DurableJournalFileBackend(path)),
+    ("open", "stock"): lambda path: count_opened(JournalStorage(JournalFileBackend(str(path)))),
+    ("open", "ours"): lambda path: count_opened(open_storage(path)),
+}
+
+
+def replay(read: Callable[[Path], int], journal: Path) -> tuple[float, float]:
+    """Lines per second, and growth of the process in MB, of one reading."""
 
     def work(writing: int) -> None:
-        backend = BACKENDS[kind](str(journal))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.perf_counter()
-        if opened:
-            with replaying(backend) if kind == "ours" else nullcontext():
-                lines = JournalStorage(backend)._replay_result.log_number_read
-        else:
-            lines = sum(1 for _ in backend.read_logs(0))
+        lines = read(journal)
         seconds = time.perf_counter() - started
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
         os.write(writing, json.dumps([lines / seconds, grown]).encode())
@@ -166,6 +218,23 @@ def replay(kind: str, journal: Path, opened: bool) -> tuple[float, float]:
     with forked(work) as (_, reading):
         speed, grown = answer(reading)
         return speed, grown
+
+
+def replay_rows(journal: Path, lines: int) -> Iterator[str]:
+    taken: dict[tuple[str, str], list[tuple[float, float]]] = {kind: [] for kind in READERS}
+    for _ in range(REPLAYS):
+        for kind, read in READERS.items():
+            taken[kind].append(replay(read, journal))
+    yield f"\n| {lines:,} lines, medians of {REPLAYS} | stock Optuna | journal_launcher |"
+    yield "|---|---:|---:|"
+    for what in dict.fromkeys(what for what, _ in READERS):
+        cells = []
+        for kind in ("stock", "ours"):
+            found = taken.get((what, kind))
+            if found:
+                speed, grown = (statistics.median(column) for column in zip(*found, strict=True))
+            cells.append(f"{speed:,.0f} lines/s, {grown:+.0f} MB" if found else "")
+        yield f"| {what} | {' | '.join(cells)} |"
 
 
 def append_rows(folder: Path) -> Iterator[str]:
@@ -198,14 +267,10 @@ def main() -> None:
         ours_text = f"p99 {percentile(ours, 0.99):.1f} ms, max {max(ours):.1f} ms (100 kills)"
         stock = recovery("stock", folder)
         print(f"| lock recovery after the holder's death | {stock:.1f} s (1 kill) | {ours_text} |")
-        journal = folder / "million.log"
-        million_lines(journal, arguments.lines)
-        for opened, what in ((False, "read"), (True, "open as a storage")):
-            cells = []
-            for kind in ("stock", "ours"):
-                speed, grown = replay(kind, journal, opened)
-                cells.append(f"{speed:,.0f} lines/s, {grown:.0f} MB")
-            print(f"| {what} {arguments.lines:,} lines | {' | '.join(cells)} |", flush=True)
+        journal = folder / "study.log"
+        table_study(journal, arguments.lines)
+        for row in replay_rows(journal, arguments.lines):
+            print(row, flush=True)
         print(f"\nload {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 

@@ -1,5 +1,6 @@
 """`python -m journal_launcher`, also installed as `journal-launcher`."""
 
+import json
 import sys
 
 import click
@@ -26,13 +27,22 @@ def _run(arguments: list[str]) -> int:
         result = commands.main(arguments, prog_name=typed(), standalone_mode=False)
     except JournalLauncherError as error:
         click.echo(f"error: {error}", err=True)
-        return int(error.exit_code)
+        return _failed(arguments, error.exit_code, str(error))
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return _failed(arguments, error.exit_code, error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
+        return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _failed(arguments: list[str], code: int, message: str) -> int:
+    """The exit code; with `run --json` a script gets its one object even so."""
+    if arguments[0] == "run" and "--json" in arguments:
+        from journal_launcher.views.summary import failure_json
+
+        click.echo(json.dumps(failure_json(code, message)))
+    return int(code)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The program from Python: `launch` and `load_model`."""
 
+import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener
 from journal_launcher.base.limits import Limits
-from journal_launcher.base.options import parse_duration
+from journal_launcher.base.options import nearest, option_of, parse_duration
 from journal_launcher.base.settings import LaunchSettings
 
 if TYPE_CHECKING:
@@ -45,10 +47,10 @@ def launch(
     """Run one launch, the same as `journal-launcher run`, and wait for its end.
 
     `options` are those of the command line with underscores, such as
-    `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`. Workers are
-    processes of their own that import the objective, so it is named, not passed. `limits` are the
-    tables of the config file: {"health": {...}, "skip": {...}}. Signal handlers are installed in
-    the main thread only.
+    `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`; a path may be
+    a Path. Workers are processes of their own that import the objective, so it is named, not
+    passed. `limits` are the tables of the config file: {"health": {...}, "skip": {...}}. Signal
+    handlers are installed in the main thread only.
 
     Raises:
         UsageError: an option that does not exist or cannot work; nothing was started.
@@ -64,16 +66,8 @@ def launch(
             f'launch(objective=…): expected a name such as "{module}:{name}" or "file.py:{name}", '
             f"found the function itself; every worker imports it in its own process"
         )
-    if isinstance(options.get("direction"), str):
-        options["direction"] = (options["direction"],)
-    for name in ("timeout", "trial_timeout"):
-        if isinstance(options.get(name), str):
-            options[name] = parse_duration(options[name])
-    try:
-        settings = LaunchSettings(**options)
-    except TypeError as error:
-        raise UsageError(f"launch(): {str(error).partition('() ')[2]}") from None
-    ended = judged_launch(settings, on_event or (lambda event: None), Limits.of(limits or {}))
+    listener = on_event or (lambda event: None)
+    ended = judged_launch(_settings(options), listener, Limits.of(limits or {}))
     return LaunchResult(
         ended.study,
         ended.best_trial,
@@ -83,6 +77,26 @@ def launch(
         ended.message,
         None if ended.health is None else ended.health.level,
     )
+
+
+def _settings(options: dict[str, Any]) -> LaunchSettings:
+    """What the options mean: paths and durations as people write them are fine."""
+    known = {field.name: field for field in dataclasses.fields(LaunchSettings)}
+    for name, value in options.items():
+        if name not in known:
+            raise UsageError(f"launch(): unknown option {name!r}{nearest(name, known)}")
+        if isinstance(value, os.PathLike):
+            options[name] = value = os.fspath(value)
+        if option_of(known[name]).many:
+            options[name] = (value,) if isinstance(value, str) else value
+        elif isinstance(value, str) and name in ("timeout", "trial_timeout"):
+            options[name] = parse_duration(value)
+    if options.get("debug"):
+        raise UsageError(
+            "launch(debug=True): one trial in the foreground takes over the terminal; type "
+            "journal-launcher run --debug with the same options"
+        )
+    return LaunchSettings(**options)
 
 
 def load_model(path: Path | str) -> "LoadedModel":

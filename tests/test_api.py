@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,16 @@ def test_a_launch_returns_what_it_found(workshop: Workshop) -> None:
     assert kinds[-1] is events.LaunchEnded
 
 
+def test_paths_may_be_paths(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    given: dict[str, Any] = {"studies_dir": workshop.paths.folder, "gpus": "none", "n_trials": 1}
+    result = launch(objective=Path(workshop.reference), **given)
+    assert result.exit_code == 0
+    assert result.model_path is not None and result.model_path.is_relative_to(workshop.folder)
+    with pytest.raises(UsageError, match=r"nowhere\.csv"):
+        launch(data=Path("nowhere.csv"), target="y", **given)
+
+
 def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:
     workshop.write(TRIVIAL)
     result = workshop.launch(n_trials=1, timeout="10m", trial_timeout="5m", direction="maximize")
@@ -50,7 +61,17 @@ def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:
     ("options", "message"),
     [
         ({"objective": my_objective}, r'such as "test_api:my_objective" or "file.py:my_objective"'),
-        ({"n_trails": 3}, "unexpected keyword argument 'n_trails'"),
+        ({"n_trails": 3}, r"launch\(\): unknown option 'n_trails'; did you mean 'n_trials'\?"),
+        ({"n_trials": "5"}, "--n-trials: expected a whole number, found '5'"),
+        ({"n_trials": True}, "--n-trials: expected a whole number, found True"),
+        ({"seed": 1.5}, "--seed: expected a whole number, found 1.5"),
+        ({"test_size": "0.2"}, "--test-size: expected a number, found '0.2'"),
+        ({"timeout": []}, r"--timeout: expected a number, found \[\]"),
+        ({"overwrite": "no"}, "--overwrite: expected True or False, found 'no'"),
+        ({"gpus": 0}, "--gpus: expected text, found 0"),
+        ({"gpus": None}, "--gpus: expected text, found None"),
+        ({"objective": "a.py:f", "direction": {}}, "--direction: expected a list, found {}"),
+        ({"debug": True}, r"launch\(debug=True\): .*terminal.*journal-launcher run --debug"),
         ({"n_trials": 0}, "--n-trials: expected 1 or more, found 0"),
         ({"timeout": "soon"}, "expected a duration such as 30s"),
         ({"study_name": "../x"}, "study name '../x' is not valid"),
@@ -62,6 +83,15 @@ def test_a_mistake_is_a_usage_error_and_starts_nothing(
     with pytest.raises(UsageError, match=message):
         launch(**{"gpus": "none", "studies_dir": str(workshop.paths.folder), **options})
     assert not workshop.paths.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"objective": None, "data": "nowhere.csv"}, {"objective": "gone.py:objective"}]
+)
+def test_what_is_not_there_starts_no_worker(workshop: Workshop, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        workshop.launch(**options)
+    assert workshop.seen == [] and not workshop.paths.folder.exists()
 
 
 def test_an_import_error_is_an_exception(workshop: Workshop) -> None:

@@ -1,12 +1,21 @@
 """Durable file replacement. The only `os.replace` of the project lives here."""
 
 import json
+import math
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fsync_directory", "move_into_place", "read_json", "write_bytes", "write_json"]
+__all__ = [
+    "finite",
+    "fsync_directory",
+    "move_into_place",
+    "read_json",
+    "write_bytes",
+    "write_json",
+]
 
 
 def fsync_directory(directory: Path) -> None:
@@ -36,6 +45,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def finite(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON has them: infinities and NaN, which a choice may be, become text."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in params.items()
+    }
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from journal_launcher.base.verdict import Verdict
 
 __all__ = [
+    "INTERRUPTED",
     "Event",
     "LaunchEnded",
     "LaunchStarted",
@@ -21,6 +22,9 @@ __all__ = [
     "WorkerReady",
     "WorkerStarted",
 ]
+
+INTERRUPTED = "interrupted"
+"""How the reason of a failed trial begins that only a stop of its launch ended."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class LaunchEnded:
     model_path: Path | None
     journal: Path
     seconds: float
+    n_interrupted: int = 0  # they were queued again and are not among n_failed
     message: str | None = None
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None

@@ -4,7 +4,7 @@ Parent to worker:
 
     spec     settings, study, device, owner, prepare     first line; `prepare` for one worker only
     open     journal, seed, prepared                     the study exists: open it, load the data
-    grant    id, trial                                   start one trial; `trial` is queued or null
+    grant    trial                                       start one trial; `trial` is queued or null
     baseline                                             score the dummy and the linear model
     refit    trial, staging                              train the best parameters, stage the files
     bye                                                  leave
@@ -14,9 +14,9 @@ Worker to parent:
     prepared content                                     what preparation found (see `Prepared`)
     ready    device_uuid, device_status, defaults        the device is right, the journal is open
     request                                              ready for a trial
-    started  id, number
+    started  number
     progress number, unit, step, total, value
-    ended    id, number, state, reason, raised, incompatible, seconds, stop
+    ended    number, state, reason, raised, incompatible, seconds, stop
     scored   content                                     answer to baseline
     staged   content                                     answer to refit
     failed   message, exit_code, traceback               set-up or refit failed for good

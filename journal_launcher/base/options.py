@@ -3,14 +3,31 @@
 import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
+import types
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["Option", "flag", "option", "option_of", "parse_duration", "unknown"]
+__all__ = [
+    "Option",
+    "check_value",
+    "flag",
+    "nearest",
+    "option",
+    "option_of",
+    "parse_duration",
+    "type_of",
+    "unknown",
+]
 
+_KINDS: dict[Any, tuple[Any, str]] = {
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "text"),
+    bool: (bool, "True or False"),
+}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -62,7 +79,37 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def unknown(key: str, known: Sequence[str]) -> str:
+def type_of(setting: dataclasses.Field[Any]) -> tuple[Any, bool]:
+    """The type of one value of a setting, and whether it may be None."""
+    kinds = get_args(setting.type) or (setting.type,)
+    return kinds[0], types.NoneType in kinds
+
+
+def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
+    """Refuse a value of another type, or one that is not among the choices.
+
+    Raises:
+        UsageError: says what was expected.
+    """
+    offered, (kind, optional) = option_of(setting), type_of(setting)
+    if offered.many and not isinstance(value, list | tuple):
+        raise UsageError(f"{flag(setting.name)}: expected a list, found {value!r}")
+    for item in value if offered.many else (value,):
+        types_wanted, expected = _KINDS.get(kind, (object, ""))
+        good = isinstance(item, types_wanted) and (kind is bool or not isinstance(item, bool))
+        if offered.choices:
+            good, expected = item in offered.choices, ", ".join(offered.choices)
+        if not good and not (item is None and optional):
+            raise UsageError(f"{flag(setting.name)}: expected {expected}, found {item!r}")
+
+
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """End a message about an unknown name: "; did you mean 'x'?", nothing if no name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {prefix + near[0]!r}?" if near else ""
+
+
+def unknown(key: str, known: Iterable[str]) -> str:
     """What to say of a key that does not exist: the nearest one, or all."""
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

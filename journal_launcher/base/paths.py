@@ -8,7 +8,7 @@ from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["StudiesFolder", "StudyPaths", "check_study_name", "slug", "typed"]
+__all__ = ["StudiesFolder", "StudyPaths", "check_study_name", "is_study_name", "slug", "typed"]
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = (".log", ".lock", ".flock", ".torn", ".json")  # `a.log` is the journal of study `a`
@@ -27,9 +27,13 @@ def slug(text: str) -> str:
     return name or "study"
 
 
+def is_study_name(name: str) -> bool:
+    return bool(_STUDY_NAME.fullmatch(name)) and not name.endswith(_RESERVED)
+
+
 def check_study_name(name: str) -> str:
     """Return `name` unchanged, or raise UsageError with a valid suggestion."""
-    if _STUDY_NAME.fullmatch(name) and not name.endswith(_RESERVED):
+    if is_study_name(name):
         return name
     shown = ascii(name) if len(name) <= 60 else f"{name[:57]!a}… ({len(name)} characters)"
     raise UsageError(
@@ -80,11 +84,6 @@ class StudyPaths:
     def diagnostics(self) -> Path:
         """How the best model's training went."""
         return self.directory / "training_diagnostics.json"
-
-    @property
-    def best_model_directory(self) -> Path:
-        """What a user's `save_best` wrote."""
-        return self.directory / "best_model"
 
     def best_model_file(self, extension: str) -> Path:
         return self.directory / f"best_model.{extension}"

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import flag, option, option_of
+from journal_launcher.base.options import check_value, flag, option, option_of
 from journal_launcher.base.paths import check_study_name, slug
 
 __all__ = [
     "CLASSIFICATION_METRICS",
+    "CPU_MODEL_TYPES",
     "METRICS",
     "LaunchSettings",
 ]
@@ -33,6 +34,7 @@ METRICS = {
     "average_precision": "maximize",
 }
 CLASSIFICATION_METRICS = tuple(METRICS)[3:]
+CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
 
 _STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
@@ -187,19 +189,11 @@ class LaunchSettings:
 
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
-            self._check_choice(setting)
+            check_value(setting, getattr(self, setting.name))
         self._check_numbers()
         self._check_combinations()
         if self.study_name is not None:
             check_study_name(self.study_name)
-
-    def _check_choice(self, setting: dataclasses.Field[Any]) -> None:
-        offered, value = option_of(setting), getattr(self, setting.name)
-        for item in value if offered.many else (value,):
-            if offered.choices and item is not None and item not in offered.choices:
-                raise UsageError(
-                    f"{flag(setting.name)}: expected {', '.join(offered.choices)}, found {item!r}"
-                )
 
     def _check_numbers(self) -> None:
         at_least = {
@@ -234,6 +228,11 @@ class LaunchSettings:
             raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
         if self.model_type != "neural_net" and self.objective is None:
             self._check_no_network_flags()
+        if self.cpu_only and self.gpus not in ("auto", "none"):
+            raise UsageError(
+                f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
+                "use --workers N for several CPU workers"
+            )
 
     def _check_no_table_options(self) -> None:
         for setting in dataclasses.fields(self):
@@ -254,6 +253,11 @@ class LaunchSettings:
                 raise UsageError(
                     f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
                 )
+
+    @property
+    def cpu_only(self) -> bool:
+        """Would a GPU lie idle under this model type?"""
+        return self.objective is None and self.model_type in CPU_MODEL_TYPES
 
     @property
     def failure_limit(self) -> int:

@@ -2,19 +2,28 @@
 
 import dataclasses
 import tomllib
-import types
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.limits import Limits
-from journal_launcher.base.options import Option, option_of, parse_duration, unknown
+from journal_launcher.base.options import (
+    Option,
+    nearest,
+    option_of,
+    parse_duration,
+    type_of,
+    unknown,
+)
 from journal_launcher.base.settings import LaunchSettings
 
-__all__ = ["GroupedCommand", "config_option", "settings_options"]
+__all__ = ["GroupedCommand", "config_option", "settings_options", "unknown_variables"]
 
+_VARIABLE = "JOURNAL_LAUNCHER_"
+_TABLES = ("health", "skip")
 _DURATIONS = ("timeout", "trial_timeout")
 
 
@@ -68,7 +77,7 @@ def _click_option(field: dataclasses.Field[Any]) -> click.Option:
         is_flag=option.switch,
         multiple=option.many,
         show_default=bool(field.default) and not option.switch,
-        envvar=f"JOURNAL_LAUNCHER_{field.name.upper()}",
+        envvar=_VARIABLE + field.name.upper(),
     )
     made.group = option.group
     return made
@@ -85,8 +94,17 @@ def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
         return click.Choice(option.choices)
     if field.name in _DURATIONS:
         return _Duration()
-    kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
-    return next(kind for kind in kinds if kind is not types.NoneType)
+    return type_of(field)[0]
+
+
+def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
+    """A line for each variable that looks like an option and is none."""
+    known = [field.name.upper() for field in dataclasses.fields(LaunchSettings)]
+    for variable in sorted(environment):
+        name = variable.removeprefix(_VARIABLE)
+        # The last two are launch.sh's own.
+        if name != variable and name not in (*known, "TYPED", "PYTHON"):
+            yield f"{variable} is ignored: no such option{nearest(name, known, _VARIABLE)}"
 
 
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Limits:
@@ -99,14 +117,14 @@ def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
-    tables: dict[str, Any] = {
-        name: content.pop(name) for name in ("health", "skip") if name in content
-    }
-    known = [field.name for field in dataclasses.fields(LaunchSettings)]
+    tables: dict[str, Any] = {name: content.pop(name) for name in _TABLES if name in content}
+    fields = {field.name: option_of(field) for field in dataclasses.fields(LaunchSettings)}
     values = {key.replace("-", "_"): value for key, value in content.items()}
     for key in values:
-        if key not in known:
-            raise UsageError(f"--config {path}: {unknown(key, [*known, 'health', 'skip'])}")
+        if key not in fields:
+            raise UsageError(f"--config {path}: {unknown(key, [*fields, *_TABLES])}")
+        if fields[key].many and isinstance(values[key], str):
+            values[key] = [values[key]]
     ctx.default_map = values
     try:
         return Limits.of(tables)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.inputs import check_data
 from journal_launcher.base.paths import StudiesFolder
 
 __all__ = ["command"]
@@ -31,6 +32,7 @@ def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     paths = StudiesFolder.at(studies_dir).study(study)
     if not paths.directory.is_dir():
         raise UsageError(f"no study {study} in {paths.folder}; check --studies-dir")
+    check_data(str(data))  # before the libraries of a model are loaded
     from journal_launcher.worker.predict import predict_file
 
     for note in predict_file(paths.directory, data, out):

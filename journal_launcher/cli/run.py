@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -9,12 +10,19 @@ import click
 
 from journal_launcher.base.limits import Limits
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.cli.options import GroupedCommand, config_option, settings_options
+from journal_launcher.cli.options import (
+    GroupedCommand,
+    config_option,
+    settings_options,
+    unknown_variables,
+)
 
 __all__ = ["command"]
 
 
 def _run(verbose: int, quiet: bool, as_json: bool, limits: Limits, **options: Any) -> int:
+    for line in unknown_variables(os.environ):
+        click.echo(f"warning: {line}", err=True)
     settings = LaunchSettings(**options)
     if settings.debug:
         from journal_launcher.launcher.debug import debug_in_foreground
@@ -53,7 +61,7 @@ command = GroupedCommand(
     help="Run a study on all devices and save the best model.\n\n"
     "Without options: a real job on bundled data. A study resumes when the same command is typed "
     "again; --n-trials is its total.\n\n"
-    "Every option is also an environment variable (--n-trials is JOURNAL_LAUNCHER_N_TRIALS) and a "
-    "key of --config (n_trials).",
+    "Every option that decides the launch is also an environment variable (--n-trials is "
+    "JOURNAL_LAUNCHER_N_TRIALS) and a key of --config (n_trials).",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -92,11 +92,11 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
 
 
 def hash_files(directory: Path) -> dict[str, str]:
-    """sha256 of every file below `directory`, by relative name; each is fsynced on the way."""
+    """sha256 of every file below `directory` but our manifest; each is fsynced on the way."""
     return {
         str(path.relative_to(directory)): _sha256(path, sync=True) or ""
         for path in sorted(_plain_files(directory))
-        if path.name != _MANIFEST
+        if path != directory / _MANIFEST
     }
 
 

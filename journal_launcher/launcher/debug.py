@@ -5,10 +5,10 @@ import os
 import sys
 from typing import NoReturn
 
+from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import available_cores
-from journal_launcher.launcher.devices import choose_devices
-from journal_launcher.launcher.plan import plan_workers
+from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.process import WORKER_PROGRAM
 
 __all__ = ["debug_in_foreground"]
@@ -16,8 +16,11 @@ __all__ = ["debug_in_foreground"]
 
 def debug_in_foreground(settings: LaunchSettings) -> NoReturn:
     """Replace this process by a pinned worker in debug mode; nothing reaches a journal."""
-    choice = choose_devices(settings.gpus, os.environ)
+    check_inputs(settings)
+    choice = devices_for(settings, os.environ)
     spec = plan_workers(settings, choice, available_cores(), os.environ)[0]
+    for note in choice.notes:
+        print(note, file=sys.stderr)
     task = {
         "settings": settings.to_json(),
         "device": spec.device.label,

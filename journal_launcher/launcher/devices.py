@@ -53,7 +53,6 @@ class Choice:
 
     devices: tuple[Device, ...]
     notes: tuple[str, ...]  # one line each, for the user
-    driver_version: str | None
 
 
 def choose_devices(
@@ -75,27 +74,26 @@ def choose_devices(
     """
     names = _parse_request(request)
     if request == "none":
-        return Choice((), (), None)
+        return Choice((), ())
     try:
         with open_nvml() as nvml:
             gpus, notes = nvml.gpus()
             mask = environment.get("CUDA_VISIBLE_DEVICES")
             visible, mask_notes = _visible_gpus(mask, gpus)
             notes += mask_notes
-            driver = nvml.driver_version()
             if names:
                 chosen = _named_gpus(names, gpus, visible, mask, notes)
             elif not visible:
-                return _without_gpu(request, _why_none(gpus, mask, notes), driver)
+                return _without_gpu(request, _why_none(gpus, mask, notes))
             else:
                 chosen = visible
             if request == "auto":
                 chosen, busy_notes = _free_gpus(nvml, visible, wait_seconds, clock, sleep)
             else:
                 busy_notes = _notes_on_busy(nvml, chosen)
-            return Choice(tuple(map(_device, chosen)), (*notes, *busy_notes), driver)
+            return Choice(tuple(map(_device, chosen)), (*notes, *busy_notes))
     except NvmlUnavailableError as error:
-        return _without_gpu(request, f"no usable NVIDIA GPU ({error})", None)
+        return _without_gpu(request, f"no usable NVIDIA GPU ({error})")
 
 
 def pin_environment(device: Device, threads: int, base: Mapping[str, str]) -> dict[str, str]:
@@ -137,10 +135,10 @@ def _why_none(gpus: Sequence[Gpu], mask: str | None, notes: Sequence[str]) -> st
     return "; ".join([reason, *notes])
 
 
-def _without_gpu(request: str, reason: str, driver_version: str | None) -> Choice:
+def _without_gpu(request: str, reason: str) -> Choice:
     if request != "auto":
         raise UsageError(f"--gpus {request}: {reason}; use `--gpus none` to run on the CPU")
-    return Choice((), (f"running on the CPU: {reason}",), driver_version)
+    return Choice((), (f"running on the CPU: {reason}",))
 
 
 def _match(name: str, gpus: Sequence[Gpu]) -> list[Gpu]:

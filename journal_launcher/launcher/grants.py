@@ -23,7 +23,6 @@ class Grants:
     book: TrialBook
     _first_ready: float | None = None
     _open: bool = False
-    _count: int = 0
 
     def note_ready(self) -> None:
         self._first_ready = self._first_ready or time.monotonic()
@@ -51,6 +50,5 @@ class Grants:
         """Let an idle worker start a trial; queued trials go first."""
         assert slot.process is not None
         queued = self.book.next_queued({s.grant.queued for s in self.crew.slots if s.grant})
-        self._count += 1
         slot.grant, slot.phase, slot.trial_since = Grant(queued), Phase.BUSY, time.monotonic()
-        slot.process.send("grant", id=self._count, trial=queued)
+        slot.process.send("grant", trial=queued)

@@ -13,14 +13,15 @@ from typing import Any
 from journal_launcher.base import events
 from journal_launcher.base.atomic import write_json
 from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
+from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.times import utc
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
-from journal_launcher.launcher.devices import choose_devices
-from journal_launcher.launcher.plan import plan_workers
+from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
-from journal_launcher.launcher.record import command_line, launch_record, now, versions
+from journal_launcher.launcher.record import command_line, launch_record, versions
 from journal_launcher.launcher.saving import save_best_model
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.stop import Stop
@@ -48,7 +49,8 @@ def run_launch(
     """
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
-    choice = choose_devices(settings.gpus, environment)
+    check_inputs(settings)
+    choice = devices_for(settings, environment)
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
     with (
@@ -74,7 +76,7 @@ class Launch:
     ) -> None:
         self.settings, self.paths, self.specs = settings, paths, specs
         self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
-        self.began, self.began_at = time.monotonic(), now()
+        self.began, self.began_at = time.monotonic(), utc()
 
     def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
         """The story. `notes` are said after the first line, which names the journal."""
@@ -162,7 +164,7 @@ class Launch:
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
-            self.emit(events.Note(f"{changed} changed since this study began; its trials are kept"))
+            self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
         if study.attribute(BUDGET_ATTRIBUTE) != self.settings.n_trials:
             study.set_attribute(BUDGET_ATTRIBUTE, self.settings.n_trials)
         self._write_record(None)
@@ -170,7 +172,7 @@ class Launch:
 
     def _move_aside(self) -> None:
         """Keep the old study whole under NAME.<UTC time>/; the lease and the logs stay."""
-        time_of_day = now("milliseconds").replace(":", "")
+        time_of_day = utc(precision="milliseconds").replace(":", "")
         aside = self.paths.directory.with_name(f"{self.paths.name}.{time_of_day}")
         aside.mkdir()
         for path in sorted(self.paths.directory.iterdir()):
@@ -209,7 +211,7 @@ class Launch:
             "command_line": command_line(),
             "launch": self.launch_id,
             "started": self.began_at,
-            "published": now(),
+            "published": utc(),
         }
 
     # --- the end
@@ -231,6 +233,7 @@ class Launch:
             n_trials=self.settings.n_trials,
             n_finished=finished,
             n_failed=failed,
+            n_interrupted=study.interrupted(),
             directions=study.directions,
             metric=(study.identity or {}).get("metric"),
             best_trial=_best_trial(study),

@@ -87,11 +87,6 @@ class Nvml:
         except Exception:  # AttributeError, TypeError, NVMLError, ...: all mean "unknown"
             return None
 
-    def driver_version(self) -> str | None:
-        """Return the driver's version, such as "550.54.14"; None if NVML does not tell."""
-        version = self.ask("nvmlSystemGetDriverVersion")
-        return None if version is None else _text(version)
-
     def gpus(self) -> tuple[list[Gpu], list[str]]:
         """Return the GPUs in nvidia-smi's order, and one line for each that cannot be used.
 

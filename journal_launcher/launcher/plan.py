@@ -1,14 +1,21 @@
-"""From settings and devices to worker blueprints. Pure: no process, no file."""
+"""From settings to devices, and from those to worker blueprints. No process, no file."""
 
 from collections.abc import Mapping
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import threads_per_worker
-from journal_launcher.launcher.devices import CPU, Choice, pin_environment
+from journal_launcher.launcher.devices import CPU, Choice, choose_devices, pin_environment
 from journal_launcher.launcher.process import WorkerSpec
 
-__all__ = ["plan_workers"]
+__all__ = ["devices_for", "plan_workers"]
+
+
+def devices_for(settings: LaunchSettings, environment: Mapping[str, str]) -> Choice:
+    """The devices that `--gpus` means for this model type; see `choose_devices` for the errors."""
+    if settings.cpu_only and settings.gpus == "auto":
+        return Choice((), (f"running on the CPU: {settings.model_type} cannot use a GPU",))
+    return choose_devices(settings.gpus, environment)
 
 
 def plan_workers(

@@ -4,21 +4,16 @@ import contextlib
 import platform
 import shlex
 import sys
-from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.times import utc
 
-__all__ = ["command_line", "launch_record", "now", "versions"]
+__all__ = ["command_line", "launch_record", "versions"]
 
 _PACKAGES = ("optuna", "torch", "numpy", "scikit-learn", "catboost", "scipy", "pandas")
-
-
-def now(precision: str = "seconds") -> str:
-    """UTC, ISO-8601 with Z."""
-    return datetime.now(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def versions() -> dict[str, str]:
@@ -52,7 +47,7 @@ def launch_record(
         "workers": workers,
         "versions": versions(),
         "started": started,
-        "ended": now() if ended else None,
+        "ended": utc() if ended else None,
         "exit_reason": ended.exit_reason if ended else None,
         "exit_code": int(ended.exit_code) if ended else None,
     }

@@ -4,8 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from journal_launcher.base.atomic import write_json
-from journal_launcher.base.events import PhaseChanged
+from journal_launcher.base.atomic import finite, write_json
+from journal_launcher.base.events import Note, PhaseChanged
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import best_model
 from journal_launcher.launcher.crew import Phase, Slot
@@ -27,8 +27,14 @@ def save_best_model(
     Nothing is refitted if the best model is published already, or staged by an earlier launch.
     `facts` (versions, times) are added to what the worker says of the model.
     """
+    if supervisor.aborting:
+        return None
+    foreign = book.study.passed_over()
+    if foreign is not None:
+        text = f"trial {foreign.number} ({foreign.value:.5g}) of a foreign writer is better, but"
+        supervisor.emit(Note(f"{text} cannot be refitted: it is passed over"))
     wanted = _wanted(book)
-    if wanted is None or (supervisor.stop is not None and supervisor.stop.abort):
+    if wanted is None:
         return None
     counts = dict(zip(("n_finished", "n_failed"), book.study.count(), strict=True))
     sidecar = best_model.published(paths, wanted) or best_model.complete(paths, wanted)
@@ -59,11 +65,11 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
         wanted["refit"] = book.settings.refit
     best = study.best()
     if best is not None:
-        return wanted | {"trial": best.number, "params": best.params, "value": best.value}
+        return wanted | {"trial": best.number, "params": finite(best.params), "value": best.value}
     front = study.pareto_front()
     if not front:
         return None
-    points = [{"number": t.number, "values": t.values, "params": t.params} for t in front]
+    points = [{"number": t.number, "values": t.values, "params": finite(t.params)} for t in front]
     return wanted | {"pareto_front": points}
 
 

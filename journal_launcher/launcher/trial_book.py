@@ -99,7 +99,7 @@ class TrialBook:
         An interrupted trial (by a stop of the launch) is queued without counting as a retry.
         """
         for trial in self.study.owned_trials(self.launch, worker):
-            reason = "interrupted" if interrupted else problem
+            reason = events.INTERRUPTED if interrupted else problem
             if not self.study.fail(trial, reason):
                 continue  # it had finished: the journal is the truth, not the message that got lost
             if interrupted or _retries(trial) < self.settings.max_retries:
@@ -111,7 +111,7 @@ class TrialBook:
     def bury_stale(self) -> None:
         """Fail the trials of launches that are gone; they were interrupted, so queue them again."""
         for trial in self.study.stale_trials():
-            if self.study.fail(trial, "interrupted: its worker died with its launch"):
+            if self.study.fail(trial, f"{events.INTERRUPTED}: its worker died with its launch"):
                 self.study.queue_again(trial, retry=False)
                 self.emit(events.Note(f"trial {trial.number} was interrupted and is queued again"))
 

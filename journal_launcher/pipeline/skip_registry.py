@@ -17,6 +17,7 @@ from journal_launcher.base.atomic import read_json, write_json
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.limits import SkipLimits
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.times import utc
 from journal_launcher.base.verdict import ABSENT, CRITICAL, Verdict
 
 __all__ = ["Entry", "SkipRegistry", "Subject"]
@@ -134,12 +135,12 @@ class SkipRegistry:
     def _after(self, entry: Entry, verdict: Verdict, result: str) -> Entry:
         now = self._clock()
         judged = (*entry.judged, result)[-_REMEMBERED:]
-        entry = replace(entry, judged=judged, updated=_text(now))
+        entry = replace(entry, judged=judged, updated=utc(now.timestamp()))
         if verdict.level != CRITICAL:
             return replace(entry, critical_in_a_row=0, skip_until=None)
         count = entry.critical_in_a_row + 1
         skip = count >= self._limits.critical_results
-        until = _text(now + timedelta(hours=self._limits.hours)) if skip else None
+        until = utc((now + timedelta(hours=self._limits.hours)).timestamp()) if skip else None
         return replace(entry, critical_in_a_row=count, skip_until=until, why=verdict.why)
 
     @contextlib.contextmanager
@@ -183,7 +184,3 @@ def _entry(item: dict[str, Any]) -> Entry:
     if entry.skip_until is not None and datetime.fromisoformat(entry.skip_until).tzinfo is None:
         raise ValueError(f"expected skip_until with a zone, found {entry.skip_until}")
     return entry
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,11 +6,11 @@ import json
 import os
 import socket
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.errors import StudyInUseError, UsageError
+from journal_launcher.base.times import utc
 
 __all__ = ["Lease", "holder_of"]
 
@@ -50,7 +50,7 @@ class Lease:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "launch": self._launch,
-            "since": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "since": utc(),
         }
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)

@@ -15,6 +15,7 @@ from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import JournalLauncherError, ResumableStop
+from journal_launcher.study.first_replay import replay_in_place
 from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 
@@ -85,7 +86,10 @@ class StudyStorage(JournalStorage):
 
     def _sync_with_backend(self) -> None:
         with self._remembering():
-            super()._sync_with_backend()
+            if self._replay_result.log_number_read == 0:
+                replay_in_place(self._replay_result, self._backend.read_logs(0))
+            else:
+                super()._sync_with_backend()
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

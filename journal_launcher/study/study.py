@@ -11,10 +11,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import JournalDamagedError, UsageError
+from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import StudyStorage
 
-__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of"]
+__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of", "has_failed"]
 
 IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
@@ -23,8 +24,12 @@ BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoeve
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
+_DATA_CHANGED = "the data changed since this study began"
+
 # What belongs to a run of a trial and not to its parameters: a retry must not inherit it.
 _RUN_ATTRIBUTES = "jl_"
+# What a table's best trial must have: a refit trains so many epochs and reports these scores.
+_REFITTED = {"jl_epochs", "jl_fold_scores", "jl_train_scores"}
 
 
 class StudyRecord:
@@ -92,16 +97,23 @@ class StudyRecord:
         if found is None:
             self.set_attribute(IDENTITY_ATTRIBUTE, dict(wanted))
             return
-        differences = [
-            f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
-            for key in sorted({*found, *wanted})
-            if found.get(key) != wanted.get(key)
-        ]
-        if differences:
+        changed = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+        aside = "choose another --study-name, or move the old study aside with --overwrite"
+        if changed == ["data_sha256"]:
+            raise UsageError(
+                f"study {self.name}: {_DATA_CHANGED}; for the new data, {aside}; for the old "
+                "study, put the old file back"
+            )
+        if changed:
+            differences = [
+                _DATA_CHANGED
+                if key == "data_sha256"
+                else f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
+                for key in changed
+            ]
             raise UsageError(
                 f"study {self.name} was created for something else ({'; '.join(differences)}); "
-                "repeat the first command, choose another --study-name, or move the old study "
-                "aside with --overwrite"
+                f"repeat the first command, {aside}"
             )
 
     def note_changes(self, noted: Mapping[str, Any]) -> list[str]:
@@ -121,17 +133,34 @@ class StudyRecord:
         return self._study.get_trials(deepcopy=False, states=states or None)
 
     def count(self) -> tuple[int, int]:
-        """(finished, failed) trials."""
+        """(finished, failed) trials; what a stop interrupted did not fail."""
         trials = self.trials()
         finished = sum(trial.state in FINISHED for trial in trials)
-        return finished, sum(trial.state == TrialState.FAIL for trial in trials)
+        return finished, sum(map(has_failed, trials))
+
+    def interrupted(self) -> int:
+        """Trials that a stop interrupted; they were queued again."""
+        failed = self.trials(TrialState.FAIL)
+        return len(failed) - sum(map(has_failed, failed))
 
     def trial(self, number: int) -> FrozenTrial:
         return self.trials()[number]
 
     def best(self) -> FrozenTrial | None:
-        """The best COMPLETE trial of a single-objective study; the earliest of equals."""
-        return best_of(self.trials(TrialState.COMPLETE), self.directions)
+        """The best COMPLETE trial of a single-objective study; the earliest of equals.
+
+        Of a table, the best that can be refitted: a foreign writer's trials cannot.
+        """
+        trials = self.trials(TrialState.COMPLETE)
+        if (self.identity or {}).get("kind") == "table":
+            trials = [trial for trial in trials if trial.user_attrs.keys() >= _REFITTED]
+        return best_of(trials, self.directions)
+
+    def passed_over(self) -> FrozenTrial | None:
+        """The trial that would be the best if it could be refitted; None if `best` is."""
+        first, best = best_of(self.trials(TrialState.COMPLETE), self.directions), self.best()
+        same = first is None or (best is not None and best.number == first.number)
+        return None if same else first
 
     def pareto_front(self) -> list[FrozenTrial]:
         """The trials of several objectives that no other trial beats in all; finite values only."""
@@ -204,6 +233,12 @@ class StudyRecord:
                 system_attrs=system,
             )
         )
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Did it fail by itself, and not because a launch was stopped?"""
+    reason = trial.user_attrs.get("jl_fail_reason")
+    return trial.state == TrialState.FAIL and not str(reason).startswith(INTERRUPTED)
 
 
 def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:

@@ -25,6 +25,7 @@ __all__ = ["Board", "WorkerRow"]
 class WorkerRow:
     """One worker as shown. Times are seconds of the board's clock."""
 
+    index: int
     device: str
     log: Path
     since: float  # when `state` began
@@ -71,7 +72,8 @@ class Board:
             case PhaseChanged():
                 self.phase = event.phase
             case WorkerStarted():
-                self.workers[event.worker] = WorkerRow(event.device, event.log, since=now, free=now)
+                row = WorkerRow(event.worker, event.device, event.log, since=now, free=now)
+                self.workers[event.worker] = row
             case WorkerReady():
                 self._change(event.worker, state="waiting", since=now, free=now)
             case WorkerEnded():
@@ -115,10 +117,13 @@ class Board:
         if worker in self.workers:
             self.workers[worker] = replace(self.workers[worker], **changes)
 
-    def device(self, worker: int) -> str:
-        """The device of a worker, for people."""
+    def label(self, worker: int, *, numbered: bool = False) -> str:
+        """A worker's device; with its number if others are on a device of the same name."""
         row = self.workers.get(worker)
-        return row.device if row else f"worker {worker}"
+        if row is None:
+            return f"worker {worker}"
+        alone = sum(other.device == row.device for other in self.workers.values()) == 1
+        return row.device if alone and not numbered else f"worker {worker} ({row.device})"
 
     def present(self) -> list[WorkerRow]:
         """The workers to show: all that did not leave."""
@@ -135,7 +140,8 @@ class Board:
     def eta(self) -> float | None:
         """Seconds until the last trial ends, by the mean cost of this launch's finished trials.
 
-        The cost counts failed trials too. None while no trial has finished or nothing is left.
+        The cost counts failed trials too. None while no trial has finished, when nothing is left,
+        and when what is left has taken longer than its share: then nobody knows.
         """
         done = self.n_finished - self._finished_before
         left = self.n_trials - self.n_finished
@@ -146,4 +152,5 @@ class Board:
         under_way = sum(
             min(now - row.free, cost) for row in self.workers.values() if row.state == "busy"
         )
-        return max(0.0, cost * left - under_way) / min(left, at_work)
+        ahead = cost * left - under_way
+        return ahead / min(left, at_work) if ahead > 0 else None

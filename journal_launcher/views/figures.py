@@ -1,6 +1,11 @@
-"""Durations and scores as people read them."""
+"""Durations, scores and counts as people read them."""
 
-__all__ = ["duration", "number"]
+__all__ = ["counted", "duration", "number"]
+
+
+def counted(finished: int, wanted: int | None) -> str:
+    """Say "12 of 20", or "20" where fewer were wanted."""
+    return str(finished) if wanted is None or finished > wanted else f"{finished} of {wanted}"
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -11,9 +11,9 @@ from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
-from journal_launcher.views.figures import duration, number
+from journal_launcher.views.figures import counted, duration, number
 from journal_launcher.views.summary import print_summary
-from journal_launcher.views.ticker import Ticker
+from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
 
 __all__ = ["LiveView", "Screen"]
@@ -23,7 +23,7 @@ _TRIAL, _PROGRESS, _VALUE, _AGE = 10, 14, 10, 8  # fixed: columns that move are 
 _CELL = 24
 
 
-class LiveView:
+class LiveView(TickingView):
     """A view for a terminal. Its region vanishes at the end and the summary takes its place."""
 
     def __init__(
@@ -32,6 +32,7 @@ class LiveView:
         detail: Detail = Detail.FEW,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(_REDRAW_PERIOD)
         self._console = console
         self._board = Board(clock)
         self._narrator = Narrator(detail, clock)
@@ -43,22 +44,15 @@ class LiveView:
             redirect_stdout=False,  # stdout carries results
             vertical_overflow="crop",
         )
-        self._ticker = Ticker(_REDRAW_PERIOD, self.tick)
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "LiveView":
+    def __enter__(self) -> Self:
         self._live.start()
-        self._ticker.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
-            self._ticker.stop()
+            super().__exit__()
         finally:
             self._live.stop()
 
@@ -96,7 +90,7 @@ class Screen:
         if not board.study:
             return
         name = _cut(board.study, width // 2)
-        counts = f"{board.n_finished} of {board.n_trials}"
+        counts = counted(board.n_finished, board.n_trials)
         room = max(0, width - len(name) - len(counts) - 4)
         filled = round(room * min(1.0, board.n_finished / max(1, board.n_trials)))
         done, rest = "#-" if ascii_only else "━─"
@@ -128,8 +122,8 @@ class Screen:
         """A line for each worker; where they are too many, several to a line."""
         rows = self._board.present()
         if len(rows) <= height:
-            device = max((len(row.device) for row in rows), default=0)
-            yield from (self._row(row, device, width) for row in rows)
+            name = max((len(self._board.label(row.index)) for row in rows), default=0)
+            yield from (self._row(row, name, width) for row in rows)
             return
         columns = max(1, (width + 1) // (_CELL + 1))
         shown = columns * height
@@ -141,15 +135,15 @@ class Screen:
         if len(rows) > shown:
             yield _line((f"… and {len(rows) - shown} more workers", "bright_black"))
 
-    def _row(self, row: WorkerRow, device: int, width: int) -> Text:
+    def _row(self, row: WorkerRow, name: int, width: int) -> Text:
         with_value, with_progress = width >= 60, width >= 40
         taken = _TRIAL + _AGE + 4
         taken += (_PROGRESS + 2 if with_progress else 0) + (_VALUE + 2 if with_value else 0)
         state = row.state if row.trial is None else f"trial {row.trial}"
         value = "" if row.value is None or row.trial is None else number(row.value)
-        device = max(1, min(device, width - taken))
+        name = max(1, min(name, width - taken))
         return _line(
-            f"{_cut(row.device, device):<{device}}  ",
+            f"{_cut(self._board.label(row.index), name):<{name}}  ",
             (f"{state:<{_TRIAL}}  ", "" if row.trial is not None else "bright_black"),
             f"{_cut(row.progress, _PROGRESS):<{_PROGRESS}}  " if with_progress else "",
             f"{value:>{_VALUE}}  " if with_value else "",
@@ -159,9 +153,10 @@ class Screen:
     def _cell(self, row: WorkerRow) -> str:
         state = row.state[:5] if row.trial is None else f"#{row.trial}"
         share = f"{row.step / row.total:.0%}" if row.step is not None and row.total else ""
-        device = " ".join(row.device.split()[:2])
+        alone = self._board.label(row.index) == row.device
+        name = " ".join(row.device.split()[:2]) if alone else f"w{row.index}"
         age = duration(self._board.age(row))
-        return f"{_cut(device, 6):<6} {_cut(state, 5):<5}{share:>4} {age:>7}"
+        return f"{_cut(name, 6):<6} {_cut(state, 5):<5}{share:>4} {age:>7}"
 
 
 def _line(*parts: str | Text | tuple[str, str]) -> Text:

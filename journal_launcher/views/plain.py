@@ -3,16 +3,15 @@
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from rich.console import Console
 from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board
-from journal_launcher.views.figures import duration
+from journal_launcher.views.figures import counted, duration
 from journal_launcher.views.summary import print_summary
-from journal_launcher.views.ticker import Ticker
+from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
 
 __all__ = ["PlainView"]
@@ -21,7 +20,7 @@ _OFTEN, _SELDOM, _SOON = 5.0, 30.0, 60.0
 _SHOWN_WORKERS = 4
 
 
-class PlainView:
+class PlainView(TickingView):
     """A view for anything that is not a terminal.
 
     A thread calls `tick` every second: a launch whose trials take hours and report nothing must
@@ -34,25 +33,13 @@ class PlainView:
         detail: Detail = Detail.TRIALS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(1.0)
         self._console = console
         self._board = Board(clock)
         self._narrator = Narrator(detail, clock)
         self._next_status = _OFTEN
         self._over = False
-        self._ticker = Ticker(1.0, self.tick)
         self._lock = threading.Lock()
-
-    def __enter__(self) -> "PlainView":
-        self._ticker.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ticker.stop()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -77,7 +64,7 @@ class PlainView:
         board, hidden = self._board, self._narrator.hidden
         if not board.study:
             return PHASES.get(board.phase, board.phase)
-        parts = [f"{board.n_finished} of {board.n_trials} finished"]
+        parts = [f"{counted(board.n_finished, board.n_trials)} finished"]
         if hidden:
             parts[0] += f" ({hidden} not shown one by one)"
             self._narrator.hidden = 0

@@ -2,25 +2,27 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.events import INTERRUPTED
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
+from journal_launcher.base.times import utc
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import open_storage
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord
-from journal_launcher.views.figures import number
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord, has_failed
+from journal_launcher.views.figures import counted, number
 
 __all__ = ["Status", "study_names"]
 
 
 def study_names(studies: StudiesFolder) -> list[str]:
     """Names of all studies in the folder: each has a journal."""
-    return sorted(path.name.removesuffix(".log") for path in studies.root.glob("*.log"))
+    files = (path for path in studies.root.glob("*.log") if path.is_file())
+    return sorted(filter(is_study_name, (path.name.removesuffix(".log") for path in files)))
 
 
 class Status:
@@ -44,8 +46,8 @@ class Status:
         if self._study is None:
             return f"{self._paths.name}  {'damaged' if self.damage else 'empty'}"
         best = self._best(self._study)
-        parts = [self._progress(self._study), f"best {best}" if best else ""]
-        parts += [f"running: {self._holder}"] if self._holder else []
+        parts = [self._progress(self._study), *self._unfinished(), f"best {best}" if best else ""]
+        parts += [f"run by {self._holder}"] if self._holder else []
         return f"{self._paths.name}  {', '.join(part for part in parts if part)}"
 
     def lines(self) -> Iterator[str]:
@@ -55,12 +57,12 @@ class Status:
         yield f"health        {self.damage or _tail_health(self._paths.journal)}"
         if self._study is None:
             return
-        counts = Counter(trial.state.name.lower() for trial in self._trials)
+        counts = Counter(map(_state, self._trials))
         yield f"progress      {self._progress(self._study)}"
         yield f"trials        {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none'}"
         yield f"best          {self._best(self._study) or 'none yet'}"
         yield f"run by        {self._holder or 'nobody'}"
-        yield f"last activity {_age(self._paths.journal)}"
+        yield f"last activity {utc(self._paths.journal.stat().st_mtime)}"
         for trial in self._trials:
             if trial.state == TrialState.RUNNING:
                 yield f"trial {trial.number:<8}{self._who(trial)}"
@@ -69,8 +71,22 @@ class Status:
 
     def _progress(self, study: StudyRecord) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)
-        budget = study.attribute(BUDGET_ATTRIBUTE)
-        return f"{finished} of {budget} finished" if budget else f"{finished} finished"
+        return f"{counted(finished, study.attribute(BUDGET_ATTRIBUTE))} finished"
+
+    def _unfinished(self) -> Iterator[str]:
+        """How many trials failed, run or are stale, if there are any."""
+        running = [trial for trial in self._trials if trial.state == TrialState.RUNNING]
+        stale = sum(map(self._is_stale, running))
+        counts = {
+            "failed": sum(map(has_failed, self._trials)),
+            "running": len(running) - stale,
+            "stale": stale,
+        }
+        return (f"{count} {word}" for word, count in counts.items() if count)
+
+    def _is_stale(self, trial: FrozenTrial) -> bool:
+        """Is a RUNNING trial of ours without a launch that runs it?"""
+        return self._holder is None and owner_of(trial.user_attrs) is not None
 
     def _best(self, study: StudyRecord) -> str:
         if len(study.directions) > 1:
@@ -85,9 +101,15 @@ class Status:
         owner = owner_of(trial.user_attrs)
         if owner is None:
             return "running, started by a foreign writer: it is left alone"
-        if self._holder is None:
+        if self._is_stale(trial):
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
         return f"running on {trial.user_attrs.get('jl_device')}, {owner}"
+
+
+def _state(trial: FrozenTrial) -> str:
+    """Optuna's state; a trial that a stop interrupted is FAIL to Optuna, and no failure."""
+    interrupted = trial.state == TrialState.FAIL and not has_failed(trial)
+    return INTERRUPTED if interrupted else trial.state.name.lower()
 
 
 def _tail_health(journal: Path) -> str:
@@ -98,8 +120,3 @@ def _tail_health(journal: Path) -> str:
         if file.read(1) == b"\n":
             return "sound"
     return "sound, with half a record at its end; the next append cuts it off and keeps a copy"
-
-
-def _age(journal: Path) -> str:
-    moment = datetime.fromtimestamp(journal.stat().st_mtime, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,5 +1,6 @@
 """How a launch ended: the closing words for stderr and the results for stdout."""
 
+import re
 import shlex
 import statistics
 import textwrap
@@ -10,14 +11,15 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from journal_launcher.base.atomic import finite
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.verdict import CRITICAL, WARNING
-from journal_launcher.views.figures import duration, number
+from journal_launcher.views.figures import counted, duration, number
 
-__all__ = ["print_summary", "result_json", "result_line", "summary"]
+__all__ = ["failure_json", "print_summary", "result_json", "result_line", "summary"]
 
 _SCHEMA_VERSION = 1
 _ENDINGS: dict[int, str] = {
@@ -26,6 +28,8 @@ _ENDINGS: dict[int, str] = {
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 _COPIED = ("model", "predict", "dashboard")  # never broken into lines
+_PLAIN = re.compile(r"[A-Za-z_][\w.:/+-]*")
+_NO_TEXT = ("None", "True", "False", "nan", "inf")  # they would read as something else
 Row = tuple[str, str]
 
 
@@ -67,10 +71,10 @@ def _headline(ended: LaunchEnded) -> str:
     why = ended.message or (ended.exit_reason.replace("_", " ") if short else "")
     if why:
         ending = why if why.startswith(ending) else f"{ending} ({why})"
-    return (
-        f"{ended.study} {ending}: {ended.n_finished} of {ended.n_trials} trials finished "
-        f"in {duration(ended.seconds)}"
-    )
+    done = f"{counted(ended.n_finished, ended.n_trials)} trials finished"
+    if ended.n_finished > ended.n_trials:
+        done += f", more than the {ended.n_trials} asked for,"
+    return f"{ended.study} {ending}: {done} in {duration(ended.seconds)}"
 
 
 def _best(ended: LaunchEnded) -> Iterator[Row]:
@@ -82,12 +86,13 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
         text = f"{ended.metric} {text}"
     scores = (ended.sidecar or {}).get("fold_scores") or []
     if len(scores) > 1:
-        text += f" ± {statistics.stdev(scores):.2g} over {len(scores)} folds"
+        deviation = f"{statistics.stdev(scores):.2g} (standard deviation over {len(scores)} folds)"
+        text += f" ± {deviation}"
     several = len(ended.directions) > 1
     if several:
         count = best.get("n_pareto", "several")
         yield "best", f"{count} Pareto-optimal trials of {len(ended.directions)} objectives"
-    yield "one of them" if several else "best", f"{text} (trial {best['number']})"
+    yield "one of them" if several else "best", f"{text}, trial {best['number']}"
     if best.get("params"):
         yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best["params"].items())
 
@@ -97,7 +102,11 @@ def _values(best: Mapping[str, Any]) -> list[float]:
 
 
 def _parameter(value: Any) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    """Numbers short; text in quotes only where it could be read as something else."""
+    if isinstance(value, float):
+        return number(value)
+    plain = not isinstance(value, str) or (_PLAIN.fullmatch(value) and value not in _NO_TEXT)
+    return str(value) if plain else repr(value)
 
 
 def _holdout(sidecar: Mapping[str, Any]) -> Iterator[Row]:
@@ -164,9 +173,15 @@ def _health(ended: LaunchEnded) -> Iterator[Row]:
 
 def _failures(ended: LaunchEnded) -> Iterator[Row]:
     if ended.n_failed:
-        text = f"{ended.n_failed} trial{'s' if ended.n_failed > 1 else ''}"
-        kinds = [f"{kind} ({count})" for kind, count in ended.failures.items()]
-        yield "failed", text + (f"; in this launch {', '.join(kinds)}" if kinds else "")
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in ended.failures.items())
+        here = f"; in this launch {kinds}" if kinds else ""
+        yield "failed", _trials(ended.n_failed) + here
+    if ended.n_interrupted:
+        yield "interrupted", f"{_trials(ended.n_interrupted)}, queued again"
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'s' if count > 1 else ''}"
 
 
 def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
@@ -202,17 +217,34 @@ def result_line(ended: LaunchEnded) -> str:
 def result_json(ended: LaunchEnded) -> dict[str, Any]:
     """The object that `--json` prints. Its keys are API."""
     best = ended.best_trial
-    kept = ("number", "value", "values", "params")
+    if best is not None:
+        kept = ("number", "value", "values", "params")
+        best = {key: best[key] for key in kept if key in best}
+        best["params"] = finite(best["params"])
     return {
         "schema_version": _SCHEMA_VERSION,
         "study": ended.study,
         "exit_reason": ended.exit_reason,
         "exit_code": int(ended.exit_code),
+        "message": ended.message,
         "n_finished": ended.n_finished,
         "n_failed": ended.n_failed,
-        "best_trial": None if best is None else {key: best[key] for key in kept if key in best},
+        "best_trial": best,
         "model_path": None if ended.model_path is None else str(ended.model_path),
         "holdout": _holdout_of(ended.sidecar or {}),
         "health": None if ended.health is None else ended.health.level,
         "journal": str(ended.journal),
+    }
+
+
+def failure_json(exit_code: int, message: str) -> dict[str, Any]:
+    """The same object for a launch that never began: what is not known is null."""
+    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "health", "journal")
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "study": None,
+        "exit_reason": "signal" if exit_code == ExitCode.INTERRUPTED else "failed",
+        "exit_code": int(exit_code),
+        "message": message,
+        **dict.fromkeys(unknown),
     }

@@ -1,28 +1,38 @@
 """A pulse for views, so that they move while no event comes."""
 
 import threading
-from collections.abc import Callable
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+from typing import Self
 
-__all__ = ["Ticker"]
+from journal_launcher.base.events import Event
+
+__all__ = ["TickingView"]
 
 
-class Ticker:
-    """Call `tick` every `period` seconds, from a thread, between `start` and `stop`."""
+class TickingView(AbstractContextManager["TickingView"]):
+    """A listener whose `tick` is called every `period` seconds, from a thread, while it is open."""
 
-    def __init__(self, period: float, tick: Callable[[], None]) -> None:
+    def __init__(self, period: float) -> None:
         self._period = period
-        self._tick = tick
-        self._over = threading.Event()
+        self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="view", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
+    @abstractmethod
+    def __call__(self, event: Event) -> None: ...
 
-    def stop(self) -> None:
+    @abstractmethod
+    def tick(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """No call of `tick` is under way, and none follows, when this returns."""
-        self._over.set()
+        self._left.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(self._period):
-            self._tick()
+        while not self._left.wait(self._period):
+            self.tick()

@@ -2,44 +2,29 @@
 
 import os
 import sys
-from types import TracebackType
-from typing import IO, Protocol, Self, TextIO, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import IO, TextIO, cast
 
 from rich.console import Console
 
-from journal_launcher.base.events import Event
+from journal_launcher.base.events import Listener
 from journal_launcher.views.live import LiveView
 from journal_launcher.views.plain import PlainView
 from journal_launcher.views.words import Detail
 
-__all__ = ["View", "make_view", "stderr_console"]
-
-
-class View(Protocol):
-    """A listener with a beginning and an end; leaving it restores the terminal."""
-
-    def __call__(self, event: Event) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+__all__ = ["make_view", "stderr_console"]
 
 
 def make_view(
     stderr_is_terminal: bool, quiet: bool, verbosity: int, console: Console | None = None
-) -> View:
-    """The view for this stderr.
+) -> AbstractContextManager[Listener]:
+    """The view for this stderr: a listener with an end that restores the terminal.
 
     quiet: draw nothing. verbosity: 1 or more adds every start and the "info" notes.
     console: where to draw (default: stderr).
     """
     if quiet:
-        return _QuietView()
+        return nullcontext(lambda event: None)
     console = console or stderr_console()
     if stderr_is_terminal and console.is_terminal and not console.is_dumb_terminal:
         return LiveView(console, Detail.ALL if verbosity else Detail.FEW)
@@ -79,19 +64,3 @@ class _LastingStream:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
-
-
-class _QuietView:
-    def __call__(self, event: Event) -> None:
-        return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return

@@ -7,6 +7,7 @@ from enum import IntEnum
 from rich.text import Text
 
 from journal_launcher.base.events import (
+    INTERRUPTED,
     Event,
     LaunchStarted,
     Note,
@@ -17,7 +18,7 @@ from journal_launcher.base.events import (
     WorkerStarted,
 )
 from journal_launcher.views.board import Board
-from journal_launcher.views.figures import duration, number
+from journal_launcher.views.figures import counted, duration, number
 
 __all__ = ["PHASES", "Detail", "Narrator", "best"]
 
@@ -77,10 +78,10 @@ class Narrator:
             case WorkerStarted() if self._detail == Detail.ALL:
                 return Text(f"worker {event.worker} starts on {event.device}, log {event.log}")
             case WorkerEnded(problem=str()):
-                who = f"worker {event.worker} ({board.device(event.worker)})"
+                who = board.label(event.worker, numbered=True)
                 return Text(f"{who}: {event.problem}", style="yellow")
             case TrialStarted() if self._detail == Detail.ALL:
-                return Text(f"trial {event.number} starts on {board.device(event.worker)}")
+                return Text(f"trial {event.number} starts on {board.label(event.worker)}")
             case TrialEnded() if event.state == "FAIL" or self._detail >= Detail.TRIALS:
                 return self._within_allowance(_ended(event, board))
         return None
@@ -105,7 +106,8 @@ class Narrator:
 def _opening(event: LaunchStarted) -> str:
     if not event.resumed:
         return f"journal {event.journal}: new study, {event.n_trials} trials"
-    line = f"journal {event.journal}: resumed, {event.n_finished} of {event.n_trials} finished"
+    done = counted(event.n_finished, event.n_trials)
+    line = f"journal {event.journal}: resumed, {done} finished"
     if event.n_failed:
         line += f", {event.n_failed} failed"
     if event.best_value is not None:
@@ -114,8 +116,10 @@ def _opening(event: LaunchStarted) -> str:
 
 
 def _ended(event: TrialEnded, board: Board) -> Text:
-    where = f"{duration(event.seconds)} on {board.device(event.worker)}"
+    where = f"{duration(event.seconds)} on {board.label(event.worker)}"
     name = f"trial {event.number}"
+    if event.state == "FAIL" and (event.reason or "").startswith(INTERRUPTED):
+        return Text(f"{name} was interrupted after {where}; it is queued again")
     if event.state == "FAIL":
         return Text(f"{name} failed after {where}: {event.reason or 'no reason'}", style="yellow")
     if event.state == "PRUNED" or not event.values:

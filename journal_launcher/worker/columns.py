@@ -83,8 +83,11 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
     Columns come in any order; the target is ignored if it is there.
 
     Raises:
-        UsageError: a column is missing, or a value is not of its column's kind; names the row.
+        UsageError: a column is missing, or a value is not of its column's kind; names the row. Or
+            there are no rows.
     """
+    if not len(frame):
+        raise UsageError("expected rows to predict, found none")
     names = [column.name for column in schema.columns]
     found = Counter(str(name) for name in frame.columns)
     missing = [name for name in names if name not in found]

@@ -32,6 +32,7 @@ def build_model_type(
             dropout=settings.dropout,
             gpu=gpu,
             threads=threads,
+            workers_per_gpu=settings.workers_per_gpu,
         )
     )
 

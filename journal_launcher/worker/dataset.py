@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.atomic import move_into_place, read_json, write_json
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.inputs import check_data
 from journal_launcher.base.settings import CLASSIFICATION_METRICS, METRICS, LaunchSettings
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema
@@ -28,7 +29,7 @@ from journal_launcher.worker.table import Dataset, Features, Fold, Schema
 if TYPE_CHECKING:
     from journal_launcher.worker.parsing import Parsed
 
-__all__ = ["features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
+__all__ = ["features_from_frame", "fresh_folds", "keep", "load", "prepare", "read_features"]
 
 PARSER_VERSION = 2  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
@@ -51,6 +52,7 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
         UsageError: bad data, settings that do not fit them, or doubts with --strict-data; nothing
             is written.
     """
+    check_data(settings.data)
     is_file = not settings.data.startswith("sklearn:")
     source = str(Path(settings.data).expanduser().absolute()) if is_file else settings.data
     with _about(source):
@@ -64,13 +66,19 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
         facts = read_json(directory / _META, _META_SCHEMA)["prepared"]
         metric = _refuse(settings, facts)
         notes = [*facts["notes"], *facts.pop("doubts")]
-    os.utime(directory)
+    keep(directory)
     _remove_unused(cache)
     return {
         **{"directory": str(directory.absolute()), "data": source},
         **facts,
         **{"metric": metric, "direction": METRICS[metric], "notes": notes},
     }
+
+
+def keep(directory: Path) -> None:
+    """Mark an entry as used: a launch that restarts a worker after weeks still finds it."""
+    with contextlib.suppress(FileNotFoundError):  # removed by hand: what is mapped stays readable
+        os.utime(directory)
 
 
 def load(directory: Path) -> Dataset:
@@ -201,7 +209,7 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 
 def _map(directory: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """(meta, arrays by name)."""
-    os.utime(directory)  # a launch that restarts a worker after a week still finds it
+    keep(directory)
     arrays = {
         path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         for path in directory.glob("*.npy")

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.inputs import find_objective
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.device_check import require_gpu
-from journal_launcher.worker.objective import UserObjective, load_objective
+from journal_launcher.worker.objective import Reporter, UserObjective, load_objective
 
 __all__ = ["Job", "ObjectiveJob", "Prepared", "Progress", "TableJob", "make_job"]
 
@@ -116,6 +117,9 @@ class TableJob:
         return dict(self._objective.defaults())
 
     def __call__(self, trial: optuna.Trial) -> float:
+        from journal_launcher.worker.dataset import keep
+
+        keep(Path(self._table["directory"]))
         return self._objective(trial)
 
     def attributes(self) -> dict[str, Any]:
@@ -166,12 +170,11 @@ class ObjectiveJob:
         return self._loaded
 
     def prepare(self, seed: int) -> Prepared:
-        source, _, attribute = (self._settings.objective or "").rpartition(":")
         objective = self._load()
         identity = {
             "schema_version": 1,
             "kind": "objective",
-            "objective": f"{self._where(source)}:{attribute}",
+            "objective": self._reference(),
             "directions": list(self._settings.direction or ("minimize",)),
             "seed": seed,
         }
@@ -183,21 +186,29 @@ class ObjectiveJob:
             "content": {},
         }
 
-    def _where(self, source: str) -> str:
-        """A module's name, or a file's place seen from the studies: both may move together."""
-        is_file = source.endswith(".py") or "/" in source
-        return os.path.relpath(source, self._paths.folder) if is_file else source
+    def _reference(self) -> str:
+        """A module's name, or a file's place seen from the studies: both may move together.
+
+        Links are followed on both sides, so that the same file has one name.
+        """
+        found = find_objective(self._settings.objective or "")
+        source = found.source
+        if found.is_file:
+            source = os.path.relpath(os.path.realpath(source), os.path.realpath(self._paths.folder))
+        return f"{source}:{found.attribute}"
 
     def warm_up(self) -> None:
         self._load()
 
     def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+        self._progress = progress
         self._load()
 
     def defaults(self) -> dict[str, Any] | None:
         return None
 
     def __call__(self, trial: optuna.Trial) -> Any:
+        vars(trial)["report"] = Reporter(trial, self._progress)
         return self._load().function(trial)
 
     def attributes(self) -> dict[str, Any]:

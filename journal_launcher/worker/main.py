@@ -147,7 +147,7 @@ class Worker:
         if trial_id is None:
             return  # somebody else took the queued trial; the next request returns the grant
         number = self._number = self._storage.get_trial(trial_id).number
-        self._connection.send("started", id=grant["id"], number=number)
+        self._connection.send("started", number=number)
         started = time.monotonic()
         self._study.sampler = make_sampler(self._settings.sampler, self._seed, number)
         trial = optuna.Trial(self._study, trial_id)
@@ -163,7 +163,6 @@ class Worker:
         self._number = None
         self._connection.send(
             "ended",
-            id=grant["id"],
             number=number,
             state=outcome.state.name,
             reason=outcome.reason,

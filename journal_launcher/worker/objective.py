@@ -1,6 +1,5 @@
 """Find the user's objective: "pkg.module:attr" or "path/file.py:attr"."""
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -11,9 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from journal_launcher.base.errors import UsageError
+import optuna
 
-__all__ = ["UserObjective", "load_objective"]
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.inputs import find_objective
+from journal_launcher.base.options import nearest
+
+__all__ = ["Reporter", "UserObjective", "load_objective"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,20 @@ class UserObjective:
     source_sha256: str | None
 
 
+class Reporter:
+    """`trial.report` that tells the views too. Pickled with its trial, it is Optuna's own again."""
+
+    def __init__(self, trial: optuna.Trial, progress: Callable[..., None]) -> None:
+        self._trial, self._progress = trial, progress
+
+    def __call__(self, value: float, step: int) -> None:
+        optuna.Trial.report(self._trial, value, step)
+        self._progress("step", int(step), None, float(value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._trial, "report")
+
+
 def load_objective(reference: str) -> UserObjective:
     """Import what `reference` names, with neighbours importable as under `python script.py`.
 
@@ -32,17 +49,13 @@ def load_objective(reference: str) -> UserObjective:
         UsageError: malformed reference, no such file or module, no such attribute.
         Exception: whatever the module itself raises while it is imported.
     """
-    source, _, attribute = reference.rpartition(":")
-    if not source or not attribute:
-        raise UsageError(
-            f"--objective: expected pkg.module:function or path/file.py:function, found "
-            f"{reference!r}"
-        )
-    is_file = source.endswith(".py") or "/" in source
-    module = _import_file(Path(source)) if is_file else _import_module(source)
+    found = find_objective(reference)
+    source, attribute = found.source, found.attribute
+    module = _import_file(Path(source)) if found.is_file else _import_module(source)
     function = getattr(module, attribute, None)
     if function is None:
-        raise UsageError(f"--objective: {source} has no {attribute!r}{_nearest(module, attribute)}")
+        hint = nearest(attribute, _callables(module))
+        raise UsageError(f"--objective: {source} has no {attribute!r}{hint}")
     if not callable(function):
         raise UsageError(
             f"--objective: expected a function {attribute}(trial) in {source}, found "
@@ -54,8 +67,6 @@ def load_objective(reference: str) -> UserObjective:
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError(f"--objective: no such file: {path.absolute()}")
     path = path.absolute()
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path)]
@@ -88,7 +99,5 @@ def _import_module(name: str) -> ModuleType:
     return module
 
 
-def _nearest(module: ModuleType, attribute: str) -> str:
-    names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
-    near = difflib.get_close_matches(attribute, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def _callables(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]

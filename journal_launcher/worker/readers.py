@@ -20,11 +20,10 @@ from typing import IO, Any, cast
 import numpy as np
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.inputs import UNKNOWN_ENDING
 
-__all__ = ["BUNDLED", "MISSING", "content_sha256", "fingerprint", "read_bundled", "read_file"]
+__all__ = ["MISSING", "content_sha256", "fingerprint", "read_bundled", "read_file"]
 
-BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
-"""Data sets that come with scikit-learn and have one target."""
 MISSING = frozenset(
     ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null")
 )
@@ -56,15 +55,9 @@ def content_sha256(frame: Any) -> str:
 
 
 def read_bundled(name: str) -> tuple[Any, str]:
-    """(frame, name of its target column) of a data set that comes with scikit-learn.
-
-    Raises:
-        UsageError: there is no such data set.
-    """
+    """(frame, name of its target column) of one of `inputs.BUNDLED`."""
     import pandas as pd
 
-    if name not in BUNDLED:
-        raise UsageError(f"expected {', '.join(f'sklearn:{known}' for known in BUNDLED)}")
     bunch = getattr(import_module("sklearn.datasets"), f"load_{name}")()
     frame = pd.DataFrame(bunch.data, columns=[str(column) for column in bunch.feature_names])
     labels = np.asarray(bunch.get("target_names", []))
@@ -87,7 +80,7 @@ def read_file(path: Path, texts: Collection[str] = ()) -> Any:
         elif name.endswith(".parquet"):
             frame = _read_parquet(path)
         else:
-            raise ValueError("expected a file name ending in .csv, .csv.gz, .npz or .parquet")
+            raise ValueError(UNKNOWN_ENDING)
     if not len(frame):
         raise UsageError("expected rows, found none")
     return frame
@@ -131,8 +124,12 @@ def _header(file: IO[bytes]) -> list[str]:
     names = [name.strip() for name in first]
     if not names:
         raise ValueError("expected a header with column names, found an empty file")
-    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
-        raise ValueError("expected commas between the columns, found a header without any")
+    for sign in ";\t|":
+        if len(names) == 1 and sign in names[0]:
+            raise ValueError(
+                f"expected commas between the columns, found {sign!r}; to convert it: "
+                f"pandas.read_csv(FILE, sep={sign!r}).to_csv(NEW, index=False)"
+            )
     _check_names(names)
     if "" in names[1:]:  # the first may: it is the index that pandas writes
         raise ValueError(f"column {names.index('', 1) + 1} has no name: write one into the header")

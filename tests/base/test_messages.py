@@ -6,7 +6,7 @@ from journal_launcher.base.messages import Channel, LineBuffer
 
 def test_a_message_comes_out_as_it_went_in() -> None:
     channel = Channel("abc", 3)
-    line = channel.encode("grant", id=1, trial=None)
+    line = channel.encode("grant", trial=None)
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     message = channel.decode(line)
     assert message == {
@@ -14,7 +14,6 @@ def test_a_message_comes_out_as_it_went_in() -> None:
         "type": "grant",
         "launch": "abc",
         "worker": 3,
-        "id": 1,
         "trial": None,
     }
     assert Channel.of_spec(line) == channel

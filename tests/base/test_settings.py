@@ -25,6 +25,8 @@ REFUSED = [
     ({"split": "time"}, "--split time and --time-column"),
     ({"target": "y"}, "--target belongs to --data PATH"),
     ({"model_type": "linear", "dropout": 0.1}, "--dropout belongs to --model-type neural_net"),
+    ({"objective": "a.py:f", "direction": "maximize"}, "--direction: expected a list, found 'max"),
+    ({"n_trials": None}, "--n-trials: expected a whole number, found None"),
     ({"study_name": "../x"}, "study name '../x' is not valid"),
 ]
 

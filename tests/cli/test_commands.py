@@ -1,5 +1,6 @@
 """The command line in process: what reaches the launch, and what a mistake prints."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from journal_launcher import __version__
 from journal_launcher.__main__ import main
+from journal_launcher.base.errors import StudyInUseError
 from journal_launcher.base.settings import LaunchSettings
 
 
@@ -59,6 +61,15 @@ def test_defaults_file_environment_flags_in_this_order(
     assert asked == [expected]
 
 
+def test_a_single_direction_in_a_file_is_a_word(asked: list, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('objective = "a.py:f"\ndirection = "maximize"\n')
+    assert run("--config", str(file)) == 0
+    file.write_text('objective = "a.py:f"\ndirection = ["maximize", "minimize"]\n')
+    assert run("--config", str(file)) == 0
+    assert [settings.direction for settings in asked] == [("maximize",), ("maximize", "minimize")]
+
+
 MISTAKES = [
     (["--n-trails", "5"], "No such option '--n-trails'"),
     (["--n-trials", "many"], "'many' is not a valid int"),
@@ -82,6 +93,51 @@ def test_a_mistake_is_exit_2_and_says_what_was_expected(
     assert run(*arguments) == 2
     printed = capsys.readouterr()
     assert message in printed.err and printed.out == "" and asked == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--n-trails", "5"], 2, "No such option '--n-trails'"),
+        (["--config", "nowhere.toml"], 2, "--config nowhere.toml: No such file"),
+        (["--split", "group"], 2, "--split group and --group-column"),
+        (["--study-name", "used"], 4, "in use by"),
+        (["--study-name", "interrupted"], 130, "stopped by Ctrl-C"),
+    ],
+)
+def test_json_is_one_object_on_stdout_whatever_happens(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    def run_launch(settings: LaunchSettings, emit: Any) -> None:
+        raise StudyInUseError("in use by") if settings.name == "used" else KeyboardInterrupt
+
+    monkeypatch.setattr("journal_launcher.launcher.launch.run_launch", run_launch)
+    assert run("run", *arguments, "--json") == code
+    found = json.loads(capsys.readouterr().out)
+    assert found["exit_code"] == code and message in found["message"]
+    assert found["exit_reason"] == ("signal" if code == 130 else "failed")
+
+
+def test_a_misspelt_variable_is_named_once(
+    capsys: pytest.CaptureFixture[str], asked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("JOURNAL_LAUNCHER_N_TRAILS", "JOURNAL_LAUNCHER_TYPED", "JOURNAL_LAUNCHER_SEED"):
+        monkeypatch.setenv(name, "7")
+    assert run("--gpus", "none") == 0
+    assert asked == [LaunchSettings(gpus="none", seed=7)]
+    assert capsys.readouterr().err == (
+        "warning: JOURNAL_LAUNCHER_N_TRAILS is ignored: no such option; did you mean "
+        "'JOURNAL_LAUNCHER_N_TRIALS'?\n"
+    )
+    monkeypatch.delenv("JOURNAL_LAUNCHER_N_TRAILS")
+    monkeypatch.setenv("JOURNAL_LAUNCHER_ZZZ", "7")
+    assert run("--gpus", "none") == 0
+    expected = "warning: JOURNAL_LAUNCHER_ZZZ is ignored: no such option\n"
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(

@@ -179,5 +179,5 @@ class Stage:
         self.ready()
         self.turn()
         self.turn()
-        self.process().say("started", id=1, number=number)
+        self.process().say("started", number=number)
         self.turn()

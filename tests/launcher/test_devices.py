@@ -53,7 +53,6 @@ def test_auto_takes_every_gpu_and_names_it(machine: SetMachine) -> None:
         "GPU 2 NVIDIA GeForce RTX 4090",
     ]
     assert choice.notes == ()
-    assert choice.driver_version == "550.54.14"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ def test_without_a_gpu_auto_runs_on_the_cpu_and_everything_else_is_an_error(
     assert choice.devices == ()
     assert len(choice.notes) == 1
     assert choice.notes[0].startswith("running on the CPU: ") and reason in choice.notes[0]
-    assert choose("none") == Choice((), (), None)
+    assert choose("none") == Choice((), ())
     for request_ in ("all", "0", A):
         with pytest.raises(UsageError, match="--gpus"):
             choose(request_)

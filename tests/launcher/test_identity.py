@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import optuna
 import pytest
@@ -9,6 +10,7 @@ from launcher.harness import Workshop
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from journal_launcher.api import launch
 from journal_launcher.base import events
 from journal_launcher.base.errors import JournalDamagedError, UsageError
 
@@ -55,6 +57,39 @@ def test_another_script_of_the_same_name_is_another_objective(workshop: Workshop
     other.write_text(TRIVIAL)
     with pytest.raises(UsageError, match="objective: the study has"):
         workshop.launch(n_trials=2, objective=f"{other}:objective")
+
+
+def test_links_to_the_same_script_and_studies_are_the_same_study(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    link = workshop.folder.parent / "far" / "away" / "link"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(workshop.folder)
+    for place in (link, workshop.folder):
+        result = launch(
+            objective=f"{place / 'my train.py'}:objective",
+            studies_dir=link / "studies",
+            study_name="study",
+            gpus="none",
+            n_trials=1,
+        )
+        assert result.exit_code == 0
+
+
+def test_changed_data_are_named_and_what_to_type(workshop: Workshop) -> None:
+    table = workshop.folder / "table.csv"
+    table.write_text("x,y\n" + "".join(f"{n},{n * 7 % 31}\n" for n in range(60)))
+    given: dict[str, Any] = {"objective": None, "model_type": "linear", "data": "table.csv"}
+    given |= {"target": "y", "n_trials": 1}
+    assert workshop.launch(**given).exit_code == 0
+    table.write_text(table.read_text() + "60,1\n")
+    with pytest.raises(UsageError) as caught:
+        workshop.launch(**given)
+    text = str(caught.value)
+    assert text.startswith("study study: the data changed since this study began; ")
+    assert "--study-name" in text and "--overwrite" in text and "sha256" not in text
+    with pytest.raises(UsageError, match=r"else \(the data changed since.*; seed: the study has"):
+        workshop.launch(**given, seed=3)
 
 
 def test_a_seed_gives_the_same_first_trials_again(workshop: Workshop) -> None:
@@ -111,7 +146,7 @@ def test_a_changed_source_and_a_wider_range_are_one_note_each(workshop: Workshop
     workshop.write(TRIVIAL.replace("0, 1", "0, 2"))
     assert workshop.launch(n_trials=4, workers=2).exit_code == 0
     source, space = notes(workshop)
-    assert source == "objective source changed since this study began; its trials are kept"
+    assert source == "objective source changed since the last launch; trials are kept"
     assert space.startswith("the search space changed, earlier trials are kept: x (Float")
     assert "high=1.0" in space and "high=2.0" in space
     assert workshop.launch(n_trials=5).exit_code == 0  # the last trials had this range

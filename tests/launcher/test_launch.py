@@ -223,3 +223,22 @@ def objective(trial):
     began = time.monotonic()
     assert workshop.launch(n_trials=1, workers=2).exit_code == 0
     assert time.monotonic() - began < crew.STOP_GRACE / 2
+
+
+def test_what_an_objective_reports_is_shown_while_it_runs(workshop: Workshop) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    trial.report(0.75, 12)
+    told("seen")
+    return trial.suggest_float("x", 0, 1)
+"""
+    )
+
+    def see(event: events.Event) -> None:
+        if isinstance(event, events.TrialProgress):
+            workshop.tell("seen")
+
+    assert workshop.launch(see, n_trials=1).exit_code == 0
+    (progress,) = workshop.of(events.TrialProgress)
+    assert progress == events.TrialProgress(0, 0, "step", 12, None, 0.75)

@@ -28,7 +28,6 @@ WITH_MIG = [
     },
 ]
 OPTIONAL = [
-    "nvmlSystemGetDriverVersion",
     "nvmlDeviceGetMemoryInfo",
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetGraphicsRunningProcesses",
@@ -89,7 +88,6 @@ def test_a_lost_gpu_is_left_out_and_the_others_keep_their_index(machine: SetMach
 def test_old_bindings_return_bytes(machine: SetMachine) -> None:
     machine(WITH_MIG, bytes=True)
     with open_nvml() as nvml:
-        assert nvml.driver_version() == "550.54.14"
         assert nvml.gpus()[0][1].old_mig_name == f"MIG-{B}/7/0"
         assert [gpu.uuid for gpu in nvml.gpus()[0]] == [A, MIG_1, MIG_2]
 
@@ -106,7 +104,6 @@ def test_six_calls_are_enough(machine: SetMachine, facts: dict[str, Any]) -> Non
     with open_nvml() as nvml:
         assert nvml.gpus() == ([Gpu(0, H100, A, A)], [])
         assert nvml.usage(nvml.gpus()[0][0]) == Usage(0, 0, "")
-        assert nvml.driver_version() is None
 
 
 @pytest.mark.parametrize("missing", OPTIONAL)

@@ -160,6 +160,18 @@ def test_a_changed_model_is_no_model(tmp_path: Path) -> None:
     assert best_model.published(paths, {"trial": 1}) is None
 
 
+def test_a_manifest_of_the_users_own_is_published_too(tmp_path: Path) -> None:
+    paths = prepared(tmp_path)
+    for name in ("manifest.json", "deep/manifest.json"):
+        (paths.staging / "best_model" / name).parent.mkdir(exist_ok=True)
+        (paths.staging / "best_model" / name).write_text("theirs")
+    sidecar = best_model.publish(paths, best_model.stage(paths, {"trial": 2}))
+    assert {"best_model/manifest.json", "best_model/deep/manifest.json"} <= set(sidecar["files"])
+    assert "manifest.json" not in sidecar["files"]
+    (paths.directory / "best_model" / "manifest.json").write_text("changed")
+    assert best_model.published(paths, {"trial": 2}) is None
+
+
 def test_only_plain_files_are_published(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     (paths.staging / "link").symlink_to("/etc/passwd")
@@ -173,7 +185,7 @@ def test_only_plain_files_are_published(tmp_path: Path) -> None:
 def test_save_best_is_called_once_and_its_folder_published(workshop: Workshop) -> None:
     workshop.write(SAVING)
     result = workshop.launch(n_trials=3, workers=2)
-    assert result.model_path == workshop.paths.best_model_directory
+    assert result.model_path == workshop.paths.directory / "best_model"
     sidecar = workshop.sidecar()
     assert set(sidecar["files"]) == {"best_model/card.txt", "best_model/sub/weights.bin"}
     assert sidecar["trial"] == workshop.study().best_trial.number
@@ -230,6 +242,28 @@ def objective(trial):
     expected = [(trial.params, trial.values) for trial in workshop.trials()[:3]]
     assert [(point["params"], point["values"]) for point in front] == expected
     assert workshop.sidecar()["directions"] == ["minimize", "minimize"]
+
+
+def test_parameters_that_json_has_no_number_for_are_kept_as_text(workshop: Workshop) -> None:
+    workshop.write(
+        """
+def save_best(study, directory):
+    with open(HERE / "saves", "a") as saves:
+        saves.write("x")
+
+def objective(trial):
+    trial.suggest_categorical("clip", [float("inf"), -float("inf")])
+    trial.suggest_categorical("fill", [float("nan")])
+    return 0.5
+"""
+    )
+    ended = workshop.run("--n-trials", "1", "--json")
+    assert ended.code == 0, ended.err
+    params = workshop.sidecar()["params"]
+    assert params["clip"] in ("inf", "-inf") and params["fill"] == "nan"
+    assert json.loads(ended.out, parse_constant=pytest.fail)["best_trial"]["params"] == params
+    assert workshop.run("--n-trials", "1").code == 0
+    assert (workshop.folder / "saves").read_text() == "x"
 
 
 def test_without_a_completed_trial_there_is_no_model(workshop: Workshop) -> None:

@@ -1,6 +1,7 @@
 """Launches that are stopped: by signals, kills, time, the objective or a second launch."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -58,6 +59,8 @@ def test_a_signal_stops_gracefully_and_the_same_command_goes_on(
     assert ended.code == 75
     assert f"stopped by {number.name}" in ended.err and "repeat the same command" in ended.err
     assert "Traceback" not in ended.err
+    assert re.search(r"\n +interrupted +2 trials, queued again\n", ended.err)
+    assert "failed" not in ended.err
     assert gone(running)
     interrupted = [t for t in workshop.trials() if t.state.name == "FAIL"]
     assert {t.user_attrs["jl_fail_reason"] for t in interrupted} == {"interrupted"}

@@ -115,7 +115,7 @@ def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
         assert clock.now - died == pytest.approx(expected, abs=0.01)
     stage.run_trial()
     ended = {"reason": None, "raised": False, "incompatible": False, "stop": False}
-    stage.process().say("ended", id=1, number=0, state="COMPLETE", seconds=1.0, **ended)
+    stage.process().say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
     stage.turn()
     stage.process().status = -11
     stage.turn()
@@ -185,7 +185,7 @@ def test_the_last_words_of_a_worker_are_heard_before_it_is_buried(clock: Clock) 
     stage.run_trial()
     process = stage.process()
     ended = {"reason": None, "raised": False, "incompatible": False, "stop": True}
-    process.say("ended", id=1, number=0, state="COMPLETE", seconds=1.0, **ended)
+    process.say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
     process.status = 0
     stage.turn()
     assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "stopped"

@@ -4,6 +4,7 @@ import os
 import signal
 from typing import Any
 
+import optuna
 import pytest
 from launcher.harness import Workshop
 
@@ -31,6 +32,17 @@ def test_defaults_come_first_and_baselines_once(workshop: Workshop) -> None:
     files = workshop.sidecar()["files"]
     assert any(name.startswith("best_model.") for name in files)
     assert workshop.states() == ["COMPLETE"] * 4
+
+
+def test_a_foreign_trial_that_is_better_is_passed_over_with_one_note(workshop: Workshop) -> None:
+    assert table(workshop, n_trials=1).exit_code == 0
+    workshop.study().add_trial(optuna.create_trial(value=0.99))
+    result = table(workshop, n_trials=3)
+    assert result.exit_code == 0, result.message
+    assert workshop.sidecar()["trial"] == result.best_trial["number"] != 1
+    notes = [note.text for note in workshop.of(events.Note)]
+    passed = "trial 1 (0.99) of a foreign writer is better, but cannot be refitted: "
+    assert [note for note in notes if "foreign" in note] == [f"{passed}it is passed over"]
 
 
 def test_a_killed_worker_costs_a_table_one_trial(workshop: Workshop) -> None:

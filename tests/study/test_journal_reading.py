@@ -13,6 +13,7 @@ from stock_and_ours import attribute, new_journal
 
 from journal_launcher.base.errors import ExitCode, JournalDamagedError
 from journal_launcher.study.journal import DurableJournalFileBackend, replaying
+from journal_launcher.study.storage import open_storage
 
 
 def content(path: Path) -> bytes:
@@ -108,9 +109,12 @@ class TestReading:
         with journal.open("a") as file:
             file.write(json.dumps(record) + "\n")
         backend = DurableJournalFileBackend(journal)
-        with pytest.raises(JournalDamagedError, match=f"line 2, byte {byte}"), replaying(backend):
-            JournalStorage(backend)
+        with pytest.raises(JournalDamagedError, match=f"line 2, byte {byte}") as caught:
+            open_storage(journal)
         assert gc.isenabled()
+        with pytest.raises(JournalDamagedError) as by_optuna, replaying(backend):
+            JournalStorage(backend)
+        assert str(caught.value) == str(by_optuna.value)
 
 
 def delete(journal: Path) -> None:

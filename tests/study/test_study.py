@@ -133,6 +133,20 @@ def test_the_best_is_finite_feasible_and_the_earliest_of_equals(
     assert study.pareto_front() == []
 
 
+def test_the_best_of_a_table_is_one_that_can_be_refitted(journal: Path) -> None:
+    identity = {**IDENTITY, "kind": "table"}
+    study = StudyRecord.create(open_storage(journal, create=True), "study", identity)
+    theirs = stock(journal)
+    ours = {"jl_epochs": 3, "jl_fold_scores": [2.0], "jl_train_scores": [1.0]}
+    theirs.add_trial(optuna.create_trial(value=2.0, user_attrs=ours))
+    assert study.passed_over() is None
+    for value in (1.0, 3.0):
+        theirs.tell(theirs.ask(), value)
+    best, foreign = study.best(), study.passed_over()
+    assert best is not None and best.number == 0
+    assert foreign is not None and foreign.number == 1
+
+
 def test_a_pareto_front_is_finite(journal: Path) -> None:
     identity = {**IDENTITY, "directions": ["minimize", "minimize"]}
     study = StudyRecord.create(open_storage(journal, create=True), "study", identity)

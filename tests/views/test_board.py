@@ -119,6 +119,31 @@ def test_eta_of_the_last_trial_does_not_count_on_idle_workers(board: Board, cloc
     assert board.eta() == pytest.approx(7)
 
 
+def test_there_is_no_eta_once_the_last_trials_take_longer_than_expected(
+    board: Board, clock: Clock
+) -> None:
+    for number, n_finished in ((5, 5), (6, 6), (7, 7), (8, 8), (9, 9)):
+        board.fold(TrialStarted(0, number))
+        clock.now += 10
+        board.fold(ended(0, number, n_finished))
+    board.fold(TrialStarted(0, 10))
+    clock.now += 9.5
+    assert board.eta() == pytest.approx(0.5)
+    clock.now += 0.5
+    assert board.eta() is None
+
+
+def test_workers_are_told_apart_by_number_only_where_devices_do_not(clock: Clock) -> None:
+    board = Board(clock)
+    for worker, device in enumerate(["GPU 0 H100", "GPU 1 H100", "CPU"]):
+        board.fold(WorkerStarted(worker, device, JOURNAL))
+    assert [board.label(worker) for worker in range(3)] == ["GPU 0 H100", "GPU 1 H100", "CPU"]
+    assert board.label(2, numbered=True) == "worker 2 (CPU)"
+    board.fold(WorkerStarted(3, "CPU", JOURNAL))
+    labels = ["GPU 0 H100", "GPU 1 H100", "worker 2 (CPU)", "worker 3 (CPU)", "worker 4"]
+    assert [board.label(worker) for worker in range(5)] == labels
+
+
 def test_failed_trials_cost_time_but_do_not_count(board: Board, clock: Clock) -> None:
     board.fold(TrialStarted(0, 5))
     clock.now += 10

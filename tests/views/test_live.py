@@ -90,6 +90,16 @@ def test_many_workers_share_lines() -> None:
     assert "70%" in text
 
 
+@pytest.mark.parametrize(("workers", "first"), [(2, "worker 0 (CPU)"), (64, "w0 ")])
+def test_workers_on_equal_devices_are_told_apart(workers: int, first: str) -> None:
+    on_cpu = Board(lambda: 0.0)
+    for worker in range(workers):
+        on_cpu.fold(WorkerStarted(worker, "CPU", STUDIES))
+    lines = drawn(on_cpu, 80)
+    assert lines[1].startswith(first)
+    assert max(map(len, lines)) <= 80
+
+
 def test_workers_beyond_the_screen_are_counted() -> None:
     lines = drawn(board(64), 50)
     shown = sum(line.count("GPU") for line in lines)

@@ -137,6 +137,21 @@ def test_a_failure_and_a_lost_worker_say_why() -> None:
     assert run.lines[-1].endswith("0.log")
 
 
+def test_an_interrupted_trial_is_not_called_a_failure() -> None:
+    run = Run()
+    run.view(TrialEnded(0, 3, "FAIL", None, "interrupted", 5.0, 2, 0, 0.5, 1))
+    assert run.lines[-1].endswith("trial 3 was interrupted after 0:05 on CPU; it is queued again")
+
+
+def test_a_budget_below_what_is_finished_is_left_out() -> None:
+    run = Run(n_trials=3)
+    run.view(LaunchStarted("s", JOURNAL, True, 3, 20, 0, ("maximize",), "r2", 0.5))
+    assert run.lines[-1].endswith(": resumed, 20 finished, best r2 0.5")
+    run.now += 6
+    run.view.tick()
+    assert run.lines[-1].endswith("20 finished, best r2 0.5; running")
+
+
 def test_nothing_follows_the_summary_and_leaving_stops_the_ticker() -> None:
     run = Run()
     with run.view:

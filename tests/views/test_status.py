@@ -44,7 +44,34 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_one_line_says_progress_and_best(studies: StudiesFolder) -> None:
     assert study_names(studies) == ["mine"]
     line = Status(studies.study("mine")).line()
-    assert line == "mine  2 of 3 finished, best r2 0.5 (trial 1)"
+    assert line == "mine  2 of 3 finished, 1 failed, 1 stale, best r2 0.5 (trial 1)"
+    with Lease(studies.study("mine").lease, "mine", "launch"):
+        line = Status(studies.study("mine")).line()
+    expected = "mine  2 of 3 finished, 1 failed, 1 running, best r2 0.5 (trial 1), run by pid "
+    assert line.startswith(expected)
+
+
+def test_a_budget_that_is_smaller_than_what_is_finished_is_left_out(studies: StudiesFolder) -> None:
+    record = StudyRecord(open_storage(studies.study("mine").journal), "mine")
+    record.set_attribute(BUDGET_ATTRIBUTE, 1)
+    assert Status(studies.study("mine")).line().startswith("mine  2 finished, 1 failed")
+
+
+def test_an_interrupted_trial_is_no_failure(studies: StudiesFolder) -> None:
+    paths = studies.study("mine")
+    with Lease(paths.lease, "mine", "launch"):
+        record = StudyRecord(open_storage(paths.journal), "mine")
+        record.fail(record.trial(3), "interrupted: its worker died with its launch")
+    assert Status(paths).line() == "mine  2 of 3 finished, 1 failed, best r2 0.5 (trial 1)"
+    assert "2 complete, 1 fail, 1 interrupted" in "\n".join(Status(paths).lines())
+    assert (record.count(), record.interrupted()) == ((2, 1), 1)
+
+
+def test_files_that_cannot_be_ours_are_no_studies(studies: StudiesFolder) -> None:
+    for name in ("a b.log", "-x.log", ".log", "mine.json.log"):
+        (studies.root / name).write_text("not ours")
+    (studies.root / "folder.log").mkdir()
+    assert study_names(studies) == ["mine"]
 
 
 def test_everything_about_one_and_nothing_is_changed(studies: StudiesFolder) -> None:

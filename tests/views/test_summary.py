@@ -11,7 +11,13 @@ from rich.console import Console
 
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.verdict import Finding, Verdict
-from journal_launcher.views.summary import print_summary, result_json, result_line, summary
+from journal_launcher.views.summary import (
+    failure_json,
+    print_summary,
+    result_json,
+    result_line,
+    summary,
+)
 
 STUDIES = Path("/data/my studies")
 PARAMS = {"n_layers": 3, "learning_rate": 0.00123456789, "optimizer": "adamw"}
@@ -65,7 +71,7 @@ def rows(ended: LaunchEnded) -> dict[str, str]:
 def test_a_complete_table() -> None:
     assert summary(TABLE)[0] == ("diabetes_neural_net done: 20 of 20 trials finished in 4:12")
     assert rows(TABLE) == {
-        "best": "r2 0.47 ± 0.061 over 3 folds (trial 7)",
+        "best": "r2 0.47 ± 0.061 (standard deviation over 3 folds), trial 7",
         "parameters": "n_layers=3  learning_rate=0.0012346  optimizer=adamw",
         "hold-out": "r2 0.431, 95 % interval 0.33 to 0.52",
         "refit": "the model is trained on the training rows; it never saw the hold-out",
@@ -135,7 +141,7 @@ def test_linear_is_not_compared_with_itself() -> None:
 
 def test_an_objective_without_a_model() -> None:
     assert rows(OBJECTIVE) == {
-        "best": "0.25 (trial 3)",
+        "best": "0.25, trial 3",
         "parameters": "x=0.5",
         "dashboard": "optuna-dashboard '/data/my studies/diabetes_neural_net.log'",
     }
@@ -145,7 +151,7 @@ def test_several_objectives() -> None:
     best = {"number": 3, "values": [0.25, 12.0], "params": {"x": 0.5}, "n_pareto": 5}
     ended = replace(OBJECTIVE, directions=("minimize", "maximize"), best_trial=best)
     assert rows(ended)["best"] == "5 Pareto-optimal trials of 2 objectives"
-    assert rows(ended)["one of them"] == "0.25, 12 (trial 3)"
+    assert rows(ended)["one of them"] == "0.25, 12, trial 3"
     assert result_line(ended) == "0.25,12.0"
     shown = {"number": 3, "values": [0.25, 12.0], "params": {"x": 0.5}}
     assert result_json(ended)["best_trial"] == shown
@@ -172,6 +178,25 @@ def test_a_failed_launch_counts_the_failures_by_kind() -> None:
     )
     assert [label for label, _ in found] == ["failed", "dashboard"]
     assert result_line(failed) == ""
+
+
+@pytest.mark.parametrize(("count", "some"), [(1, "1 trial"), (2, "2 trials")])
+def test_an_interrupted_trial_is_no_failure(count: int, some: str) -> None:
+    found = rows(replace(OBJECTIVE, n_interrupted=count))
+    assert found["interrupted"] == f"{some}, queued again"
+    assert "failed" not in found
+
+
+def test_a_budget_below_what_is_finished_is_named_as_such() -> None:
+    assert summary(replace(TABLE, n_trials=3))[0] == (
+        "diabetes_neural_net done: 20 trials finished, more than the 3 asked for, in 4:12"
+    )
+
+
+def test_text_is_quoted_only_where_it_could_be_read_as_something_else() -> None:
+    params = {"a": "adamw", "b": "two words", "c": "1e-3", "d": "None", "e": None, "f": "", "g": 2}
+    found = rows(replace(OBJECTIVE, best_trial={"number": 0, "value": 1.0, "params": params}))
+    assert found["parameters"] == "a=adamw  b='two words'  c='1e-3'  d='None'  e=None  f=''  g=2"
 
 
 @pytest.mark.parametrize(
@@ -217,6 +242,7 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
         "study": "diabetes_neural_net",
         "exit_reason": "done",
         "exit_code": 0,
+        "message": None,
         "n_finished": 20,
         "n_failed": 0,
         "best_trial": {"number": 7, "value": 0.47, "params": PARAMS},
@@ -230,6 +256,18 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
     }
     nothing = result_json(replace(OBJECTIVE, best_trial=None))
     assert (nothing["best_trial"], nothing["model_path"], nothing["holdout"]) == (None,) * 3
+
+
+def test_the_json_of_a_launch_that_never_began_has_the_same_keys() -> None:
+    failure = failure_json(4, "the study is in use")
+    assert list(failure) == list(result_json(TABLE))
+    known = {key: value for key, value in failure.items() if value is not None}
+    assert known == {
+        "schema_version": 1,
+        "exit_reason": "failed",
+        "exit_code": 4,
+        "message": "the study is in use",
+    }
 
 
 def test_the_line_for_scripts_is_value_and_model() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from worker.tables import ROWS, arrays, columns, csv_of, loaded, prepared, refusal
 
+from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker import dataset
 from journal_launcher.worker.dataset import (
     load,
     prepare,
 )
+from journal_launcher.worker.jobs import make_job
 from journal_launcher.worker.table import Column, Schema
 
 
@@ -217,6 +221,19 @@ class TestCache:
         prepared(tmp_path, columns(), k_folds=4)
         assert used.exists()
         assert not unused.exists() and not half_built.exists()
+
+    def test_every_trial_keeps_the_entry_and_none_needs_it(self, tmp_path: Path) -> None:
+        settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y", model_type="linear")
+        job = make_job(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
+        job.open(prepared := job.prepare(0), 0, lambda *_: None)
+        entry = Path(prepared["content"]["directory"])
+        week_ago = time.time() - dataset.KEEP_UNUSED - 60
+        os.utime(entry, (week_ago, week_ago))
+        trial = optuna.create_study().ask()
+        job(trial)
+        assert time.time() - entry.stat().st_mtime < 3600
+        shutil.rmtree(entry)  # by hand: what is mapped stays readable
+        assert np.isfinite(job(trial))
 
     def test_many_at_once(self, tmp_path: Path) -> None:
         settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y")

@@ -54,6 +54,11 @@ class TestNewRows:
         _, codes, _ = self.read(tmp_path, "x,colour,flag,day\n1,01,,\n2,1,,\n")
         assert codes == [-1, 0]
 
+    @pytest.mark.parametrize("data", [pd.DataFrame(), np.empty((0, 4))], ids=["frame", "array"])
+    def test_no_rows_are_refused_in_one_line(self, data: Any) -> None:
+        with pytest.raises(UsageError, match="expected rows to predict, found none"):
+            features_from_frame(data, SCHEMA)
+
     def test_rows_with_gaps_stay(self, tmp_path: Path) -> None:
         numbers, codes, notes = self.read(tmp_path, "x,colour,flag,day\n,,,\nNA,nan,,\n")
         assert np.isnan(numbers).all() and np.shape(numbers) == (2, 3)

@@ -1,15 +1,19 @@
 """Finding the user's objective: what can be named, and what each mistake says."""
 
 import hashlib
+import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import optuna
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.worker.objective import load_objective
+from journal_launcher.worker.objective import Reporter, load_objective
 
 CODE = """
 import helper_of_objective
@@ -116,3 +120,19 @@ def test_what_the_module_itself_raises_passes_through(
     write("broken.py", code)
     with pytest.raises(error):
         load_objective(reference)
+
+
+def test_what_a_trial_reports_is_told_too() -> None:
+    study, told = optuna.create_study(), list[tuple[Any, ...]]()
+    trial = study.ask()
+    vars(trial)["report"] = Reporter(trial, lambda *progress: told.append(progress))
+    trial.report(0.5, 3)
+    trial.report(value=np.float32(0.25), step=4)
+    assert told == [("step", 3, None, 0.5), ("step", 4, None, 0.25)]
+    assert study.trials[0].intermediate_values == {3: 0.5, 4: 0.25}
+    elsewhere = pickle.loads(pickle.dumps(trial))
+    elsewhere.report(0.125, 5)
+    assert len(told) == 2 and elsewhere.number == trial.number
+    with pytest.raises(TypeError):
+        trial.report("much", 6)
+    assert len(told) == 2

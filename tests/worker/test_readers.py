@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.worker.readers import BUNDLED, fingerprint, read_bundled, read_file
+from journal_launcher.base.inputs import BUNDLED
+from journal_launcher.worker.readers import fingerprint, read_bundled, read_file
 
 GOOD = b"a,b\n1,x\n2,y\n"
 
@@ -109,7 +110,8 @@ def test_none_is_text_and_na_is_missing(tmp_path: Path) -> None:
         (b'a,b\n1,"x\n2,y\n', "line 3: unexpected end of data"),
         (b"a,b,a\n1,2,3\n", "expected different column names, found 'a' 2 times"),
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
-        (b"a;b\n1;2\n", "expected commas"),
+        (b"a;b\n1;2\n", "expected commas between the columns, found ';'; to convert it"),
+        (b"a\tb\n1\t2\n", r"pandas.read_csv(FILE, sep='\t').to_csv(NEW, index=False)"),
         (b"\xff\xfea\x00,\x00b\x00", "line 1: expected"),
     ],
     ids=lambda value: None if isinstance(value, str) else ascii(value),
@@ -199,8 +201,3 @@ def test_bundled_data_sets(name: str) -> None:
     frame, target = read_bundled(name)
     assert len(frame) > 100 and target in frame.columns
     assert frame[target].nunique() > 1
-
-
-def test_a_bundled_data_set_that_is_none() -> None:
-    with pytest.raises(UsageError, match="sklearn:breast_cancer, sklearn:diabetes"):
-        read_bundled("titanic")

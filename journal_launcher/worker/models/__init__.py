@@ -52,7 +52,8 @@ Predictions = NDArray[np.float64]
 class ModelSettings:
     """What a model type may know beside parameters: the task, the flags and the device.
 
-    `gpu` is True when this process is pinned to a GPU (device 0 of this process).
+    `gpu` is True when this process is pinned to a GPU (device 0 of this process), which it shares
+    with the others of `workers_per_gpu`.
     """
 
     schema: Schema
@@ -63,14 +64,15 @@ class ModelSettings:
     dropout: float | None
     gpu: bool
     threads: int
+    workers_per_gpu: int = 1
 
 
 @dataclass(frozen=True)
 class FoldData:
     """One fold's training and validation rows, raw: fit every transformation on `train` alone.
 
-    `features` and `target` are the whole mapped table, `rows` the fold's positions in it. The
-    rows' features are gathered at each use, so that a worker holds no copy of the table per fold.
+    `features` and `target` are the whole mapped table, `rows` the fold's positions in it. Each use
+    of `train` or `valid` gathers a new copy of those rows' features: keep it no longer than needed.
     """
 
     features: Features

@@ -62,8 +62,9 @@ class CatBoost(FoldByFold):
             "thread_count": self.settings.threads,
         }
         if self.settings.gpu:
-            # It takes its share of the free memory for good: leave room for a second worker.
-            fixed |= {"task_type": "GPU", "devices": "0", "gpu_ram_part": 0.4}
+            # It takes this part of the memory at once: each worker of a GPU an equal one.
+            part = 0.9 / self.settings.workers_per_gpu
+            fixed |= {"task_type": "GPU", "devices": "0", "gpu_ram_part": part}
         if schema.task == "regression":
             return {**fixed, "loss_function": "RMSE"}
         loss = "Logloss" if len(schema.classes) == 2 else "MultiClass"

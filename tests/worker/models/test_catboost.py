@@ -113,3 +113,11 @@ def test_a_gpu_worker_trains_on_device_0_of_its_own(make_table: MakeTable) -> No
     on_gpu = replace(_model(table, "r2").settings, gpu=True, threads=3)
     fixed = CatBoost(on_gpu).fixed()
     assert (fixed["task_type"], fixed["devices"], fixed["thread_count"]) == ("GPU", "0", 3)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_of_one_gpu_share_its_memory(make_table: MakeTable, workers: int) -> None:
+    settings = LaunchSettings(model_type="catboost", workers_per_gpu=workers)
+    model = build_model_type(settings, make_table(), "r2", gpu=True, threads=1)
+    assert isinstance(model, CatBoost)
+    assert model.fixed()["gpu_ram_part"] == pytest.approx(0.9 / workers)

@@ -1,0 +1,71 @@
+"""What is wrong with a launch's data or script, as far as it shows without opening them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.settings import LaunchSettings
+
+__all__ = ["BUNDLED", "UNKNOWN_ENDING", "Reference", "check_data", "check_inputs", "find_objective"]
+
+BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+"""Data sets that come with scikit-learn and have one target."""
+UNKNOWN_ENDING = "expected a file name ending in .csv, .csv.gz, .npz or .parquet"
+_ENDINGS = (".csv", ".csv.gz", ".npz", ".parquet")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What `--objective` names: an attribute of a Python file, or of a module."""
+
+    source: str
+    attribute: str
+    is_file: bool
+
+
+def check_inputs(settings: LaunchSettings) -> None:
+    """Look for the data or the script of a launch.
+
+    Raises:
+        UsageError: it is not there, or nothing that this program reads.
+    """
+    if settings.objective is not None:
+        find_objective(settings.objective)
+    else:
+        check_data(settings.data)
+
+
+def check_data(source: str) -> None:
+    """Look for a data set or a file, by its name alone.
+
+    Raises:
+        UsageError: says what is expected.
+    """
+    if source.startswith("sklearn:"):
+        if source.removeprefix("sklearn:") not in BUNDLED:
+            names = ", ".join(f"sklearn:{name}" for name in BUNDLED)
+            raise UsageError(f"{source}: no such data set; expected {names}")
+        return
+    path = Path(source).expanduser().absolute()
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; --data names a file or sklearn:NAME")
+    if not path.name.lower().endswith(_ENDINGS):
+        raise UsageError(f"{path}: {UNKNOWN_ENDING}")
+
+
+def find_objective(reference: str) -> Reference:
+    """Take an objective's reference apart.
+
+    Raises:
+        UsageError: malformed, or no such file; a module is looked for when it is imported.
+    """
+    source, _, attribute = reference.rpartition(":")
+    if not source or not attribute:
+        raise UsageError(
+            f"--objective: expected pkg.module:function or path/file.py:function, found "
+            f"{reference!r}"
+        )
+    is_file = source.endswith(".py") or "/" in source
+    if is_file and not Path(source).is_file():
+        raise UsageError(f"--objective: no such file: {Path(source).absolute()}")
+    return Reference(source, attribute, is_file)
