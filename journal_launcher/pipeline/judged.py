@@ -9,10 +9,11 @@ from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.limits import Limits
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.skips import Entry, Subject
 from journal_launcher.base.verdict import Verdict
 from journal_launcher.launcher import launch
 from journal_launcher.pipeline.health import health
-from journal_launcher.pipeline.skip_registry import Entry, SkipRegistry, Subject
+from journal_launcher.pipeline.skip_registry import SkipRegistry
 
 __all__ = ["judged_launch"]
 

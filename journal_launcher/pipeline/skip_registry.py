@@ -4,72 +4,23 @@ One file for all studies of a folder. Writers hold an operating-system lock and 
 whole; readers need no lock. Times are the wall clock's, in UTC.
 """
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from journal_launcher.base.atomic import read_json, write_json
+from journal_launcher.base.atomic import locked, read_json, write_json
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.limits import SkipLimits
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.skips import Entry, Subject
 from journal_launcher.base.times import utc
 from journal_launcher.base.verdict import ABSENT, CRITICAL, Verdict
 
-__all__ = ["Entry", "SkipRegistry", "Subject"]
+__all__ = ["SkipRegistry"]
 
 _SCHEMA_VERSION = 1
 _REMEMBERED = 100
 """Results of a subject that are known by name, so that none counts twice."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is judged. data: an absolute path or sklearn:NAME, whose target goes without saying."""
-
-    model_type: str
-    data: str
-    target: str | None
-
-    @classmethod
-    def of(cls, settings: LaunchSettings) -> "Subject":
-        if settings.data.startswith("sklearn:"):
-            return cls(settings.model_type, settings.data, None)
-        data = os.path.abspath(Path(settings.data).expanduser())
-        target = settings.target or ("y" if data.lower().endswith(".npz") else None)
-        return cls(settings.model_type, data, target)
-
-    def __str__(self) -> str:
-        return f"{self.model_type} on {self.data}" + (f" ({self.target})" if self.target else "")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of a subject.
-
-    why: the latest critical result. skip_until, updated: ISO 8601. judged: the latest results.
-    """
-
-    model_type: str
-    data: str
-    target: str | None
-    critical_in_a_row: int = 0
-    skip_until: str | None = None
-    why: str = ""
-    updated: str = ""
-    judged: tuple[str, ...] = ()
-
-    @property
-    def subject(self) -> Subject:
-        return Subject(self.model_type, self.data, self.target)
-
-    def __str__(self) -> str:
-        until = f"skipped until {self.skip_until}" if self.skip_until else "not skipped"
-        return f"{self.subject}: {until}, {self.critical_in_a_row} critical in a row: {self.why}"
 
 
 class SkipRegistry:
@@ -102,7 +53,7 @@ class SkipRegistry:
         """Count a judged result, once. Critical ones add up; any other begins anew."""
         if verdict.level == ABSENT or verdict.result is None:
             return None
-        with self._locked():
+        with locked(self.path):
             entries = self._read()
             entry = entries.get(subject) or Entry(**asdict(subject))
             if verdict.result not in entry.judged:
@@ -117,7 +68,7 @@ class SkipRegistry:
         """
         if not self.path.exists():
             return []
-        with self._locked():
+        with locked(self.path):
             entries = self._read()
             gone = [
                 entry
@@ -143,21 +94,10 @@ class SkipRegistry:
         until = utc((now + timedelta(hours=self._limits.hours)).timestamp()) if skip else None
         return replace(entry, critical_in_a_row=count, skip_until=until, why=verdict.why)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Exclude other writers; the lock dies with its holder."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(f"{self.path}.flock", flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
     def _read(self) -> dict[Subject, Entry]:
         try:
             content = read_json(self.path, _SCHEMA_VERSION)
-            entries = [_entry(item) for item in content["entries"]]
+            entries = [Entry.from_json(item) for item in content["entries"]]
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError) as problem:
@@ -171,16 +111,3 @@ class SkipRegistry:
     def _write(self, entries: dict[Subject, Entry]) -> None:
         listed = [asdict(entry) for entry in entries.values()]
         write_json(self.path, {"schema_version": _SCHEMA_VERSION, "entries": listed})
-
-
-def _entry(item: dict[str, Any]) -> Entry:
-    """Raise ValueError, KeyError or TypeError if `item` is none."""
-    optional = [item[key] for key in ("target", "skip_until") if item[key] is not None]
-    texts = [item[key] for key in ("model_type", "data", "why", "updated")]
-    listed = isinstance(item["judged"], list) and type(item["critical_in_a_row"]) is int
-    if not listed or not all(isinstance(t, str) for t in (*texts, *optional, *item["judged"])):
-        raise ValueError(f"expected an entry of the skip registry, found {item}")
-    entry = Entry(**{**item, "judged": tuple(item["judged"])})
-    if entry.skip_until is not None and datetime.fromisoformat(entry.skip_until).tzinfo is None:
-        raise ValueError(f"expected skip_until with a zone, found {entry.skip_until}")
-    return entry

@@ -12,8 +12,9 @@ import pytest
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.limits import SkipLimits
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.skips import Subject
 from journal_launcher.base.verdict import Finding, Verdict
-from journal_launcher.pipeline.skip_registry import SkipRegistry, Subject
+from journal_launcher.pipeline.skip_registry import SkipRegistry
 
 NET = Subject("neural_net", "sklearn:diabetes", None)
 TREES = Subject("catboost", "sklearn:diabetes", None)
@@ -164,7 +165,8 @@ RECORD = """
 import sys
 from pathlib import Path
 from journal_launcher.base.verdict import Verdict
-from journal_launcher.pipeline.skip_registry import SkipRegistry, Subject
+from journal_launcher.base.skips import Subject
+from journal_launcher.pipeline.skip_registry import SkipRegistry
 
 registry, writer = SkipRegistry(Path(sys.argv[1])), sys.argv[2]
 for number in range(20):
