@@ -2,14 +2,12 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener
-from journal_launcher.base.limits import Limits
 from journal_launcher.base.options import nearest, option_of, parse_duration
 from journal_launcher.base.settings import LaunchSettings
 
@@ -38,19 +36,13 @@ class LaunchResult:
     health: str | None = None
 
 
-def launch(
-    *,
-    on_event: Listener | None = None,
-    limits: Mapping[str, Mapping[str, Any]] | None = None,
-    **options: Any,
-) -> LaunchResult:
+def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
     """Run one launch, the same as `journal-launcher run`, and wait for its end.
 
     `options` are those of the command line with underscores, such as
     `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`; a path may be
     a Path. Workers are processes of their own that import the objective, so it is named, not
-    passed. `limits` are the tables of the config file: {"health": {...}, "skip": {...}}. Signal
-    handlers are installed in the main thread only.
+    passed. Signal handlers are installed in the main thread only.
 
     Raises:
         UsageError: an option that does not exist or cannot work; nothing was started.
@@ -66,8 +58,7 @@ def launch(
             f'launch(objective=…): expected a name such as "{module}:{name}" or "file.py:{name}", '
             f"found the function itself; every worker imports it in its own process"
         )
-    listener = on_event or (lambda event: None)
-    ended = judged_launch(_settings(options), listener, Limits.of(limits or {}))
+    ended = judged_launch(_settings(options), on_event or (lambda event: None))
     return LaunchResult(
         ended.study,
         ended.best_trial,

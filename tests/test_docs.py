@@ -10,7 +10,8 @@ from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.options import option_of
 from journal_launcher.base.settings import CPU_MODEL_TYPES, LaunchSettings
 from journal_launcher.cli import commands
-from journal_launcher.worker.models import MODEL_TYPES
+from journal_launcher.worker.models import MODEL_TYPES, ModelSettings, model_type
+from journal_launcher.worker.table import Schema
 
 ROOT = Path(__file__).parents[1]
 CLI = (ROOT / "docs/cli.md").read_text()
@@ -28,7 +29,8 @@ def _row(flag: str) -> str:
 def test_every_option_is_documented_with_its_help_choices_and_default(
     field: dataclasses.Field[object],
 ) -> None:
-    option, row = option_of(field), _row("--" + field.name.replace("_", "-"))
+    option = option_of(field)
+    row = _row(option.key or "--" + field.name.replace("_", "-"))
     assert option.help in row
     assert "|".join(option.choices) in row
     if isinstance(field.default, str | int | float) and not isinstance(field.default, bool):
@@ -36,10 +38,28 @@ def test_every_option_is_documented_with_its_help_choices_and_default(
 
 
 def test_no_option_is_documented_that_does_not_exist() -> None:
-    names = {"--" + field.name.replace("_", "-") for field in FIELDS}
-    names |= {"--config", "--json", "-v", "-q"}
-    documented = set(re.findall(r"^\| `(--?[a-z-]+)`", CLI, flags=re.MULTILINE))
+    names = {option_of(field).key or "--" + field.name.replace("_", "-") for field in FIELDS}
+    names |= {"--config", "--print-config", "--json", "-v", "-q"}
+    documented = set(re.findall(r"^\| `(--?[a-z-]+|\[[^`]+)`", CLI, flags=re.MULTILINE))
     assert documented == names
+
+
+def test_every_table_of_the_config_file_is_documented() -> None:
+    section = CLI.partition("### The config file")[2].partition("\n## ")[0]
+    for field in FIELDS:
+        for line in option_of(field).example.splitlines():
+            assert line in section
+
+
+def test_every_parameter_of_the_model_types_is_documented_with_its_range() -> None:
+    settings = ModelSettings(Schema((), "y", "regression"), 0, "r2", True, False, None, False, 1)
+    written = set(re.findall(r"^\| `\w+` \| `\w+` \| .*$", CLI, flags=re.MULTILINE))
+    expected = {
+        f"| `{name}` | `{key}` | {parameter} | {parameter.default:g} |"
+        for name in MODEL_TYPES
+        for key, parameter in model_type(name)(settings).space().items()
+    }
+    assert written == expected
 
 
 def test_every_command_is_documented() -> None:

@@ -1,12 +1,12 @@
 """Durable file replacement. The only `os.replace` of the project lives here."""
 
-import contextlib
 import fcntl
 import json
 import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = [
     "read_json",
     "write_bytes",
     "write_json",
+    "write_new_bytes",
 ]
 
 
@@ -38,15 +39,35 @@ def move_into_place(source: Path, target: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` with `content`: a reader sees the old file or the new one, never a part."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _written_beside(path, content) as temporary:
+        move_into_place(temporary, path)
+
+
+def write_new_bytes(path: Path, content: bytes) -> None:
+    """Create `path` with `content`, all at once.
+
+    Raises:
+        FileExistsError: it is there already, and stays as it is.
+    """
+    with _written_beside(path, content) as temporary:
+        os.link(temporary, path)
+        temporary.unlink()
+        fsync_directory(path.parent)
+
+
+@contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A durable file with `content` in the same folder; removed if the body fails."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        move_into_place(Path(temporary), path)
+        yield temporary
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -64,7 +85,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_bytes(path, text.encode() + b"\n")
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Exclude others who change `path`, by an operating-system lock that dies with its holder."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

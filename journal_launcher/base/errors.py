@@ -10,16 +10,22 @@ The message is one line for a person: what was expected, what was found, where, 
 next. `cli` prints it after "error: " and exits with `exit_code`; nobody else catches it to print.
 """
 
+import errno
+import os
 from enum import IntEnum
 
 __all__ = [
+    "AGAIN",
     "ExitCode",
     "JournalDamagedError",
     "JournalLauncherError",
     "ResumableStop",
     "StudyInUseError",
     "UsageError",
+    "is_full_disk",
 ]
+
+AGAIN = "type the same command again"
 
 
 class ExitCode(IntEnum):
@@ -62,3 +68,19 @@ class ResumableStop(JournalLauncherError):
     """Stopped from outside (signal, full disk): nothing is lost, the same command goes on."""
 
     exit_code = ExitCode.RESUMABLE
+
+    @classmethod
+    def of_full_disk(cls, error: BaseException, again: str = AGAIN) -> "ResumableStop":
+        """What `is_full_disk` amounts to; `again` says how to go on."""
+        what = getattr(error, "filename", None) or "a file"
+        why = getattr(error, "strerror", None) or error
+        return cls(
+            f"cannot write {what} ({why}); nothing acknowledged is lost: make room and {again}"
+        )
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Did a file lack room? Some libraries keep of such an error only the words."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    words = str(error)
+    return getattr(error, "errno", None) in codes or any(os.strerror(c) in words for c in codes)

@@ -52,7 +52,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PhaseChanged:
-    """`phase` is one of preparing, starting, running, stopping, refitting, publishing."""
+    """`phase` is one of preparing, running, stopping, refitting, publishing."""
 
     phase: str
 
@@ -117,6 +117,7 @@ class LaunchEnded:
 
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
     and the linear model on the same folds; `health` is the verdict on the published model.
+    `overwrite`: the same command would start anew.
     """
 
     study: str
@@ -137,6 +138,7 @@ class LaunchEnded:
     baselines: dict[str, Any] | None = None
     health: Verdict | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    overwrite: bool = False
 
 
 Event = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import unknown
+from journal_launcher.base.options import nearest_or_all
 
 __all__ = ["HealthLimits", "Limits", "SkipLimits"]
 
@@ -40,39 +40,39 @@ class Limits:
     skip: SkipLimits = field(default_factory=SkipLimits)
 
     @classmethod
-    def of(cls, tables: Mapping[str, Any]) -> Self:
-        """The defaults with what a user's `tables`, by name, set otherwise.
+    def of(cls, health: Any = None, skip: Any = None) -> Self:
+        """The defaults with what a user's two tables set otherwise.
 
         Raises:
             UsageError: an unknown key, or a value that cannot be one.
         """
-        health = _given("health", HealthLimits, tables)
-        skip = _given("skip", SkipLimits, tables)
-        for name, value in health.items():
-            health[name] = _pair(name, value, getattr(HealthLimits, name))
-        for name, value in skip.items():
+        pairs = _given("health", HealthLimits, health)
+        numbers = _given("skip", SkipLimits, skip)
+        for name, value in pairs.items():
+            pairs[name] = _pair(name, value, getattr(HealthLimits, name))
+        for name, value in numbers.items():
             whole = name == "critical_results"
             allowed = int if whole else (int, float)
             if isinstance(value, bool) or not isinstance(value, allowed) or not value > 0:
                 kind = "whole number" if whole else "number"
                 raise UsageError(f"[skip] {name}: expected a positive {kind}, found {value!r}")
-        return cls(HealthLimits(**health), SkipLimits(**skip))
+        return cls(HealthLimits(**pairs), SkipLimits(**numbers))
 
 
-def _given(table: str, limits: type[Any], tables: Mapping[str, Any]) -> dict[str, Any]:
-    content = tables.get(table, {})
+def _given(table: str, limits: type[Any], content: Any) -> dict[str, Any]:
+    content = {} if content is None else content
     if not isinstance(content, Mapping):
         raise UsageError(f"[{table}] expected a table, found {content!r}")
     known = [known.name for known in dataclasses.fields(limits)]
     found = {key.replace("-", "_"): value for key, value in content.items()}
     for key in found:
         if key not in known:
-            raise UsageError(f"[{table}] {unknown(key, known)}")
+            raise UsageError(f"[{table}] unknown key {key}{nearest_or_all(key, known)}")
     return found
 
 
 def _pair(name: str, value: Any, default: Pair) -> Pair:
-    numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
+    numbers = isinstance(value, list | tuple) and all(type(item) in (int, float) for item in value)
     if not numbers or len(value) != 2:
         raise UsageError(f"[health] expected {name} = [warning, critical], found {value!r}")
     warning, critical = map(float, value)

@@ -2,8 +2,10 @@
 
 Parent to worker:
 
-    spec     settings, study, device, owner, prepare     first line; `prepare` for one worker only
-    open     journal, seed, prepared                     the study exists: open it, load the data
+    spec     settings, folder, study, seed, device, device_uuid, threads, prepare
+                                                         first line; `prepare` for one worker only
+    prepare                                              prepare after all: the one before cannot
+    open     prepared, seed                              the study exists: open it, load the data
     grant    trial                                       start one trial; `trial` is queued or null
     baseline                                             score the dummy and the linear model
     refit    trial, staging                              train the best parameters, stage the files
@@ -19,7 +21,8 @@ Worker to parent:
     ended    number, state, reason, raised, incompatible, seconds, stop
     scored   content                                     answer to baseline
     staged   content                                     answer to refit
-    failed   message, exit_code, traceback               set-up or refit failed for good
+    unusable message                                     the device is not; other workers may go on
+    failed   message, exit_code, traceback               the launch cannot go on
 
 Every line carries v, type, launch and worker. Unknown keys are ignored; another `v` is a set-up
 failure. Death is known from the process, never from the end of a pipe.

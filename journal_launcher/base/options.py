@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -15,11 +15,11 @@ __all__ = [
     "check_value",
     "flag",
     "nearest",
+    "nearest_or_all",
     "option",
     "option_of",
     "parse_duration",
     "type_of",
-    "unknown",
 ]
 
 _KINDS: dict[Any, tuple[Any, str]] = {
@@ -49,7 +49,8 @@ class Option:
     """How one field is offered on the command line.
 
     `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
-    and has a `--no-` twin if `twin`; `many` may be given several times.
+    and has a `--no-` twin if `twin`; `many` may be given several times; a `duration` may be text
+    such as 10m. An option with a `key` is no flag: the key says where it is given, `example` how.
     """
 
     group: str
@@ -60,6 +61,9 @@ class Option:
     switch: bool = False
     twin: bool = False
     many: bool = False
+    duration: bool = False
+    key: str | None = None
+    example: str = ""
 
 
 def option(default: Any, group: str, help: str, **more: Any) -> Any:
@@ -109,8 +113,6 @@ def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {prefix + near[0]!r}?" if near else ""
 
 
-def unknown(key: str, known: Iterable[str]) -> str:
-    """What to say of a key that does not exist: the nearest one, or all."""
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-    return f"unknown key {key}; {hint}"
+def nearest_or_all(name: str, known: Sequence[str]) -> str:
+    """As `nearest`, but where no name is near, all of them."""
+    return nearest(name, known) or f"; known: {', '.join(known)}"

@@ -7,34 +7,18 @@ worker gets the same object as JSON.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.choices import CPU_MODEL_TYPES, METRICS, MODEL_TYPES
+from journal_launcher.base.errors import AGAIN, UsageError
+from journal_launcher.base.limits import Limits
 from journal_launcher.base.options import check_value, flag, option, option_of
-from journal_launcher.base.paths import check_study_name, slug
+from journal_launcher.base.paths import check_study_name, default_name
+from journal_launcher.base.ranges import check_tables
 
-__all__ = [
-    "CLASSIFICATION_METRICS",
-    "CPU_MODEL_TYPES",
-    "METRICS",
-    "LaunchSettings",
-]
-
-# Metric -> direction. The first three score regression, the rest classification.
-METRICS = {
-    "r2": "maximize",
-    "rmse": "minimize",
-    "mae": "minimize",
-    "log_loss": "minimize",
-    "roc_auc": "maximize",
-    "accuracy": "maximize",
-    "balanced_accuracy": "maximize",
-    "f1_macro": "maximize",
-    "average_precision": "maximize",
-}
-CLASSIFICATION_METRICS = tuple(METRICS)[3:]
-CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
+__all__ = ["CPU_MODEL_TYPES", "METRICS", "MODEL_TYPES", "LaunchSettings"]
 
 _STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
@@ -56,6 +40,7 @@ class LaunchSettings:
         _STUDY,
         "Start no trial after this time; running ones finish.",
         metavar="30s|10m|2h",
+        duration=True,
     )
     study_name: str | None = option(
         None, _STUDY, "Name of the study (default: made from data and model).", metavar="NAME"
@@ -93,7 +78,11 @@ class LaunchSettings:
     )
 
     trial_timeout: float | None = option(
-        None, _FAULTS, "Kill a trial that runs longer, and retry it.", metavar="30s|10m|2h"
+        None,
+        _FAULTS,
+        "Kill a trial that runs longer, and retry it.",
+        metavar="30s|10m|2h",
+        duration=True,
     )
     max_retries: int = option(
         1, _FAULTS, "Retries of a trial whose worker died or that timed out.", metavar="N"
@@ -147,7 +136,7 @@ class LaunchSettings:
         "neural_net",
         _MODEL,
         "Kind of model.",
-        choices=("neural_net", "catboost", "hist_gradient_boosting", "linear"),
+        choices=MODEL_TYPES,
     )
     normalize_features: bool = option(
         True, _MODEL, "Scale features for neural_net.", switch=True, twin=True
@@ -165,6 +154,30 @@ class LaunchSettings:
         choices=("train", "all"),
     )
 
+    spaces: Mapping[str, Mapping[str, Any]] | None = option(
+        None,
+        _MODEL,
+        "A table for each model type: its parameters' ranges, choices and fixed values.",
+        key="[MODEL_TYPE]",
+        example="[neural_net]\n"
+        "learning_rate = {low = 1e-4, high = 1e-2, log = true}\n"
+        "batch_size = [64, 128]\n"
+        "dropout = 0.1",
+    )
+    health: Mapping[str, Any] | None = option(
+        None,
+        _MODEL,
+        "Where a warning begins and where a finding is critical.",
+        key="[health]",
+        example="[health]\ndead_units = [0.25, 0.5]",
+    )
+    skip: Mapping[str, Any] | None = option(
+        None,
+        _MODEL,
+        "When a model type is skipped, and for how long.",
+        key="[skip]",
+        example="[skip]\ncritical_results = 3\nhours = 24",
+    )
     ignore_skip: bool = option(
         False, _MODEL, "Run a model type that the skip registry holds back.", switch=True
     )
@@ -191,6 +204,8 @@ class LaunchSettings:
         for setting in dataclasses.fields(self):
             check_value(setting, getattr(self, setting.name))
         self._check_numbers()
+        check_tables(self.spaces or {}, MODEL_TYPES)
+        Limits.of(self.health, self.skip)
         self._check_combinations()
         if self.study_name is not None:
             check_study_name(self.study_name)
@@ -233,23 +248,23 @@ class LaunchSettings:
                 f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
                 "use --workers N for several CPU workers"
             )
+        if self.dropout is not None and "dropout" in (self.spaces or {}).get("neural_net", {}):
+            raise UsageError("[neural_net] dropout: --dropout fixes it already; give one of them")
 
     def _check_no_table_options(self) -> None:
         for setting in dataclasses.fields(self):
             given = getattr(self, setting.name) != setting.default
             if given and option_of(setting).group in (_TABLE, _MODEL):
+                tables = f"[{', '.join(self.spaces or {})}]"
+                key = tables if setting.name == "spaces" else option_of(setting).key
+                shown = key or flag(setting.name)
                 raise UsageError(
-                    f"{flag(setting.name)} belongs to a table (--data); with --objective the "
-                    "script decides"
+                    f"{shown} belongs to a table (--data); with --objective the script decides"
                 )
 
     def _check_no_network_flags(self) -> None:
-        for name, default in (
-            ("normalize_features", True),
-            ("use_leaky_relu", False),
-            ("dropout", None),
-        ):
-            if getattr(self, name) != default:
+        for name in ("normalize_features", "use_leaky_relu", "dropout"):
+            if getattr(self, name) != self.__dataclass_fields__[name].default:
                 raise UsageError(
                     f"{flag(name)} belongs to --model-type neural_net, found {self.model_type}"
                 )
@@ -260,23 +275,21 @@ class LaunchSettings:
         return self.objective is None and self.model_type in CPU_MODEL_TYPES
 
     @property
+    def again(self) -> str:
+        """How to go on with the study once this launch has begun it."""
+        return f"{AGAIN}, without --overwrite" if self.overwrite else AGAIN
+
+    @property
     def failure_limit(self) -> int:
         """Failed trials of one launch that end it."""
         return self.max_failures or max(10, self.n_trials)
 
     @property
     def name(self) -> str:
-        """The study's name: given, or made from data (or script) and model (or function)."""
+        """The study's name, given or made."""
         if self.study_name is not None:
             return self.study_name
-        if self.objective is not None:
-            source, _, attribute = self.objective.rpartition(":")
-            stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
-            return slug(f"{stem}_{attribute}")
-        stem = self.data.removeprefix("sklearn:").rsplit("/", 1)[-1]
-        for suffix in (".gz", ".csv", ".npz", ".parquet"):
-            stem = stem.removesuffix(suffix)
-        return slug(f"{stem}_{self.model_type}")
+        return default_name(self.objective, self.data, self.model_type)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

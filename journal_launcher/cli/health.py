@@ -1,6 +1,7 @@
 """`journal-launcher health`: is the best model of a study healthy?"""
 
 import json
+from typing import Any
 
 import click
 
@@ -13,10 +14,11 @@ from journal_launcher.cli.options import config_option
 __all__ = ["command"]
 
 
-def _health(study: str, studies_dir: str, as_json: bool, limits: Limits) -> int:
+def _health(study: str, studies_dir: str, as_json: bool, tables: dict[str, Any]) -> int:
     from journal_launcher.pipeline.health import health
     from journal_launcher.views.health import verdict_lines
 
+    limits = Limits.of(tables.get("health"))
     verdict = health(StudiesFolder.at(studies_dir).study(study), limits.health)
     if as_json:
         click.echo(json.dumps(verdict.to_json()))

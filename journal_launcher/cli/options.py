@@ -1,30 +1,21 @@
 """Command-line options from the fields of LaunchSettings: each is declared once, there."""
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from journal_launcher.base.config import read_config
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.limits import Limits
-from journal_launcher.base.options import (
-    Option,
-    nearest,
-    option_of,
-    parse_duration,
-    type_of,
-    unknown,
-)
+from journal_launcher.base.options import Option, nearest, option_of, parse_duration, type_of
 from journal_launcher.base.settings import LaunchSettings
 
 __all__ = ["GroupedCommand", "config_option", "settings_options", "unknown_variables"]
 
 _VARIABLE = "JOURNAL_LAUNCHER_"
-_TABLES = ("health", "skip")
-_DURATIONS = ("timeout", "trial_timeout")
+_TABLES = [field.name for field in dataclasses.fields(LaunchSettings) if option_of(field).key]
 
 
 class _Duration(click.ParamType[float]):
@@ -62,8 +53,9 @@ class GroupedCommand(click.Command):
 
 
 def settings_options() -> list[click.Parameter]:
-    """One click option per field of LaunchSettings."""
-    return [_click_option(field) for field in dataclasses.fields(LaunchSettings)]
+    """One click option per field of LaunchSettings that has a flag."""
+    fields = dataclasses.fields(LaunchSettings)
+    return [_click_option(field) for field in fields if option_of(field).key is None]
 
 
 def _click_option(field: dataclasses.Field[Any]) -> click.Option:
@@ -92,7 +84,7 @@ def _flags(name: str, option: Option) -> list[str]:
 def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
     if option.choices:
         return click.Choice(option.choices)
-    if field.name in _DURATIONS:
+    if option.duration:
         return _Duration()
     return type_of(field)[0]
 
@@ -107,34 +99,20 @@ def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
             yield f"{variable} is ignored: no such option{nearest(name, known, _VARIABLE)}"
 
 
-def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Limits:
-    """Make the file's values the defaults, below the environment and flags; return its limits."""
+def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> dict[str, Any]:
+    """Make the file's values the defaults, below environment and flags; return its tables."""
     if path is None:
-        return Limits()
-    try:
-        content = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path}: expected TOML, {error}") from None
-    tables: dict[str, Any] = {name: content.pop(name) for name in _TABLES if name in content}
-    fields = {field.name: option_of(field) for field in dataclasses.fields(LaunchSettings)}
-    values = {key.replace("-", "_"): value for key, value in content.items()}
-    for key in values:
-        if key not in fields:
-            raise UsageError(f"--config {path}: {unknown(key, [*fields, *_TABLES])}")
-        if fields[key].many and isinstance(values[key], str):
-            values[key] = [values[key]]
-    ctx.default_map = values
-    try:
-        return Limits.of(tables)
-    except UsageError as error:
-        raise UsageError(f"--config {path}: {error}") from None
+        return {}
+    output = {"json": "as_json", "quiet": "quiet", "verbose": "verbose"}
+    values = read_config(path, output)
+    tables = {name: values.pop(name) for name in _TABLES if name in values}
+    ctx.default_map = {output.get(name, name): value for name, value in values.items()}
+    return tables
 
 
 def config_option() -> click.Option:
     return click.Option(
-        ["limits", "--config"],
+        ["tables", "--config"],
         type=click.Path(path_type=Path),
         is_eager=True,
         callback=_load_config,

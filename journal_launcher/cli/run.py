@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from journal_launcher.base.limits import Limits
+from journal_launcher.base.config import resolved
+from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.cli.options import (
     GroupedCommand,
@@ -20,10 +21,20 @@ from journal_launcher.cli.options import (
 __all__ = ["command"]
 
 
-def _run(verbose: int, quiet: bool, as_json: bool, limits: Limits, **options: Any) -> int:
+def _run(
+    verbose: int,
+    quiet: bool,
+    as_json: bool,
+    print_config: bool,
+    tables: dict[str, Any],
+    **options: Any,
+) -> int:
     for line in unknown_variables(os.environ):
         click.echo(f"warning: {line}", err=True)
-    settings = LaunchSettings(**options)
+    settings = LaunchSettings(**options, **tables)
+    if print_config:
+        click.echo(resolved(settings), nl=False)
+        return ExitCode.DONE
     if settings.debug:
         from journal_launcher.launcher.debug import debug_in_foreground
 
@@ -37,7 +48,7 @@ def _run(verbose: int, quiet: bool, as_json: bool, limits: Limits, **options: An
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with make_view(sys.stderr.isatty(), quiet, verbose) as view:
-        ended = judged_launch(settings, view, limits)
+        ended = judged_launch(settings, view)
     if as_json:
         click.echo(json.dumps(result_json(ended)))
     elif quiet:
@@ -54,6 +65,9 @@ command = GroupedCommand(
     params=[
         *settings_options(),
         config_option(),
+        click.Option(
+            ["--print-config"], is_flag=True, help="Print the settings as TOML, and do nothing."
+        ),
         click.Option(["-v", "--verbose"], count=True, help="Say more."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Only the result: value, model path."),
         click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object at the end."),

@@ -13,7 +13,7 @@ from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
 __all__ = ["Crew", "Grant", "Phase", "Slot", "StartWorker"]
 
 STOP_GRACE = 10.0  # seconds between SIGTERM and SIGKILL
-BACKOFF_FIRST, BACKOFF_LONGEST = 1.0, 30.0
+BACKOFF_FIRST = 1.0  # seconds until the restart after a death; it doubles with the next one
 STRIKES = 3  # deaths in a row without a finished trial that stop a worker for good
 
 StartWorker = Callable[[WorkerSpec], WorkerProcess]
@@ -46,12 +46,16 @@ class Slot:
     phase: Phase = Phase.DOWN
     grant: Grant | None = None
     trial: int | None = None
-    trial_since: float = 0.0
+    task: str | None = None  # what it does besides trials, for people
+    busy_since: float = 0.0
     heard_at: float = 0.0
     condemned: str | None = None  # why this process was told to stop, if its trial is to blame
+    unusable: str | None = None  # why its device cannot be used, named
     strikes: int = 0
     restart_at: float = 0.0
     kill_at: float = field(default=float("inf"))
+    killed: bool = False
+    lost: bool = False  # killed, and still there after the grace: the kernel holds it
 
     @property
     def index(self) -> int:
@@ -60,6 +64,10 @@ class Slot:
     @property
     def alive(self) -> bool:
         return self.process is not None
+
+    def begin(self, task: str) -> None:
+        """Be busy with something that is no trial."""
+        self.task, self.busy_since = task, time.monotonic()
 
 
 class Crew:
@@ -76,8 +84,9 @@ class Crew:
 
     def start(self, slot: Slot) -> WorkerProcess:
         process = slot.process = self._start(slot.spec)
-        slot.phase, slot.grant, slot.trial, slot.condemned = Phase.STARTING, None, None, None
-        slot.kill_at = float("inf")
+        slot.phase, slot.grant, slot.trial = Phase.STARTING, None, None
+        slot.task, slot.condemned = None, None
+        slot.kill_at, slot.killed, slot.lost = float("inf"), False, False
         self._selector.register(process.messages_descriptor, selectors.EVENT_READ)
         if process.exit_descriptor is not None:
             self._selector.register(process.exit_descriptor, selectors.EVENT_READ)
@@ -93,7 +102,13 @@ class Crew:
                 seconds = min(seconds, slot.kill_at - now)
             elif slot.phase is Phase.DOWN and slot.restart_at:
                 seconds = min(seconds, slot.restart_at - now)
+        full = [slot.process for slot in self.slots if slot.process and slot.process.unsent]
+        for process in full:
+            self._selector.register(process.out_descriptor, selectors.EVENT_WRITE)
         self._selector.select(max(0.0, seconds))
+        for process in full:
+            self._selector.unregister(process.out_descriptor)
+            process.send_rest()
 
     def messages(self) -> Iterator[tuple[Slot, Message]]:
         for slot in self.slots:
@@ -103,19 +118,22 @@ class Crew:
                     yield slot, message
 
     def exited(self) -> list[Slot]:
-        """Slots whose process has ended and waits to be reaped."""
-        return [slot for slot in self.slots if slot.process and slot.process.has_exited()]
+        """Slots whose process has ended and waits to be reaped, or is lost."""
+        return [s for s in self.slots if s.process and (s.lost or s.process.has_exited())]
 
-    def reap(self, slot: Slot) -> int:
-        """Collect a dead process; its slot is DOWN, or CLOSED if it was told to leave."""
+    def reap(self, slot: Slot, seconds: float = 0.5) -> int | None:
+        """Collect a dead process; its slot is DOWN, or CLOSED if it was told to leave.
+
+        None: it does not end within `seconds` and is left behind, and its slot is CLOSED.
+        """
         process = slot.process
         assert process is not None
         self._selector.unregister(process.messages_descriptor)
         if process.exit_descriptor is not None:
             self._selector.unregister(process.exit_descriptor)
-        status = process.reap()
-        slot.process = None
-        slot.phase = Phase.CLOSED if slot.phase is Phase.LEAVING else Phase.DOWN
+        status = process.reap(seconds)
+        leaving = slot.phase is Phase.LEAVING or status is None
+        slot.process, slot.phase = None, Phase.CLOSED if leaving else Phase.DOWN
         return status
 
     def strike(self, slot: Slot) -> float | None:
@@ -124,9 +142,16 @@ class Crew:
         if slot.strikes >= STRIKES:
             slot.phase = Phase.CLOSED
             return None
-        delay: float = min(BACKOFF_FIRST * 2 ** (slot.strikes - 1), BACKOFF_LONGEST)
+        delay: float = BACKOFF_FIRST * 2 ** (slot.strikes - 1)
         slot.restart_at = time.monotonic() + delay
         return delay
+
+    def forgive(self) -> None:
+        """Forget all deaths so far; who was closed for them is started again."""
+        for slot in self.slots:
+            if slot.phase is Phase.CLOSED and not slot.unusable:
+                slot.phase, slot.restart_at = Phase.DOWN, time.monotonic()
+            slot.strikes = 0
 
     def due(self) -> list[Slot]:
         """Dead slots whose restart is due."""
@@ -157,24 +182,38 @@ class Crew:
             slot.kill_at = time.monotonic() + STOP_GRACE
 
     def kill_overdue(self) -> None:
+        """Kill whoever ignores SIGTERM; who does not even die of that is lost after the grace."""
         now = time.monotonic()
         for slot in self.slots:
             if slot.process is not None and slot.kill_at <= now:
-                slot.process.kill()
-                slot.kill_at = now + STOP_GRACE
+                slot.lost = slot.killed
+                self._kill(slot)
 
     def kill_all(self) -> None:
         for slot in self.slots:
-            if slot.process is not None:
-                slot.process.kill()
+            self._kill(slot)
 
-    def close(self) -> None:
-        """Leave nothing behind, whatever happened before."""
+    def _kill(self, slot: Slot) -> None:
+        if slot.process is not None:
+            slot.process.kill()
+            slot.killed, slot.kill_at = True, time.monotonic() + STOP_GRACE
+
+    def give_up(self) -> None:
+        """Wait for nobody any more."""
+        for slot in self.slots:
+            slot.lost = slot.process is not None
+
+    def close(self) -> list[int]:
+        """Leave nothing behind, whatever happened before; the pids of those who do not end."""
         self.kill_all()
+        deadline, left = time.monotonic() + STOP_GRACE, []
         for slot in self.slots:
             if slot.process is not None:
-                self.reap(slot)
+                pid = slot.process.pid
+                if self.reap(slot, max(0.0, deadline - time.monotonic())) is None:
+                    left.append(pid)
         self._selector.close()
+        return left
 
     def log_of(self, slot: Slot) -> Path | None:
         return slot.process.log if slot.process else None

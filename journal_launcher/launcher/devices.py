@@ -103,13 +103,13 @@ def pin_environment(device: Device, threads: int, base: Mapping[str, str]) -> di
     read these variables once.
     """
     return {
+        # OpenMP threads that wait for each other sleep instead of spinning. On a machine that does
+        # something else too, spinning made small trees and networks 40 times slower.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **base,
         "CUDA_VISIBLE_DEVICES": device.uuid or "",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "PYTHONUNBUFFERED": "1",
-        # OpenMP threads that wait for each other sleep instead of spinning. On a machine that does
-        # something else too, spinning made small trees and networks 40 times slower.
-        "OMP_WAIT_POLICY": "PASSIVE",
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
     }
 

@@ -1,9 +1,7 @@
 """One launch, from settings to a published model."""
 
 import contextlib
-import errno
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -12,7 +10,7 @@ from typing import Any
 
 from journal_launcher.base import events
 from journal_launcher.base.atomic import write_json
-from journal_launcher.base.errors import ExitCode, ResumableStop, UsageError
+from journal_launcher.base.errors import AGAIN, ExitCode
 from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
@@ -20,13 +18,14 @@ from journal_launcher.base.times import utc
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
 from journal_launcher.launcher.plan import devices_for, plan_workers
-from journal_launcher.launcher.process import WorkerProcess, WorkerSpec
+from journal_launcher.launcher.process import WorkerProcess, WorkerSpec, left_behind
 from journal_launcher.launcher.record import command_line, launch_record, versions
 from journal_launcher.launcher.saving import save_best_model
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.launcher.trouble import full_disk_is_resumable, nothing_left_of_bad_input
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
@@ -53,13 +52,14 @@ def run_launch(
     choice = devices_for(settings, environment)
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
-    with (
-        SignalInbox() as inbox,
-        _full_disk_is_resumable(),
-        _nothing_left_of_bad_input(paths),
-        Lease(paths.lease, paths.name, launch_id),
-    ):
-        return Launch(settings, paths, specs, launch_id, emit, inbox).run(choice.notes)
+    with SignalInbox() as inbox:
+        launch = Launch(settings, paths, specs, launch_id, emit, inbox)
+        with (
+            full_disk_is_resumable(lambda: launch.again),
+            nothing_left_of_bad_input(paths),
+            Lease(paths.lease, paths.name, launch_id),
+        ):
+            return launch.run(choice.notes)
 
 
 class Launch:
@@ -77,15 +77,14 @@ class Launch:
         self.settings, self.paths, self.specs = settings, paths, specs
         self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
         self.began, self.began_at = time.monotonic(), utc()
+        self.again = AGAIN
 
     def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
         """The story. `notes` are said after the first line, which names the journal."""
         found = self._find_study()
         seed = self._seed(found)
         complete = found is not None and found.count()[0] >= self.settings.n_trials
-        crew = Crew(self.specs, self._start_process)
-        crew.watch(self.inbox.descriptor)
-        with contextlib.closing(crew):
+        with self._crew() as crew:
             self.supervisor = self._supervisor(crew, seed)
             prepared = self._prepare(crew, 1 if complete else len(crew.slots))
             study = self._open_study(found, prepared)
@@ -98,6 +97,16 @@ class Launch:
             self.supervisor.dismiss()
         return self._ended(study, sidecar)
 
+    @contextlib.contextmanager
+    def _crew(self) -> Iterator[Crew]:
+        crew = Crew(self.specs, self._start_process)
+        crew.watch(self.inbox.descriptor)
+        try:
+            yield crew
+        finally:
+            for pid in crew.close():
+                self.emit(events.Note(left_behind(pid), "warning"))
+
     # --- before the study is open
 
     def _find_study(self) -> StudyRecord | None:
@@ -108,7 +117,9 @@ class Launch:
 
     def _storage(self, *, create: bool = False) -> StudyStorage:
         allow = self.settings.allow_network_fs
-        return open_storage(self.paths.journal, create=create, allow_network_fs=allow)
+        storage = open_storage(self.paths.journal, create=create, allow_network_fs=allow)
+        storage.again = self.settings.again
+        return storage
 
     def _seed(self, found: StudyRecord | None) -> int:
         """As given; else the study's own; else 0."""
@@ -137,20 +148,23 @@ class Launch:
         )
 
     def _prepare(self, crew: Crew, n_workers: int) -> dict[str, Any]:
-        """Start the workers; the first one prepares while the others import."""
+        """Start the workers; the first one whose device works prepares while the others import."""
         self.emit(events.PhaseChanged("preparing"))
-        first, *others = crew.slots[:n_workers]
-        for _ in range(PREPARE_ATTEMPTS):
-            self.supervisor.start(first, prepare=True)
-            while others:
-                self.supervisor.start(others.pop(0))
-            answer = self.supervisor.await_answer(first)
-            if answer is not None:
-                return dict(answer["content"])
-            if self.supervisor.stop is not None:
-                break
-        text = f"worker 0 died while preparing; see {self.paths.worker_log(0)}"
-        raise (self.supervisor.stop or Stop.failed(text)).as_error()
+        for slot in crew.slots[:n_workers]:
+            self.supervisor.start(slot, prepare=slot.index == 0)
+        for slot in crew.slots:
+            for _ in range(PREPARE_ATTEMPTS):
+                answer = self.supervisor.prepare(slot)
+                if answer is not None:
+                    return dict(answer["content"])
+                if self.supervisor.stop is not None:
+                    raise self.supervisor.stop.as_error()
+                if slot.unusable:
+                    break
+            else:
+                log = self.paths.worker_log(slot.index)
+                raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
+        raise Stop.failed("; ".join(str(s.unusable) for s in crew.slots), ExitCode.USAGE).as_error()
 
     # --- the study
 
@@ -161,6 +175,7 @@ class Launch:
         else:
             if self.settings.overwrite and self.paths.journal.exists():
                 self._move_aside()
+            self.again = self.settings.again
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
@@ -244,6 +259,7 @@ class Launch:
             sidecar=sidecar,
             baselines=self.book.baselines,
             failures=dict(self.book.failures),
+            overwrite=self.settings.overwrite,
         )
         self._write_record(ended)
         self.emit(ended)
@@ -276,32 +292,3 @@ def _model_path(paths: StudyPaths, sidecar: dict[str, Any] | None) -> Path | Non
         return None
     names = {Path(name).parts[0] for name in sidecar["files"]}
     return paths.directory / min(names) if names else paths.sidecar
-
-
-@contextlib.contextmanager
-def _nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
-    """Remove the study's new folder if the launch failed before there was a journal."""
-    folder, existed = paths.folder.exists(), paths.directory.exists()
-    try:
-        yield
-    except UsageError:
-        if not existed and not paths.journal.exists():
-            shutil.rmtree(paths.directory, ignore_errors=True)
-            if not folder:
-                with contextlib.suppress(OSError):  # something else is in it by now
-                    paths.folder.rmdir()
-        raise
-
-
-@contextlib.contextmanager
-def _full_disk_is_resumable() -> Iterator[None]:
-    """The parent's own small files meet a full disk like the journal does: exit 75."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise ResumableStop(
-            f"cannot write {error.filename or 'to the studies folder'} ({error.strerror}); nothing "
-            "acknowledged is lost: make room and type the same command again"
-        ) from None

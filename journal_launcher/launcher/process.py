@@ -1,8 +1,8 @@
 """One worker process: its session, its pipes, its log file, and the end of its whole group."""
 
 import contextlib
+import fcntl
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from typing import Any
 from journal_launcher.base.messages import Channel, LineBuffer, Message
 from journal_launcher.launcher.devices import Device
 
-__all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit"]
+__all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
 
 WORKER_PROGRAM = Path(__file__).parents[1] / "worker" / "__main__.py"
 
@@ -41,17 +41,20 @@ class WorkerSpec:
 
 
 class WorkerProcess:
-    """A living worker. `exit_descriptor` and `messages_descriptor` are for a selector."""
+    """A living worker. Its descriptors are for a selector: `messages` and `exit` to read, `out` to
+    write while something is `unsent`.
+    """
 
     def __init__(self, spec: WorkerSpec, launch: str, log: Path) -> None:
         self.spec = spec
         self.log = log
         self._channel = Channel(launch, spec.index)
         self._lines = LineBuffer()
+        self.unsent = b""  # of messages for which the pipe had no room
         log.parent.mkdir(parents=True, exist_ok=True)
-        to_worker, self._out = os.pipe()
-        self.messages_descriptor, from_worker = os.pipe()
-        lifeline, self._lifeline = os.pipe()
+        to_worker, self.out_descriptor = _pipe()
+        self.messages_descriptor, from_worker = _pipe()
+        lifeline, self._lifeline = _pipe()
         self.log_start = log.stat().st_size if log.exists() else 0
         try:
             with open(log, "ab", opener=_private) as output:
@@ -72,7 +75,7 @@ class WorkerProcess:
             for descriptor in (to_worker, from_worker, lifeline):
                 os.close(descriptor)
         os.set_blocking(self.messages_descriptor, False)
-        os.set_blocking(self._out, False)
+        os.set_blocking(self.out_descriptor, False)
         self.exit_descriptor = _pidfd(self._process.pid)
 
     @property
@@ -84,15 +87,19 @@ class WorkerProcess:
         return self._process.pid
 
     def send(self, type: str, **content: Any) -> None:
-        """Write one message. A dead worker is noticed elsewhere; here it is no error."""
-        data = self._channel.encode(type, **content)
-        with contextlib.suppress(BrokenPipeError):
-            while data:
-                try:
-                    data = data[os.write(self._out, data) :]
-                except BlockingIOError:  # a full pipe: the worker reads its messages at its pace
-                    if not select.select([], [self._out], [], 5.0)[1]:
-                        return
+        """Send one message, as far as the pipe has room; `send_rest` sends what is left."""
+        self.unsent += self._channel.encode(type, **content)
+        self.send_rest()
+
+    def send_rest(self) -> None:
+        """Go on sending. A dead worker is noticed elsewhere; here it is no error."""
+        try:
+            while self.unsent:
+                self.unsent = self.unsent[os.write(self.out_descriptor, self.unsent) :]
+        except BlockingIOError:  # the worker reads its messages at its pace
+            return
+        except BrokenPipeError:
+            self.unsent = b""
 
     def receive(self) -> list[Message]:
         """All messages that have arrived, without waiting."""
@@ -122,11 +129,16 @@ class WorkerProcess:
         """Ask for every thread's stack in the log file (faulthandler in the worker)."""
         self._process.send_signal(signal.SIGUSR2)
 
-    def reap(self) -> int:
-        """Kill what is left of the group, collect the exit status and close everything."""
+    def reap(self, seconds: float) -> int | None:
+        """Kill what is left of the group, collect the exit status and close everything.
+
+        None if it does not end within `seconds`: it is stuck in the kernel, often in a driver.
+        """
         self.kill()
-        status = self._process.wait()
-        for descriptor in (self._out, self.messages_descriptor, self._lifeline):
+        status = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(seconds)
+        for descriptor in (self.out_descriptor, self.messages_descriptor, self._lifeline):
             os.close(descriptor)
         if self.exit_descriptor is not None:
             os.close(self.exit_descriptor)
@@ -140,14 +152,30 @@ class WorkerProcess:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
-def describe_exit(status: int) -> str:
-    """An exit status in words: "killed by SIGSEGV", "exited with 1"."""
+def left_behind(pid: int) -> str:
+    """What the user is told of a process that does not end."""
+    return f"worker process {pid} was killed but does not end; it is left behind (see dmesg)"
+
+
+def describe_exit(status: int | None) -> str:
+    """An exit status in words: "killed by SIGSEGV", "exited with 1"; None: it never ended."""
+    if status is None:
+        return "killed, but it does not end"
     if status >= 0:
         return f"exited with {status}"
     try:
         return f"killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"killed by signal {-status}"
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe beyond the descriptors that the guard's shell uses."""
+    low = os.pipe()
+    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return high[0], high[1]
 
 
 def _private(path: str, flags: int) -> int:

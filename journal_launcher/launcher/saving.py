@@ -89,6 +89,7 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dic
         slot = _idle_worker(supervisor)
         if slot is not None and slot.process is not None:
             slot.phase = Phase.BUSY
+            slot.begin("the refit")
             staging = str(best_model.clear_staging(paths))
             slot.process.send("refit", trial=number, staging=staging)
             answer = supervisor.await_answer(slot)
@@ -105,8 +106,9 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dic
 def _idle_worker(supervisor: Supervisor) -> Slot | None:
     """A worker that waits for work; if all are gone, start one. None if it dies or we must stop."""
     slots = supervisor.crew.slots
-    if not any(slot.alive for slot in slots):
-        supervisor.start(slots[0])
+    usable = next((slot for slot in slots if not slot.unusable), None)
+    if usable is not None and not any(slot.alive for slot in slots):
+        supervisor.start(usable)
     while not supervisor.aborting and any(slot.alive for slot in slots):
         idle = next((slot for slot in slots if slot.phase is Phase.IDLE), None)
         if idle is not None:

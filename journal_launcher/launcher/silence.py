@@ -18,14 +18,14 @@ IDLE_CPU = 0.5  # seconds of CPU between two looks that still count as none
 
 @dataclass
 class SilenceWatch:
-    """Names each silent trial once; ending it is the business of --trial-timeout."""
+    """Names each silent trial once, and each other task. --trial-timeout ends trials only."""
 
     crew: Crew
     emit: Listener
     _next_look: float = 0.0
     _used: dict[int, float] = field(default_factory=dict)  # worker -> CPU seconds at the last look
     _busy_at: dict[int, float] = field(default_factory=dict)  # worker -> when it last did anything
-    _named: set[tuple[int, int]] = field(default_factory=set)  # worker, trial
+    _named: set[tuple[int, str]] = field(default_factory=set)  # worker, what it does
 
     def look(self) -> None:
         now = time.monotonic()
@@ -33,23 +33,26 @@ class SilenceWatch:
             return
         self._next_look = now + BETWEEN_LOOKS
         for slot in self.crew.slots:
-            if slot.trial is not None and slot.process is not None:
-                self._look_at(slot, slot.trial, now)
+            doing = slot.task if slot.trial is None else f"trial {slot.trial}"
+            if doing is not None and slot.process is not None:
+                self._look_at(slot, doing, now)
 
-    def _look_at(self, slot: Slot, trial: int, now: float) -> None:
+    def _look_at(self, slot: Slot, doing: str, now: float) -> None:
         assert slot.process is not None
         used = _cpu_seconds(slot.process.pid)
         if used - self._used.get(slot.index, -1.0) > IDLE_CPU or used < self._used[slot.index]:
             self._busy_at[slot.index] = now
         self._used[slot.index] = used
-        since = max(self._busy_at.get(slot.index, now), slot.trial_since, slot.heard_at)
-        if now - since >= LONG and (slot.index, trial) not in self._named:
-            self._named.add((slot.index, trial))
+        since = max(self._busy_at.get(slot.index, now), slot.busy_since, slot.heard_at)
+        if now - since >= LONG and (slot.index, doing) not in self._named:
+            self._named.add((slot.index, doing))
+            ending = "--trial-timeout to end such trials"
+            if slot.trial is None:
+                ending = "Ctrl-C to stop: it has no time limit, and the next launch repeats it"
             self.emit(
                 Note(
-                    f"worker {slot.index} ({slot.spec.device.label}), trial {trial}: no report and "
-                    f"no CPU used for {now - since:.0f} s; see {slot.process.log}, and "
-                    "--trial-timeout to end such trials",
+                    f"worker {slot.index} ({slot.spec.device.label}), {doing}: no report and "
+                    f"no CPU used for {now - since:.0f} s; see {slot.process.log}, and {ending}",
                     "warning",
                 )
             )

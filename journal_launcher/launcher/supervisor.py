@@ -11,11 +11,12 @@ from journal_launcher.base.messages import Message
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.crew import Crew, Phase, Slot
 from journal_launcher.launcher.grants import Grants
-from journal_launcher.launcher.process import describe_exit
+from journal_launcher.launcher.process import describe_exit, left_behind
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.silence import SilenceWatch
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.launcher.trial_timeout import TrialTimeout
 
 __all__ = ["Supervisor"]
 
@@ -41,12 +42,12 @@ class Supervisor:
     opened: dict[str, Any] | None = None
     stop: Stop | None = None
     answer: Message | None = None
-    _scorer: Slot | None = None
-    _scored: bool = False
     _defaults_queued: bool = False
+    _insisted: bool = False
 
     def __post_init__(self) -> None:
         self.silence = SilenceWatch(self.crew, self.emit)
+        self.trial_timeout = TrialTimeout(self.crew, self.settings.trial_timeout)
 
     # --- starting
 
@@ -62,16 +63,32 @@ class Supervisor:
             prepare=prepare,
             **self.spec,
         )
+        if prepare:
+            slot.begin("the preparation")
         if self.opened is not None:
             process.send("open", **self.opened)
         self.emit(events.WorkerStarted(slot.index, device.label, process.log))
 
+    def prepare(self, slot: Slot) -> Message | None:
+        """Let one worker prepare the study; None if it cannot, or the launch stops first."""
+        if slot.process is None:
+            self.start(slot, prepare=True)
+        elif slot.task is None:
+            slot.begin("the preparation")
+            slot.process.send("prepare")
+        return self.await_answer(slot)
+
     def open(self, book: TrialBook, **opened: Any) -> None:
-        """The study exists: tell every worker."""
-        self.book, self.opened, self.grants = book, opened, Grants(self.crew, book)
+        """The study exists: tell every worker. Deaths before it did do not count."""
+        self.book, self.opened = book, opened
+        self.grants = Grants(self.crew, book, table=self.settings.objective is None)
         for slot in self.crew.slots:
             if slot.process is not None:
                 slot.process.send("open", **opened)
+            elif slot.unusable:
+                self._go_on_without(slot)
+        if self.stop is None:
+            self.crew.forgive()
 
     # --- the loop
 
@@ -103,19 +120,19 @@ class Supervisor:
             self._on_signal(number)
         for slot, message in self.crew.messages():
             self._on_message(slot, message)
+        self.crew.kill_overdue()
         for slot in self.crew.exited():
             self._on_exit(slot)
-        self.crew.kill_overdue()
         self._check_deadlines()
         for slot in self.crew.due():
             self.start(slot)
         if self.book is not None:
             self.book.study.check()  # notice a vanished journal although every worker is busy
-            self.silence.look()
+        self.silence.look()
 
     def _seconds_to_next_deadline(self) -> float:
         now = time.monotonic()
-        times = [now + LOOK, *(at for _, at in self._trial_deadlines())]
+        times = [now + LOOK, *(at for _, at in self.trial_timeout.deadlines())]
         if self.deadline is not None and self.stop is None:
             times.append(self.deadline)
         opens_at = self.grants.opens_at if self.grants is not None else None
@@ -123,81 +140,39 @@ class Supervisor:
             times.append(opens_at)
         return min(times) - now
 
-    def _trial_deadlines(self) -> list[tuple[Slot, float]]:
-        limit = self.settings.trial_timeout
-        running = [slot for slot in self.crew.slots if slot.trial is not None]
-        if limit is None:
-            return []
-        return [(slot, slot.trial_since + limit) for slot in running if slot.condemned is None]
-
     def _check_deadlines(self) -> None:
-        now = time.monotonic()
-        if self.deadline is not None and self.stop is None and now >= self.deadline:
+        if self.deadline is not None and self.stop is None and time.monotonic() >= self.deadline:
             self.end(Stop("timeout"))
-        for slot, deadline in self._trial_deadlines():
-            if now >= deadline:
-                self._condemn(slot, f"trial timeout after {self.settings.trial_timeout:g} s")
-
-    def _condemn(self, slot: Slot, reason: str) -> None:
-        if slot.process is not None:
-            slot.condemned = reason
-            slot.process.dump_stacks()
-            self.crew.stop(slot)
+        self.trial_timeout.enforce()
 
     def _is_over(self) -> bool:
         if self.aborting:
             return not any(slot.alive for slot in self.crew.slots)
-        if any(slot.grant or slot.trial is not None for slot in self.crew.slots) or self._scorer:
-            return False
-        if self._wants_baselines() and any(slot.alive for slot in self.crew.slots):
-            return False
-        return self.stop is not None or not self._wants_more()
+        assert self.grants is not None
+        return self.grants.are_settled() and (self.stop is not None or not self.grants.left())
+
+    def _give_work(self) -> None:
+        assert self.grants is not None
+        self.grants.hand_out(trials=self.stop is None)
 
     @property
     def aborting(self) -> bool:
         return self.stop is not None and self.stop.abort
-
-    # --- work for idle workers
-
-    def _wants_more(self) -> bool:
-        assert self.grants is not None
-        return self.stop is None and self.grants.left()
-
-    def _give_work(self) -> None:
-        assert self.grants is not None
-        if not self.grants.are_open():
-            return
-        for slot in self.crew.slots:
-            if slot.phase is Phase.IDLE and self._wants_more():
-                self.grants.give(slot)
-            elif slot.phase is Phase.IDLE and self._wants_baselines():
-                self._score_baselines(slot)
-
-    def _wants_baselines(self) -> bool:
-        """A table's dummy and linear model are scored once per study, by the first idle worker."""
-        assert self.book is not None
-        table = self.settings.objective is None
-        return table and not self._scored and self.book.baselines is None
-
-    def _score_baselines(self, slot: Slot) -> None:
-        assert slot.process is not None
-        self._scorer, self._scored, slot.phase = slot, True, Phase.BUSY
-        slot.process.send("baseline")
 
     # --- what workers say
 
     def _on_message(self, slot: Slot, message: Message) -> None:
         match message["type"]:
             case "prepared" | "staged":
-                self.answer = message
+                self.answer, slot.task = message, None
             case "ready":
                 self._on_ready(slot, message)
             case "request":
-                slot.grant, slot.trial = None, None
+                slot.grant, slot.trial, slot.task = None, None, None
                 if slot.phase is not Phase.LEAVING:  # told to go while it asked
                     slot.phase = Phase.IDLE
             case "started":
-                slot.trial, slot.trial_since = message["number"], time.monotonic()
+                slot.trial, slot.busy_since = message["number"], time.monotonic()
                 self.emit(events.TrialStarted(slot.index, message["number"]))
             case "progress":
                 keys = ("number", "unit", "step", "total", "value")
@@ -205,8 +180,10 @@ class Supervisor:
             case "ended":
                 self._on_ended(slot, message)
             case "scored" if self.book is not None:
-                self._scorer = None
                 self.book.keep_baselines(message["content"])
+            case "unusable" if slot.phase is not Phase.LEAVING:
+                slot.unusable = f"{slot.spec.device.label}: {message['message']}"
+                slot.phase = Phase.LEAVING
             case "failed":
                 self._on_failed(slot, message)
 
@@ -239,8 +216,10 @@ class Supervisor:
         if message["traceback"] and not self.aborting:  # shown once, not once a worker
             text = f"{text} ({slot.spec.device.label}, log {self.crew.log_of(slot)})"
             self.emit(events.Note(message["traceback"].rstrip(), "warning"))
-        slot.phase = Phase.LEAVING
-        self.end(Stop.failed(text, ExitCode(message["exit_code"])))
+        slot.phase, code = Phase.LEAVING, ExitCode(message["exit_code"])
+        if code == ExitCode.USAGE and self.book is not None:
+            code = ExitCode.FAILED  # the study exists: something was started
+        self.end(Stop.failed(text, code))
 
     # --- failures and deaths
 
@@ -256,28 +235,42 @@ class Supervisor:
             self._on_message(slot, message)
         expected = slot.phase is Phase.LEAVING or self.aborting
         status = self.crew.reap(slot)
+        if status is None:
+            self.emit(events.Note(left_behind(process.pid), "warning"))
         problem = slot.condemned or f"worker {describe_exit(status)}"
         if self.book is not None:
-            seconds = time.monotonic() - slot.trial_since
+            seconds = time.monotonic() - slot.busy_since
             self.book.bury(slot.index, problem, seconds, interrupted=self.aborting)
             self._check_failures()
-        slot.grant, slot.trial = None, None
-        if self._scorer is slot:
-            self._scorer = None
+        slot.grant, slot.trial, slot.task = None, None, None
         if expected:
             slot.phase = Phase.CLOSED
             self.emit(events.WorkerEnded(slot.index))
+            if slot.unusable:
+                self._on_closed(slot)
             return
         tail = process.log_tail()
         self.emit(events.WorkerEnded(slot.index, f"{problem}, log {process.log}\n{tail}".rstrip()))
         if self.stop is not None:
             slot.phase = Phase.CLOSED
+        elif status is None:
+            self._on_closed(slot)
+        elif slot.condemned:  # its trial was to blame
+            slot.restart_at = time.monotonic()
         elif self.crew.strike(slot) is None:
-            self._on_closed()
+            self._on_closed(slot)
 
-    def _on_closed(self) -> None:
+    def _on_closed(self, slot: Slot) -> None:
+        """A worker will not be started again. Before the study exists, `prepare` sees to that."""
+        if self.book is None or self.stop is not None:
+            return
         if not any(s.alive or s.phase is Phase.DOWN for s in self.crew.slots):
-            self.end(Stop.failed("no worker is left: all died"))
+            self.end(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
+        elif slot.unusable:
+            self._go_on_without(slot)
+
+    def _go_on_without(self, slot: Slot) -> None:
+        self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
 
     # --- stopping
 
@@ -293,6 +286,9 @@ class Supervisor:
                 self.crew.stop(slot)
 
     def _on_signal(self, number: int) -> None:
-        if number == signal.SIGINT and self.aborting:  # the second Ctrl-C
+        if number == signal.SIGINT and self.aborting:  # the second Ctrl-C, or the third
+            if self._insisted:
+                self.crew.give_up()
             self.crew.kill_all()
+            self._insisted = True
         self.end(Stop.by_signal(number))

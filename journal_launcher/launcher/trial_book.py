@@ -100,19 +100,22 @@ class TrialBook:
         """
         for trial in self.study.owned_trials(self.launch, worker):
             reason = events.INTERRUPTED if interrupted else problem
-            if not self.study.fail(trial, reason):
-                continue  # it had finished: the journal is the truth, not the message that got lost
-            if interrupted or _retries(trial) < self.settings.max_retries:
-                self.study.queue_again(trial, retry=not interrupted)
+            again = interrupted or _retries(trial) < self.settings.max_retries
+            if again:
+                ended = self.study.fail_and_queue(trial, reason, retry=not interrupted)
             else:
+                ended = self.study.fail(trial, reason)
+            if not ended:
+                continue  # it had finished: the journal is the truth, not the message that got lost
+            if not again:
                 self.count_failure(reason, raised=False)
             self.ended(worker, trial.number, "FAIL", reason, seconds)
 
     def bury_stale(self) -> None:
         """Fail the trials of launches that are gone; they were interrupted, so queue them again."""
         for trial in self.study.stale_trials():
-            if self.study.fail(trial, f"{events.INTERRUPTED}: its worker died with its launch"):
-                self.study.queue_again(trial, retry=False)
+            reason = f"{events.INTERRUPTED}: its worker died with its launch"
+            if self.study.fail_and_queue(trial, reason, retry=False):
                 self.emit(events.Note(f"trial {trial.number} was interrupted and is queued again"))
 
     def verdict(self) -> str | None:

@@ -23,7 +23,6 @@ Run = Callable[[LaunchSettings, events.Listener], events.LaunchEnded]
 def judged_launch(
     settings: LaunchSettings,
     emit: events.Listener = lambda event: None,
-    limits: Limits | None = None,
     run: Run | None = None,
 ) -> events.LaunchEnded:
     """Run one launch, unless its model type is skipped, and judge the model that it published.
@@ -37,7 +36,8 @@ def judged_launch(
     run = run or launch.run_launch
     if settings.objective is not None:
         return run(settings, emit)
-    limits, studies = limits or Limits(), StudiesFolder.at(settings.studies_dir)
+    limits = Limits.of(settings.health, settings.skip)
+    studies = StudiesFolder.at(settings.studies_dir)
     paths, subject = studies.study(settings.name), Subject.of(settings)
     registry = SkipRegistry(studies.skip_registry, limits.skip)
     entry = None if settings.ignore_skip else registry.skipped(subject)

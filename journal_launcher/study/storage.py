@@ -3,8 +3,8 @@
 Both write only what stock Optuna itself could have written: no new operation codes.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.errors import JournalLauncherError, ResumableStop
+from journal_launcher.base.errors import AGAIN, JournalLauncherError, ResumableStop
 from journal_launcher.study.first_replay import replay_in_place
 from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
+from journal_launcher.study.records import MEANINGLESS
 
 __all__ = ["StudyStorage", "open_storage"]
 
@@ -30,6 +31,10 @@ class StudyStorage(JournalStorage):
     """
 
     broken: JournalLauncherError | None = None
+    _held: list[dict[str, Any]] | None = None  # records, inside `together`
+    _last_read: Mapping[str, Any] = {}
+    _backend: DurableJournalFileBackend
+    again = AGAIN  # what to do once there is room
 
     def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
         """Create a RUNNING trial whose owner and other `attributes` are in the same record."""
@@ -80,16 +85,62 @@ class StudyStorage(JournalStorage):
             )
             self._sync_with_backend()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write with one append what is written inside; nothing of it can be read before the end.
+
+        For a storage that one thread uses.
+        """
+        # Optuna reads it after a creation, which is applied at the end only.
+        self._replay_result._last_created_trial_id_by_this_process = -1
+        records = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+        with self._thread_lock:
+            with self._remembering():
+                self._backend.append_logs(records)
+            self._apply_all()
+
+    def _apply_all(self) -> None:
+        """Optuna raises for each record on a trial that somebody else has finished."""
+        try:
+            self._sync_with_backend()
+        except UpdateFinishedTrialError:
+            with suppress(UpdateFinishedTrialError):
+                self._apply_all()
+            raise
+
     def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        if self._held is not None:
+            worker = self._replay_result.worker_id
+            self._held.append({"op_code": op_code, "worker_id": worker, **extra_fields})
+            return
         with self._remembering():
             super()._write_log(op_code, extra_fields)
 
     def _sync_with_backend(self) -> None:
+        if self._held is not None:
+            return
         with self._remembering():
-            if self._replay_result.log_number_read == 0:
-                replay_in_place(self._replay_result, self._backend.read_logs(0))
-            else:
-                super()._sync_with_backend()
+            try:
+                number = self._replay_result.log_number_read
+                logs = self._noting(self._backend.read_logs(number))
+                if number == 0:
+                    replay_in_place(self._replay_result, logs)
+                else:
+                    self._replay_result.apply_logs(logs)
+            except MEANINGLESS as error:
+                # Optuna refuses a record of our own (a finished trial, a contradicting range).
+                if self._last_read.get("worker_id") == self._replay_result.worker_id:
+                    raise
+                raise self._backend.meaningless(error) from None
+
+    def _noting(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for record in logs:
+            self._last_read = record
+            yield record
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:
@@ -101,7 +152,7 @@ class StudyStorage(JournalStorage):
         except OSError as error:
             stop = ResumableStop(
                 f"the journal cannot be written ({error.strerror or error}); nothing acknowledged "
-                "is lost: make room and type the same command again"
+                f"is lost: make room and {self.again}"
             )
             self.broken = self.broken or stop
             raise stop from error

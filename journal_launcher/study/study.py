@@ -21,6 +21,7 @@ IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
 NOTED_ATTRIBUTE = "journal_launcher_noted"
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
+COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -168,8 +169,12 @@ class StudyRecord:
         return [trial for trial in front if all(map(math.isfinite, trial.values))]
 
     def queue_defaults(self, params: Mapping[str, Any]) -> None:
-        """Queue the default parameters, exactly once in the life of a study."""
-        self._study.enqueue_trial(dict(params), skip_if_exists=True)
+        """Queue the default parameters as trial 0, exactly once in the life of a study.
+
+        Not by comparing with what was queued: another launch may have other ranges.
+        """
+        if not self.trials():
+            self._study.enqueue_trial(dict(params))
 
     def changed_ranges(self, trial: FrozenTrial, before: int) -> list[str]:
         """Parameters of `trial` whose range is not that of the trials with numbers below `before`.
@@ -209,13 +214,31 @@ class StudyRecord:
             return True
         return False
 
+    def fail_and_queue(self, trial: FrozenTrial, reason: str, *, retry: bool) -> bool:
+        """End a dead worker's trial and queue its parameters again; False if it had finished.
+
+        Copy and end are one append, the copy first. If a power loss keeps only the beginning of it,
+        the next launch finds the trial still RUNNING; its first append here completes what was
+        torn, and then it sees whether there is a copy.
+        """
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(trial._trial_id, "jl_fail_reason", reason)
+            later = self.trials()[trial.number :]
+            copied = any(other.system_attrs.get(COPY_OF) == trial.number for other in later)
+            with self.storage.together():
+                if not copied:
+                    self.queue_again(trial, retry=retry)
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            return True
+        return False
+
     def queue_again(self, trial: FrozenTrial, *, retry: bool) -> None:
         """Queue the parameters of a failed trial anew.
 
         With `retry` the copy is linked by Optuna's own attributes and counts as a retry; without,
         it takes the place of a trial that was only interrupted.
         """
-        system = dict(trial.system_attrs)
+        system = {**trial.system_attrs, COPY_OF: trial.number}
         if retry:
             system["retry_history"] = [*system.get("retry_history", []), trial.number]
             system.setdefault("failed_trial", trial.number)

@@ -191,10 +191,11 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
         yield "predict", command + _studies_dir(ended.journal.parent)
     yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"
+    again = "repeat the same command" + (" without --overwrite" if ended.overwrite else "")
     if ended.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
-        yield "go on", "repeat the same command; finished trials are kept"
+        yield "go on", f"{again}; finished trials are kept"
     elif ended.exit_code == ExitCode.DONE and ended.n_finished < ended.n_trials:
-        yield "go on", "repeat the same command for the trials that are left"
+        yield "go on", f"{again} for the trials that are left"
 
 
 def _studies_dir(folder: Path) -> str:

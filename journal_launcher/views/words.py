@@ -24,7 +24,6 @@ __all__ = ["PHASES", "Detail", "Narrator", "best"]
 
 PHASES = {
     "preparing": "preparing",
-    "starting": "starting the workers",
     "running": "running",
     "stopping": "stopping",
     "refitting": "refitting the best trial",

@@ -10,9 +10,9 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import Curve, FoldData, ModelSettings, ModelType, model_type
-from journal_launcher.worker.table import Dataset
+from journal_launcher.worker.table import Dataset, Schema
 
-__all__ = ["Progress", "TableObjective", "build_model_type", "fold_data"]
+__all__ = ["Progress", "TableObjective", "build_model_type", "check_ranges", "fold_data"]
 
 Progress = Callable[[str, int, int, float | None], None]
 """progress(unit, step, total, value)"""
@@ -22,10 +22,25 @@ def build_model_type(
     settings: LaunchSettings, dataset: Dataset, metric: str, gpu: bool, threads: int
 ) -> ModelType:
     """The model type that the settings name, told of the table and the device."""
+    return _build(settings, dataset.schema, len(dataset.train), metric, gpu, threads)
+
+
+def check_ranges(settings: LaunchSettings) -> None:
+    """Refuse ranges that the model type cannot search, before its table is read.
+
+    Raises:
+        UsageError: names the table of the config file, the key, and what the parameter can be.
+    """
+    _build(settings, Schema((), "", "regression", ()), 0, "r2", False, 1).defaults()
+
+
+def _build(
+    settings: LaunchSettings, schema: Schema, n_rows: int, metric: str, gpu: bool, threads: int
+) -> ModelType:
     return model_type(settings.model_type)(
         ModelSettings(
-            schema=dataset.schema,
-            n_rows=len(dataset.train),
+            schema=schema,
+            n_rows=n_rows,
             metric=metric,
             normalize_features=settings.normalize_features,
             use_leaky_relu=settings.use_leaky_relu,
@@ -33,6 +48,8 @@ def build_model_type(
             gpu=gpu,
             threads=threads,
             workers_per_gpu=settings.workers_per_gpu,
+            name=settings.model_type,
+            ranges=(settings.spaces or {}).get(settings.model_type, {}),
         )
     )
 

@@ -14,15 +14,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.base.atomic import move_into_place, read_json, write_json
+from journal_launcher.base.choices import CLASSIFICATION_METRICS, METRICS
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import check_data
-from journal_launcher.base.settings import CLASSIFICATION_METRICS, METRICS, LaunchSettings
+from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema
 
@@ -202,7 +204,8 @@ def _store(parsed: "Parsed", directory: Path) -> None:
 
 def _save(path: Path, array: NDArray[Any]) -> None:
     with open(path, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+        # Not the file itself: NumPy would then say how much it wrote, but not why no more.
+        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
 

@@ -1,23 +1,30 @@
 """Check, inside a worker, that it sees the one GPU it was pinned to, and that torch can open it.
 
-The first check talks to the CUDA driver through ctypes and creates no CUDA context, so it costs
-no GPU memory and works for workers that never import torch.
+The first check needs no torch and leaves no trace of CUDA in the worker.
 """
 
-import ctypes
+import contextlib
 import importlib
+import json
 import re
-import uuid as uuids
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["DeviceReport", "require_gpu", "require_torch_cuda", "verify_device"]
+__all__ = ["DeviceError", "DeviceReport", "require_gpu", "require_torch_cuda", "verify_device"]
 
 _CUDA_LIBRARY = "libcuda.so.1"
+_PROBE = Path(__file__).with_name("cuda_probe.py")
+_PATIENCE = 60.0  # seconds; without persistence mode a machine of eight GPUs needs some
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
+
+
+class DeviceError(UsageError):
+    """This worker's device cannot be used; others may."""
 
 
 @dataclass(frozen=True)
@@ -28,40 +35,66 @@ class DeviceReport:
     status: Literal["verified", "unverified", "cpu"]
 
 
-def verify_device(uuid: str | None, library: str = _CUDA_LIBRARY) -> DeviceReport:
+def verify_device(
+    uuid: str | None, library: str = _CUDA_LIBRARY, seconds: float = _PATIENCE
+) -> DeviceReport:
     """Compare the GPU that CUDA shows to this process with the one it was pinned to.
 
     `uuid` is what the parent put into CUDA_VISIBLE_DEVICES, None for a CPU worker. `library` is
-    the CUDA driver. Raise UsageError when CUDA shows no GPU, several, or another one.
+    the CUDA driver. Raise DeviceError when CUDA shows no GPU, several, or another one, or does not
+    answer within `seconds`.
     """
     if uuid is None:
         return DeviceReport(None, "cpu")
-    try:
-        cuda = ctypes.CDLL(library)
-    except OSError:  # some containers and emulations have a GPU, but no driver library here
-        return DeviceReport(None, "unverified")
-    _call(cuda, uuid, "cuInit", 0)
-    count = ctypes.c_int()
-    _call(cuda, uuid, "cuDeviceGetCount", ctypes.byref(count))
-    if count.value != 1:
-        raise UsageError(
-            f"a worker pinned to {uuid} expected to see 1 GPU, found {count.value}; "
+    found = _probe(uuid, library, seconds)
+    if "failed" in found:
+        function, code, name = found["failed"]
+        raise DeviceError(
+            f"a worker cannot open {uuid}: {function} failed with {name or 'CUDA error'} ({code}), "
+            f"NVIDIA driver {_driver_version()}; check the GPU with `nvidia-smi`"
+        )
+    if found.get("count", 1) != 1:
+        raise DeviceError(
+            f"a worker pinned to {uuid} expected to see 1 GPU, found {found['count']}; "
             f"look for code that changes CUDA_VISIBLE_DEVICES"
         )
-    seen = _seen_uuid(cuda, uuid)
-    if seen is None:
+    if found.get("uuid") is None:
         return DeviceReport(None, "unverified")
-    prefix = uuid[:4]  # CUDA returns the 16 bytes behind "GPU-" or "MIG-"
-    if prefix + seen != uuid:
-        raise UsageError(
-            f"a worker pinned to {uuid} sees {prefix}{seen} instead; "
+    seen = uuid[:4] + found["uuid"]  # CUDA returns the 16 bytes behind "GPU-" or "MIG-"
+    if seen != uuid:
+        raise DeviceError(
+            f"a worker pinned to {uuid} sees {seen} instead; "
             f"look for code that changes CUDA_VISIBLE_DEVICES"
         )
     return DeviceReport(uuid, "verified")
 
 
+def _probe(uuid: str, library: str, seconds: float) -> dict[str, Any]:
+    """What cuda_probe.py says in this environment."""
+    probe = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_PROBE), uuid, library],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        answer, _ = probe.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        probe.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            probe.communicate(timeout=1.0)  # inside a driver that hangs it may not end
+        problem = f"the CUDA driver did not answer within {seconds:g} s"
+    else:
+        if probe.returncode == 0:
+            return dict(json.loads(answer))
+        problem = f"the CUDA driver crashed (status {probe.returncode})"
+    raise DeviceError(
+        f"a worker cannot open {uuid}: {problem}, NVIDIA driver {_kernel_driver_version()}; "
+        "check the GPU with `nvidia-smi`"
+    )
+
+
 def require_gpu(model_type: str) -> None:
-    """Raise UsageError if a model type that uses a GPU cannot open the one it is pinned to."""
+    """Raise DeviceError if a model type that uses a GPU cannot open the one it is pinned to."""
     if model_type == "neural_net":
         require_torch_cuda()
     elif model_type == "catboost":
@@ -69,18 +102,18 @@ def require_gpu(model_type: str) -> None:
 
 
 def require_catboost_gpu() -> None:
-    """Raise UsageError if CatBoost sees no GPU."""
+    """Raise DeviceError if CatBoost sees no GPU."""
     from catboost.utils import get_gpu_device_count
 
     if get_gpu_device_count() == 0:
-        raise UsageError(
+        raise DeviceError(
             f"CatBoost cannot open the GPU: its build supports none here, the NVIDIA driver is "
             f"{_driver_version()}; update the driver, or use `--gpus none` to run on the CPU"
         )
 
 
 def require_torch_cuda() -> None:
-    """Raise UsageError if torch cannot use the GPU that this worker is pinned to.
+    """Raise DeviceError if torch cannot use the GPU that this worker is pinned to.
 
     `torch.cuda.is_available()` is silently False when torch was built without CUDA, or for a newer
     CUDA than the driver's: training would run on the CPU, many times slower.
@@ -96,45 +129,10 @@ def require_torch_cuda() -> None:
     else:
         problem = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
         remedy = "update the driver, or install a torch build for an older CUDA"
-    raise UsageError(
+    raise DeviceError(
         f"torch cannot open the GPU: {problem}, the NVIDIA driver is {driver}; {remedy} "
         f"(https://pytorch.org/get-started/locally), or use `--gpus none` to run on the CPU"
     )
-
-
-def _call(cuda: ctypes.CDLL, uuid: str, function: str, *arguments: object) -> None:
-    """Call the CUDA driver; raise UsageError with its reason if it refuses."""
-    code = getattr(cuda, function)(*arguments)
-    if code == 0:
-        return
-    reason = ctypes.c_char_p()
-    if hasattr(cuda, "cuGetErrorName"):
-        cuda.cuGetErrorName(code, ctypes.byref(reason))
-    text = reason.value.decode() if reason.value else "CUDA error"
-    raise UsageError(
-        f"a worker cannot open {uuid}: {function} failed with {text} ({code}), "
-        f"NVIDIA driver {_driver_version()}; check the GPU with `nvidia-smi`"
-    )
-
-
-def _seen_uuid(cuda: ctypes.CDLL, pinned: str) -> str | None:
-    """Return the UUID of the one visible device, None where this driver cannot tell.
-
-    Drivers before 11.4 have only the first version of the call, which does not know MIG; they
-    also name MIG instances "MIG-GPU-…/gi/ci", which no UUID can be compared with.
-    """
-    function = "cuDeviceGetUuid_v2"
-    if not hasattr(cuda, function):
-        function = "cuDeviceGetUuid"
-        if pinned.startswith("MIG-"):
-            return None
-    if "/" in pinned or not hasattr(cuda, function):
-        return None
-    device = ctypes.c_int()
-    _call(cuda, pinned, "cuDeviceGet", ctypes.byref(device), 0)
-    raw = (ctypes.c_ubyte * 16)()
-    _call(cuda, pinned, function, ctypes.byref(raw), device)
-    return str(uuids.UUID(bytes=bytes(raw)))
 
 
 def _driver_version() -> str:
@@ -146,8 +144,13 @@ def _driver_version() -> str:
         nvml.nvmlShutdown()
         return version.decode() if isinstance(version, bytes) else str(version)
     except Exception:  # missing module, missing driver, mismatch: the kernel may still know
-        try:
-            found = re.search(r"\b[0-9]{3,}\.[0-9.]*[0-9]", _DRIVER_FILE.read_text())
-        except OSError:
-            found = None
-        return found[0] if found else "unknown"
+        return _kernel_driver_version()
+
+
+def _kernel_driver_version() -> str:
+    """The same without a call into the driver, which may hang."""
+    try:
+        found = re.search(r"\b[0-9]{3,}\.[0-9.]*[0-9]", _DRIVER_FILE.read_text())
+    except OSError:
+        found = None
+    return found[0] if found else "unknown"

@@ -66,6 +66,10 @@ class TableJob:
         from journal_launcher.worker import dataset
 
         settings = self._settings
+        if settings.spaces:
+            from journal_launcher.worker.cross_validation import check_ranges
+
+            check_ranges(settings)
         table = dataset.prepare(settings, seed, StudiesFolder(self._paths.folder).cache)
         flags = {}
         if settings.model_type == "neural_net":

@@ -4,26 +4,34 @@ It checks its device, prepares the data if told to, opens the journal and then r
 trial after the other until the parent says bye. Objectives may print: stdout is the log file.
 """
 
+import contextlib
 import faulthandler
 import json
+import os
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import optuna
 
-from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
+from journal_launcher.base.errors import (
+    AGAIN,
+    ExitCode,
+    JournalLauncherError,
+    ResumableStop,
+    is_full_disk,
+)
 from journal_launcher.base.messages import Message
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.worker.connection import Connection, ParentGoneError
-from journal_launcher.worker.device_check import DeviceReport, verify_device
+from journal_launcher.worker.cuda_errors import breaks_process
+from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
@@ -35,6 +43,10 @@ class _StopRequested(BaseException):
     """SIGTERM from the parent: unwind the objective (its `finally` blocks run) and leave."""
 
     told = False
+
+
+class _ContextLostError(Exception):
+    """A CUDA error that this process does not survive."""
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
@@ -61,6 +73,10 @@ def main(arguments: list[str]) -> int:
         return ExitCode.RESUMABLE
     except ParentGoneError:
         return ExitCode.FAILED
+    except _ContextLostError:
+        print("after this CUDA error the process is of no more use: it ends", file=sys.stderr)
+        sys.stdout.flush()
+        os._exit(ExitCode.FAILED)  # tearing CUDA down could hang
     except BaseException as error:
         return _report_failure(connection, error)
     return ExitCode.DONE
@@ -69,7 +85,11 @@ def main(arguments: list[str]) -> int:
 def _report_failure(connection: Connection, error: BaseException) -> int:
     """Tell the parent what ended this worker; our own errors are one line, others a traceback."""
     ours = isinstance(error, JournalLauncherError)
-    traceback.print_exc()
+    with contextlib.suppress(OSError):  # the disk may be full
+        traceback.print_exc()
+    if isinstance(error, DeviceError):
+        connection.send("unusable", message=str(error))
+        return ExitCode.FAILED
     connection.send(
         "failed",
         message=str(error) if ours else f"{type(error).__name__}: {error}",
@@ -95,16 +115,28 @@ class Worker:
         self._storage: StudyStorage
         self._study: WorkerStudy
         self._seed = 0
+        self._again = AGAIN
 
     def run(self) -> None:
+        """Serve until the parent says bye."""
+        try:
+            self._run()
+        except Exception as error:
+            if isinstance(error, JournalLauncherError) or not is_full_disk(error):
+                raise
+            raise ResumableStop.of_full_disk(error, self._again) from error
+
+    def _run(self) -> None:
         spec = self._spec
         self._device = verify_device(spec["device_uuid"])
         gpu = spec["device_uuid"] is not None
         self._job = make_job(self._settings, self._paths, gpu, spec["threads"])
-        if spec["prepare"]:
+        prepared = self._job.prepare(spec["seed"]) if spec["prepare"] else None
+        self._job.warm_up()  # before the answer: a device that fails here leaves no study behind
+        if prepared is not None:
+            self._connection.send("prepared", content=prepared)
+        while (message := self._connection.receive())["type"] == "prepare":
             self._connection.send("prepared", content=self._job.prepare(spec["seed"]))
-        self._job.warm_up()
-        message = self._connection.receive()
         if message["type"] == "bye":
             return
         self._open(message)
@@ -117,11 +149,12 @@ class Worker:
         self._serve()
 
     def _open(self, message: Message) -> None:
-        self._seed = message["seed"]
+        self._seed, self._again = message["seed"], self._settings.again
         self._job.open(message["prepared"], self._seed, self._progress)
         self._storage = open_storage(
             self._paths.journal, allow_network_fs=self._settings.allow_network_fs
         )
+        self._storage.again = self._again
         self._study = WorkerStudy(self._paths.name, self._storage)
         self._study.pruner = make_pruner(self._settings.pruner)
 
@@ -133,7 +166,7 @@ class Worker:
                     self._run_trial(message)
                     self._connection.send("request")
                 case "baseline":
-                    self._connection.send("scored", content=self._score_baselines())
+                    self._connection.send("scored", content=self._job.baselines())
                     self._connection.send("request")
                 case "refit":
                     self._refit(message)
@@ -159,6 +192,7 @@ class Worker:
         seconds = time.monotonic() - started
         attributes = {} if outcome.state.name == "FAIL" else dict(self._job.attributes())
         attributes["jl_duration_s"] = round(seconds, 3)
+        broken = outcome.broken
         outcome = record(self._study, trial, outcome, attributes)
         self._number = None
         self._connection.send(
@@ -171,6 +205,8 @@ class Worker:
             seconds=seconds,
             stop=self._study.stop_requested,
         )
+        if broken:
+            raise _ContextLostError
 
     def _start(self, queued: int | None) -> int | None:
         attributes = {
@@ -185,22 +221,17 @@ class Worker:
         trial_id = self._study.get_trials(deepcopy=False)[queued]._trial_id
         return trial_id if self._storage.start_queued_trial(trial_id, attributes) else None
 
-    def _score_baselines(self) -> dict[str, Any] | None:
-        try:
-            return self._job.baselines()
-        except (UsageError, ValueError, ArithmeticError) as error:
-            traceback.print_exc()
-            return {"failed": f"{type(error).__name__}: {error}"}
-
     def _refit(self, message: Message) -> None:
         staging = Path(message["staging"])
         number = message["trial"]
         best = None if number is None else self._study.get_trials()[number]
         self._number = number if number is not None else 0
-        sidecar = self._job.refit(self._study, best, staging)
+        try:
+            sidecar = self._job.refit(self._study, best, staging)
+        except Exception as error:
+            if not breaks_process(error):
+                raise
+            traceback.print_exc()
+            raise _ContextLostError from None  # a fresh process may try again
         self._number = None
         self._connection.send("staged", content=sidecar)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

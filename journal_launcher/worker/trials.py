@@ -14,6 +14,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory
 from journal_launcher.worker.jobs import Job
 
 __all__ = ["Outcome", "WorkerStudy", "evaluate", "record"]
@@ -30,32 +31,35 @@ class WorkerStudy(optuna.study.Study):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. `incompatible`: the search space contradicts the study, for good."""
+    """How a trial ended.
+
+    `incompatible`: the search space contradicts the study, for good. `broken`: this process can
+    run no other trial.
+    """
 
     state: TrialState
     values: tuple[float, ...] | None = None
     reason: str | None = None
     raised: bool = False
     incompatible: bool = False
+    broken: bool = False
 
 
 def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
     """Call the job; every exception of the objective becomes a failed trial with its reason."""
     try:
         returned = job(trial)
-    except optuna.TrialPruned:
-        return Outcome(TrialState.PRUNED)
+    except optuna.TrialPruned as pruned:
+        return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
     except (Exception, SystemExit) as error:
         traceback.print_exc()  # into this worker's log file, whole
-        out_of_memory = type(error).__name__ == "OutOfMemoryError"
-        reason = f"{type(error).__name__}: {error}".strip().removesuffix(":")
-        incompatible = _raised_by_distribution_check(error)
-        # The traceback holds the objective's frames, and with them its tensors.
-        traceback.clear_frames(error.__traceback__)
-        if out_of_memory:
-            reason = f"CUDA out of memory: {error}"
-        _free_memory(out_of_memory)
-        return Outcome(TrialState.FAIL, None, reason[:2000], True, incompatible)
+        kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
+        reason = f"{kind}: {error}".strip().removesuffix(":")
+        incompatible, broken = _raised_by_distribution_check(error), breaks_process(error)
+        for link in chain(error):  # tracebacks hold the objective's frames, and so its tensors
+            traceback.clear_frames(link.__traceback__)
+        _free_memory(is_out_of_memory(error))
+        return Outcome(TrialState.FAIL, None, reason[:2000], True, incompatible, broken)
     return _judge(returned, n_objectives)
 
 

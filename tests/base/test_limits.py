@@ -9,10 +9,10 @@ from journal_launcher.base.limits import HealthLimits, Limits
 
 
 def test_what_is_not_set_keeps_its_default() -> None:
-    limits = Limits.of({"health": {"dead-units": [0.1, 0.2]}, "skip": {"hours": 0.5}})
+    limits = Limits.of({"dead-units": [0.1, 0.2]}, {"hours": 0.5})
     assert limits.health == HealthLimits(dead_units=(0.1, 0.2))
     assert (limits.skip.critical_results, limits.skip.hours) == (3, 0.5)
-    assert Limits.of({}) == Limits()
+    assert Limits.of({}) == Limits.of() == Limits()
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_what_is_not_set_keeps_its_default() -> None:
 )
 def test_a_mistake_in_the_tables_is_named(tables: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Limits.of(tables)
+        Limits.of(**tables)

@@ -27,6 +27,15 @@ REFUSED = [
     ({"model_type": "linear", "dropout": 0.1}, "--dropout belongs to --model-type neural_net"),
     ({"objective": "a.py:f", "direction": "maximize"}, "--direction: expected a list, found 'max"),
     ({"n_trials": None}, "--n-trials: expected a whole number, found None"),
+    ({"spaces": ["catboost"]}, "spaces: expected a table for each model type, found ['catboost']"),
+    ({"spaces": {"catbost": {}}}, "[catbost]: no such model type; did you mean 'catboost'?"),
+    ({"spaces": {"linear": 1}}, "[linear]: expected a table of parameters, found 1"),
+    ({"objective": "a.py:f", "skip": {"hours": 1}}, "[skip] belongs to a table (--data)"),
+    ({"objective": "a.py:f", "spaces": {"linear": {}}}, "[linear] belongs to a table (--data)"),
+    (
+        {"dropout": 0.1, "spaces": {"neural_net": {"dropout": 0.2}}},
+        "[neural_net] dropout: --dropout fixes it already",
+    ),
     ({"study_name": "../x"}, "study name '../x' is not valid"),
 ]
 

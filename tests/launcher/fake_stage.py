@@ -17,12 +17,14 @@ class FakeProcess:
     """Records what it is told; the test says what it answers and when it dies."""
 
     pid = 2**31 - 2  # nobody's
+    unsent = b""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec, self.index = spec, spec.index
         self.said: list[dict[str, Any]] = []
         self.told: list[str] = []
         self.status: int | None = None
+        self.stuck = False  # in the kernel: not even SIGKILL ends it
         self.log = Path("0.log")
 
     def send(self, type: str, **content: Any) -> None:
@@ -38,8 +40,7 @@ class FakeProcess:
     def has_exited(self) -> bool:
         return self.status is not None
 
-    def reap(self) -> int:
-        assert self.status is not None
+    def reap(self, seconds: float) -> int | None:
         return self.status
 
     def ask_to_stop(self) -> None:
@@ -47,7 +48,8 @@ class FakeProcess:
 
     def kill(self) -> None:
         self.told.append("SIGKILL")
-        self.status = -9
+        if not self.stuck:
+            self.status = -9
 
     def dump_stacks(self) -> None:
         self.told.append("SIGUSR2")
@@ -140,7 +142,9 @@ class Clock:
 class Stage:
     """A supervisor among fakes. `seen` are its events."""
 
-    def __init__(self, clock: Clock, workers: int = 1, wanted: int = 20, **options: Any) -> None:
+    def __init__(
+        self, clock: Clock, workers: int = 1, wanted: int = 20, opened: bool = True, **options: Any
+    ) -> None:
         self.clock, self.crew, self.book = clock, FakeCrew(workers, clock), FakeBook(wanted)
         self.signals: list[int] = []
         self.seen: list[events.Event] = []
@@ -149,6 +153,10 @@ class Stage:
         self.supervisor = Supervisor(settings, self.crew, self.seen.append, inbox, None, {})
         for slot in self.crew.slots:
             self.supervisor.start(slot)
+        if opened:
+            self.open()
+
+    def open(self) -> None:
         book: Any = self.book
         self.supervisor.open(book)
 

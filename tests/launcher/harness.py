@@ -31,8 +31,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 def note(name, text=""):
-    (HERE / f"{name}.part").write_text(str(text))
-    os.replace(HERE / f"{name}.part", HERE / name)
+    part = HERE / f"{name}.{os.getpid()}.part"
+    part.write_text(str(text))
+    os.replace(part, HERE / name)
 
 def told(name):
     while not (HERE / name).exists():
@@ -104,13 +105,18 @@ class Workshop:
         environment: Mapping[str, str] | None = None,
         first: str = "",
         prefix: tuple[str, ...] = (),
+        table: bool = False,
     ) -> "subprocess.Popen[str]":
-        """The command line as a process; `first` is code that it runs before."""
+        """The command line as a process; `first` is code that it runs before.
+
+        `table`: trials of the built-in table instead of the objective.
+        """
         code = (
             f"import sys; {first}\nfrom journal_launcher.__main__ import main; main(sys.argv[1:])"
         )
         command = [
-            *(*prefix, sys.executable, "-c", code, "run", "--objective", self.reference),
+            *(*prefix, sys.executable, "-c", code, "run"),
+            *(() if table else ("--objective", self.reference)),
             *("--study-name", "study", "--studies-dir", str(self.paths.folder)),
             *("--gpus", "none", *options),
         ]

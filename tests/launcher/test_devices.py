@@ -250,6 +250,10 @@ def test_pinning_shows_one_gpu_and_leaves_the_rest_alone() -> None:
     assert environment["PATH"] == "/bin"
     assert base["CUDA_VISIBLE_DEVICES"] == "0,1"
     assert pin_environment(CPU, 1, base)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_how_threads_wait_is_the_users_choice() -> None:
+    assert pin_environment(CPU, 1, {"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
     assert CPU.label == "CPU"
 
 

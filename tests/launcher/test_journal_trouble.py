@@ -85,6 +85,48 @@ def test_a_full_disk_is_resumable_and_nothing_is_lost(workshop: Workshop) -> Non
     assert {n: workshop.trials()[n].value for n in told} == told
 
 
+# 16 kB stand for a full disk: no file can grow beyond it.
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384))"
+TALKATIVE = """
+def objective(trial):
+    if trial.number == 1 and not (HERE / "quiet").exists():
+        print("x" * 30_000)
+    return 0.0
+"""
+LARGE_MODEL = """
+def objective(trial):
+    return 0.0
+
+def save_best(study, directory):
+    (directory / "weights").write_bytes(b"w" * 30_000)
+"""
+
+
+@pytest.mark.parametrize("code", [TALKATIVE, LARGE_MODEL])
+def test_a_disk_too_full_for_a_workers_own_files_is_resumable(
+    workshop: Workshop, code: str
+) -> None:
+    workshop.write(code)
+    ended = workshop.run("--n-trials", "3", first=FULL)
+    assert ended.code == 75, ended.err
+    assert "make room and type the same command again" in ended.err
+    assert "Traceback" not in ended.err
+    workshop.tell("quiet")
+    again = workshop.run("--n-trials", "3")
+    assert again.code == 0, again.err
+    assert workshop.states().count("COMPLETE") == 3 and "RUNNING" not in workshop.states()
+
+
+def test_after_a_full_disk_a_study_begun_anew_is_not_to_be_overwritten(workshop: Workshop) -> None:
+    workshop.write(FILLING)
+    assert workshop.run("--n-trials", "1").code == 0
+    ended = workshop.run("--n-trials", "20", "--overwrite", first=FULL)
+    assert ended.code == 75
+    assert "type the same command again, without --overwrite" in ended.err
+    assert workshop.run("--n-trials", "20").code == 0
+    assert workshop.states().count("COMPLETE") == 20
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     subprocess.run(
@@ -129,6 +171,20 @@ def test_a_damaged_journal_is_refused_in_one_line(workshop: Workshop) -> None:
     assert workshop.paths.journal.stat().st_size == size
     with pytest.raises(JournalDamagedError):
         open_storage(workshop.paths.journal)
+
+
+def test_a_record_that_means_nothing_met_on_the_way_ends_the_launch_in_one_line(
+    workshop: Workshop,
+) -> None:
+    workshop.write(BUSY)
+    process = workshop.start("--n-trials", "4")
+    workshop.noted("running 0")
+    with open(workshop.paths.journal, "ab") as journal:
+        journal.write(b'{"op_code":6,"worker_id":"w","trial_id":0,"state":"nonsense"}\n')
+    ended = finish(process)
+    assert ended.code == 3 and "Traceback" not in ended.err, ended.err
+    assert "expected a journal record, found one that means nothing" in ended.err
+    assert "repair study" in ended.err
 
 
 def test_a_read_only_folder_is_refused_before_anything_starts(workshop: Workshop) -> None:

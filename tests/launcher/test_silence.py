@@ -45,7 +45,8 @@ def worker(process: subprocess.Popen[bytes], heard_at: float = 0.0) -> Any:
     return SimpleNamespace(
         index=0,
         trial=7,
-        trial_since=1000.0,
+        task=None,
+        busy_since=1000.0,
         heard_at=heard_at,
         spec=SimpleNamespace(device=CPU),
         process=SimpleNamespace(pid=process.pid, log=Path("0.log")),
@@ -71,6 +72,28 @@ def test_a_worker_that_does_nothing_is_named_once(clock: Clock, processes: list)
         looker.look()
     assert [note.level for note in notes] == ["warning"]
     assert "worker 0 (CPU), trial 7: no report and no CPU used for 150 s" in notes[0].text
+
+
+def test_a_refit_that_does_nothing_is_named_once(clock: Clock, processes: list) -> None:
+    processes.append(sleeper())
+    slot = worker(processes[0])
+    slot.trial, slot.task = None, "the refit"
+    looker, notes = watch(slot)
+    for clock.now in (1000, 1060, 1150, 1300):
+        looker.look()
+    assert [note.level for note in notes] == ["warning"]
+    assert "worker 0 (CPU), the refit: no report and no CPU used for 150 s" in notes[0].text
+    assert "it has no time limit" in notes[0].text and "--trial-timeout" not in notes[0].text
+
+
+def test_an_idle_worker_is_not_named(clock: Clock, processes: list) -> None:
+    processes.append(sleeper())
+    slot = worker(processes[0])
+    slot.trial = None
+    looker, notes = watch(slot)
+    for clock.now in (1000, 1150, 1300):
+        looker.look()
+    assert notes == []
 
 
 def test_a_worker_that_reports_is_not_named(clock: Clock, processes: list) -> None:

@@ -72,6 +72,16 @@ def test_a_signal_stops_gracefully_and_the_same_command_goes_on(
     assert workshop.states().count("COMPLETE") == 3
 
 
+def test_a_study_begun_anew_goes_on_without_the_option_that_began_it(workshop: Workshop) -> None:
+    workshop.write(PATIENT)
+    process = workshop.start("--n-trials", "2", "--overwrite")
+    pids(workshop)
+    process.send_signal(signal.SIGTERM)
+    ended = finish(process)
+    assert ended.code == 75
+    assert "repeat the same command without --overwrite" in ended.err
+
+
 def test_one_ctrl_c_is_graceful_too(workshop: Workshop) -> None:
     workshop.write(PATIENT)
     result = workshop.launch(when_running(lambda: os.kill(os.getpid(), signal.SIGINT)), n_trials=2)

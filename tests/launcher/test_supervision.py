@@ -44,6 +44,16 @@ def objective(trial):
     assert "killed by SIGKILL" in str(workshop.of(events.WorkerEnded)[0].problem)
 
 
+def test_workers_that_always_die_while_preparing_end_the_launch_without_a_journal(
+    workshop: Workshop,
+) -> None:
+    workshop.write("os.kill(os.getpid(), signal.SIGKILL)\n")
+    ended = workshop.run("--workers", "2")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("error: worker 0 died while preparing; see ")
+    assert not workshop.paths.journal.exists()
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_death_costs_one_trial_that_is_retried(workshop: Workshop) -> None:
     workshop.write(DEATHS)
@@ -170,6 +180,43 @@ def test_what_fails_by_itself_is_not_retried_and_another_takes_its_place(
     ]
     assert len(workshop.of(events.WorkerStarted)) == 1
     assert not any("retry_history" in trial.system_attrs for trial in trials)
+
+
+def test_a_cuda_error_that_breaks_the_process_costs_one_trial_and_the_process(
+    workshop: Workshop,
+) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    if trial.number == 1:
+        try:
+            raise RuntimeError(
+                "CUDA error: an illegal memory access was encountered\\nCUDA kernel errors might be"
+            )
+        except RuntimeError as error:
+            raise ValueError("the step failed") from error
+    return 0.0
+
+def save_best(study, directory):
+    with open(HERE / "saves", "a") as saves:
+        saves.write("x")
+    if (HERE / "saves").stat().st_size == 1:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+"""
+    )
+    assert workshop.launch(n_trials=2).exit_code == 0
+    trials = workshop.trials()
+    assert workshop.states() == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert trials[1].user_attrs["jl_fail_reason"] == "ValueError: the step failed"
+    assert "retry_history" not in trials[2].system_attrs, "an exception is not retried"
+    first, second, third = (trial.user_attrs["jl_owner"]["pid"] for trial in trials)
+    assert first == second != third
+    assert (workshop.folder / "saves").read_text() == "xx"
+    problems = [str(event.problem) for event in workshop.of(events.WorkerEnded)[:2]]
+    assert all("after this CUDA error" in problem for problem in problems)
+    starts = [at for at, event in workshop.seen if isinstance(event, events.WorkerStarted)]
+    ends = [at for at, event in workshop.seen if isinstance(event, events.WorkerEnded)]
+    assert starts[1] - ends[0] >= crew.BACKOFF_FIRST
 
 
 def test_too_many_failures_end_the_launch(workshop: Workshop) -> None:

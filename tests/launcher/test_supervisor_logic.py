@@ -7,7 +7,9 @@ import time
 import pytest
 from launcher.fake_stage import Clock, Stage
 
-from journal_launcher.launcher.crew import STOP_GRACE, Phase
+from journal_launcher.base.events import Note
+from journal_launcher.launcher.crew import BACKOFF_FIRST, STOP_GRACE, STRIKES, Phase
+from journal_launcher.launcher.process import left_behind
 from journal_launcher.launcher.supervisor import LOOK
 
 
@@ -83,6 +85,22 @@ def test_a_condemned_worker_does_not_keep_the_parent_awake(clock: Clock) -> None
     assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
 
 
+def test_slow_trials_neither_close_a_worker_nor_delay_its_restart(clock: Clock) -> None:
+    stage = Stage(clock, trial_timeout=3)
+    for number in range(STRIKES + 1):
+        stage.run_trial(number)
+        process = stage.process()
+        while "SIGTERM" not in process.told:
+            stage.turn()
+        process.status = 0
+        before = clock.now
+        while stage.process() in (process, None):
+            stage.turn()
+        assert clock.now - before < 0.01
+    assert len(stage.book.buried) == STRIKES + 1
+    assert stage.crew.slots[0].strikes == 0 and stage.supervisor.stop is None
+
+
 def test_a_refit_without_trials_does_not_keep_the_parent_awake(clock: Clock) -> None:
     stage = Stage(clock, wanted=0)
     stage.ready()
@@ -123,6 +141,24 @@ def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
     assert stage.crew.slots[0].restart_at - clock.now == pytest.approx(1.0, abs=0.01)
 
 
+def test_deaths_while_preparing_neither_end_the_launch_nor_count_later(clock: Clock) -> None:
+    stage = Stage(clock, workers=2, opened=False)
+    for index in (0, 1):
+        for _ in range(STRIKES):
+            stage.process(index).status = 1
+            stage.supervisor.step()
+            while stage.crew.slots[index].phase is Phase.DOWN:
+                stage.supervisor.step()
+    assert [slot.phase for slot in stage.crew.slots] == [Phase.CLOSED] * 2
+    assert stage.supervisor.stop is None
+    stage.open()
+    stage.supervisor.step()
+    assert [slot.phase for slot in stage.crew.slots] == [Phase.STARTING] * 2
+    stage.process(1).status = 1
+    stage.supervisor.step()
+    assert stage.crew.slots[1].restart_at - clock.now == pytest.approx(BACKOFF_FIRST, abs=0.01)
+
+
 def test_nobody_is_restarted_once_the_others_were_dismissed(clock: Clock) -> None:
     stage = Stage(clock, workers=2, wanted=0)
     for index in range(2):
@@ -158,6 +194,18 @@ def test_a_timeout_that_passes_during_the_refit_changes_nothing(clock: Clock) ->
     assert stage.supervisor.stop is None
 
 
+def test_the_trial_timeout_is_for_trials_only(clock: Clock) -> None:
+    stage = Stage(clock, wanted=0, trial_timeout=3)
+    stage.ready()
+    stage.turn()
+    stage.supervisor.run_trials()
+    slot = stage.crew.slots[0]
+    slot.begin("the refit")
+    clock.at(clock.now - 1000 + 60, lambda: stage.process().say("staged", content={}))
+    assert stage.supervisor.await_answer(slot) is not None
+    assert "SIGTERM" not in stage.process().told and slot.task is None
+
+
 def test_a_second_ctrl_c_kills_whatever_ended_the_launch(clock: Clock) -> None:
     stage = Stage(clock)
     stage.run_trial()
@@ -168,6 +216,54 @@ def test_a_second_ctrl_c_kills_whatever_ended_the_launch(clock: Clock) -> None:
     stage.signals.append(signal.SIGINT)
     stage.turn()
     assert process.told.count("SIGTERM") == 1 and process.told[-1] == "SIGKILL"
+
+
+def notes(stage: Stage) -> list[str]:
+    return [event.text for event in stage.seen if isinstance(event, Note)]
+
+
+def test_a_worker_that_not_even_sigkill_ends_is_left_behind(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    stage.process().stuck = True
+    stage.signals.append(signal.SIGTERM)
+    before = clock.now
+    stage.supervisor.run_trials()
+    stage.supervisor.dismiss()
+    assert clock.now - before == pytest.approx(2 * STOP_GRACE + LOOK, abs=0.1)
+    assert notes(stage) == [left_behind(2**31 - 2)]
+    assert stage.book.buried == [(0, "worker killed, but it does not end", True)]
+    assert stage.crew.close() == []
+
+
+def test_the_others_go_on_without_a_worker_that_does_not_end(clock: Clock) -> None:
+    stage = Stage(clock, workers=2, trial_timeout=3)
+    stage.run_trial()
+    stage.ready(1)
+    stage.process().stuck = True
+    stage.turns(3 + 2 * STOP_GRACE + 1)
+    assert stage.crew.slots[0].phase is Phase.CLOSED and len(notes(stage)) == 1
+    assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
+    assert stage.supervisor.stop is None and stage.process(1).told.count("grant") == 1
+
+
+def test_a_third_ctrl_c_waits_for_nobody(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    stage.process().stuck = True
+    before = clock.now
+    for _ in range(3):
+        stage.signals.append(signal.SIGINT)
+        stage.turn()
+    stage.supervisor.run_trials()
+    assert clock.now - before <= 3 * LOOK, "not even the grace"
+    assert len(notes(stage)) == 1
+
+
+def test_closing_names_who_does_not_end(clock: Clock) -> None:
+    stage = Stage(clock, workers=2)
+    stage.process(1).stuck = True
+    assert stage.crew.close() == [2**31 - 2]
 
 
 def test_a_worker_is_told_once_however_often_the_parent_is(clock: Clock) -> None:

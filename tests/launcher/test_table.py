@@ -9,6 +9,7 @@ import pytest
 from launcher.harness import Workshop
 
 from journal_launcher.base import events
+from journal_launcher.base.errors import UsageError
 
 pytestmark = pytest.mark.slow  # every worker imports scikit-learn
 
@@ -69,3 +70,35 @@ def test_a_published_model_survives_more_trials_only_if_it_is_still_the_best(
     best = workshop.study().best_trial.number
     assert second["trial"] == best and second["n_finished"] == 4
     assert (second["published"] == first["published"]) == (best == 0)
+
+
+def test_a_disk_too_full_for_the_tables_cache_is_resumable(workshop: Workshop) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))"
+    command = ["--n-trials", "1", "--model-type", "linear"]
+    ended = workshop.run(*command, first=limit, table=True)
+    assert ended.code == 75, ended.err
+    assert "make room and type the same command again" in ended.err
+    assert "Traceback" not in ended.err and not workshop.paths.journal.exists()
+    assert workshop.run(*command, table=True).code == 0
+
+
+def test_ranges_of_the_config_file_reach_every_worker_and_a_resume_notes_their_change(
+    workshop: Workshop,
+) -> None:
+    def go(n_trials: int, **parameters: Any) -> Any:
+        return table(workshop, n_trials=n_trials, workers=2, spaces={"linear": parameters})
+
+    with pytest.raises(
+        UsageError, match=r"^\[linear\] regularisation: .* mean 'regularization'\?$"
+    ):
+        go(4, regularisation=1)
+    assert not workshop.paths.folder.exists()  # not even the cache of the data
+    assert go(4, regularization={"low": 0.5, "high": 2}).exit_code == 0
+    drawn = [trial.params["regularization"] for trial in workshop.trials()]
+    assert drawn[0] == 0.5 and all(0.5 <= value <= 2 for value in drawn)
+    assert len({trial.user_attrs["jl_worker"] for trial in workshop.trials()}) == 2
+    assert go(6, regularization=1.5).exit_code == 0
+    notes = [note.text for note in workshop.of(events.Note) if "search space" in note.text]
+    assert len(notes) == 1 and "low=0.5" in notes[0] and "low=1.5" in notes[0]
+    assert [trial.params["regularization"] for trial in workshop.trials()[4:]] == [1.5, 1.5]
+    assert workshop.sidecar()["params"].keys() == {"regularization"}

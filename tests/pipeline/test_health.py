@@ -116,7 +116,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
 
 
 def test_a_user_sets_other_limits() -> None:
-    strict = Limits.of({"health": {"dead-units": [0.01, 0.05]}}).health
+    strict = Limits.of({"dead-units": [0.01, 0.05]}).health
     assert levels(SOUND, strict)["dead_units"] == "critical"
     assert levels(SOUND, strict)["gradient_spread"] == "ok"
 

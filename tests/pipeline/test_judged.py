@@ -12,7 +12,6 @@ from launcher.harness import Workshop
 from journal_launcher.__main__ import main
 from journal_launcher.base import events
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.limits import Limits, SkipLimits
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.pipeline.judged import judged_launch
@@ -42,7 +41,7 @@ def command(*arguments: str) -> int:
 def test_a_model_that_loses_to_a_dummy_is_critical_counted_and_then_skipped(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = {"data": noise(workshop), "target": "y", "limits": ONCE}
+    data = {"data": noise(workshop), "target": "y", **ONCE}
     sick = launch(workshop, **data)
     assert (sick.exit_code, sick.exit_reason, sick.health) == (0, "complete", "critical")
     assert workshop.of(events.LaunchEnded)[0].health.why.startswith("better_than_dummy")
@@ -97,7 +96,12 @@ class Pretended:
     """Publishes a critical result at once, as launch `launch`."""
 
     def __init__(self, folder: Path, launch: str = "l1") -> None:
-        self.settings = LaunchSettings(model_type="linear", studies_dir=str(folder), study_name="s")
+        self.settings = LaunchSettings(
+            model_type="linear",
+            studies_dir=str(folder),
+            study_name="s",
+            skip={"critical_results": 2},
+        )
         self.paths = StudiesFolder(folder).study("s")
         self.sidecar = {"schema_version": 1, "kind": "table", "trial": 0, "launch": launch}
         self.sidecar |= {"model_file": "m", "files": {"m": "abc"}}
@@ -123,8 +127,7 @@ class Pretended:
 
     def run(self, seen: list[events.Event] | None = None, **options: Any) -> events.LaunchEnded:
         listen = (lambda event: None) if seen is None else seen.append
-        limits = Limits(skip=SkipLimits(critical_results=2))
-        return judged_launch(replace(self.settings, **options), listen, limits, self)
+        return judged_launch(replace(self.settings, **options), listen, self)
 
 
 def test_the_result_that_starts_a_skip_says_so(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from journal_launcher.base.errors import JournalDamagedError, JournalLauncherError, UsageError
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.study.storage import StudyStorage, open_storage
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import COPY_OF, StudyRecord
 
 IDENTITY: dict[str, Any] = {"objective": "a.py:f", "directions": ["minimize"], "seed": 0}
 ME = Owner.this_process("ours", 0)
@@ -247,7 +247,7 @@ def test_an_interrupted_trial_is_no_retry(study: StudyRecord) -> None:
     begin(study, DEAD)
     study.fail(study.trial(0), "interrupted")
     study.queue_again(study.trial(0), retry=False)
-    assert study.trial(1).system_attrs == {}
+    assert study.trial(1).system_attrs == {COPY_OF: 0}, "no retry_history"
     assert study.trial(1).state == TrialState.WAITING
 
 

@@ -26,7 +26,9 @@ OTHER = "GPU-00000000-d72c-4106-c12f-20bd9faed9f6"
 
 # Parameters are macros: UUID_CALL (the exported name), COUNT, INIT (cuInit's result), NAMES.
 DRIVER = r"""
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 static const unsigned char uuid[16] = {0x89, 0x32, 0xf9, 0x37, 0xd7, 0x2c, 0x41, 0x06,
                                        0xc1, 0x2f, 0x20, 0xbd, 0x9f, 0xae, 0xd9, 0xf6};
 int cuInit(unsigned flags) { return flags == 0 ? INIT : 1; }
@@ -102,6 +104,25 @@ def test_an_older_driver_knows_whole_gpus_only(
 )
 def test_what_the_driver_cannot_tell_is_unverified(driver: Driver, call: str, pinned: str) -> None:
     assert verify_device(pinned, driver(call)) == DeviceReport(None, "unverified")
+
+
+def test_the_worker_itself_never_touches_cuda(driver: Driver) -> None:
+    """Else an objective could fork no child that uses the GPU."""
+    library = driver()
+    verify_device(GPU, library)
+    assert library not in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.parametrize(
+    ("doing", "problem"),
+    [("pause()", r"did not answer within 0\.5 s"), ("(abort(), 0)", r"crashed \(status -6\)")],
+)
+def test_a_driver_that_hangs_or_crashes_is_refused_in_time(
+    driver: Driver, doing: str, problem: str
+) -> None:
+    library = driver("cuDeviceGetUuid_v2", 1, 0, "-UINIT", f"-DINIT={doing}")
+    with pytest.raises(UsageError, match=f"cannot open {GPU}: the CUDA driver {problem}"):
+        verify_device(GPU, library, seconds=0.5)
 
 
 def test_without_a_cuda_driver_a_gpu_is_unverified(tmp_path: Path) -> None:

@@ -79,6 +79,42 @@ def test_an_exception_is_a_failed_trial_with_its_reason(
     assert "in objective" in capsys.readouterr().err  # whole, in the worker's log
 
 
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ("CUDA error: an illegal memory access was encountered\nSearch for ...", True),
+        ("CUDA error: device-side assert triggered", True),
+        ("cuda.cpp:1: CUDA error 719: unspecified launch failure", True),
+        ("cudaErrorLaunchFailure: unspecified launch failure", True),
+        ("CUDA error: out of memory", False),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", False),
+        ("CUDA out of memory. Tried to allocate 80.00 GiB.", False),
+        ("the shapes differ", False),
+    ],
+)
+def test_cuda_errors_that_the_process_does_not_survive(text: str, broken: bool) -> None:
+    def fail(trial: Any) -> float:
+        raise RuntimeError(text)
+
+    def wrapped(trial: Any) -> float:
+        try:
+            return fail(trial)
+        except RuntimeError:
+            raise optuna.TrialPruned from None
+
+    assert [outcome_of(fail).broken, outcome_of(wrapped).broken] == [broken, broken]
+
+
+@pytest.mark.parametrize(
+    "text", ["CUDA error: out of memory", "CatBoost: CUDA error 2: out of memory"]
+)
+def test_a_full_gpu_is_named_whoever_says_so(text: str) -> None:
+    def fail(trial: Any) -> float:
+        raise RuntimeError(text)
+
+    assert outcome_of(fail).reason == f"CUDA out of memory: {text}"
+
+
 def test_a_failed_trial_frees_what_its_frames_held() -> None:
     class Tensor:
         pass

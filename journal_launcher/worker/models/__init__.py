@@ -2,22 +2,25 @@
 
 A new model type is one file here and one line in `MODEL_TYPES`. The class in that file implements
 `ModelType`; everything else (folds, scores, refit, sidecar, predict) works by itself. A type that
-trains its folds one after the other derives from `fold_by_fold.FoldByFold` and writes only how one
-fold is fitted.
+trains its folds one after the other derives from `fold_by_fold.FoldByFold` and writes only what is
+tuned and how one fold is fitted; any other derives from `space.Tuned`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 
 from journal_launcher.worker.table import Features, Fold, Schema
+
+if TYPE_CHECKING:
+    from journal_launcher.worker.models.space import Space
 
 __all__ = [
     "MODEL_TYPES",
@@ -53,7 +56,8 @@ class ModelSettings:
     """What a model type may know beside parameters: the task, the flags and the device.
 
     `gpu` is True when this process is pinned to a GPU (device 0 of this process), which it shares
-    with the others of `workers_per_gpu`.
+    with the others of `workers_per_gpu`. `name` is the model type's own, and `ranges` the table of
+    that name in the user's config file.
     """
 
     schema: Schema
@@ -65,6 +69,8 @@ class ModelSettings:
     gpu: bool
     threads: int
     workers_per_gpu: int = 1
+    name: str = "model"
+    ranges: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,10 @@ class ModelType(Protocol):
     def limit(self) -> int: ...
 
     def __init__(self, settings: ModelSettings) -> None: ...
+
+    def space(self) -> "Space":
+        """What is tuned, and from which ranges, before what the user's config file says."""
+        ...
 
     def suggest(self, trial: optuna.Trial) -> Params:
         """Ask `trial` for every parameter of the search space."""

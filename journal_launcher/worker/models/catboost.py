@@ -6,12 +6,12 @@ from typing import Any
 
 import catboost
 import numpy as np
-import optuna
 import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.worker.models import Params, Predictions
 from journal_launcher.worker.models.fold_by_fold import FoldByFold
+from journal_launcher.worker.models.space import Space, between
 from journal_launcher.worker.table import Features, Schema
 
 __all__ = ["CatBoost"]
@@ -23,16 +23,13 @@ class CatBoost(FoldByFold):
     extension = "cbm"
     limit = 1500
 
-    def suggest(self, trial: optuna.Trial) -> Params:
+    def space(self) -> Space:
         return {
-            "depth": trial.suggest_int("depth", 4, 8),
-            "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
-            "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 1.0, 20.0, log=True),
-            "subsample": trial.suggest_float("subsample", 0.7, 1.0),
+            "depth": between(4, 8, default=7, least=1, most=16),
+            "learning_rate": between(0.03, 0.2, default=0.1, log=True, least=1e-6, most=1),
+            "l2_leaf_reg": between(1.0, 20.0, default=3.0, log=True, least=0),
+            "subsample": between(0.7, 1.0, default=0.9, least=0.01, most=1),
         }
-
-    def defaults(self) -> Params:
-        return {"depth": 7, "learning_rate": 0.1, "l2_leaf_reg": 3.0, "subsample": 0.9}
 
     def fit(
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int

@@ -4,13 +4,12 @@ No fold stops alone: each trains to the limit, the staged predictions of its val
 its curve, and the best point of the mean curve is the number of rounds of the whole trial.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 
 from journal_launcher.base.settings import METRICS
@@ -19,12 +18,12 @@ from journal_launcher.worker.models import (
     Curve,
     FittedModel,
     FoldData,
-    ModelSettings,
     Params,
     Predictions,
     Report,
     Score,
 )
+from journal_launcher.worker.models.space import Tuned
 from journal_launcher.worker.table import Features
 
 __all__ = ["FoldByFold", "StagedModel"]
@@ -40,8 +39,8 @@ class StagedModel(FittedModel, Protocol):
     def predict_at(self, features: Features, steps: int) -> Predictions: ...
 
 
-class FoldByFold(ABC):
-    """A derived class says how one fold is fitted, and what is tuned.
+class FoldByFold(Tuned):
+    """A derived class says how one fold is fitted, and in `space` what is tuned.
 
     limit: rounds that every fold trains. every: rounds between two points of the curve.
     """
@@ -50,15 +49,6 @@ class FoldByFold(ABC):
     unit = "fold"
     limit = 1000
     every = 10
-
-    def __init__(self, settings: ModelSettings) -> None:
-        self.settings = settings
-
-    @abstractmethod
-    def suggest(self, trial: optuna.Trial) -> Params: ...
-
-    @abstractmethod
-    def defaults(self) -> Params: ...
 
     @abstractmethod
     def fit(

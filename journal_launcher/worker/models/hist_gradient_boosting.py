@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from skops import io as skops
 
 from journal_launcher.worker.models import Params, Predictions
 from journal_launcher.worker.models.fold_by_fold import FoldByFold
+from journal_launcher.worker.models.space import Space, between
 from journal_launcher.worker.table import Features
 
 __all__ = ["HistGradientBoosting"]
@@ -37,22 +37,13 @@ class HistGradientBoosting(FoldByFold):
     extension = "skops"
     limit = 500
 
-    def suggest(self, trial: optuna.Trial) -> Params:
+    def space(self) -> Space:
         return {
-            "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
-            "max_leaf_nodes": trial.suggest_int("max_leaf_nodes", 8, 64, log=True),
-            "min_samples_leaf": trial.suggest_int("min_samples_leaf", 3, 100, log=True),
-            "l2_regularization": trial.suggest_float("l2_regularization", 1e-3, 100.0, log=True),
-            "max_features": trial.suggest_float("max_features", 0.3, 1.0),
-        }
-
-    def defaults(self) -> Params:
-        return {
-            "learning_rate": 0.1,
-            "max_leaf_nodes": 31,
-            "min_samples_leaf": 20,
-            "l2_regularization": 1.0,
-            "max_features": 0.7,
+            "learning_rate": between(0.03, 0.3, default=0.1, log=True, least=1e-6),
+            "max_leaf_nodes": between(8, 64, default=31, log=True, least=2),
+            "min_samples_leaf": between(3, 100, default=20, log=True, least=1),
+            "l2_regularization": between(1e-3, 100.0, default=1.0, log=True, least=0),
+            "max_features": between(0.3, 1.0, default=0.7, least=0.01, most=1),
         }
 
     def fit(

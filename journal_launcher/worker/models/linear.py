@@ -7,7 +7,6 @@ from typing import Any
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +17,7 @@ from skops import io as skops
 
 from journal_launcher.worker.models import Params, Predictions
 from journal_launcher.worker.models.fold_by_fold import FoldByFold
+from journal_launcher.worker.models.space import Space, between
 from journal_launcher.worker.preprocessing import Encoder
 from journal_launcher.worker.table import Features
 
@@ -34,11 +34,8 @@ class Linear(FoldByFold):
     limit = 1
     every = 1
 
-    def suggest(self, trial: optuna.Trial) -> Params:
-        return {"regularization": trial.suggest_float("regularization", 1e-6, 10.0, log=True)}
-
-    def defaults(self) -> Params:
-        return {"regularization": 1e-3}
+    def space(self) -> Space:
+        return {"regularization": between(1e-6, 10.0, default=1e-3, log=True, least=1e-12)}
 
     def fit(
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int

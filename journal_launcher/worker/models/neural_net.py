@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
@@ -26,6 +25,7 @@ from journal_launcher.worker.models import (
 )
 from journal_launcher.worker.models.mlp import Mlp, Rows, Training, Weights
 from journal_launcher.worker.models.network_check import Layer, inspect_network
+from journal_launcher.worker.models.space import Space, Tuned, between, one_of
 from journal_launcher.worker.preprocessing import Encoder
 from journal_launcher.worker.table import Features
 
@@ -55,13 +55,14 @@ _MEDIUM = _Sizes(layers=3, dropout=0.1, widths=(64, 128, 256), batches=(128, 256
 _LARGE = _Sizes(layers=3, dropout=0.1, widths=(128, 256, 512), batches=(256, 512, 1024))
 
 
-class NeuralNet:
+class NeuralNet(Tuned):
     """The MLP model type; trains on this worker's GPU, if it has one."""
 
     extension = "safetensors"
     unit = "epoch"
 
     def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings)
         self._settings = settings
         self._device = torch.device("cuda:0" if settings.gpu else "cpu")
         self._sizes = _SMALL if settings.n_rows < 2000 else _MEDIUM
@@ -76,29 +77,18 @@ class NeuralNet:
     def limit(self) -> int:
         return self._epochs
 
-    def suggest(self, trial: optuna.Trial) -> Params:
+    def space(self) -> Space:
         sizes = self._sizes
-        params = {
-            "layers": trial.suggest_int("layers", 1, 3),
-            "width": trial.suggest_categorical("width", sizes.widths),
-            "batch_size": trial.suggest_categorical("batch_size", sizes.batches),
-            "learning_rate": trial.suggest_float("learning_rate", 2e-3, 3e-2, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
+        space = {
+            "layers": between(1, 3, default=sizes.layers, least=1),
+            "width": one_of(sizes.widths, default=sizes.widths[1], least=1),
+            "batch_size": one_of(sizes.batches, default=sizes.batches[1], least=2),
+            "learning_rate": between(2e-3, 3e-2, default=1e-2, log=True, least=1e-6, most=10),
+            "weight_decay": between(1e-4, 1e-1, default=1e-2, log=True, least=0, most=10),
         }
         if self._settings.dropout is None:
-            params["dropout"] = trial.suggest_float("dropout", 0.0, 0.5)
-        return params
-
-    def defaults(self) -> Params:
-        sizes = self._sizes
-        params = {
-            "layers": sizes.layers,
-            "width": sizes.widths[1],
-            "batch_size": sizes.batches[1],
-            "learning_rate": 1e-2,
-            "weight_decay": 1e-2,
-        }
-        return {**params, "dropout": sizes.dropout} if self._settings.dropout is None else params
+            space["dropout"] = between(0.0, 0.5, default=sizes.dropout, least=0, most=0.95)
+        return space
 
     def cross_validate(
         self, params: Params, folds: Sequence[FoldData], score: Score, seed: int, report: Report

@@ -1,0 +1,70 @@
+"""A PyTorch training loop with pruning; the best network is trained once more and saved.
+
+journal-launcher run --objective examples/torch_loop.py:objective --direction maximize \
+    --pruner median --n-trials 20
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from torch import nn
+
+EPOCHS = 15
+# A worker sees the one GPU that it is pinned to, so this is always the right one.
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def rings(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of three rings around each other: (rows, 2), and the ring of each."""
+    random = torch.Generator().manual_seed(seed)
+    ring = torch.randint(3, (rows,), generator=random)
+    radius = 1 + ring + 0.3 * torch.randn(rows, generator=random)
+    angle = 2 * torch.pi * torch.rand(rows, generator=random)
+    points = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
+    return points.to(DEVICE), ring.to(DEVICE)
+
+
+def train(params: Mapping[str, Any], report: Callable[[float, int], None]) -> nn.Module:
+    """Train with `params`, and report the validation accuracy after each epoch."""
+    torch.manual_seed(0)
+    width = params["width"]
+    net = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, 3)).to(DEVICE)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=params["lr"])
+    x, y = rings(2000, seed=1)
+    valid_x, valid_y = rings(1000, seed=2)
+    for epoch in range(EPOCHS):
+        for batch in torch.randperm(len(x)).split(params["batch_size"]):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            accuracy = (net(valid_x).argmax(dim=1) == valid_y).float().mean().item()
+        report(accuracy, epoch)
+    return net
+
+
+def objective(trial: optuna.Trial) -> float:
+    params = {
+        "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
+        "width": trial.suggest_int("width", 4, 64, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [64, 128, 256]),
+    }
+    reported: list[float] = []
+
+    def report(accuracy: float, epoch: int) -> None:
+        reported.append(accuracy)
+        trial.report(accuracy, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    train(params, report)
+    return reported[-1]
+
+
+def save_best(study: optuna.Study, directory: Path) -> None:
+    """Runs once, after the last trial."""
+    net = train(study.best_params, lambda accuracy, epoch: None)
+    torch.save(net.state_dict(), directory / "weights.pt")

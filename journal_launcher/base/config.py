@@ -1,0 +1,150 @@
+"""The settings as TOML: read a file, write what was resolved, explain every key.
+
+Keys come from the fields of LaunchSettings. The tables of `spaces` stand at the top of the file,
+under the names of the model types, beside [health] and [skip].
+"""
+
+import dataclasses
+import json
+import textwrap
+import tomllib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.options import (
+    check_value,
+    flag,
+    nearest_or_all,
+    option_of,
+    parse_duration,
+)
+from journal_launcher.base.settings import MODEL_TYPES, LaunchSettings
+
+__all__ = ["explained", "read_config", "resolved"]
+
+_FIELDS = {field.name: field for field in dataclasses.fields(LaunchSettings)}
+_KEYS = [name for name, field in _FIELDS.items() if option_of(field).key in (None, f"[{name}]")]
+_UNSET: tuple[Any, ...] = (None, ())
+
+
+def read_config(path: Path, others: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of LaunchSettings that the file sets; keys in `others` pass unchanged.
+
+    Raises:
+        UsageError: no such file, no TOML, an unknown key (with the nearest known one), or a value
+            of another type.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--config {path}: expected TOML, {error}") from None
+    keys = [*_KEYS, *others]
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if name in MODEL_TYPES:
+            values.setdefault("spaces", {})[name] = value
+        elif name not in keys:
+            known = nearest_or_all(name, [*keys, *MODEL_TYPES])
+            raise UsageError(f"--config {path}: unknown key {key}{known}")
+        else:
+            try:
+                values[name] = value if name in others else _checked(_FIELDS[name], value)
+            except UsageError as error:
+                raise UsageError(f"--config {path}: {error}") from None
+    return values
+
+
+def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
+    """`value` if it is of the field's type; a duration may be text, a list may be one value."""
+    option = option_of(field)
+    if option.duration and isinstance(value, str):
+        try:
+            value = parse_duration(value)
+        except UsageError as error:
+            raise UsageError(f"{flag(field.name)}: {error}") from None
+    if option.many and isinstance(value, str):
+        value = [value]
+    check_value(field, value)
+    return value
+
+
+# --- writing
+
+
+def resolved(settings: LaunchSettings) -> str:
+    """Every setting that has a value, as TOML which gives the same settings again.
+
+    With an objective of one's own the table's settings mean nothing and are left out.
+    """
+    lines: list[str] = []
+    for group, fields in _groups():
+        given = {field.name: getattr(settings, field.name) for field in fields}
+        section = [f"{name} = {_toml(given[name])}" for name in given if given[name] not in _UNSET]
+        unused = ("Table", "Model", "Tables") if settings.objective is not None else ("Tables",)
+        if section and group not in unused:
+            lines += [f"# {group}", *section, ""]
+    tables = {**(settings.spaces or {}), "health": settings.health, "skip": settings.skip}
+    for table, keys in tables.items():
+        if keys is not None:
+            lines += [f"[{table}]", *(f"{_key(key)} = {_toml(keys[key])}" for key in keys), ""]
+    return "\n".join(lines)
+
+
+def explained(given: dict[str, Any]) -> str:
+    """Every key with its help and its default, commented out but for the values `given`."""
+    lines: list[str] = []
+    for group, fields in _groups():
+        lines += [f"# --- {group}", ""]
+        for field in fields:
+            option = option_of(field)
+            choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
+            lines += textwrap.wrap(
+                option.help + choices, 98, initial_indent="# ", subsequent_indent="# "
+            )
+            if field.name in given:
+                lines.append(f"{field.name} = {_toml(given[field.name])}")
+            else:
+                lines += [f"# {line}" for line in _default(field).splitlines()]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    option = option_of(field)
+    if option.key is not None:
+        return option.example
+    unset = field.default in _UNSET
+    return f"{field.name} = " + ("(not set)" if unset else _toml(field.default))
+
+
+def _groups() -> Iterator[tuple[str, list[dataclasses.Field[Any]]]]:
+    """The fields by group; tables last, because a key after a table's head belongs to it."""
+    groups: dict[str, list[dataclasses.Field[Any]]] = {}
+    for field in sorted(_FIELDS.values(), key=lambda field: option_of(field).key is not None):
+        option = option_of(field)
+        groups.setdefault(option.group if option.key is None else "Tables", []).append(field)
+    yield from groups.items()
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool() | int() | float():
+            return json.dumps(value)
+        case str():
+            # JSON's escapes are TOML's, but for one character that JSON leaves as it is.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list() | tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{_key(key)} = {_toml(value[key])}' for key in value)}}}"
+    raise TypeError(f"no TOML for {value!r}")
+
+
+def _key(name: str) -> str:
+    bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
+    return name if bare else _toml(name)

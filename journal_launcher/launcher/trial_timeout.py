@@ -1,0 +1,33 @@
+"""--trial-timeout: end the worker of a trial that takes too long."""
+
+import time
+from dataclasses import dataclass
+
+from journal_launcher.launcher.crew import Crew, Slot
+
+__all__ = ["TrialTimeout"]
+
+
+@dataclass(frozen=True)
+class TrialTimeout:
+    """Only trials have this limit: neither the preparation nor the baselines nor the refit."""
+
+    crew: Crew
+    seconds: float | None
+
+    def deadlines(self) -> list[tuple[Slot, float]]:
+        """Who runs a trial, and until when it may."""
+        limit = self.seconds
+        running = (slot for slot in self.crew.slots if slot.trial is not None)
+        if limit is None:
+            return []
+        return [(slot, slot.busy_since + limit) for slot in running if slot.condemned is None]
+
+    def enforce(self) -> None:
+        """Let every overdue worker write its stacks to its log, and stop it."""
+        now = time.monotonic()
+        for slot, deadline in self.deadlines():
+            if now >= deadline and slot.process is not None:
+                slot.condemned = f"trial timeout after {self.seconds:g} s"
+                slot.process.dump_stacks()
+                self.crew.stop(slot)

@@ -1,0 +1,201 @@
+"""Bring a study from an Optuna database into a journal of its own.
+
+The database is opened read-only and never changed. The journal is made in memory and appears under
+its name in one step, so that a kill leaves all of it or nothing.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.atomic import write_new_bytes
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, slug
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+__all__ = ["Imported", "import_study"]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was brought over. counts: trials by state; `left_out` were RUNNING."""
+
+    name: str
+    journal: Path
+    directions: tuple[str, ...]
+    counts: dict[str, int]
+    left_out: int
+
+
+def import_study(url: str, study_name: str | None, studies_dir: str) -> Imported:
+    """Copy the study `study_name` (None: the only one) of the database at `url` into a new journal.
+
+    Finished trials come with everything they have, WAITING ones stay queued, RUNNING ones belong
+    to a process that cannot come along and are left out; later trials move up.
+
+    Raises:
+        UsageError: no such database or study, another kind of file, or the target exists. Nothing
+            was written.
+    """
+    with _opened(url) as storage:
+        studies = {study.study_name: study._study_id for study in storage.get_all_studies()}
+        name = _choose(study_name, list(studies))
+        paths = StudiesFolder.at(studies_dir).study(slug(name))
+        _refuse_existing(paths)
+        directions = storage.get_study_directions(studies[name])
+        everything = storage.get_all_trials(studies[name], deepcopy=False)
+        trials = [trial for trial in everything if trial.state != TrialState.RUNNING]
+        _check(name, directions, trials)
+        records = _Records()
+        copy = JournalStorage(records)
+        study_id = copy.create_new_study(directions, paths.name)
+        for key, value in storage.get_study_user_attrs(studies[name]).items():
+            copy.set_study_user_attr(study_id, key, value)
+        for key, value in storage.get_study_system_attrs(studies[name]).items():
+            copy.set_study_system_attr(study_id, key, value)
+        for trial in trials:
+            copy.create_new_trial(study_id, trial)
+    _publish(paths, records)
+    return Imported(
+        paths.name,
+        paths.journal,
+        tuple(direction.name.lower() for direction in directions),
+        dict(Counter(trial.state.name for trial in trials)),
+        len(everything) - len(trials),
+    )
+
+
+class _Records(BaseJournalBackend):
+    """A journal that is a list."""
+
+    def __init__(self) -> None:
+        self.logs: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return self.logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.logs += [json.loads(json.dumps(log)) for log in logs]
+
+
+@contextmanager
+def _opened(url: str) -> Iterator["RDBStorage"]:
+    """The database behind `url`, in which nothing is created or changed."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy import create_engine, inspect
+    from sqlalchemy.exc import SQLAlchemyError
+
+    shown, url, options = _target(url)
+    try:
+        engine = create_engine(url, **options)
+        tables = inspect(engine).get_table_names()
+        engine.dispose()
+        if not {"studies", "trials", "version_info"} <= set(tables):
+            raise UsageError(f"{shown}: expected a database made by Optuna, found other tables")
+        if "alembic_version" not in tables:
+            raise RuntimeError("storage upgrade")  # older than what RDBStorage can judge unchanged
+        storage = RDBStorage(url, options, skip_table_creation=True)
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
+        raise UsageError(f"{shown}: expected a database made by Optuna, found: {reason}") from None
+    except RuntimeError as error:
+        if "storage upgrade" not in str(error):
+            raise UsageError(f"{shown}: {error}") from None
+        raise UsageError(
+            f"{shown}: made by an older Optuna; copy it, and type for the copy: "
+            f"optuna storage upgrade --storage {shown}"
+        ) from None
+
+
+def _target(url: str) -> tuple[str, str, dict[str, Any]]:
+    """How to show `url` (without a password), and what to open: a SQLite file is never created."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError:
+        found = url if "://" not in url else f"{url.partition('://')[0]}://…"
+        raise UsageError(f"expected a database such as sqlite:///old.db, found {found}") from None
+    shown = parsed.render_as_string(hide_password=True)
+    if parsed.get_backend_name() != "sqlite":
+        return shown, url, {}
+    path = Path(parsed.database or "").absolute()
+    if not path.is_file():
+        raise UsageError(f"{shown}: no such file: {path}")
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)
+
+    return shown, "sqlite://", {"creator": connect}
+
+
+def _choose(wanted: str | None, names: list[str]) -> str:
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted in names:
+        return wanted or ""
+    there = f"; studies there: {', '.join(names[:10])}" if names else "; it has no studies"
+    if wanted is None:
+        raise UsageError(f"which study? give --study-name{there}")
+    raise UsageError(f"no study {wanted} in the database{there}")
+
+
+def _refuse_existing(paths: StudyPaths) -> None:
+    for path in (paths.journal, paths.directory):
+        if path.exists():
+            raise UsageError(
+                f"{path} exists, and a study is only imported as a new one; choose another "
+                "--studies-dir"
+            )
+
+
+def _check(name: str, directions: Sequence[StudyDirection], trials: list[FrozenTrial]) -> None:
+    """Refuse what Optuna's own journal could not go on with."""
+    if StudyDirection.NOT_SET in directions:
+        raise UsageError(f"study {name}: expected minimize or maximize, found no direction")
+    seen: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        if trial.values is not None and len(trial.values) != len(directions):
+            raise UsageError(
+                f"study {name}: expected {len(directions)} value(s) in trial {trial.number}, found "
+                f"{len(trial.values)}"
+            )
+        for key, distribution in trial.distributions.items():
+            try:
+                check_distribution_compatibility(seen.setdefault(key, distribution), distribution)
+            except ValueError as error:
+                raise UsageError(
+                    f"study {name}: trial {trial.number} has another kind of {key} than trials "
+                    f"before it: {error}"
+                ) from None
+
+
+def _publish(paths: StudyPaths, records: _Records) -> None:
+    lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in records.logs]
+    try:
+        paths.folder.mkdir(parents=True, exist_ok=True)
+        write_new_bytes(paths.journal, b"".join(lines))
+    except FileExistsError:
+        _refuse_existing(paths)
+    except OSError as error:
+        raise UsageError(f"{paths.journal}: cannot be written: {error.strerror}") from None

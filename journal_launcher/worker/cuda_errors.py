@@ -1,0 +1,42 @@
+"""Which exceptions mean that the GPU is full, and which that this process can never use it again.
+
+Known by their words: torch, CatBoost, CuPy and others each have their own classes.
+"""
+
+import re
+from collections.abc import Iterator
+
+__all__ = ["breaks_process", "chain", "is_out_of_memory"]
+
+# torch: "CUDA out of memory. Tried…", "CUDA error: out of memory", "… CUBLAS_STATUS_ALLOC_FAILED";
+# CatBoost: "CUDA error 2: out of memory".
+_FULL = re.compile(r"(CUDA|cuda|GPU).*out of memory|_STATUS_ALLOC_FAILED")
+# After such an error every call into CUDA fails, until the process ends.
+_BROKEN = re.compile(
+    r"CUDA error\b|\bcudaError[A-Z]|\bCUDA_ERROR_[A-Z]|illegal memory access|device-side assert"
+    r"|unspecified launch failure"
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Did the GPU's memory not suffice? Then the next trial may fit."""
+    return any(map(_says_full, chain(error)))
+
+
+def breaks_process(error: BaseException) -> bool:
+    """Is this process's CUDA context lost?"""
+    return any(_BROKEN.search(str(link)) and not _says_full(link) for link in chain(error))
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those that it was raised from, or while handling."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _says_full(error: BaseException) -> bool:
+    return type(error).__name__ == "OutOfMemoryError" or bool(_FULL.search(str(error)))

@@ -1,0 +1,50 @@
+"""`init`: what it writes runs as it is, and nothing that lies there is touched."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from journal_launcher.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+FILES = ("study.toml", "example_objective.py")
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-P", "-m", "journal_launcher", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_what_it_writes_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("init").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    ended = run("run", "--config", "study.toml", "--gpus", "none", "--workers", "2", "--json")
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    assert result["n_finished"] == 20
+    saved = json.loads((Path(result["model_path"]) / "params.json").read_text())
+    assert saved == result["best_trial"]["params"]
+    assert "pruned" in ended.stderr  # the example shows pruning at work
+
+
+@pytest.mark.parametrize("there", FILES)
+def test_nothing_is_overwritten(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    there: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / there).symlink_to("nowhere")
+    with pytest.raises(SystemExit) as caught:
+        main(["init"])
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert f"error: {tmp_path / there} exists" in printed and printed.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [there]

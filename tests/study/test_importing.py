@@ -1,0 +1,214 @@
+"""An old study from a database: complete, unchanged at its source, all at once or not at all."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from launcher.harness import ROOT, Workshop
+from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.study.importing import import_study
+
+
+def make(folder: Path, name: str = "study", directions: tuple[str, ...] = ("maximize",)) -> str:
+    """A database with a study that has trials in every state; its URL."""
+    url = f"sqlite:///{folder / 'old #1 100%.db'}"
+    study = optuna.create_study(storage=url, study_name=name, directions=directions)
+    study.set_user_attr("note", {"a": [1, None]})
+
+    def objective(trial: optuna.Trial) -> object:
+        x = trial.suggest_float("x", 0, 1, log=False)
+        trial.suggest_categorical("k", ["a", None, 3])
+        trial.suggest_int("n", 1, 64, log=True)
+        trial.set_user_attr("who", "é")
+        if len(directions) == 1:
+            trial.report(x, 0)
+            trial.report(float("nan"), 7)
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        if trial.number == 2:
+            raise ArithmeticError
+        return x if len(directions) == 1 else (x, -x)
+
+    study.optimize(objective, n_trials=2, catch=ArithmeticError)
+    study.ask()  # RUNNING for ever
+    study.optimize(objective, n_trials=3, catch=ArithmeticError)
+    study.enqueue_trial({"x": 0.125, "k": None, "n": 3})
+    return url
+
+
+def stock(journal: Path) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.load_study(study_name=journal.stem, storage=storage)
+
+
+@pytest.mark.parametrize("directions", [("maximize",), ("minimize", "maximize")])
+def test_everything_comes_along_but_running_trials(
+    tmp_path: Path, directions: tuple[str, ...]
+) -> None:
+    url = make(tmp_path, directions=directions)
+    (file,) = tmp_path.iterdir()
+    before = file.read_bytes()
+    found = import_study(url, "study", str(tmp_path / "new" / "studies"))
+    assert file.read_bytes() == before
+    assert found.left_out == 1 and found.directions == directions
+    assert sum(found.counts.values()) == 6 and found.counts["WAITING"] == 1
+    assert [path.name for path in found.journal.parent.iterdir()] == ["study.log"]
+    old = optuna.load_study(study_name="study", storage=url)
+    new = stock(found.journal)
+    assert new.directions == old.directions and new.user_attrs == old.user_attrs
+    kept = [trial for trial in old.trials if trial.state != TrialState.RUNNING]
+    for number, (mine, theirs) in enumerate(zip(new.trials, kept, strict=True)):
+        assert mine.number == number
+        for what in ("state", "values", "params", "distributions", "user_attrs", "system_attrs"):
+            assert getattr(mine, what) == getattr(theirs, what)
+        assert str(mine.intermediate_values) == str(theirs.intermediate_values)  # NaN == NaN
+        assert mine.datetime_complete == theirs.datetime_complete
+
+
+def test_a_launch_goes_on_with_it(workshop: Workshop) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    trial.suggest_categorical("k", ["a", None, 3])
+    trial.suggest_int("n", 1, 64, log=True)
+    return trial.suggest_float("x", 0, 1)
+"""
+    )
+    url = make(workshop.folder)
+    finished = import_study(url, None, str(workshop.paths.folder)).counts
+    done = finished["COMPLETE"] + finished["PRUNED"]
+    with pytest.raises(UsageError, match=r"directions: the study has .'maximize'"):
+        workshop.launch(n_trials=done + 2)
+    assert workshop.launch(n_trials=done + 2, direction="maximize").exit_code == 0
+    assert workshop.states().count("WAITING") == 0
+    queued = next(trial for trial in workshop.trials() if "fixed_params" in trial.system_attrs)
+    assert queued.params == {"x": 0.125, "k": None, "n": 3} and queued.state.name == "COMPLETE"
+    assert workshop.study().user_attrs["note"] == {"a": [1, None]}
+
+
+def refused(url: str, name: str | None, folder: Path) -> str:
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(UsageError) as caught:
+        import_study(url, name, str(folder / "studies"))
+    assert sorted(folder.rglob("*")) == before  # above all no new, empty database
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_what_is_no_optuna_database_is_refused(tmp_path: Path) -> None:
+    assert "no such file" in refused(f"sqlite:///{tmp_path}/none.db", "x", tmp_path)
+    assert "no such file" in refused("sqlite://", "x", tmp_path)
+    assert "such as sqlite:///old.db, found old.db" in refused("old.db", "x", tmp_path)
+    assert "hunter2" not in refused("postgresql://me:hunter2@localhost:1/db", "x", tmp_path)
+    text = tmp_path / "text.db"
+    text.write_text("not a database, " * 100)
+    assert "file is not a database" in refused(f"sqlite:///{text}", "x", tmp_path)
+    empty = tmp_path / "empty.db"
+    empty.touch()
+    assert "made by Optuna, found other tables" in refused(f"sqlite:///{empty}", "x", tmp_path)
+    assert empty.stat().st_size == 0
+
+
+def test_a_wrong_name_lists_the_studies(tmp_path: Path) -> None:
+    url = make(tmp_path)
+    said = "no study other in the database; studies there: study"
+    assert refused(url, "other", tmp_path) == said
+    optuna.create_study(storage=url, study_name="second")
+    assert "which study? give --study-name; studies there: study, second" in refused(
+        url, None, tmp_path
+    )
+
+
+def test_an_older_schema_says_how_to_upgrade(tmp_path: Path) -> None:
+    url = make(tmp_path)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v3.0.0.d'")
+    database.close()
+    said = refused(url, "study", tmp_path)
+    assert "made by an older Optuna" in said and "optuna storage upgrade --storage sqlite" in said
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
+        database.execute("DROP TABLE alembic_version")
+    database.close()
+    before = Path(url.removeprefix("sqlite:///")).read_bytes()
+    assert "made by an older Optuna" in refused(url, "study", tmp_path)
+    assert Path(url.removeprefix("sqlite:///")).read_bytes() == before
+
+
+def test_parameters_that_changed_their_kind_are_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    study = optuna.create_study(storage=url, study_name="study")
+    for _ in range(2):
+        trial = study.ask({"x": FloatDistribution(0, 1)})
+        study.tell(trial, 1.0)
+    changed = '{"name": "IntDistribution", "attributes": {"low": 0, "high": 1}}'
+    with sqlite3.connect(tmp_path / "old.db") as database:
+        database.execute(
+            "UPDATE trial_params SET distribution_json = ? WHERE trial_id = 2", [changed]
+        )
+    database.close()
+    said = refused(url, "study", tmp_path)
+    assert said.startswith("study study: trial 1 has another kind of x than trials before it")
+
+
+@pytest.mark.parametrize("there", ["study.log", "study"])
+def test_an_existing_target_is_refused(tmp_path: Path, there: str) -> None:
+    url = make(tmp_path)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / there).mkdir()
+    assert f"{tmp_path / 'studies' / there} exists" in refused(url, "study", tmp_path)
+
+
+def test_a_name_that_is_no_file_name_becomes_one(tmp_path: Path) -> None:
+    url = make(tmp_path, name="my study/1")
+    found = import_study(url, "my study/1", str(tmp_path / "studies"))
+    assert found.name == "my_study_1" and len(stock(found.journal).trials) == 6
+
+
+@pytest.mark.parametrize("step", ["fsync", "link", "unlink"])
+def test_a_kill_leaves_the_whole_journal_or_none(tmp_path: Path, step: str) -> None:
+    url = make(tmp_path)
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "kill = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"setattr(Path if {step!r} == 'unlink' else os, {step!r}, kill)\n"
+        "from journal_launcher.__main__ import main; main(['import', *sys.argv[1:]])"
+    )
+    arguments = [url, "--study-name", "study", "--studies-dir", str(tmp_path / "studies")]
+    command = [sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    journal = tmp_path / "studies" / "study.log"
+    if step == "unlink":
+        assert len(stock(journal).trials) == 6
+    else:
+        assert not journal.exists()
+        assert import_study(url, "study", str(tmp_path / "studies")).journal == journal
+
+
+def test_the_command_says_what_came_and_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = make(tmp_path, name="my study")
+    command = [sys.executable, "-P", "-m", "journal_launcher", "import", url]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert re.fullmatch(
+        r"imported .*\d COMPLETE.* into .*/optuna_studies/my_study.log\n", ended.stdout
+    )
+    assert ended.stderr.startswith("left out 1 RUNNING\n")
+    assert "--study-name my_study --direction maximize --n-trials 2" in ended.stderr
