@@ -23,7 +23,8 @@ class LaunchResult:
 
     best_trial: {number, value or values, params}, None if no trial completed.
     model_path: the published model, a folder that `save_best` wrote, or the sidecar.
-    exit_reason: complete, timeout, stopped, failed or signal; exit_code as on the command line.
+    exit_reason: complete, timeout, stopped, failed, signal or skipped; exit_code as on the command
+    line. health: ok, warning, critical or absent (not judged); None without a model of a table.
     """
 
     study_name: str
@@ -32,6 +33,7 @@ class LaunchResult:
     exit_reason: str
     exit_code: int
     message: str | None
+    health: str | None = None
 
 
 def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
@@ -48,9 +50,9 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         UsageError: an option that does not exist or cannot work; nothing was started.
         JournalLauncherError: the study is in use, or its journal is damaged.
     """
-    from journal_launcher.launcher.launch import run_launch
+    from journal_launcher.pipeline.judged import judged_launch
 
-    ended = run_launch(_settings(options), on_event or (lambda event: None))
+    ended = judged_launch(_settings(options), on_event or (lambda event: None))
     return LaunchResult(
         ended.study,
         ended.best_trial,
@@ -58,6 +60,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         ended.exit_reason,
         int(ended.exit_code),
         ended.message,
+        None if ended.health is None else ended.health.level,
     )
 
 

@@ -98,7 +98,8 @@ def _check_no_table_options(settings: "LaunchSettings") -> None:
         given = getattr(settings, field.name) != field.default
         if given and option_of(field).group in TABLE_GROUPS:
             tables = f"[{', '.join(settings.spaces or {})}]"
-            shown = tables if field.name == "spaces" else flag(field.name)
+            key = tables if field.name == "spaces" else option_of(field).key
+            shown = key or flag(field.name)
             raise UsageError(f"{shown} belongs to a table (--data); with {own} the script decides")
 
 

@@ -1,7 +1,7 @@
 """The settings as TOML: read a file, write what was resolved, explain every key.
 
-Keys come from the fields of LaunchSettings. Tables are [space] and [command], a script's, and one
-for each model type, together the field `spaces`.
+Keys come from the fields of LaunchSettings. Tables are [space] and [command], a script's, one for
+each model type, together the field `spaces`, [health] and [skip].
 """
 
 import dataclasses
@@ -32,6 +32,9 @@ _COMMAND_FIELDS = {
     "[command] report": "report",
 }
 _TABLES = "Tables"
+_KEYS = [
+    name for name, field in _FIELDS.items() if option_of(field).key in (None, "--", f"[{name}]")
+]
 _UNSET: tuple[Any, ...] = (None, ())
 
 
@@ -49,7 +52,7 @@ def read_config(path: Path, others: Collection[str] = ()) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
     content = _flatten_command(path, content)
-    keys = [*(name for name in _FIELDS if name not in ("spaces", "value", "report")), *others]
+    keys = [*_KEYS, *others]
     values: dict[str, Any] = {}
     for key, value in content.items():
         name = key.replace("-", "_")
@@ -119,6 +122,8 @@ def resolved(settings: LaunchSettings) -> str:
         "space": settings.space,
         "command": _command(settings) or None,
         **(settings.spaces or {}),
+        "health": settings.health,
+        "skip": settings.skip,
     }
     for table, content in tables.items():
         if content is not None:

@@ -10,26 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base.catalogue import (
-    CLASSIFICATION_METRICS,
-    CPU_MODEL_TYPES,
-    METRICS,
-    MODEL_TYPES,
-)
 from journal_launcher.base.checks import check_combinations, check_numbers
+from journal_launcher.base.choices import CPU_MODEL_TYPES, METRICS, MODEL_TYPES
 from journal_launcher.base.command import parse_template
 from journal_launcher.base.errors import AGAIN
+from journal_launcher.base.limits import Limits
 from journal_launcher.base.options import check_value, option, option_of
-from journal_launcher.base.paths import check_study_name, slug
+from journal_launcher.base.paths import check_study_name, default_name, slug
 from journal_launcher.base.ranges import check_tables
 
-__all__ = [
-    "CLASSIFICATION_METRICS",
-    "CPU_MODEL_TYPES",
-    "METRICS",
-    "MODEL_TYPES",
-    "LaunchSettings",
-]
+__all__ = ["CPU_MODEL_TYPES", "METRICS", "MODEL_TYPES", "LaunchSettings"]
 
 _STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
@@ -151,6 +141,10 @@ class LaunchSettings:
         None, _TABLE, "Order of the rows (--split time).", metavar="COLUMN"
     )
 
+    strict_data: bool = option(
+        False, _TABLE, "Refuse a table that gives reason to doubt its scores.", switch=True
+    )
+
     model_type: str = option(
         "neural_net",
         _MODEL,
@@ -182,6 +176,23 @@ class LaunchSettings:
         "learning_rate = {low = 1e-4, high = 1e-2, log = true}\n"
         "batch_size = [64, 128]\n"
         "dropout = 0.1",
+    )
+    health: Mapping[str, Any] | None = option(
+        None,
+        _MODEL,
+        "Where a warning begins and where a finding is critical.",
+        key="[health]",
+        example="[health]\ndead_units = [0.25, 0.5]",
+    )
+    skip: Mapping[str, Any] | None = option(
+        None,
+        _MODEL,
+        "When a model type is skipped, and for how long.",
+        key="[skip]",
+        example="[skip]\ncritical_results = 3\nhours = 24",
+    )
+    ignore_skip: bool = option(
+        False, _MODEL, "Run a model type that the skip registry holds back.", switch=True
     )
 
     objective: str | None = option(
@@ -243,6 +254,7 @@ class LaunchSettings:
             check_value(setting, getattr(self, setting.name))
         check_numbers(self)
         check_tables(self.spaces or {}, MODEL_TYPES)
+        Limits.of(self.health, self.skip)
         check_combinations(self)
         if self.study_name is not None:
             check_study_name(self.study_name)
@@ -273,19 +285,11 @@ class LaunchSettings:
 
     @property
     def name(self) -> str:
-        """The study's name: given, or made from data (or script) and model (or function)."""
-        if self.study_name is not None:
-            return self.study_name
-        if self.objective is not None:
-            source, _, attribute = self.objective.rpartition(":")
-            stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
-            return slug(f"{stem}_{attribute}")
+        """The study's name, given or made."""
+        made = default_name(self.objective, self.data, self.model_type)
         if self.command is not None:
-            return slug(parse_template(self.command, self.space or {}).name)
-        stem = self.data.removeprefix("sklearn:").rsplit("/", 1)[-1]
-        for suffix in (".gz", ".csv", ".npz", ".parquet"):
-            stem = stem.removesuffix(suffix)
-        return slug(f"{stem}_{self.model_type}")
+            made = slug(parse_template(self.command, self.space or {}).name)
+        return self.study_name or made
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -21,7 +21,13 @@ from journal_launcher.cli.options import (
 __all__ = ["command"]
 
 
-def _run(verbose: int, quiet: bool, as_json: bool, print_config: bool, **options: Any) -> int:
+def _run(
+    verbose: int,
+    quiet: bool,
+    as_json: bool,
+    print_config: bool,
+    **options: Any,
+) -> int:
     for line in unknown_variables(os.environ):
         click.echo(f"warning: {line}", err=True)
     settings = make_settings(options)
@@ -34,20 +40,21 @@ def _run(verbose: int, quiet: bool, as_json: bool, print_config: bool, **options
         debug_in_foreground(settings)
     import optuna
 
-    from journal_launcher.launcher.launch import run_launch
+    from journal_launcher.pipeline.judged import judged_launch
     from journal_launcher.views.summary import result_json, result_line
     from journal_launcher.views.view import make_view
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with make_view(sys.stderr.isatty(), quiet, verbose) as view:
-        ended = run_launch(settings, view)
+        ended = judged_launch(settings, view)
     if as_json:
         click.echo(json.dumps(result_json(ended)))
     elif quiet:
         click.echo(result_line(ended))
         if ended.message:
-            click.echo(f"error: {ended.message}", err=True)
+            prefix = "error: " if ended.exit_code else ""
+            click.echo(f"{prefix}{ended.message}", err=True)
     return ended.exit_code
 
 

@@ -85,10 +85,10 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     paths.sidecar.unlink(missing_ok=True)
     fsync_directory(paths.directory)
     entries = {Path(name).parts[0] for name in sidecar["files"]}
-    for old in paths.directory.glob("best_model*"):
+    for old in (*paths.directory.glob("best_model*"), paths.diagnostics):
         still_staged = (paths.staging / old.name).exists()
         if old.name not in entries or still_staged:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     for name in sorted(entries):
         if (paths.staging / name).exists():
             move_into_place(paths.staging / name, paths.directory / name)

@@ -159,6 +159,7 @@ class TableJob:
                 "train_scores": best.user_attrs["jl_train_scores"],
                 "epochs": best.user_attrs["jl_epochs"],
                 "overfit_ratio": best.user_attrs.get("jl_overfit_ratio"),
+                "errors": best.user_attrs.get("jl_errors"),
             },
             gpu=self._gpu,
             threads=self._threads,

@@ -55,6 +55,8 @@ def _from_file(folder: Path, content: str) -> LaunchSettings:
             "test_size": st.floats(0, 1, exclude_max=True),
             "normalize_features": st.booleans(),
             "spaces": tables,
+            "health": st.just({"dead_units": [0.5, 0.75]}),
+            "skip": st.fixed_dictionaries({"hours": positive}),
         },
     )
 )
@@ -124,6 +126,12 @@ def test_the_examples_of_tables_are_valid_and_last(tmp_path: Path) -> None:
         ("direction = ['up']", "--direction: expected minimize, maximize, found 'up'"),
         ("timeout = 'soon'", "--timeout: expected a duration such as 30s, 10m or 2h, found 'soon'"),
         ("catboost = 5", "[catboost]: expected a table of parameters, found 5"),
+        (
+            "[health]\ndead_unit = [0.1, 0.2]",
+            "[health] unknown key dead_unit; did you mean 'dead_u",
+        ),
+        ("[skip]\nhours = 0", "[skip] hours: expected a positive number, found 0"),
+        ("[heatlh]\ndead_units = [1, 2]", "unknown key heatlh; did you mean 'health'?"),
         ("[catboost]\ndepth = {low = 3}", "[catboost] depth: expected a number for high"),
     ],
 )

@@ -39,6 +39,7 @@ REFUSED = [
     ({"spaces": ["catboost"]}, "spaces: expected a table for each model type, found ['catboost']"),
     ({"spaces": {"catbost": {}}}, "[catbost]: no such model type; did you mean 'catboost'?"),
     ({"spaces": {"linear": 1}}, "[linear]: expected a table of parameters, found 1"),
+    ({"objective": "a.py:f", "skip": {"hours": 1}}, "[skip] belongs to a table (--data)"),
     ({"objective": "a.py:f", "spaces": {"linear": {}}}, "[linear] belongs to a table (--data)"),
     (
         {"dropout": 0.1, "spaces": {"neural_net": {"dropout": 0.2}}},

@@ -80,6 +80,8 @@ MISTAKES = [
     (["status", "--studies-dir", "nowhere"], "no study in"),
     (["status", "x", "--studies-dir", "nowhere"], "no study x in"),
     (["repair", "x", "--studies-dir", "nowhere"], "no journal"),
+    (["health", "x", "--studies-dir", "nowhere"], "no study x in"),
+    (["health", "../x"], "try"),
     (["predict", "x", "--data", "a", "--out", "b", "--studies-dir", "nowhere"], "no study x in"),
 ]
 
@@ -154,10 +156,13 @@ def test_the_tables_and_the_output_of_a_config_file(
     capsys: pytest.CaptureFixture[str], asked: list, tmp_path: Path
 ) -> None:
     file = tmp_path / "c.toml"
-    file.write_text("quiet = true\nverbose = 2\n[catboost]\ndepth = {low = 4, high = 8}\n")
+    file.write_text("quiet = true\nverbose = 2\n[skip]\nhours = 2\n")
+    with file.open("a") as added:
+        added.write("[catboost]\ndepth = {low = 4, high = 8}\n")
     assert run("--config", str(file), "--model-type", "catboost", "--print-config") == 0
     printed = capsys.readouterr().out
     assert "[catboost]\ndepth = {low = 4, high = 8}\n" in printed and asked == []
+    assert "[skip]\nhours = 2\n" in printed
     file.write_text(printed)
     assert run("--config", str(file), "--print-config") == 0
     assert capsys.readouterr().out == printed

@@ -214,7 +214,10 @@ def test_a_mistake_in_the_file_names_the_file(scripts: ScriptShop) -> None:
     scripts.write("print(1)")
     cases = [
         ({"space": {"x": 3}}, "error: --config tune.toml: [space] x: expected a table such as"),
-        ({"command": {"run": "ls", "values": 1}}, "unknown key values in [command]; did you mean 'value'"),
+        (
+            {"command": {"run": "ls", "values": 1}},
+            "unknown key values in [command]; did you mean 'value'",
+        ),
         ({"command": {"run": 3}}, "error: --config tune.toml: [command] run: expected text"),
         ({"command": {"value": "x"}}, "error: --config tune.toml: [space] needs a script"),
     ]

@@ -1,4 +1,4 @@
-"""What a table's job can choose from: metrics and model types."""
+"""What a table's options choose from."""
 
 __all__ = ["CLASSIFICATION_METRICS", "CPU_MODEL_TYPES", "METRICS", "MODEL_TYPES"]
 
