@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,10 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
     """
     from journal_launcher.pipeline.judged import judged_launch
 
-    ended = judged_launch(_settings(options), on_event or (lambda event: None))
+    settings, listener = _settings(options), on_event or (lambda event: None)
+    if settings.compare_models:
+        return _compare(settings, listener)
+    ended = judged_launch(settings, listener)
     return LaunchResult(
         ended.study,
         ended.best_trial,
@@ -98,6 +102,19 @@ def _check_named(option: str, given: Any) -> None:
                 f'"file.py:{name}", found the {what} itself; every worker imports it in its own '
                 "process"
             )
+
+
+def _compare(settings: LaunchSettings, listener: Listener) -> LaunchResult:
+    from journal_launcher.pipeline.compare import compare_models
+
+    found = compare_models(settings, lambda: nullcontext(listener))
+    sidecar = found.sidecar
+    best = None
+    if sidecar is not None:
+        best = {"number": sidecar["trial"], "value": sidecar["value"], "params": sidecar["params"]}
+        best["confirmed_score"] = sidecar["confirmed_score"]
+    path, code = found.model_path, found.exit_code
+    return LaunchResult(found.name, best, path, found.exit_reason, code, found.reason)
 
 
 def load_model(path: Path | str) -> "LoadedModel":

@@ -21,7 +21,7 @@ def check_numbers(settings: "LaunchSettings") -> None:
     """Raise UsageError for numbers that no launch can use."""
     at_least = {
         **{"n_trials": 1, "workers": 1, "workers_per_gpu": 1, "k_folds": 2, "seed": 0},
-        **{"max_retries": 0, "max_failures": 1},
+        **{"max_retries": 0, "max_failures": 1, "confirm": 0},
     }
     for name, least in at_least.items():
         value = getattr(settings, name)
@@ -50,6 +50,9 @@ def check_combinations(settings: "LaunchSettings") -> None:
         raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
     if settings.model_type != "neural_net" and settings.is_table:
         _check_no_network_flags(settings)
+    for name in ("model_types", "save_all_models"):
+        if getattr(settings, name) and not settings.compare_models:
+            raise UsageError(f"{flag(name)} belongs to --compare-models")
     if settings.cpu_only and settings.gpus not in ("auto", "none"):
         raise UsageError(
             f"--gpus {settings.gpus}: {settings.model_type} cannot use a GPU; leave --gpus away, "

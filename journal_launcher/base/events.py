@@ -9,6 +9,8 @@ from journal_launcher.base.verdict import Verdict
 
 __all__ = [
     "INTERRUPTED",
+    "ComparedModel",
+    "Comparison",
     "Event",
     "LaunchEnded",
     "LaunchStarted",
@@ -52,7 +54,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PhaseChanged:
-    """`phase` is one of preparing, running, stopping, refitting, publishing."""
+    """`phase` is one of preparing, running, stopping, confirming, refitting, publishing."""
 
     phase: str
 
@@ -139,6 +141,55 @@ class LaunchEnded:
     health: Verdict | None = None
     failures: dict[str, int] = field(default_factory=dict)
     overwrite: bool = False
+    trial_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ComparedModel:
+    """One model type of a comparison.
+
+    score: the mean of `fold_scores`, on fresh folds if `Comparison.confirmed`; None if the type
+    failed, and `message` says why. seconds: what its trials took, summed over the workers.
+    """
+
+    model_type: str
+    study: str
+    score: float | None = None
+    fold_scores: list[float] = field(default_factory=list)
+    holdout: float | None = None
+    holdout_interval: list[float | None] | None = None
+    seconds: float = 0.0
+    n_finished: int = 0
+    n_failed: int = 0
+    rank: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Model types on one table, best score first.
+
+    p_value: corrected t-test of the first against the second; None if there is no second.
+    winner: the model type that is published, which is not the first one if another is simpler and
+    the difference is within noise; `reason` says it. model: the published sidecar and path.
+    """
+
+    name: str
+    metric: str
+    direction: str
+    confirmed: bool
+    models: tuple[ComparedModel, ...]
+    baselines: dict[str, Any]
+    winner: str | None
+    p_value: float | None
+    reason: str
+    exit_code: int
+    exit_reason: str
+    seconds: float
+    folder: Path
+    overwrite: bool = False
+    model_path: Path | None = None
+    sidecar: dict[str, Any] | None = None
 
 
 Event = (

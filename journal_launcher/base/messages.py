@@ -8,6 +8,7 @@ Parent to worker:
     open     prepared, seed                              the study exists: open it, load the data
     grant    trial                                       start one trial; `trial` is queued or null
     baseline                                             score the dummy and the linear model
+    confirm  trial                                       score its parameters on fresh folds
     refit    trial, staging                              train the best parameters, stage the files
     bye                                                  leave
 
@@ -20,6 +21,7 @@ Worker to parent:
     progress number, unit, step, total, value
     ended    number, state, reason, raised, incompatible, seconds, stop
     scored   content                                     answer to baseline
+    confirmed number, content                            answer to confirm
     staged   content                                     answer to refit
     unusable message                                     the device is not; other workers may go on
     failed   message, exit_code, traceback               the launch cannot go on

@@ -40,7 +40,7 @@ def is_study_name(name: str) -> bool:
 
 
 def default_name(objective: str | None, data: str, model_type: str) -> str:
-    """A study's name, made from data (or script) and model type (or function)."""
+    """A study's name, made from data (or script) and model type, if any, (or function)."""
     if objective is not None:
         source, _, attribute = objective.rpartition(":")
         stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
@@ -48,7 +48,7 @@ def default_name(objective: str | None, data: str, model_type: str) -> str:
     stem = data.removeprefix("sklearn:").rsplit("/", 1)[-1]
     for suffix in (".gz", ".csv", ".npz", ".parquet"):
         stem = stem.removesuffix(suffix)
-    return slug(f"{stem}_{model_type}")
+    return slug(f"{stem}_{model_type}" if model_type else stem)
 
 
 def check_study_name(name: str) -> str:

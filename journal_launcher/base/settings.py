@@ -13,6 +13,7 @@ from typing import Any
 from journal_launcher.base.checks import check_combinations, check_numbers
 from journal_launcher.base.choices import CPU_MODEL_TYPES, METRICS, MODEL_TYPES
 from journal_launcher.base.command import parse_template
+from journal_launcher.base.common import SEARCH, CommonSettings
 from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.limits import Limits
 from journal_launcher.base.options import check_value, option, option_of
@@ -21,91 +22,16 @@ from journal_launcher.base.ranges import check_tables
 
 __all__ = ["CPU_MODEL_TYPES", "METRICS", "MODEL_TYPES", "LaunchSettings"]
 
-_STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
 
 
 @dataclass(frozen=True)
-class LaunchSettings:
+class LaunchSettings(CommonSettings):
     """One launch as asked for, checked as far as it can be without looking at the machine.
 
     Raises:
         UsageError: a value or a combination that cannot work.
     """
-
-    n_trials: int = option(
-        20, _STUDY, "Total of finished trials the study shall have.", metavar="N", flags=("trials",)
-    )
-    timeout: float | None = option(
-        None,
-        _STUDY,
-        "Start no trial after this time; running ones finish.",
-        metavar="30s|10m|2h",
-        duration=True,
-    )
-    study_name: str | None = option(
-        None, _STUDY, "Name of the study (default: made from data and model).", metavar="NAME"
-    )
-    studies_dir: str = option("optuna_studies", _STUDY, "Folder of all studies.", metavar="DIR")
-    overwrite: bool = option(
-        False, _STUDY, "Move an old study of this name aside and start anew.", switch=True
-    )
-    allow_network_fs: bool = option(
-        False, _STUDY, "Accept a studies folder on a network file system.", switch=True
-    )
-
-    gpus: str = option(
-        "auto",
-        _DEVICES,
-        "GPUs to use: free ones, all, none, or a list of indices or UUIDs.",
-        metavar="auto|all|none|0,2|GPU-uuid,…|MIG-uuid,…",
-    )
-    workers: int | None = option(
-        None, _DEVICES, "CPU workers, when no GPU is used (default 1).", metavar="N"
-    )
-    workers_per_gpu: int = option(1, _DEVICES, "Workers on each GPU.", metavar="N")
-
-    sampler: str = option(
-        "tpe",
-        _SEARCH,
-        "How parameters are chosen.",
-        choices=("tpe", "random", "gp", "qmc"),
-        reference=True,
-    )
-    pruner: str = option(
-        "none",
-        _SEARCH,
-        "Which unpromising trials end early.",
-        choices=("none", "median", "hyperband"),
-        reference=True,
-    )
-    callback: tuple[str, ...] = option(
-        (),
-        _SEARCH,
-        "Called as callback(study, trial) after each trial.",
-        reference=True,
-        many=True,
-    )
-    seed: int | None = option(
-        None, _SEARCH, "Seed of folds, sampler and training (default 0).", metavar="N"
-    )
-
-    trial_timeout: float | None = option(
-        None,
-        _FAULTS,
-        "Kill a trial that runs longer, and retry it.",
-        metavar="30s|10m|2h",
-        duration=True,
-    )
-    max_retries: int = option(
-        1, _FAULTS, "Retries of a trial whose worker died or that timed out.", metavar="N"
-    )
-    max_failures: int | None = option(
-        None,
-        _FAULTS,
-        "End the launch after this many failed trials (default 10 or --n-trials, the larger).",
-        metavar="N",
-    )
 
     data: str = option(
         "sklearn:diabetes",
@@ -134,6 +60,9 @@ class LaunchSettings:
         "How rows are split; auto: stratified for classification, else kfold.",
         choices=("auto", "kfold", "stratified", "group", "time"),
     )
+    confirm: int = option(
+        3, _TABLE, "Best trials scored again on fresh folds, which decide; 0 for none.", metavar="N"
+    )
     group_column: str | None = option(
         None, _TABLE, "Rows of one group stay together (--split group).", metavar="COLUMN"
     )
@@ -150,6 +79,15 @@ class LaunchSettings:
         _MODEL,
         "Kind of model.",
         choices=MODEL_TYPES,
+    )
+    compare_models: bool = option(
+        False, _MODEL, "A study for each model type; publish the best one.", switch=True
+    )
+    model_types: str | None = option(
+        None, _MODEL, "Model types to compare (default: all).", metavar="a,b,c"
+    )
+    save_all_models: bool = option(
+        False, _MODEL, "Also keep the models that did not win the comparison.", switch=True
     )
     normalize_features: bool = option(
         True, _MODEL, "Scale features for neural_net.", switch=True, twin=True
@@ -286,13 +224,21 @@ class LaunchSettings:
     @property
     def name(self) -> str:
         """The study's name, given or made."""
-        made = default_name(self.objective, self.data, self.model_type)
+        model_type = "" if self.compare_models else self.model_type
+        made = default_name(self.objective, self.data, model_type)
         if self.command is not None:
             made = slug(parse_template(self.command, self.space or {}).name)
         return self.study_name or made
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    def of_trials(self) -> dict[str, Any]:
+        """What decides a trial's score, where it is not the default."""
+        groups = (SEARCH, _TABLE, _MODEL, _OWN)
+        fields = (field for field in dataclasses.fields(self) if option_of(field).group in groups)
+        found = ((field, getattr(self, field.name)) for field in fields)
+        return {field.name: value for field, value in found if value != field.default}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "LaunchSettings":

@@ -10,6 +10,7 @@ import click
 
 from journal_launcher.base.config import resolved
 from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.cli.options import (
     GroupedCommand,
     config_option,
@@ -40,12 +41,14 @@ def _run(
         debug_in_foreground(settings)
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if settings.compare_models:
+        return _compare(settings, verbose, quiet, as_json)
     from journal_launcher.pipeline.judged import judged_launch
     from journal_launcher.views.summary import result_json, result_line
     from journal_launcher.views.view import make_view
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with make_view(sys.stderr.isatty(), quiet, verbose) as view:
         ended = judged_launch(settings, view)
     if as_json:
@@ -56,6 +59,25 @@ def _run(
             prefix = "error: " if ended.exit_code else ""
             click.echo(f"{prefix}{ended.message}", err=True)
     return ended.exit_code
+
+
+def _compare(settings: LaunchSettings, verbose: int, quiet: bool, as_json: bool) -> int:
+    from journal_launcher.pipeline.compare import compare_models
+    from journal_launcher.views.comparison import (
+        comparison_json,
+        comparison_line,
+        print_comparison,
+    )
+    from journal_launcher.views.view import make_view, stderr_console
+
+    found = compare_models(settings, lambda: make_view(sys.stderr.isatty(), quiet, verbose))
+    if not quiet:
+        print_comparison(stderr_console(), found)
+    if as_json:
+        click.echo(json.dumps(comparison_json(found)))
+    elif quiet:
+        click.echo(comparison_line(found))
+    return found.exit_code
 
 
 command = GroupedCommand(

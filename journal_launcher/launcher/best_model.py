@@ -22,8 +22,12 @@ __all__ = [
     "drop_staging",
     "drop_trials",
     "hash_files",
+    "leave_out",
+    "model_path",
     "publish",
     "published",
+    "read",
+    "republish",
     "stage",
 ]
 
@@ -95,6 +99,51 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     write_json(paths.sidecar, sidecar)
     drop_staging(paths)
     return sidecar
+
+
+def read(paths: StudyPaths) -> dict[str, Any] | None:
+    """The sidecar as it lies there, whatever became of its files; None if there is none."""
+    return _read(paths.sidecar, {})
+
+
+def republish(
+    source: StudyPaths, target: StudyPaths, sidecar: Mapping[str, Any], more: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Publish the model of one study under another name too, with `more` in its sidecar.
+
+    Returns None if it is not there yet and `source` left it out.
+    """
+    content = {**sidecar, **more}
+    same = {key: content[key] for key in ("study", "identity_sha256", "trial", "params", "refit")}
+    found = published(target, same)
+    if found is not None:
+        content |= {key: found[key] for key in ("files", "left_out") if key in found}
+        if found != content:
+            write_json(target.sidecar, content)
+        return content
+    if sidecar.get("left_out"):
+        return None
+    staging = clear_staging(target)
+    for name in sidecar["files"]:
+        (staging / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.directory / name, staging / name)
+    return publish(target, stage(target, content))
+
+
+def leave_out(paths: StudyPaths, sidecar: dict[str, Any]) -> None:
+    """Keep what the sidecar says of the published model and remove the model itself."""
+    write_json(paths.sidecar, {**sidecar, "files": {}, "left_out": True})
+    for path in paths.directory.glob("best_model*"):
+        if path != paths.sidecar:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def model_path(paths: StudyPaths, sidecar: Mapping[str, Any] | None) -> Path | None:
+    """The model file, the folder that `save_best` wrote, or the sidecar with the parameters."""
+    if sidecar is None:
+        return None
+    names = {Path(name).parts[0] for name in sidecar["files"]}
+    return paths.directory / min(names) if names else paths.sidecar
 
 
 def hash_files(directory: Path) -> dict[str, str]:

@@ -5,7 +5,6 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from journal_launcher.base import events
@@ -15,6 +14,9 @@ from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.times import utc
+from journal_launcher.launcher import best_model
+from journal_launcher.launcher.aside import move_aside
+from journal_launcher.launcher.confirming import confirm_best
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.crew import Crew
 from journal_launcher.launcher.plan import devices_for, plan_workers
@@ -26,9 +28,10 @@ from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.launcher.trial_book import TrialBook
 from journal_launcher.launcher.trouble import full_disk_is_resumable, nothing_left_of_bad_input
+from journal_launcher.study.confirmation import unconfirmed
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.storage import StudyStorage, open_storage
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyRecord
 
 __all__ = ["run_launch"]
 
@@ -39,8 +42,11 @@ def run_launch(
     settings: LaunchSettings,
     emit: events.Listener = lambda event: None,
     environment: Mapping[str, str] | None = None,
+    part_of: str | None = None,
 ) -> events.LaunchEnded:
     """Run one launch to its end.
+
+    part_of: the comparison that this launch belongs to, which may leave its model out later.
 
     Raises:
         JournalLauncherError: nothing was started (bad input, study in use, damaged journal), or the
@@ -53,7 +59,7 @@ def run_launch(
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
     with SignalInbox() as inbox:
-        launch = Launch(settings, paths, specs, launch_id, emit, inbox)
+        launch = Launch(settings, paths, specs, launch_id, emit, inbox, part_of)
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
@@ -73,9 +79,10 @@ class Launch:
         launch_id: str,
         emit: events.Listener,
         inbox: SignalInbox,
+        part_of: str | None,
     ) -> None:
         self.settings, self.paths, self.specs = settings, paths, specs
-        self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
+        self.launch_id, self.emit, self.inbox, self.part_of = launch_id, emit, inbox, part_of
         self.began, self.began_at = time.monotonic(), utc()
         self.again = AGAIN
 
@@ -83,16 +90,16 @@ class Launch:
         """The story. `notes` are said after the first line, which names the journal."""
         found = self._find_study()
         seed = self._seed(found)
-        complete = found is not None and found.count()[0] >= self.settings.n_trials
         with self._crew() as crew:
             self.supervisor = self._supervisor(crew, seed)
-            prepared = self._prepare(crew, 1 if complete else len(crew.slots))
+            prepared = self._prepare(crew, self._workers_wanted(found, len(crew.slots)))
             study = self._open_study(found, prepared)
             self._announce(study, found is not None, [*notes, *prepared["notes"]])
             self.book = TrialBook(self.settings, study, self.launch_id, self.emit)
             self.book.bury_stale()
             self.supervisor.open(self.book, prepared=prepared, seed=seed)
             self.supervisor.run_trials()
+            confirm_best(self.supervisor, self.book)
             sidecar = save_best_model(self.supervisor, self.book, self.paths, self._facts())
             self.supervisor.dismiss()
         return self._ended(study, sidecar)
@@ -114,6 +121,12 @@ class Launch:
         if self.settings.overwrite or not self.paths.journal.exists():
             return None
         return StudyRecord.find(self._storage(), self.paths.name)
+
+    def _workers_wanted(self, found: StudyRecord | None, most: int) -> int:
+        """A study with all its trials only needs workers for what is left to confirm or refit."""
+        if found is None or found.count()[0] < self.settings.n_trials:
+            return most
+        return min(most, max(1, len(unconfirmed(found, self.settings.confirm))))
 
     def _storage(self, *, create: bool = False) -> StudyStorage:
         allow = self.settings.allow_network_fs
@@ -174,30 +187,17 @@ class Launch:
             study = found
         else:
             if self.settings.overwrite and self.paths.journal.exists():
-                self._move_aside()
+                self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}"))
             self.again = self.settings.again
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
             self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
-        if study.attribute(BUDGET_ATTRIBUTE) != self.settings.n_trials:
-            study.set_attribute(BUDGET_ATTRIBUTE, self.settings.n_trials)
+        study.remember(BUDGET_ATTRIBUTE, self.settings.n_trials)
+        data = prepared["content"].get("data", self.settings.data)  # its absolute path
+        study.remember(SETTINGS_ATTRIBUTE, {**self.settings.of_trials(), "data": data})
         self._write_record(None)
         return study
-
-    def _move_aside(self) -> None:
-        """Keep the old study whole under NAME.<UTC time>/; the lease and the logs stay."""
-        time_of_day = utc(precision="milliseconds").replace(":", "")
-        aside = self.paths.directory.with_name(f"{self.paths.name}.{time_of_day}")
-        aside.mkdir()
-        for path in sorted(self.paths.directory.iterdir()):
-            if path not in (self.paths.lease, self.paths.workers):
-                path.rename(aside / path.name)
-        torn = Path(f"{self.paths.journal}.torn")
-        for path in (torn, self.paths.journal):
-            if path.exists():
-                path.rename(aside / path.name)
-        self.emit(events.Note(f"the old study is now in {aside}"))
 
     def _announce(self, study: StudyRecord, resumed: bool, notes: list[str]) -> None:
         finished, failed = study.count()
@@ -227,6 +227,7 @@ class Launch:
             "launch": self.launch_id,
             "started": self.began_at,
             "published": utc(),
+            "part_of": self.part_of,
         }
 
     # --- the end
@@ -251,8 +252,8 @@ class Launch:
             n_interrupted=study.interrupted(),
             directions=study.directions,
             metric=(study.identity or {}).get("metric"),
-            best_trial=_best_trial(study),
-            model_path=_model_path(self.paths, sidecar),
+            best_trial=self.book.best_trial(),
+            model_path=best_model.model_path(self.paths, sidecar),
             journal=self.paths.journal,
             seconds=time.monotonic() - self.began,
             message=stop.message,
@@ -260,6 +261,7 @@ class Launch:
             baselines=self.book.baselines,
             failures=dict(self.book.failures),
             overwrite=self.settings.overwrite,
+            trial_seconds=self.book.trial_seconds(),
         )
         self._write_record(ended)
         self.emit(ended)
@@ -273,22 +275,3 @@ class Launch:
         ]
         record = launch_record(self.launch_id, self.settings, workers, self.began_at, ended)
         write_json(self.paths.launch_record, record)
-
-
-def _best_trial(study: StudyRecord) -> dict[str, Any] | None:
-    best = study.best()
-    if best is not None:
-        return {"number": best.number, "value": best.value, "params": best.params}
-    front = study.pareto_front()
-    if not front:
-        return None
-    first = {"number": front[0].number, "values": front[0].values, "params": front[0].params}
-    return {**first, "n_pareto": len(front)}
-
-
-def _model_path(paths: StudyPaths, sidecar: dict[str, Any] | None) -> Path | None:
-    """The model file, the folder that `save_best` wrote, or the sidecar with the parameters."""
-    if sidecar is None:
-        return None
-    names = {Path(name).parts[0] for name in sidecar["files"]}
-    return paths.directory / min(names) if names else paths.sidecar

@@ -12,6 +12,7 @@ from journal_launcher.launcher.crew import Phase, Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.launcher.trial_book import TrialBook
+from journal_launcher.study.confirmation import candidates, confirmation_of
 from journal_launcher.study.study import StudyRecord
 
 __all__ = ["save_best_model"]
@@ -37,11 +38,13 @@ def save_best_model(
     if wanted is None:
         return None
     counts = dict(zip(("n_finished", "n_failed"), book.study.count(), strict=True))
+    current = {**counts, **_scores(book, wanted.get("trial"))}
     sidecar = best_model.published(paths, wanted) or best_model.complete(paths, wanted)
-    if sidecar is not None:
+    left_out = sidecar is not None and sidecar.get("left_out") and not facts["part_of"]
+    if sidecar is not None and not left_out:
         best_model.drop_staging(paths)
         best_model.drop_trials(paths)
-        return _with_counts(paths, sidecar, counts)
+        return _brought_up_to_date(paths, sidecar, current)
     table = book.settings.is_table
     supervisor.emit(PhaseChanged("refitting" if table else "publishing"))
     refitted = _refit(supervisor, wanted.get("trial"), paths)
@@ -50,7 +53,7 @@ def save_best_model(
     if table:
         supervisor.emit(PhaseChanged("publishing"))
     more = {"directions": list(book.study.directions), "baselines": book.baselines}
-    content = {**refitted, **facts, **counts, **more, **wanted}
+    content = {**refitted, **facts, **current, **more, **wanted}
     sidecar = best_model.publish(paths, best_model.stage(paths, content))
     best_model.drop_trials(paths)
     return sidecar
@@ -66,7 +69,7 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
     }
     if book.settings.is_table:
         wanted["refit"] = book.settings.refit
-    best = study.best()
+    best = book.winner()
     if best is not None:
         return wanted | {"trial": best.number, "params": finite(best.params), "value": best.value}
     front = study.pareto_front()
@@ -76,12 +79,27 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
     return wanted | {"pareto_front": points}
 
 
-def _with_counts(
-    paths: StudyPaths, sidecar: dict[str, Any], counts: dict[str, int]
+def _scores(book: TrialBook, number: int | None) -> dict[str, Any]:
+    """What chose the trial, which is too good for it, and what fresh folds said of it."""
+    if book.settings.objective is not None or number is None:
+        return {}
+    chosen = [trial.number for trial in candidates(book.study, book.settings.confirm)]
+    found = {n: confirmation_of(book.study, n) if n in chosen else None for n in {*chosen, number}}
+    ours = found[number] or {}
+    return {
+        "selection_score": book.study.trial(number).value,
+        "confirmed_score": ours.get("score"),
+        "confirmed_fold_scores": ours.get("fold_scores"),
+        "confirmed_trials": {str(n): scored["score"] for n in chosen if (scored := found[n])},
+    }
+
+
+def _brought_up_to_date(
+    paths: StudyPaths, sidecar: dict[str, Any], current: dict[str, Any]
 ) -> dict[str, Any]:
-    """The model is still the best after more trials: only the counts moved on."""
-    if any(sidecar.get(key) != count for key, count in counts.items()):
-        sidecar = {**sidecar, **counts}
+    """The model is still the best after more trials: only counts and scores moved on."""
+    if any(sidecar.get(key) != value for key, value in current.items()):
+        sidecar = {**sidecar, **current}
         write_json(paths.sidecar, sidecar)
     return sidecar
 

@@ -181,6 +181,8 @@ class Supervisor:
                 self._on_ended(slot, message)
             case "scored" if self.book is not None:
                 self.book.keep_baselines(message["content"])
+            case "confirmed" if self.book is not None:
+                self.book.keep_confirmation(message["number"], message["content"])
             case "unusable" if slot.phase is not Phase.LEAVING:
                 slot.unusable = f"{slot.spec.device.label}: {message['message']}"
                 slot.phase = Phase.LEAVING

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base import events
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
 from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyRecord
 
 __all__ = ["TrialBook"]
@@ -28,6 +29,7 @@ class TrialBook:
     emit: events.Listener
     failures: Counter[str] = field(default_factory=Counter)
     exceptions: int = 0
+    confirmed: set[int] = field(default_factory=set)  # in this launch, with or without success
     _known: int | None = None  # trials of earlier launches, until their ranges were compared
 
     def __post_init__(self) -> None:
@@ -53,6 +55,38 @@ class TrialBook:
     def keep_baselines(self, content: dict[str, Any] | None) -> None:
         if content is not None:
             self.study.set_attribute(BASELINES_ATTRIBUTE, content)
+
+    def winner(self) -> FrozenTrial | None:
+        """The trial to save, by the confirmed scores if there are any."""
+        return winner(self.study, self.settings.confirm)
+
+    def best_trial(self) -> dict[str, Any] | None:
+        """The winner for people and scripts; of several objectives, the first Pareto-optimal."""
+        best = self.winner()
+        if best is None:
+            front = self.study.pareto_front()
+            if not front:
+                return None
+            first = {"number": front[0].number, "values": front[0].values}
+            return {**first, "params": front[0].params, "n_pareto": len(front)}
+        found = {"number": best.number, "value": best.value, "params": best.params}
+        if self.settings.objective is not None:
+            return found
+        confirmed = confirmation_of(self.study, best.number) if self.settings.confirm else None
+        return {**found, "confirmed_score": confirmed["score"] if confirmed else None}
+
+    def keep_confirmation(self, number: int, content: dict[str, Any]) -> None:
+        """A score stays in the study; a failure does not: the next launch tries again."""
+        self.confirmed.add(number)
+        if content["score"] is not None:
+            keep_confirmation(self.study, number, content)
+            return
+        text = f"trial {number} could not be confirmed: {content['reason']}"
+        self.emit(events.Note(text, "warning"))
+
+    def trial_seconds(self) -> float:
+        """What all trials took so far, in the whole life of the study."""
+        return float(sum(t.user_attrs.get("jl_duration_s", 0) for t in self.study.trials()))
 
     # --- how trials end
 

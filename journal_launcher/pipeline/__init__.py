@@ -1,1 +1,1 @@
-"""What wraps a launch: comparing model types, health, the skip registry."""
+"""What wraps launches: comparing model types, health, the skip registry."""

@@ -1,6 +1,7 @@
 """The study as the parent sees it: create or resume, count, fail, queue again."""
 
 import contextlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of", "has_fail
 IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
 NOTED_ATTRIBUTE = "journal_launcher_noted"
+SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a replay repeats
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
 COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
@@ -80,6 +82,12 @@ class StudyRecord:
 
     def set_attribute(self, key: str, value: Any) -> None:
         self._study.set_user_attr(key, value)
+
+    def remember(self, key: str, value: Any) -> None:
+        """Set an attribute unless it says so already: every one is a record in the journal."""
+        value = json.loads(json.dumps(value))  # as it will be read back
+        if self.attribute(key) != value:
+            self.set_attribute(key, value)
 
     @property
     def identity(self) -> dict[str, Any] | None:
@@ -148,14 +156,18 @@ class StudyRecord:
         return self.trials()[number]
 
     def best(self) -> FrozenTrial | None:
-        """The best COMPLETE trial of a single-objective study; the earliest of equals.
+        """The best COMPLETE trial of a single-objective study; the earliest of equals."""
+        return next(iter(self.ranked()), None)
 
-        Of a table, the best that can be refitted: a foreign writer's trials cannot.
+    def ranked(self) -> list[FrozenTrial]:
+        """The COMPLETE trials of a single-objective study, best first.
+
+        Of a table, those that can be refitted: a foreign writer's trials cannot.
         """
         trials = self.trials(TrialState.COMPLETE)
         if (self.identity or {}).get("kind") == "table":
             trials = [trial for trial in trials if trial.user_attrs.keys() >= _REFITTED]
-        return best_of(trials, self.directions)
+        return ranked(trials, self.directions)
 
     def passed_over(self) -> FrozenTrial | None:
         """The trial that would be the best if it could be refitted; None if `best` is."""
@@ -264,10 +276,10 @@ def has_failed(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and not str(reason).startswith(INTERRUPTED)
 
 
-def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
-    """The best of COMPLETE trials of one objective: finite, constraints met, earliest of equals."""
+def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
+    """COMPLETE trials of one objective, best first: finite, constraints met, earliest of equals."""
     if len(directions) != 1:
-        return None
+        return []
     valued = [
         trial
         for trial in trials
@@ -275,7 +287,10 @@ def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenT
         and math.isfinite(trial.value)
         and all(constraint <= 0 for constraint in trial.constraints.values())
     ]
-    if not valued:
-        return None
     sign = 1 if directions[0] == "minimize" else -1
-    return min(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
+    """The first of `ranked`, if there is one."""
+    return next(iter(ranked(trials, directions)), None)

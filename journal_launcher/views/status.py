@@ -6,9 +6,12 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.atomic import read_json
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.events import INTERRUPTED
+from journal_launcher.base.options import option_of
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
+from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.times import utc
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
@@ -16,13 +19,29 @@ from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord, has_failed
 from journal_launcher.views.figures import counted, number
 
-__all__ = ["Status", "study_names"]
+__all__ = ["Status", "comparison_lines", "study_names"]
 
 
 def study_names(studies: StudiesFolder) -> list[str]:
     """Names of all studies in the folder: each has a journal."""
     files = (path for path in studies.root.glob("*.log") if path.is_file())
     return sorted(filter(is_study_name, (path.name.removesuffix(".log") for path in files)))
+
+
+def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
+    """How a comparison of model types stands: a line for each of its studies, and the winner.
+
+    Yields nothing if there is no comparison of this name.
+    """
+    types = option_of(LaunchSettings.__dataclass_fields__["model_type"]).choices
+    parts = [part for part in study_names(studies) if part in {f"{name}_{t}" for t in types}]
+    for part in parts:
+        yield Status(studies.study(part)).line()
+    paths = studies.study(name)
+    if parts and paths.sidecar.exists():
+        told = read_json(paths.sidecar, 1).get("comparison") or {}
+        yield f"{name}  {told.get('reason')}"
+        yield f"best model    {paths.directory}"
 
 
 class Status:
@@ -66,7 +85,7 @@ class Status:
         for trial in self._trials:
             if trial.state == TrialState.RUNNING:
                 yield f"trial {trial.number:<8}{self._who(trial)}"
-        if self._paths.sidecar.exists():
+        if self._paths.sidecar.exists() and not read_json(self._paths.sidecar, 1).get("left_out"):
             yield f"best model    {self._paths.directory}"
 
     def _progress(self, study: StudyRecord) -> str:

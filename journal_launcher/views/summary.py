@@ -19,7 +19,14 @@ from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.verdict import CRITICAL, WARNING
 from journal_launcher.views.figures import counted, duration, number
 
-__all__ = ["failure_json", "print_summary", "result_json", "result_line", "summary"]
+__all__ = [
+    "failure_json",
+    "print_summary",
+    "result_json",
+    "result_line",
+    "studies_dir",
+    "summary",
+]
 
 _SCHEMA_VERSION = 1
 _ENDINGS: dict[int, str] = {
@@ -84,17 +91,27 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
     text = ", ".join(map(number, _values(best)))
     if ended.metric:
         text = f"{ended.metric} {text}"
-    scores = (ended.sidecar or {}).get("fold_scores") or []
-    if len(scores) > 1:
-        deviation = f"{statistics.stdev(scores):.2g} (standard deviation over {len(scores)} folds)"
-        text += f" ± {deviation}"
+    sidecar = ended.sidecar or {}
+    text += _spread(sidecar.get("fold_scores"), "folds")
     several = len(ended.directions) > 1
     if several:
         count = best.get("n_pareto", "several")
         yield "best", f"{count} Pareto-optimal trials of {len(ended.directions)} objectives"
     yield "one of them" if several else "best", f"{text}, trial {best['number']}"
+    if sidecar.get("confirmed_score") is not None:
+        others = ", ".join(sidecar["confirmed_trials"])
+        text = number(sidecar["confirmed_score"])
+        text += _spread(sidecar["confirmed_fold_scores"], "fresh folds")
+        yield "confirmed", f"{ended.metric} {text}, the best of trials {others}"
     if best.get("params"):
         yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best["params"].items())
+
+
+def _spread(scores: list[float] | None, of: str) -> str:
+    """ " ± 0.05 (standard deviation over 5 folds)", or "" for fewer than two scores."""
+    if not scores or len(scores) < 2:
+        return ""
+    return f" ± {statistics.stdev(scores):.2g} (standard deviation over {len(scores)} {of})"
 
 
 def _values(best: Mapping[str, Any]) -> list[float]:
@@ -142,15 +159,17 @@ def _holdout_of(sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _baselines(ended: LaunchEnded) -> Iterator[Row]:
+    """Scores to beat, on the folds that our own score is of: the fresh ones if it is confirmed."""
     sidecar, baselines = ended.sidecar or {}, ended.baselines or {}
-    scores = {
-        name: found["score"] for name, found in baselines.items() if found.get("score") is not None
-    }
+    confirmed = sidecar.get("confirmed_score") is not None
+    key = "confirmed_score" if confirmed else "score"
+    scores = {name: found[key] for name, found in baselines.items() if found.get(key) is not None}
     if not scores:
         return
     listed = ", ".join(f"{name} {number(score)}" for name, score in scores.items())
-    yield "baselines", f"{listed} (same folds)"
-    ours = sidecar.get("cv_score", (ended.best_trial or {}).get("value"))
+    yield "baselines", f"{listed} (same {'fresh ' if confirmed else ''}folds)"
+    ours = sidecar.get("confirmed_score" if confirmed else "cv_score")
+    ours = (ended.best_trial or {}).get("value") if ours is None else ours
     name = sidecar.get("model_type", "the best trial")
     if ours is None:
         return
@@ -167,7 +186,7 @@ def _baselines(ended: LaunchEnded) -> Iterator[Row]:
 def _health(ended: LaunchEnded) -> Iterator[Row]:
     verdict = ended.health
     if verdict is not None and verdict.level in (WARNING, CRITICAL):
-        asked = f"{typed()} health {ended.study}{_studies_dir(ended.journal.parent)}"
+        asked = f"{typed()} health {ended.study}{studies_dir(ended.journal.parent)}"
         yield "health", f"{verdict.level}: {verdict.why}; see {asked}"
 
 
@@ -189,7 +208,7 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "model", str(ended.model_path)
     if ended.model_path is not None and (ended.sidecar or {}).get("kind") == "table":
         command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
-        yield "predict", command + _studies_dir(ended.journal.parent)
+        yield "predict", command + studies_dir(ended.journal.parent)
     yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"
     again = "repeat the same command" + (" without --overwrite" if ended.overwrite else "")
     if ended.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
@@ -198,7 +217,7 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "go on", f"{again} for the trials that are left"
 
 
-def _studies_dir(folder: Path) -> str:
+def studies_dir(folder: Path) -> str:
     """The option that finds a study outside the default folder."""
     if folder == StudiesFolder.at(LaunchSettings.studies_dir).root:
         return ""
@@ -219,7 +238,7 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
     """The object that `--json` prints. Its keys are API."""
     best = ended.best_trial
     if best is not None:
-        kept = ("number", "value", "values", "params")
+        kept = ("number", "value", "values", "params", "confirmed_score")
         best = {key: best[key] for key in kept if key in best}
         best["params"] = finite(best["params"])
     return {

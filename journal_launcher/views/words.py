@@ -26,6 +26,7 @@ PHASES = {
     "preparing": "preparing",
     "running": "running",
     "stopping": "stopping",
+    "confirming": "scoring the best trials on fresh folds",
     "refitting": "refitting the best trial",
     "publishing": "saving the best model",
 }
@@ -86,7 +87,7 @@ class Narrator:
         return None
 
     def _tells(self, phase: str) -> bool:
-        late = phase in ("stopping", "refitting", "publishing")
+        late = phase in ("stopping", "confirming", "refitting", "publishing")
         return self._detail == Detail.ALL or (late and self._detail == Detail.TRIALS)
 
     def _within_allowance(self, line: Text) -> Text | None:

@@ -1,6 +1,6 @@
 """The objective of a table: one trial is K folds of one model type."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,14 @@ import optuna
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker import metrics
-from journal_launcher.worker.models import Curve, FoldData, ModelSettings, ModelType, model_type
+from journal_launcher.worker.models import (
+    Curve,
+    FoldData,
+    ModelSettings,
+    ModelType,
+    Params,
+    model_type,
+)
 from journal_launcher.worker.table import Dataset, Schema
 
 __all__ = ["Progress", "TableObjective", "build_model_type", "check_ranges", "fold_data"]
@@ -109,13 +116,50 @@ class TableObjective:
 
         seed = trial_seed(self._seed, trial.number)
         curve = self.model.cross_validate(params, self._folds, self._score, seed, report)
+        self._check_finite(curve)
+        self.attributes = _attributes(curve)
+        return float(np.mean(curve.scores))
+
+    def confirm(
+        self, number: int, params: Params, epochs: int, folds: Sequence[FoldData]
+    ) -> dict[str, Any]:
+        """Score a trial's parameters on other folds, at the trial's own number of steps.
+
+        Returns:
+            score, fold_scores, train_scores, overfit_ratio; curves: `every` how many steps the
+            mean score of the "validation" and the "train" rows was taken, up to the last step.
+
+        Raises:
+            ValueError: a score is not a finite number.
+        """
+
+        def report(step: int, total: int, value: float) -> None:
+            self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)
+
+        seed = trial_seed(self._seed, number, "confirm")
+        curve = self.model.cross_validate(params, folds, self._score, seed, report, epochs)
+        self._check_finite(curve)
+        assert curve.way is not None
+        validation, train = ([_short(value) for value in way] for way in curve.way)
+        return {
+            "score": float(np.mean(curve.scores)),
+            "fold_scores": curve.scores.tolist(),
+            "train_scores": curve.train_scores.tolist(),
+            "overfit_ratio": overfit_ratio(curve),
+            "curves": {"every": curve.every, "validation": validation, "train": train},
+        }
+
+    def _check_finite(self, curve: Curve) -> None:
         if not (np.isfinite(curve.scores).all() and np.isfinite(curve.train_scores).all()):
             raise ValueError(
                 f"expected a finite {self._metric} in every fold, found {curve.scores.tolist()} "
                 f"(training rows: {curve.train_scores.tolist()})"
             )
-        self.attributes = _attributes(curve)
-        return float(np.mean(curve.scores))
+
+
+def _short(value: float) -> float | None:
+    """Six digits are enough for a curve; JSON has no NaN."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
 def _attributes(curve: Curve) -> dict[str, Any]:

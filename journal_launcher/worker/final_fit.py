@@ -38,9 +38,9 @@ def refit(
     """Train `trial` on all training rows and write `best_model.<extension>` into `staging`.
 
     trial: number, value, params, fold_scores, train_scores, epochs (exactly so many are trained),
-    overfit_ratio, and for the diagnostics errors and curves where there are any. All scores are in
-    the target's units and belong to the model that has not seen the hold-out, also with
-    `--refit all`; the diagnostics are those of the published model.
+    overfit_ratio, and for the diagnostics errors and curves (of its confirmation), where there are
+    any. All scores are in the target's units and belong to the model that has not seen the
+    hold-out, also with `--refit all`; the diagnostics are those of the published model.
 
     Returns:
         The sidecar as far as a worker knows it, JSON without NaN.

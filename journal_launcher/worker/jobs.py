@@ -7,17 +7,25 @@ every trial, and asked once at the end to stage the best model.
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.inputs import find_reference
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.worker.device_check import require_gpu
 from journal_launcher.worker.objective import Reporter, UserObjective, load_objective
+
+if TYPE_CHECKING:
+    from journal_launcher.worker.models import FoldData
+    from journal_launcher.worker.table import Dataset
 
 __all__ = ["Job", "ObjectiveJob", "Prepared", "Progress", "TableJob", "make_job"]
 
@@ -140,12 +148,39 @@ class TableJob:
     def baselines(self) -> dict[str, Any] | None:
         from journal_launcher.worker.baselines import score_baselines
 
-        return score_baselines(self._dataset, self._metric, self._seed)
+        found = score_baselines(self._dataset, self._metric, self._seed)
+        if self._table["split"]["kind"] != "time":
+            fresh = score_baselines(self._fresh, self._metric, self._seed)
+            for name, scored in fresh.items():
+                found[name]["confirmed_score"] = scored["score"]
+                found[name]["confirmed_fold_scores"] = scored.get("fold_scores")
+        return found
+
+    @cached_property
+    def _fresh(self) -> "Dataset":
+        """The table with other folds, the same in every worker and for every model type."""
+        from journal_launcher.worker.dataset import fresh_folds
+
+        seed = trial_seed(self._seed, 0, "fresh folds")
+        folds = fresh_folds(Path(self._table["directory"]), seed)
+        return replace(self._dataset, folds=folds)
+
+    @cached_property
+    def _fresh_rows(self) -> "tuple[FoldData, ...]":
+        from journal_launcher.worker.cross_validation import fold_data
+
+        return fold_data(self._fresh)
+
+    def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Score a trial's parameters on fresh folds."""
+        epochs = trial.user_attrs["jl_epochs"]
+        return self._objective.confirm(trial.number, trial.params, epochs, self._fresh_rows)
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
         from journal_launcher.worker.final_fit import refit
 
         assert best is not None, "a table has one objective"
+        confirmed = study.user_attrs.get(attribute_name(best.number)) or {}
         return refit(
             self._settings,
             self._dataset,
@@ -160,6 +195,7 @@ class TableJob:
                 "epochs": best.user_attrs["jl_epochs"],
                 "overfit_ratio": best.user_attrs.get("jl_overfit_ratio"),
                 "errors": best.user_attrs.get("jl_errors"),
+                "curves": confirmed.get("curves") if self._settings.confirm else None,
             },
             gpu=self._gpu,
             threads=self._threads,

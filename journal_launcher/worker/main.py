@@ -32,7 +32,7 @@ from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device
-from journal_launcher.worker.jobs import Job, make_job
+from journal_launcher.worker.jobs import Job, TableJob, make_job
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
 
@@ -61,6 +61,10 @@ def main(arguments: list[str]) -> int:
         from journal_launcher.worker.debug import debug
 
         return debug(json.loads(arguments[1]))
+    if arguments[:1] == ["--replay"]:
+        from journal_launcher.worker.replay import replay
+
+        return replay(json.loads(arguments[1]))
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -170,6 +174,9 @@ class Worker:
                 case "baseline":
                     self._connection.send("scored", content=self._job.baselines())
                     self._connection.send("request")
+                case "confirm":
+                    self._confirm(message["trial"])
+                    self._connection.send("request")
                 case "refit":
                     self._refit(message)
 
@@ -220,11 +227,26 @@ class Worker:
             "jl_device": self._spec["device"],
             "jl_device_uuid": self._spec["device_uuid"],
             "jl_device_status": self._device.status,
+            "jl_threads": self._spec["threads"],
         }
         if queued is None:
             return self._storage.start_trial(self._study._study_id, attributes)
         trial_id = self._study.get_trials(deepcopy=False)[queued]._trial_id
         return trial_id if self._storage.start_queued_trial(trial_id, attributes) else None
+
+    def _confirm(self, number: int) -> None:
+        assert isinstance(self._job, TableJob), "only a table has folds"
+        self._number = number
+        trial = self._study.get_trials(deepcopy=False)[number]
+        try:
+            content = self._job.confirm(trial)
+        except Exception as error:  # the trial loses by it, the launch does not
+            traceback.print_exc()
+            if breaks_process(error):
+                raise _ContextLostError from None
+            content = {"score": None, "reason": f"{type(error).__name__}: {error}"}
+        self._number = None
+        self._connection.send("confirmed", number=number, content=content)
 
     def _refit(self, message: Message) -> None:
         staging = Path(message["staging"])

@@ -85,6 +85,11 @@ def load(path: Path) -> LoadedModel:
     directory = path if path.is_dir() else path.parent
     sidecar_path = StudyPaths(directory.parent, directory.name).sidecar
     sidecar = _read_sidecar(sidecar_path)
+    if sidecar.get("left_out"):
+        raise UsageError(
+            f"{directory}: this model was not kept by comparison {sidecar['part_of']}, which has "
+            "the winner; run the study again, or the comparison with --save-all-models"
+        )
     try:
         return _load(directory, sidecar)
     except (KeyError, TypeError) as problem:

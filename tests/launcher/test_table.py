@@ -63,9 +63,9 @@ def test_a_killed_worker_costs_a_table_one_trial(workshop: Workshop) -> None:
 def test_a_published_model_survives_more_trials_only_if_it_is_still_the_best(
     workshop: Workshop,
 ) -> None:
-    assert table(workshop, n_trials=1).exit_code == 0
+    assert table(workshop, n_trials=1, confirm=0).exit_code == 0
     first = workshop.sidecar()
-    assert table(workshop, n_trials=4).exit_code == 0
+    assert table(workshop, n_trials=4, confirm=0).exit_code == 0
     second = workshop.sidecar()
     best = workshop.study().best_trial.number
     assert second["trial"] == best and second["n_finished"] == 4

@@ -15,7 +15,7 @@ from journal_launcher.study.lease import Lease
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
-from journal_launcher.views.status import Status, study_names
+from journal_launcher.views.status import Status, comparison_lines, study_names
 
 
 @pytest.fixture
@@ -132,3 +132,19 @@ def test_nothing_heavy_is_imported(studies: StudiesFolder) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]", result.stderr
+
+
+def test_a_comparison_is_shown_by_its_studies_and_its_winner(tmp_path: Path) -> None:
+    studies = StudiesFolder.at(tmp_path)
+    identity = {"directions": ["maximize"], "metric": "r2", "seed": 0}
+    for name in ("houses_linear", "houses_catboost", "houses_other"):
+        storage = open_storage(studies.study(name).journal, create=True)
+        StudyRecord.create(storage, name, identity)
+    expected = ["houses_catboost  0 finished", "houses_linear  0 finished"]
+    assert list(comparison_lines(studies, "houses")) == expected
+    assert list(comparison_lines(studies, "flats")) == []
+    sidecar = studies.study("houses").sidecar
+    sidecar.parent.mkdir()
+    sidecar.write_text('{"schema_version": 1, "comparison": {"reason": "linear won"}}')
+    more = ["houses  linear won", f"best model    {sidecar.parent}"]
+    assert list(comparison_lines(studies, "houses")) == [*expected, *more]

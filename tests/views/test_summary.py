@@ -298,3 +298,19 @@ def test_a_skipped_launch_is_one_line() -> None:
     drawn = io.StringIO()
     print_summary(Console(file=drawn, width=40), skipped)
     assert drawn.getvalue() == f"train_objective skipped: {message}\n"
+
+
+def test_a_confirmed_score_stands_beside_the_one_that_chose_it_and_is_the_one_compared() -> None:
+    scores = {"confirmed_score": 0.44, "confirmed_fold_scores": [0.4, 0.44, 0.48]}
+    sidecar = {**SIDECAR, **scores, "confirmed_trials": {"7": 0.44, "2": 0.43}}
+    baselines = {
+        "dummy": {"score": -0.012, "confirmed_score": None},
+        "linear": {"score": 0.4, "confirmed_score": 0.45},
+    }
+    found = rows(replace(TABLE, sidecar=sidecar, baselines=baselines))
+    assert found["best"] == "r2 0.47 ± 0.061 (standard deviation over 3 folds), trial 7"
+    assert found["confirmed"] == (
+        "r2 0.44 ± 0.04 (standard deviation over 3 fresh folds), the best of trials 7, 2"
+    )
+    assert found["baselines"] == "linear 0.45 (same fresh folds)"
+    assert found["warning"] == "neural_net does not beat linear: 0.44 against 0.45"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.worker.cross_validation import TableObjective
+from journal_launcher.worker import metrics
+from journal_launcher.worker.cross_validation import TableObjective, fold_data
 from journal_launcher.worker.models import Curve
 from journal_launcher.worker.models.catboost import CatBoost
 from journal_launcher.worker.table import Dataset
@@ -100,3 +102,33 @@ def test_a_score_that_is_not_finite_fails_the_trial(make_table: MakeTable) -> No
         objective(optuna.trial.FixedTrial(objective.defaults()))
     assert objective.attributes == {}
     assert [step[3] is None for step in steps] == [False, True, True]
+
+
+def test_a_confirmation_trains_the_trials_own_rounds_on_other_folds(make_table: MakeTable) -> None:
+    table, steps = make_table(), []
+    fresh = fold_data(replace(table, folds=make_table(seed=1).folds))
+    objective = _objective(table, steps)
+    params = objective.defaults()
+    found = objective.confirm(4, params, 10, fresh)
+    by_hand = []
+    for fold in fresh:
+        seed = trial_seed(5, 4, "confirm")
+        model = objective.model.fit(params, fold.train, fold.train_target, 10, seed)
+        score = metrics.score("r2", "regression")
+        by_hand.append(score(fold.valid_target, model.predict(fold.valid)))
+    assert found["fold_scores"] == by_hand
+    assert found["score"] == np.mean(by_hand)
+    assert found["curves"]["every"] == 10 and len(found["curves"]["train"]) == 1
+    assert found["curves"]["validation"] == pytest.approx([found["score"]], rel=1e-5)
+    assert found["overfit_ratio"] > 1
+    assert [step[:3] for step in steps] == [("fold", 1, 3), ("fold", 2, 3), ("fold", 3, 3)]
+    json.dumps(found, allow_nan=False)
+    assert objective.attributes == {}
+
+
+def test_a_confirmation_that_is_not_finite_is_refused(make_table: MakeTable) -> None:
+    table = make_table()
+    table.target[table.folds[1].valid] = 4.0
+    objective = _objective(table, [])
+    with pytest.raises(ValueError, match="expected a finite r2 in every fold"):
+        objective.confirm(0, objective.defaults(), 10, fold_data(table))

@@ -109,6 +109,8 @@ class Curve:
     steps: epochs or boosting rounds at the best point of the mean validation curve; the refit
     trains exactly that many. scores, train_scores: (folds,) the metric there. errors, train_errors:
     (folds,) `metrics.error(task)` there, RMSE or log loss, which make the overfit ratio.
+    way: only where the steps were fixed: (2, points) the mean score of the validation and of the
+    training rows after every `every` steps.
     """
 
     steps: int
@@ -116,6 +118,8 @@ class Curve:
     train_scores: NDArray[np.float64]
     errors: NDArray[np.float64]
     train_errors: NDArray[np.float64]
+    way: NDArray[np.float64] | None = None
+    every: int = 1
 
 
 Score = Callable[[NDArray[np.float64], Predictions], float]
@@ -168,9 +172,18 @@ class ModelType(Protocol):
         ...
 
     def cross_validate(
-        self, params: Params, folds: Sequence[FoldData], score: Score, seed: int, report: Report
+        self,
+        params: Params,
+        folds: Sequence[FoldData],
+        score: Score,
+        seed: int,
+        report: Report,
+        fixed: int | None = None,
     ) -> Curve:
-        """Train all folds and find the best step of the mean validation curve."""
+        """Train all folds and find the best step of the mean validation curve.
+
+        With `fixed`, train exactly so many steps and score there: nothing is chosen.
+        """
         ...
 
     def fit(

@@ -6,6 +6,7 @@ its curve, and the best point of the mean curve is the number of rounds of the w
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,19 +60,35 @@ class FoldByFold(Tuned):
     def load(self, path: Path, state: dict[str, Any]) -> FittedModel: ...
 
     def cross_validate(
-        self, params: Params, folds: Sequence[FoldData], score: Score, seed: int, report: Report
+        self,
+        params: Params,
+        folds: Sequence[FoldData],
+        score: Score,
+        seed: int,
+        report: Report,
+        fixed: int | None = None,
     ) -> Curve:
         best_of = np.argmax if METRICS[self.settings.metric] == "maximize" else np.argmin
         models, curves = [], []
         for number, fold in enumerate(folds, start=1):
-            model = self.fit(params, fold.train, fold.train_target, self.limit, seed)
-            stages = model.staged(fold.valid, self.every)
+            model = self.fit(params, fold.train, fold.train_target, fixed or self.limit, seed)
             models.append(model)
-            curves.append([score(fold.valid_target, predictions) for predictions in stages])
+            curves.append(self._scores(model, fold.valid, fold.valid_target, score))
             mean = np.mean(curves, axis=0)
-            best = int(best_of(mean))
+            best = int(best_of(mean)) if fixed is None else len(mean) - 1
             report(number, len(folds), float(mean[best]))
-        return self._curve((best + 1) * self.every, models, folds, score)
+        curve = self._curve(fixed or (best + 1) * self.every, models, folds, score)
+        if fixed is None:
+            return curve
+        pairs = zip(models, folds, strict=True)
+        train = [self._scores(model, fold.train, fold.train_target, score) for model, fold in pairs]
+        return replace(curve, way=np.array([mean, np.mean(train, axis=0)]), every=self.every)
+
+    def _scores(
+        self, model: StagedModel, features: Features, target: NDArray[np.float64], score: Score
+    ) -> list[float]:
+        """The score after every `every` rounds."""
+        return [score(target, predictions) for predictions in model.staged(features, self.every)]
 
     def _curve(
         self, steps: int, models: Sequence[StagedModel], folds: Sequence[FoldData], score: Score

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,13 @@ class NeuralNet(Tuned):
         return space
 
     def cross_validate(
-        self, params: Params, folds: Sequence[FoldData], score: Score, seed: int, report: Report
+        self,
+        params: Params,
+        folds: Sequence[FoldData],
+        score: Score,
+        seed: int,
+        report: Report,
+        fixed: int | None = None,
     ) -> Curve:
         prepared = self._prepare(folds)
         smallest = min(len(fold.train.x) for fold in prepared)
@@ -102,22 +108,27 @@ class NeuralNet(Tuned):
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
         steps, best = 0, -np.inf
         fitted: list[tuple[Mlp, Weights]] = []
+        way: list[tuple[float, float]] = []
+        epochs = fixed or self._epochs
         with ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads) as pool:
-            for epoch in range(1, self._epochs + 1):
+            for epoch in range(1, epochs + 1):
                 list(pool.map(Training.epoch, trainings))
                 found = [
                     score(fold.valid_target, rows.predict(net.net, net.average, rows.valid))
                     for fold, rows, net in zip(folds, prepared, trainings, strict=True)
                 ]
                 value = sign * float(np.mean(found))
+                if fixed:
+                    way.append((sign * value, _train_score(folds, prepared, trainings, score)))
                 # The first epoch counts even if its score is not a number: the caller refuses it.
-                if value > best or not fitted:
+                if value > best or not fitted or epoch == fixed:
                     steps, best = epoch, value
                     fitted = [(training.net, training.average.clone()) for training in trainings]
-                report(epoch, self._epochs, sign * best)
-                if epoch - steps >= _PATIENCE:
+                report(epoch, epochs, sign * best)
+                if epoch - steps >= _PATIENCE and not fixed:
                     break
-        return self._curve(steps, fitted, folds, prepared, score)
+        curve = self._curve(steps, fitted, folds, prepared, score)
+        return replace(curve, way=np.array(way).T) if fixed else curve
 
     def fit(
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
@@ -224,6 +235,23 @@ class _Prepared:
 
     def predict(self, net: Mlp, weights: Weights, x: Tensor) -> Predictions:
         return _predict(net, weights, x, self.scaling)
+
+
+def _train_score(
+    folds: Sequence[FoldData],
+    prepared: list[_Prepared],
+    trainings: list[Training],
+    score: Score,
+) -> float:
+    """The mean score of the folds' training rows now."""
+    return float(
+        np.mean(
+            [
+                score(fold.train_target, rows.predict(net.net, net.average, rows.train.x))
+                for fold, rows, net in zip(folds, prepared, trainings, strict=True)
+            ]
+        )
+    )
 
 
 class FittedNet:

@@ -262,3 +262,16 @@ def test_suggest_asks_for_what_the_defaults_set(rows: int, dropout: float | None
     trial = study.ask()
     # pytest turns Optuna's warning about a value outside the range into an error.
     assert dict(model.suggest(trial)) == defaults == trial.params
+
+
+@pytest.mark.parametrize("metric", ["r2", "rmse"])
+def test_a_fixed_number_of_epochs_gives_what_the_search_found_there(metric: str) -> None:
+    asked, data = settings(metric=metric), folds(*table())
+    score = metrics.score(metric, "regression")
+    found = cross_validate(asked, data)
+    for steps in (found.steps, 3):
+        fixed = NeuralNet(asked).cross_validate(SMALL, data, score, 1, Reports(), steps)
+        assert fixed.steps == steps and fixed.way is not None
+        assert fixed.way.shape == (2, steps) and fixed.every == 1
+        assert fixed.way[:, -1] == pytest.approx([fixed.scores.mean(), fixed.train_scores.mean()])
+        assert steps == 3 or fixed.scores == pytest.approx(found.scores)

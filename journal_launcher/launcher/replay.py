@@ -1,0 +1,100 @@
+"""`replay`: become one worker that runs one recorded trial again, alone, and compares the score."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher.cpus import available_cores
+from journal_launcher.launcher.devices import CPU, Device, choose_devices, pin_environment
+from journal_launcher.launcher.process import WORKER_PROGRAM
+from journal_launcher.study.storage import open_storage
+from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
+
+__all__ = ["replay_in_foreground"]
+
+
+def replay_in_foreground(studies_dir: Path | str, study: str, number: int) -> NoReturn:
+    """Replace this process by a worker on the trial's kind of device; no journal is written.
+
+    Raises:
+        UsageError: no such study or trial, or nothing to compare with.
+    """
+    paths = StudiesFolder.at(studies_dir).study(study)
+    record = _open(paths)
+    trial = _recorded(record, number)
+    settings = _settings(record, paths.folder)
+    uuid, threads = trial.user_attrs.get("jl_device_uuid"), trial.user_attrs.get("jl_threads")
+    device = _device(uuid)
+    task = {
+        "settings": settings.to_json(),
+        "folder": str(paths.folder),
+        "study": record.name,
+        "number": number,
+        "device": device.label,
+        "device_uuid": device.uuid,
+        "threads": threads or available_cores(),
+        "exact": uuid is None and device.uuid is None and threads is not None,
+    }
+    command = [sys.executable, "-P", str(WORKER_PROGRAM), "--replay", json.dumps(task)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = pin_environment(device, threads or available_cores(), os.environ)
+    os.execve(sys.executable, command, environment)
+
+
+def _open(paths: StudyPaths) -> StudyRecord:
+    found = None
+    if paths.journal.exists():
+        storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
+        found = StudyRecord.find(storage, paths.name)
+    if found is None:
+        raise UsageError(f"no study {paths.name} in {paths.folder}; check --studies-dir")
+    return found
+
+
+def _recorded(record: StudyRecord, number: int) -> FrozenTrial:
+    trials = record.trials()
+    if not 0 <= number < len(trials):
+        known = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet"
+        raise UsageError(f"study {record.name} has no trial {number}; {known}")
+    trial = trials[number]
+    if trial.state != TrialState.COMPLETE:
+        state = trial.state.name
+        raise UsageError(f"trial {number} is {state}; only a COMPLETE one has a score to compare")
+    return trial
+
+
+def _settings(record: StudyRecord, folder: Path) -> LaunchSettings:
+    """Of the last launch; an objective's file is where it lies seen from the studies."""
+    found, identity = record.attribute(SETTINGS_ATTRIBUTE), record.identity
+    if identity is None or not isinstance(found, dict):
+        raise UsageError(
+            f"study {record.name} does not say how its trials ran; repeat its command once, which "
+            "records it and trains nothing that is finished"
+        )
+    content = LaunchSettings().to_json()
+    content |= {key: found[key] for key in found if key in content}
+    if "objective" in identity:
+        source, _, attribute = identity["objective"].rpartition(":")
+        if source.endswith(".py") or "/" in source:
+            source = os.path.normpath(folder / source)
+        content["objective"] = f"{source}:{attribute}"
+    return LaunchSettings.from_json(content)
+
+
+def _device(uuid: str | None) -> Device:
+    """Where the trial ran; another GPU, or the CPU, where that one is not."""
+    if uuid is None:
+        return CPU
+    try:
+        found = choose_devices(uuid, os.environ)
+    except UsageError:
+        found = choose_devices("auto", os.environ)
+    return found.devices[0] if found.devices else CPU

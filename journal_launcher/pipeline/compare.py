@@ -1,0 +1,297 @@
+"""`run --compare-models`: a study for each model type, one winner published under one name.
+
+Every type's launch is an ordinary one and survives a kill like any other; whatever was finished is
+found again by the same command. The hold-out is shown and decides nothing.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from journal_launcher.base.errors import (
+    ExitCode,
+    JournalLauncherError,
+    StudyInUseError,
+    UsageError,
+)
+from journal_launcher.base.events import ComparedModel, Comparison, LaunchEnded, Listener, Note
+from journal_launcher.base.inputs import check_inputs
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.settings import CPU_MODEL_TYPES, LaunchSettings
+from journal_launcher.launcher import best_model
+from journal_launcher.launcher.aside import move_aside
+from journal_launcher.launcher.launch import run_launch
+from journal_launcher.launcher.trouble import nothing_left_of_bad_input
+from journal_launcher.pipeline.corrected_t import p_value
+from journal_launcher.pipeline.judged import judged_launch
+from journal_launcher.study.lease import Lease
+
+__all__ = ["SIMPLEST_FIRST", "compare_models"]
+
+# Of two model types that score alike, the one that comes first here is preferred.
+SIMPLEST_FIRST = ("linear", "hist_gradient_boosting", "catboost", "neural_net")
+NOISE = 0.05
+STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
+
+View = Callable[[], AbstractContextManager[Listener]]
+
+
+def compare_models(settings: LaunchSettings, view: View) -> Comparison:
+    """Launch every model type in turn and publish the best one. `view` is opened for each launch.
+
+    Raises:
+        JournalLauncherError: bad usage or input, or no type could even start.
+    """
+    types = compared_types(settings)
+    parts = {name: part(settings, name) for name in types}
+    check_inputs(settings)
+    paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    if paths.journal.exists():
+        raise UsageError(
+            f"{paths.journal} is a study of its own; give the comparison another --study-name"
+        )
+    with nothing_left_of_bad_input(paths), Lease(paths.lease, paths.name, "comparison"):
+        return _Comparing(settings, parts, paths, view).run()
+
+
+def compared_types(settings: LaunchSettings) -> tuple[str, ...]:
+    """In the order in which they run.
+
+    Raises:
+        UsageError: unknown types, or too few; or options that contradict a comparison.
+    """
+    default = {field.name: field.default for field in fields(settings)}
+    for name in ("model_type", "debug"):
+        if getattr(settings, name) != default[name]:
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --compare-models")
+    if settings.model_types is None:
+        return SIMPLEST_FIRST
+    types = tuple(name.strip() for name in settings.model_types.split(","))
+    if len(types) < 2 or len(set(types)) < len(types) or set(types) - set(SIMPLEST_FIRST):
+        raise UsageError(
+            f"--model-types: expected two or more of {', '.join(SIMPLEST_FIRST)}, separated by "
+            f"commas, found {settings.model_types!r}"
+        )
+    return types
+
+
+def part(settings: LaunchSettings, model_type: str) -> LaunchSettings:
+    """The launch of one model type: the same but for what belongs to a network alone."""
+    changed: dict[str, Any] = {"compare_models": False, "model_types": None}
+    changed |= {"save_all_models": False, "study_name": f"{settings.name}_{model_type}"}
+    if model_type != "neural_net":
+        default = {field.name: field.default for field in fields(settings)}
+        flags = ("normalize_features", "use_leaky_relu", "dropout")
+        changed |= {name: default[name] for name in flags}
+    if model_type in CPU_MODEL_TYPES and settings.gpus != "none":
+        changed |= {"gpus": "auto", "workers_per_gpu": 1}  # the GPUs asked for are the others'
+    return replace(settings, model_type=model_type, **changed)
+
+
+class _Comparing:
+    """One comparison while it runs."""
+
+    def __init__(
+        self,
+        settings: LaunchSettings,
+        parts: dict[str, LaunchSettings],
+        paths: StudyPaths,
+        view: View,
+    ) -> None:
+        self._settings, self._parts, self._paths, self._view = settings, parts, paths, view
+        self._ended: dict[str, LaunchEnded] = {}
+        self._errors: dict[str, JournalLauncherError] = {}
+        self._began = time.monotonic()
+
+    def run(self) -> Comparison:
+        if self._settings.overwrite and self._paths.sidecar.exists():
+            move_aside(self._paths)  # nobody shall take the old winner for the new one meanwhile
+        for name in self._parts:
+            self._launch(name)
+            stopped = self._ended.get(name)
+            if stopped and stopped.exit_code in STOPPED:
+                code = ExitCode(stopped.exit_code)
+                return replace(self._result(code, stopped.exit_reason), winner=None)
+        if not self._ended:
+            raise next(iter(self._errors.values()))
+        worst = max(self._ended.values(), key=lambda ended: ended.exit_code)
+        failed = self._errors or worst.exit_code
+        found = self._result(
+            ExitCode.FAILED if failed else ExitCode.DONE,
+            "failed" if failed else worst.exit_reason,
+        )
+        return found if found.winner is None else self._publish(found, found.winner)
+
+    def _launch(self, name: str) -> None:
+        """Run one type; what it raises is its own failure, unless every type would raise it."""
+        place = f"{list(self._parts).index(name) + 1} of {len(self._parts)}"
+        settings = self._parts[name]
+        if self._settings.save_all_models:
+            self._require_files(name)
+        with self._view() as listen:
+            listen(Note(f"comparing model types, {place}: {name}"))
+            try:
+                self._ended[name] = judged_launch(
+                    settings,
+                    lambda event: listen(_in_brief(event, name)),
+                    lambda part, emit: run_launch(part, emit, None, self._paths.name),
+                )
+            except JournalLauncherError as error:
+                same = not self._ended and str(error) in map(str, self._errors.values())
+                if same or error.exit_code in STOPPED:
+                    raise  # it is not the type's fault
+                self._errors[name] = error
+                listen(Note(f"{name} failed: {error}", "warning"))
+
+    def _require_files(self, name: str) -> None:
+        """Let a launch refit a model that an earlier comparison left out."""
+        paths = self._paths_of(name)
+        if (best_model.read(paths) or {}).get("left_out"):
+            paths.sidecar.unlink()
+
+    def _paths_of(self, name: str) -> StudyPaths:
+        return StudyPaths(self._paths.folder, self._parts[name].name)
+
+    # --- what came out
+
+    def _result(self, exit_code: ExitCode, exit_reason: str) -> Comparison:
+        succeeded = {n: e for n, e in self._ended.items() if e.exit_code == 0 and e.sidecar}
+        some = next((e for e in self._ended.values() if e.directions), None)
+        direction = some.directions[0] if some else "maximize"
+        confirmed = all(
+            (e.sidecar or {}).get("confirmed_score") is not None for e in succeeded.values()
+        )
+        models = _ranked([self._model(name, confirmed) for name in self._parts], direction)
+        winner, p, reason = _choose(models)
+        return Comparison(
+            name=self._paths.name,
+            metric=(some.metric if some else None) or "score",
+            direction=direction,
+            confirmed=confirmed,
+            models=models,
+            baselines=next((e.baselines for e in self._ended.values() if e.baselines), {}),
+            winner=winner,
+            p_value=p,
+            reason=reason,
+            exit_code=exit_code,
+            exit_reason=exit_reason,
+            seconds=time.monotonic() - self._began,
+            folder=self._paths.folder,
+            overwrite=self._settings.overwrite,
+        )
+
+    def _model(self, name: str, confirmed: bool) -> ComparedModel:
+        study, ended = self._parts[name].name, self._ended.get(name)
+        if ended is None:
+            return ComparedModel(name, study, message=str(self._errors.get(name, "not run")))
+        model = ComparedModel(
+            name,
+            study,
+            seconds=ended.trial_seconds,
+            n_finished=ended.n_finished,
+            n_failed=ended.n_failed,
+            message=ended.message,
+        )
+        sidecar = ended.sidecar
+        if ended.exit_code or sidecar is None:
+            return model
+        keys = ("confirmed_score", "confirmed_fold_scores")
+        score, folds = keys if confirmed else ("selection_score", "fold_scores")
+        return replace(
+            model,
+            score=sidecar[score],
+            fold_scores=sidecar[folds],
+            holdout=(sidecar["holdout_metrics"] or {}).get(sidecar["metric"]),
+            holdout_interval=sidecar["holdout_interval"],
+        )
+
+    # --- the winner
+
+    def _publish(self, found: Comparison, name: str) -> Comparison:
+        """Copy the winner's model to the comparison's name, then leave the others' models out."""
+        told = asdict(found)
+        for key in (
+            "exit_code",
+            "exit_reason",
+            "seconds",
+            "folder",
+            "overwrite",
+            "model_path",
+            "sidecar",
+        ):
+            del told[key]
+        told["models"] = list(told["models"])
+        published = self._republish(name, told)
+        if published is None:  # left out by an earlier comparison, which it did not win
+            self._require_files(name)
+            self._launch(name)
+            published = self._republish(name, told)
+        if published is None:
+            ended = self._ended[name]
+            code = ended.exit_code or ExitCode.FAILED
+            return replace(found, winner=None, exit_code=code, exit_reason=ended.exit_reason)
+        for other in self._parts if not self._settings.save_all_models else ():
+            self._leave_out(other)
+        return replace(
+            found,
+            exit_code=ExitCode.DONE,
+            exit_reason="complete",
+            model_path=best_model.model_path(self._paths, published),
+            sidecar=published,
+        )
+
+    def _republish(self, name: str, told: dict[str, Any]) -> dict[str, Any] | None:
+        sidecar = self._ended[name].sidecar
+        if sidecar is None:
+            return None
+        source = self._paths_of(name)
+        return best_model.republish(source, self._paths, sidecar, {"comparison": told})
+
+    def _leave_out(self, name: str) -> None:
+        """Only what a comparison of this name published: a model of the user's own run stays."""
+        paths = self._paths_of(name)
+        sidecar = best_model.read(paths)
+        if sidecar is not None and sidecar.get("part_of") == self._paths.name:
+            with suppress(StudyInUseError), Lease(paths.lease, paths.name, "comparison"):
+                best_model.leave_out(paths, sidecar)
+
+
+def _in_brief(event: Any, name: str) -> Any:
+    """A launch within a comparison ends with one line instead of a summary."""
+    if not isinstance(event, LaunchEnded):
+        return event
+    if event.exit_reason == "skipped":
+        return Note(event.message or f"{name} is skipped")
+    if event.exit_code == 0:
+        return Note(f"{name}: {event.n_finished} of {event.n_trials} trials finished")
+    return Note(f"{name} failed: {event.message or event.exit_reason}", "warning")
+
+
+def _ranked(models: list[ComparedModel], direction: str) -> tuple[ComparedModel, ...]:
+    """Best score first, with ranks; equal scores: the simpler first; failed types last."""
+    sign = 1 if direction == "minimize" else -1
+    scored = sorted(
+        (model for model in models if model.score is not None),
+        key=lambda m: (sign * (m.score or 0.0), SIMPLEST_FIRST.index(m.model_type)),
+    )
+    ranked = [replace(model, rank=rank) for rank, model in enumerate(scored, start=1)]
+    return (*ranked, *(model for model in models if model.score is None))
+
+
+def _choose(models: tuple[ComparedModel, ...]) -> tuple[str | None, float | None, str]:
+    """(winner, p of the first against the second, why), from `_ranked` models."""
+    scored = [model for model in models if model.score is not None]
+    if not scored:
+        return None, None, "no model type has a score"
+    first, *others = scored
+    if not others:
+        return first.model_type, None, f"{first.model_type} is the only one with a score"
+    second = others[0]
+    p = p_value(first.fold_scores, second.fold_scores)
+    ahead = f"{first.model_type} is ahead of {second.model_type}"
+    if p < NOISE:
+        return first.model_type, p, f"{ahead} beyond noise (p = {p:.2g})"
+    simpler = min(first, second, key=lambda m: SIMPLEST_FIRST.index(m.model_type)).model_type
+    return simpler, p, f"{ahead} within noise (p = {p:.2g}); {simpler} is the simpler of the two"

@@ -1,0 +1,69 @@
+"""Which trials are scored once more on fresh folds, what came of it, and which of them wins.
+
+The best of many trials has a score that is too good: it was chosen by it. The top few are therefore
+scored again on folds that chose nothing, and those scores decide. They are study attributes, one
+for each trial, so they survive whatever kills a launch and are no trials.
+"""
+
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from journal_launcher.study.study import StudyRecord
+
+__all__ = [
+    "attribute_name",
+    "candidates",
+    "confirmation_of",
+    "has_fresh_folds",
+    "keep_confirmation",
+    "unconfirmed",
+    "winner",
+]
+
+
+def attribute_name(number: int) -> str:
+    """The study attribute that holds a trial's confirmation."""
+    return f"journal_launcher_confirmed_{number}"
+
+
+def confirmation_of(study: StudyRecord, number: int) -> dict[str, Any] | None:
+    """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
+    found = study.attribute(attribute_name(number))
+    return found if isinstance(found, dict) else None
+
+
+def keep_confirmation(study: StudyRecord, number: int, content: dict[str, Any]) -> None:
+    study.set_attribute(attribute_name(number), content)
+
+
+def candidates(study: StudyRecord, top: int) -> list[FrozenTrial]:
+    """The `top` best trials that can be confirmed, best first; 0 is none."""
+    return study.ranked()[:top] if has_fresh_folds(study) else []
+
+
+def has_fresh_folds(study: StudyRecord) -> bool:
+    """Not by time: there the folds follow from the rows' order, and no seed changes them."""
+    split = (study.identity or {}).get("split") or {}
+    return split.get("kind") not in (None, "time")
+
+
+def unconfirmed(study: StudyRecord, top: int) -> list[int]:
+    """Numbers of the candidates without a confirmed score."""
+    numbers = [trial.number for trial in candidates(study, top)]
+    return [number for number in numbers if confirmation_of(study, number) is None]
+
+
+def winner(study: StudyRecord, top: int) -> FrozenTrial | None:
+    """The candidate with the best confirmed score; without any such score, the best trial.
+
+    Only today's candidates count, so that a study's winner does not depend on where it was stopped
+    in between.
+    """
+    sign = 1 if study.directions[:1] == ("minimize",) else -1
+    scored = [
+        (sign * found["score"], place, trial)
+        for place, trial in enumerate(candidates(study, top))
+        if (found := confirmation_of(study, trial.number)) is not None
+    ]
+    return min(scored)[2] if scored else study.best()

@@ -1,0 +1,121 @@
+"""How a comparison of model types ended: the table for stderr and the result for stdout."""
+
+import shlex
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.events import ComparedModel, Comparison
+from journal_launcher.base.paths import typed
+from journal_launcher.views.figures import duration, number
+from journal_launcher.views.summary import studies_dir
+
+__all__ = ["comparison_json", "comparison_line", "print_comparison"]
+
+_SCHEMA_VERSION = 1
+
+
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Print the table and what follows from it."""
+    folds = "fresh folds" if found.confirmed else "the folds that chose the trials"
+    head = f"{found.name}: {len(found.models)} model types compared on {folds} in "
+    head += duration(found.seconds)
+    console.print(Text(head, style="bold"), highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right")
+    for title in ("model type", found.metric, "hold-out [95 %]"):
+        table.add_column(title, no_wrap=True)
+    for title in ("time", "trials"):
+        table.add_column(title, justify="right")
+    for row in (*map(_row, found.models), *_baselines(found)):
+        table.add_row(*row)
+    console.print(table, highlight=False)
+    for line in filter(None, map(_trouble, found.models)):
+        console.print(Text(f"  {line}", style="yellow"), soft_wrap=True, highlight=False)
+    for label, text in _closing(found):
+        style = "yellow" if label == "warning" else ""
+        console.print(Text(f"  {label:<11}").append(text, style), soft_wrap=True, highlight=False)
+
+
+def _row(model: ComparedModel) -> tuple[str, ...]:
+    rank = "-" if model.rank is None else str(model.rank)
+    holdout = "" if model.holdout is None else number(model.holdout)
+    low, high = model.holdout_interval or (None, None)
+    if low is not None and high is not None:
+        holdout += f" [{low:.3g}, {high:.3g}]"
+    score = "failed" if model.score is None else _score(model.score, model.fold_scores)
+    time, trials = duration(model.seconds), str(model.n_finished)
+    return rank, model.model_type, score, holdout, time, trials
+
+
+def _trouble(model: ComparedModel) -> str:
+    """What went wrong, for a line of its own; "" if nothing did."""
+    failed = f"{model.n_failed} failed trials" if model.n_failed else ""
+    said = "; ".join(filter(None, (model.message, failed)))
+    return f"{model.model_type}: {said}" if said else ""
+
+
+def _score(score: float, folds: list[float] | None) -> str:
+    if not folds or len(folds) < 2:
+        return number(score)
+    return f"{number(score)} ± {round(statistics.stdev(folds), 12):.2g}"
+
+
+def _baselines(found: Comparison) -> Iterator[tuple[str, ...]]:
+    """The dummy and the linear model with its default parameters, on the same folds."""
+    prefix = "confirmed_" if found.confirmed else ""
+    for name, scored in found.baselines.items():
+        if scored.get(f"{prefix}score") is not None:
+            score = _score(scored[f"{prefix}score"], scored.get(f"{prefix}fold_scores"))
+            yield "", f"{name} (baseline)", score, "", "", ""
+
+
+def _closing(found: Comparison) -> Iterator[tuple[str, str]]:
+    if found.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
+        but = ", without --overwrite," if found.overwrite else ""
+        yield "stopped", f"repeat the same command{but} to go on; what is finished is kept"
+        return
+    yield "chosen" if found.winner else "failed", found.reason
+    won = next((model for model in found.models if model.model_type == found.winner), None)
+    if won is not None and won.score is not None:
+        lost = ", ".join(_unbeaten(found, won.score))
+        if lost:
+            yield "warning", f"{won.model_type} does not beat {lost} on the same folds"
+    if found.model_path is not None:
+        yield "model", str(found.model_path)
+        command = f"{typed()} predict {found.name} --data new.csv --out predictions.csv"
+        yield "predict", command + studies_dir(found.folder)
+    if won is not None:
+        journal = found.folder / f"{won.study}.log"
+        yield "dashboard", f"optuna-dashboard {shlex.quote(str(journal))}"
+
+
+def _unbeaten(found: Comparison, score: float) -> Iterator[str]:
+    sign = 1 if found.direction == "maximize" else -1
+    key = "confirmed_score" if found.confirmed else "score"
+    for name, scored in found.baselines.items():
+        other = scored.get(key)
+        if name != found.winner and other is not None and sign * score <= sign * other:
+            yield f"{name} ({number(other)})"
+
+
+def comparison_line(found: Comparison) -> str:
+    """The result for `-q`: the winner's score and the model's path."""
+    if found.winner is None:
+        return ""
+    won = next(model for model in found.models if model.model_type == found.winner)
+    return " ".join(map(str, filter(None, (won.score, found.model_path))))
+
+
+def comparison_json(found: Comparison) -> dict[str, Any]:
+    """The object that `--json` prints. Its keys are API."""
+    content = asdict(found)
+    del content["sidecar"], content["folder"], content["overwrite"]
+    path = None if found.model_path is None else str(found.model_path)
+    return {"schema_version": _SCHEMA_VERSION, **content, "model_path": path}

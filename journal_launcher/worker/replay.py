@@ -1,0 +1,118 @@
+"""Run one recorded trial again, alone, and say whether its score is the same."""
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.study.storage import open_storage
+from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
+from journal_launcher.worker.device_check import verify_device
+from journal_launcher.worker.jobs import Job, Prepared, make_job
+from journal_launcher.worker.sampling import make_sampler
+from journal_launcher.worker.trials import evaluate
+
+__all__ = ["replay"]
+
+TOLERANCE = 0.01  # relative, where the arithmetic itself may differ
+
+
+def replay(task: dict[str, Any]) -> int:
+    """0: the same score; 1: another one; 2: there is nothing to compare. Writes no journal."""
+    try:
+        verify_device(task["device_uuid"])
+        return _replay(task)
+    except JournalLauncherError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _replay(task: dict[str, Any]) -> int:
+    settings = LaunchSettings.from_json(task["settings"])
+    paths = StudyPaths(Path(task["folder"]), task["study"])
+    storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
+    record = StudyRecord(storage, paths.name)
+    seed = int((record.identity or {})["seed"])
+    job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
+    prepared = job.prepare(seed)
+    _check(record, prepared)
+    job.warm_up()
+    job.open(prepared, seed, lambda unit, step, total, value: None)
+    recorded = record.trial(task["number"])
+    study = _history(record, recorded, settings, seed)
+    return _compare(task, job, study.ask(), recorded)
+
+
+def _check(record: StudyRecord, prepared: Prepared) -> None:
+    """Refuse another data set; note another source."""
+    differences = [
+        key for key, value in prepared["identity"].items() if (record.identity or {})[key] != value
+    ]
+    if differences:
+        raise UsageError(
+            f"study {record.name}: {', '.join(differences)} changed since its trials ran, so none "
+            "of them can be replayed"
+        )
+    noted = record.attribute(NOTED_ATTRIBUTE) or {}
+    for key, value in prepared["noted"].items():
+        if noted.get(key) != value:
+            print(f"{key} changed since the last launch", file=sys.stderr)
+
+
+def _history(
+    record: StudyRecord, recorded: FrozenTrial, settings: LaunchSettings, seed: int
+) -> optuna.Study:
+    """The study in memory, as it was before the trial, which is queued with its parameters."""
+    study = optuna.create_study(
+        study_name=record.name,
+        directions=[optuna.study.StudyDirection[d.upper()] for d in record.directions],
+        sampler=make_sampler(settings.sampler, seed, recorded.number),
+        pruner=optuna.pruners.NopPruner(),
+    )
+    unfinished = optuna.create_trial(state=TrialState.FAIL)
+    earlier = record.trials()[: recorded.number]
+    study.add_trials([trial if trial.state.is_finished() else unfinished for trial in earlier])
+    kept = {k: v for k, v in recorded.user_attrs.items() if not k.startswith("jl_")}
+    study.enqueue_trial(recorded.params, user_attrs=kept)
+    return study
+
+
+def _compare(
+    task: dict[str, Any], job: Job, trial: optuna.Trial, recorded: FrozenTrial
+) -> ExitCode:
+    threads = f"{task['threads']} CPU thread{'s' if task['threads'] > 1 else ''}"
+    print(f"trial {trial.number} of {task['study']} again, on {task['device']} with {threads}")
+    outcome = evaluate(job, trial, len(recorded.values))
+    print(f"recorded  {_shown(recorded.values)}")
+    if outcome.values is None:
+        print(f"now       {outcome.state.name}: {outcome.reason or 'no value'}\ndifferent")
+        return ExitCode.FAILED
+    print(f"now       {_shown(outcome.values)}")
+    if trial.params != recorded.params:
+        asked = sorted({*trial.params} ^ {*recorded.params})
+        print(f"the parameters asked for are others now: {', '.join(asked)}", file=sys.stderr)
+    same, verdict = judge(recorded.values, outcome.values, task["exact"])
+    print(verdict)
+    return ExitCode.DONE if same else ExitCode.FAILED
+
+
+def judge(recorded: Sequence[float], now: Sequence[float], exact: bool) -> tuple[bool, str]:
+    """(the same?, in words). `exact`: nothing but equal bits will do."""
+    if list(recorded) == list(now):
+        return True, "the same, bit by bit"
+    if exact:
+        return False, "different: on a CPU with as many threads every bit should be the same"
+    near = all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(recorded, now, strict=True))
+    where = f"{TOLERANCE:.0%}, for a GPU or another number of threads"
+    return near, f"the same within {where}" if near else f"different by more than {where}"
+
+
+def _shown(values: Sequence[float]) -> str:
+    return ", ".join(map(repr, values))

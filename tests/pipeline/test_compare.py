@@ -1,0 +1,393 @@
+"""Comparing model types: who runs, who wins, what is kept, and what a kill leaves."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from launcher.harness import ROOT, Ended, Workshop, finish
+
+from journal_launcher.__main__ import main
+from journal_launcher.api import launch
+from journal_launcher.base import events
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, UsageError
+from journal_launcher.base.events import ComparedModel, LaunchEnded
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.pipeline import compare
+from journal_launcher.worker.models import MODEL_TYPES
+
+# --- which launches
+
+
+def test_every_model_type_has_a_place_in_the_order_of_simplicity() -> None:
+    assert set(compare.SIMPLEST_FIRST) == set(MODEL_TYPES)
+    assert compare.compared_types(LaunchSettings(compare_models=True)) == compare.SIMPLEST_FIRST
+
+
+def test_each_type_is_a_launch_of_its_own_and_a_networks_flags_are_the_networks() -> None:
+    asked = LaunchSettings(
+        compare_models=True, dropout=0.1, k_folds=3, model_types="catboost, linear"
+    )
+    assert asked.name == "diabetes"
+    assert compare.compared_types(asked) == ("catboost", "linear")
+    linear, network = compare.part(asked, "linear"), compare.part(asked, "neural_net")
+    assert linear == LaunchSettings(study_name="diabetes_linear", model_type="linear", k_folds=3)
+    assert network == LaunchSettings(study_name="diabetes_neural_net", dropout=0.1, k_folds=3)
+
+
+def test_gpus_asked_for_are_for_the_types_that_can_use_one() -> None:
+    asked = LaunchSettings(compare_models=True, gpus="0,1", workers_per_gpu=2)
+    assert compare.part(asked, "catboost").gpus == "0,1"
+    linear = compare.part(asked, "linear")
+    assert (linear.gpus, linear.workers_per_gpu) == ("auto", 1)
+    assert compare.part(LaunchSettings(compare_models=True, gpus="none"), "linear").gpus == "none"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model_types": "linear"}, "expected two or more of linear, hist_gradient_boosting"),
+        ({"model_types": "linear,linear"}, "found 'linear,linear'"),
+        ({"model_types": "linear,forest"}, "found 'linear,forest'"),
+        ({"model_type": "catboost"}, "--model-type does not go with --compare-models"),
+        ({"debug": True}, "--debug does not go with --compare-models"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        compare.compared_types(LaunchSettings(compare_models=True, **options))
+
+
+def test_the_other_options_belong_to_a_comparison() -> None:
+    with pytest.raises(UsageError, match="--save-all-models belongs to --compare-models"):
+        LaunchSettings(save_all_models=True)
+
+
+# --- who wins
+
+
+def model(name: str, *folds: float) -> ComparedModel:
+    score = sum(folds) / len(folds) if folds else None
+    return ComparedModel(name, f"x_{name}", score=score, fold_scores=list(folds))
+
+
+BOOSTED = model("catboost", 0.80, 0.82, 0.81)
+
+
+@pytest.mark.parametrize(
+    ("models", "winner", "said"),
+    [
+        ([BOOSTED, model("neural_net", 0.90, 0.92, 0.905)], "neural_net", "beyond noise"),
+        ([BOOSTED, model("neural_net", 0.79, 0.9, 0.8)], "catboost", "catboost is the simpler"),
+        ([BOOSTED, model("linear", 0.78, 0.83, 0.80)], "linear", "catboost is ahead of linear"),
+        ([BOOSTED, model("linear"), model("neural_net")], "catboost", "the only one"),
+        ([BOOSTED, replace(BOOSTED, model_type="linear")], "linear", "p = 1"),
+        ([model("linear")], None, "no model type has a score"),
+    ],
+)
+def test_within_noise_the_simpler_type_wins(
+    models: list[ComparedModel], winner: str | None, said: str
+) -> None:
+    found, p, reason = compare._choose(compare._ranked(models, "maximize"))
+    assert found == winner and said in reason
+    assert p is None or (p < 0.05) == ("beyond" in reason)
+
+
+def test_ranks_follow_the_metrics_direction_and_failed_types_have_none() -> None:
+    models = [model("catboost", 3.0, 3.1), model("linear"), model("neural_net", 2.0, 2.2)]
+    ranked = compare._ranked(models, "minimize")
+    assert [(m.model_type, m.rank) for m in ranked] == [
+        ("neural_net", 1),
+        ("catboost", 2),
+        ("linear", None),
+    ]
+
+
+# --- the flow, with launches that are told how to end
+
+
+class Launches:
+    """Stands in for `run_launch`: each type ends as `will` says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.ran = folder, list[str]()
+        self.will: dict[str, Any] = {}
+
+    def __call__(self, settings: LaunchSettings, emit: Any, *_: Any) -> LaunchEnded:
+        self.ran.append(settings.model_type)
+        end = self.will.get(settings.model_type, 0)
+        if isinstance(end, Exception):
+            raise end
+        score = {"confirmed_score": 0.5, "confirmed_fold_scores": [0.4, 0.5, 0.6]}
+        sidecar = {"metric": "r2", "holdout_metrics": {"r2": 0.4}, "holdout_interval": [0.3, 0.5]}
+        return LaunchEnded(
+            settings.name, "complete", end, 2, 2, 0, ("maximize",), "r2", None, None,
+            self.folder / f"{settings.name}.log", 1.0,
+            message=None if end == 0 else "too many failures",
+            sidecar=None if end else {**sidecar, **score},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def launches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launches:
+    found = Launches(tmp_path)
+    monkeypatch.setattr(compare, "run_launch", found)
+    monkeypatch.setattr(compare._Comparing, "_publish", lambda self, found, name: found)
+    return found
+
+
+def compared(folder: Path, **options: Any) -> events.Comparison:
+    settings = LaunchSettings(compare_models=True, studies_dir=str(folder), **options)
+    return compare.compare_models(settings, lambda: contextlib.nullcontext(lambda event: None))
+
+
+def test_a_failed_type_does_not_stop_the_rest(launches: Launches) -> None:
+    launches.will = {"hist_gradient_boosting": UsageError("no such thing"), "catboost": 1}
+    found = compared(launches.folder)
+    assert launches.ran == list(compare.SIMPLEST_FIRST)
+    assert found.winner == "linear"
+    messages = {m.model_type: m.message for m in found.models}
+    assert messages["hist_gradient_boosting"] == "no such thing"
+    assert messages["catboost"] == "too many failures"
+
+
+def test_a_stop_ends_the_comparison_and_its_code_is_the_programs(launches: Launches) -> None:
+    launches.will = {"hist_gradient_boosting": ExitCode.INTERRUPTED}
+    found = compared(launches.folder)
+    assert launches.ran == ["linear", "hist_gradient_boosting"]
+    assert (found.exit_code, found.winner) == (130, None)
+    early = JournalLauncherError("stopped by Ctrl-C")  # before the study was open
+    early.exit_code = ExitCode.INTERRUPTED
+    for stop in (ResumableStop("no room"), early):
+        launches.will, launches.ran = {"linear": stop}, []
+        with pytest.raises(type(stop)):
+            compared(launches.folder)
+        assert launches.ran == ["linear"]
+
+
+def test_a_winner_that_was_left_out_and_cannot_be_refitted_now_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launches = Launches(tmp_path)
+    monkeypatch.setattr(compare, "run_launch", launches)
+
+    def left_out(self: Any, name: str, told: Any) -> None:
+        launches.will = {name: ExitCode.INTERRUPTED}
+
+    monkeypatch.setattr(compare._Comparing, "_republish", left_out)
+    found = compared(tmp_path, model_types="linear,catboost")
+    assert launches.ran == ["linear", "catboost", "linear"]
+    assert (found.exit_code, found.winner) == (130, None)
+
+
+def test_input_that_is_bad_for_every_type_is_said_once_and_leaves_nothing(
+    launches: Launches,
+) -> None:
+    launches.will = dict.fromkeys(compare.SIMPLEST_FIRST, UsageError("x.csv: no such file"))
+    with pytest.raises(UsageError, match=r"^x\.csv: no such file$"):
+        compared(launches.folder / "new")
+    assert launches.ran == ["linear", "hist_gradient_boosting"]
+    assert not (launches.folder / "new").exists()
+
+
+def test_if_every_type_fails_the_comparison_failed(launches: Launches) -> None:
+    launches.will = dict.fromkeys(compare.SIMPLEST_FIRST, 1)
+    found = compared(launches.folder)
+    assert (found.exit_code, found.winner) == (1, None)
+    assert found.reason == "no model type has a score"
+
+
+def test_a_study_of_that_name_is_not_replaced(launches: Launches) -> None:
+    (launches.folder / "diabetes.log").touch()
+    with pytest.raises(UsageError, match="is a study of its own"):
+        compared(launches.folder)
+    assert launches.ran == []
+
+
+def test_overwrite_moves_the_old_winner_aside_before_anything_runs(launches: Launches) -> None:
+    sidecar = launches.folder / "diabetes" / "best_model.meta.json"
+    sidecar.parent.mkdir()
+    sidecar.write_text("old")
+    compared(launches.folder, overwrite=True)
+    assert not sidecar.exists()
+    assert [path.read_text() for path in launches.folder.glob("diabetes.20*/*.json")] == ["old"]
+
+
+def test_scores_that_chose_are_compared_only_if_one_type_has_no_other(launches: Launches) -> None:
+    assert compared(launches.folder).confirmed
+    selection = {"selection_score": 0.7, "fold_scores": [0.6, 0.7, 0.8]}
+    real = launches.__call__
+
+    def unconfirmed(settings: LaunchSettings, *rest: Any) -> LaunchEnded:
+        ended = real(settings, *rest)
+        sidecar = {**(ended.sidecar or {}), **selection}
+        if settings.model_type == "catboost":
+            sidecar["confirmed_score"] = None
+        return replace(ended, sidecar=sidecar)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "run_launch", unconfirmed)
+        found = compared(launches.folder)
+    assert not found.confirmed and found.models[0].score == 0.7
+
+
+def test_a_comparison_from_python_and_from_the_command_line(
+    launches: Launches, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"compare_models": True, "model_types": "linear,catboost"}
+    result = launch(studies_dir=launches.folder, **options)
+    assert launches.ran == ["linear", "catboost"]
+    assert (result.study_name, result.best_trial) == ("diabetes", None)
+    assert result.message is not None and "linear is the simpler" in result.message
+    monkeypatch.setattr("optuna.logging.set_verbosity", lambda level: None)
+    arguments = ["--compare-models", "--model-types", "linear,catboost", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--studies-dir", str(launches.folder)])
+    printed = capsys.readouterr()
+    assert ended.value.code == result.exit_code
+    assert json.loads(printed.out)["winner"] == "linear"
+    assert (
+        "2 model types compared" in printed.err and "comparing model types, 2 of 2" in printed.err
+    )
+
+
+# --- whole comparisons
+
+DEADLY = """
+import os, signal
+from journal_launcher.{module} import {name} as place
+kept = place.{function}
+calls = []
+def deadly(*arguments, **more):
+    calls.append(1)
+    if len(calls) == {nth}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return kept(*arguments, **more)
+place.{function} = deadly
+"""
+REPORT = (
+    "import atexit, json; "
+    "atexit.register(lambda: open('modules', 'w').write(json.dumps(sorted(sys.modules))))"
+)
+KILLS = [
+    ("launcher", "launch", "save_best_model", 2),  # the second type's trials are done
+    ("launcher", "best_model", "republish", 1),
+    ("launcher", "best_model", "leave_out", 2),  # one model is left out already
+]
+
+
+@pytest.fixture(scope="module")
+def curved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with a curved relation: boosted trees beat a linear model beyond noise."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, size=(300, 2))
+    y = x[:, 0] ** 2 + (x[:, 1] > 0) + rng.normal(size=300) / 10
+    path = tmp_path_factory.mktemp("tables") / "curved.csv"
+    pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y}).to_csv(path, index=False)
+    return path
+
+
+def command(shop: Workshop, data: Path, *options: str, first: str = "") -> Ended:
+    code = f"import sys\n{first}\nfrom journal_launcher.__main__ import main; main(sys.argv[1:])"
+    given = ["--data", str(data), "--target", "y", "--k-folds", "3", "--gpus", "none", "--json"]
+    types = ["--model-types", "linear,hist_gradient_boosting", "--n-trials", "2"]
+    where = ["--studies-dir", str(shop.paths.folder)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "--compare-models", *types, *given, *where, *options],
+        cwd=shop.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return finish(process, 120)
+
+
+def models(shop: Workshop) -> Iterator[str]:
+    """The model files below the studies folder."""
+    for path in sorted(shop.paths.folder.rglob("best_model*")):
+        if path.name != "best_model.meta.json":
+            yield str(path.relative_to(shop.paths.folder))
+
+
+def journals(shop: Workshop) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in shop.paths.folder.glob("*.log")}
+
+
+WINNER, LOSER = "curved_hist_gradient_boosting", "curved_linear"
+
+
+@pytest.mark.slow  # every worker imports scikit-learn
+def test_one_winner_is_published_and_the_same_command_computes_nothing(
+    workshop: Workshop, curved: Path
+) -> None:
+    ended = command(workshop, curved, first=REPORT)
+    assert ended.code == 0, ended.err
+    loaded = json.loads((workshop.folder / "modules").read_text())
+    assert not {name.split(".")[0] for name in loaded} & {"torch", "catboost", "sklearn", "pandas"}
+    assert ended.json["winner"] == "hist_gradient_boosting" and ended.json["p_value"] < 0.05
+    assert list(models(workshop)) == ["curved/best_model.skops"]
+    sidecar = json.loads((workshop.paths.folder / "curved/best_model.meta.json").read_text())
+    assert sidecar["comparison"]["winner"] == "hist_gradient_boosting"
+    told = {found["model_type"]: found for found in sidecar["comparison"]["models"]}
+    assert told["hist_gradient_boosting"]["score"] == sidecar["confirmed_score"]
+    assert told["linear"]["rank"] == 2 and told["linear"]["holdout_interval"][0] is not None
+    assert "linear (baseline)" in ended.err and "beyond noise" in ended.err
+    before, published = journals(workshop), sidecar["published"]
+    again = command(workshop, curved)
+    assert again.code == 0 and "refitting" not in again.err
+    assert journals(workshop) == before and list(models(workshop)) == ["curved/best_model.skops"]
+    assert again.json["models"] == ended.json["models"]
+    kept = command(workshop, curved, "--save-all-models")
+    assert kept.code == 0 and journals(workshop) == before
+    names = ["curved", WINNER, LOSER]
+    assert list(models(workshop)) == [f"{name}/best_model.skops" for name in names]
+    sidecar = json.loads((workshop.paths.folder / "curved/best_model.meta.json").read_text())
+    assert sidecar["published"] != published or sidecar["files"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("floor", "module", "function", "nth"), KILLS)
+def test_a_kill_at_any_step_is_made_good_by_the_same_command(
+    workshop: Workshop, curved: Path, floor: str, module: str, function: str, nth: int
+) -> None:
+    first = DEADLY.format(module=f"{floor}", name=module, function=function, nth=nth)
+    assert command(workshop, curved, first=first).code == -signal.SIGKILL
+    before = journals(workshop)
+    ended = command(workshop, curved)
+    assert ended.code == 0, ended.err
+    assert list(models(workshop)) == ["curved/best_model.skops"]
+    if function != "save_best_model":
+        assert journals(workshop) == before
+    finished = {found["model_type"]: found["n_finished"] for found in ended.json["models"]}
+    assert finished == {"linear": 2, "hist_gradient_boosting": 2}
+
+
+@pytest.mark.slow
+def test_a_model_of_an_ordinary_run_stays_and_a_left_out_one_is_refitted_by_it(
+    workshop: Workshop, curved: Path
+) -> None:
+    def ordinary() -> Any:
+        return workshop.launch(
+            objective=None, data=str(curved), target="y", k_folds=3, model_type="linear",
+            study_name="curved_linear",
+        )  # fmt: skip
+
+    own = ordinary()
+    assert own.exit_code == 0 and command(workshop, curved).code == 0
+    assert list(models(workshop)) == ["curved/best_model.skops", "curved_linear/best_model.skops"]
+    boosted = workshop.launch(
+        objective=None, data=str(curved), target="y", k_folds=3, study_name=WINNER,
+        model_type="hist_gradient_boosting",
+    )  # fmt: skip
+    assert boosted.exit_code == 0 and boosted.model_path.suffix == ".skops"
+    assert len(list(models(workshop))) == 3

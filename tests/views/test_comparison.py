@@ -1,0 +1,94 @@
+"""The table of a comparison and its results for scripts."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from journal_launcher.base.events import ComparedModel, Comparison
+from journal_launcher.views.comparison import (
+    comparison_json,
+    comparison_line,
+    print_comparison,
+)
+
+BOOSTED = ComparedModel(
+    "hist_gradient_boosting",
+    "houses_hist_gradient_boosting",
+    score=0.8423,
+    fold_scores=[0.83, 0.85, 0.8469],
+    holdout=0.8123456,
+    holdout_interval=[-0.801234, 0.823456],
+    seconds=272.0,
+    n_finished=20,
+    n_failed=2,
+    rank=1,
+)
+FAILED = ComparedModel("catboost", "houses_catboost", message="no GPU is free")
+FOUND = Comparison(
+    name="houses",
+    metric="r2",
+    direction="maximize",
+    confirmed=True,
+    models=(BOOSTED, FAILED),
+    baselines={
+        "dummy": {"score": -0.01, "confirmed_score": -0.02, "confirmed_fold_scores": [0, -0.04]},
+        "linear": {"score": 0.6, "confirmed_score": 0.85, "confirmed_fold_scores": [0.8, 0.9]},
+    },
+    winner="hist_gradient_boosting",
+    p_value=None,
+    reason="hist_gradient_boosting is the only one with a score",
+    exit_code=0,
+    exit_reason="complete",
+    seconds=300.0,
+    folder=Path("/data/my studies"),
+    model_path=Path("/data/my studies/houses/best_model.skops"),
+    sidecar={},
+)
+
+
+def shown(found: Comparison) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    print_comparison(console, found)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_table_fits_a_terminal_and_says_all() -> None:
+    lines = shown(FOUND).splitlines()
+    assert lines[0] == "houses: 2 model types compared on fresh folds in 5:00"
+    title = "model type r2 hold-out [95 %] time trials"
+    assert " ".join(lines[1].split()) == title
+    boosted = "1 hist_gradient_boosting 0.8423 ± 0.011 0.81235 [-0.801, 0.823] 4:32 20"
+    assert lines[2].split() == boosted.split()
+    assert lines[3].split()[:3] == ["-", "catboost", "failed"]
+    assert lines[4].split() == ["dummy", "(baseline)", "-0.02", "±", "0.028"]
+    assert "linear (baseline)" in lines[5]
+    assert lines[6] == "  hist_gradient_boosting: 2 failed trials"
+    assert lines[7] == "  catboost: no GPU is free"
+    assert lines[8] == "  chosen     hist_gradient_boosting is the only one with a score"
+    assert "does not beat linear (0.85) on the same folds" in lines[9]
+    assert lines[10].endswith("/houses/best_model.skops")
+    assert "predict houses --data" in lines[11] and "--studies-dir" in lines[11]
+    assert lines[12].endswith("houses_hist_gradient_boosting.log'")
+    assert all(len(line.rstrip()) <= 80 for line in lines[:6])
+
+
+def test_a_stopped_comparison_says_how_to_go_on() -> None:
+    text = shown(replace(FOUND, exit_code=130, winner=None, model_path=None))
+    assert "repeat the same command" in text and "predict" not in text
+    assert comparison_line(replace(FOUND, winner=None)) == ""
+
+
+def test_a_comparison_by_the_folds_that_chose_says_so() -> None:
+    text = shown(replace(FOUND, confirmed=False))
+    assert "compared on the folds that chose the trials in" in text and "does not beat" not in text
+
+
+def test_results_for_scripts() -> None:
+    assert comparison_line(FOUND) == "0.8423 /data/my studies/houses/best_model.skops"
+    content = json.loads(json.dumps(comparison_json(FOUND), allow_nan=False))
+    assert content["schema_version"] == 1 and content["winner"] == "hist_gradient_boosting"
+    assert content["models"][1]["score"] is None and content["models"][0]["rank"] == 1
+    assert content["model_path"] == "/data/my studies/houses/best_model.skops"
