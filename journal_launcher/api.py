@@ -24,7 +24,8 @@ class LaunchResult:
 
     best_trial: {number, value or values, params}, None if no trial completed.
     model_path: the published model, a folder that `save_best` wrote, or the sidecar.
-    exit_reason: complete, timeout, stopped, failed or signal; exit_code as on the command line.
+    exit_reason: complete, timeout, stopped, failed, signal or skipped; exit_code as on the command
+    line. health: ok, warning, critical or absent (not judged); None without a model of a table.
     """
 
     study_name: str
@@ -33,6 +34,7 @@ class LaunchResult:
     exit_reason: str
     exit_code: int
     message: str | None
+    health: str | None = None
 
 
 def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
@@ -40,27 +42,21 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
 
     `options` are those of the command line with underscores, such as
     `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`; a path may be
-    a Path. Workers are processes of their own that import the objective, so it is named, not
-    passed. Signal handlers are installed in the main thread only.
+    a Path. Workers are processes of their own that import the objective, own samplers, pruners and
+    callbacks, so these are named, not passed. `arguments` is what follows `--`; `space`, `spaces`,
+    `value` and `report` are what the tables of --config say. Signal handlers are installed in the
+    main thread only.
 
     Raises:
         UsageError: an option that does not exist or cannot work; nothing was started.
         JournalLauncherError: the study is in use, or its journal is damaged.
     """
-    from journal_launcher.launcher.launch import run_launch
+    from journal_launcher.pipeline.judged import judged_launch
 
-    objective = options.get("objective")
-    if callable(objective):
-        name = getattr(objective, "__name__", "objective")
-        module = getattr(objective, "__module__", "module")
-        raise UsageError(
-            f'launch(objective=…): expected a name such as "{module}:{name}" or "file.py:{name}", '
-            f"found the function itself; every worker imports it in its own process"
-        )
     settings, listener = _settings(options), on_event or (lambda event: None)
     if settings.compare_models:
         return _compare(settings, listener)
-    ended = run_launch(settings, listener)
+    ended = judged_launch(settings, listener)
     return LaunchResult(
         ended.study,
         ended.best_trial,
@@ -68,6 +64,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         ended.exit_reason,
         int(ended.exit_code),
         ended.message,
+        None if ended.health is None else ended.health.level,
     )
 
 
@@ -79,6 +76,8 @@ def _settings(options: dict[str, Any]) -> LaunchSettings:
             raise UsageError(f"launch(): unknown option {name!r}{nearest(name, known)}")
         if isinstance(value, os.PathLike):
             options[name] = value = os.fspath(value)
+        if option_of(known[name]).reference or name == "objective":
+            _check_named(name, value)
         if option_of(known[name]).many:
             options[name] = (value,) if isinstance(value, str) else value
         elif isinstance(value, str) and name in ("timeout", "trial_timeout"):
@@ -89,6 +88,20 @@ def _settings(options: dict[str, Any]) -> LaunchSettings:
             "journal-launcher run --debug with the same options"
         )
     return LaunchSettings(**options)
+
+
+def _check_named(option: str, given: Any) -> None:
+    """Refuse an object where its name is needed: every worker imports it in its own process."""
+    for item in given if isinstance(given, list | tuple) else (given,):
+        if item is not None and not isinstance(item, str):
+            module = getattr(item, "__module__", "module")
+            name = getattr(item, "__name__", option)
+            what = "function" if callable(item) else "object"
+            raise UsageError(
+                f'launch({option}=…): expected a name such as "{module}:{name}" or '
+                f'"file.py:{name}", found the {what} itself; every worker imports it in its own '
+                "process"
+            )
 
 
 def _compare(settings: LaunchSettings, listener: Listener) -> LaunchResult:

@@ -72,6 +72,12 @@ def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:
         ({"gpus": None}, "--gpus: expected text, found None"),
         ({"objective": "a.py:f", "direction": {}}, "--direction: expected a list, found {}"),
         ({"debug": True}, r"launch\(debug=True\): .*terminal.*journal-launcher run --debug"),
+        (
+            {"callback": [my_objective]},
+            r'launch\(callback=…\): expected a name such as "test_api:my_',
+        ),
+        ({"sampler": object()}, "found the object itself; every worker imports it"),
+        ({"command": "ls {y}", "space": {"x": [1]}}, "{y} is no parameter of"),
         ({"n_trials": 0}, "--n-trials: expected 1 or more, found 0"),
         ({"timeout": "soon"}, "expected a duration such as 30s"),
         ({"study_name": "../x"}, "study name '../x' is not valid"),

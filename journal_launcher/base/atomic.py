@@ -1,5 +1,6 @@
 """Durable file replacement. The only `os.replace` of the project lives here."""
 
+import fcntl
 import json
 import math
 import os
@@ -12,6 +13,7 @@ from typing import Any
 __all__ = [
     "finite",
     "fsync_directory",
+    "locked",
     "move_into_place",
     "read_json",
     "write_bytes",
@@ -81,6 +83,18 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace `path` with `content` as indented JSON, which has no NaN and no infinity."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, text.encode() + b"\n")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Exclude others who change `path`, by an operating-system lock that dies with its holder."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(f"{path}.flock", flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path, newest_schema: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The settings as TOML: read a file, write what was resolved, explain every key.
 
-Keys come from the fields of LaunchSettings. The tables of `spaces` stand at the top of the file,
-under the names of the model types.
+Keys come from the fields of LaunchSettings. Tables are [space] and [command], a script's, one for
+each model type, together the field `spaces`, [health] and [skip].
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.checks import TABLE_GROUPS
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.options import (
     check_value,
@@ -25,6 +26,15 @@ from journal_launcher.base.settings import MODEL_TYPES, LaunchSettings
 __all__ = ["explained", "read_config", "resolved"]
 
 _FIELDS = {field.name: field for field in dataclasses.fields(LaunchSettings)}
+_COMMAND_FIELDS = {
+    "[command] run": "command",
+    "[command] value": "value",
+    "[command] report": "report",
+}
+_TABLES = "Tables"
+_KEYS = [
+    name for name, field in _FIELDS.items() if option_of(field).key in (None, "--", f"[{name}]")
+]
 _UNSET: tuple[Any, ...] = (None, ())
 
 
@@ -41,21 +51,42 @@ def read_config(path: Path, others: Collection[str] = ()) -> dict[str, Any]:
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
-    keys = [*(name for name in _FIELDS if name != "spaces"), *others]
+    content = _flatten_command(path, content)
+    keys = [*_KEYS, *others]
     values: dict[str, Any] = {}
     for key, value in content.items():
         name = key.replace("-", "_")
         if name in MODEL_TYPES:
             values.setdefault("spaces", {})[name] = value
+        elif name in others or key in _COMMAND_FIELDS:
+            values[name] = value
         elif name not in keys:
             known = nearest_or_all(name, [*keys, *MODEL_TYPES])
             raise UsageError(f"--config {path}: unknown key {key}{known}")
         else:
             try:
-                values[name] = value if name in others else _checked(_FIELDS[name], value)
+                values[name] = _checked(_FIELDS[name], value)
             except UsageError as error:
                 raise UsageError(f"--config {path}: {error}") from None
-    return values
+    return {_COMMAND_FIELDS.get(name, name): value for name, value in values.items()}
+
+
+def _flatten_command(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """`[command]` as "[command] run" and so on; a plain `command = "…"` stays what it is."""
+    for name in ("value", "report"):
+        if name in content:
+            raise UsageError(f"--config {path}: {name} belongs into the table [command]")
+    table = content.get("command")
+    if not isinstance(table, dict):
+        return content
+    for key in table:
+        if f"[command] {key}" not in _COMMAND_FIELDS:
+            known = nearest_or_all(key, [name.split()[1] for name in _COMMAND_FIELDS])
+            raise UsageError(f"--config {path}: unknown key {key} in [command]{known}")
+    if not isinstance(table.get("run", ""), str):
+        raise UsageError(f"--config {path}: [command] run: expected text, found {table['run']!r}")
+    rest = {key: value for key, value in content.items() if key != "command"}
+    return rest | {f"[command] {key}": value for key, value in table.items()}
 
 
 def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
@@ -84,12 +115,25 @@ def resolved(settings: LaunchSettings) -> str:
     for group, fields in _groups():
         given = {field.name: getattr(settings, field.name) for field in fields}
         section = [f"{name} = {_toml(given[name])}" for name in given if given[name] not in _UNSET]
-        unused = ("Table", "Model", "Tables") if settings.objective is not None else ("Tables",)
+        unused = (_TABLES,) if settings.is_table else (_TABLES, *TABLE_GROUPS)
         if section and group not in unused:
             lines += [f"# {group}", *section, ""]
-    for table, ranges in (settings.spaces or {}).items():
-        lines += [f"[{table}]", *(f"{_key(key)} = {_toml(ranges[key])}" for key in ranges), ""]
+    tables = {
+        "space": settings.space,
+        "command": _command(settings) or None,
+        **(settings.spaces or {}),
+        "health": settings.health,
+        "skip": settings.skip,
+    }
+    for table, content in tables.items():
+        if content is not None:
+            lines += [f"[{table}]", *(f"{_key(k)} = {_toml(v)}" for k, v in content.items()), ""]
     return "\n".join(lines)
+
+
+def _command(settings: LaunchSettings) -> dict[str, Any]:
+    given = {"run": settings.command, "value": settings.value, "report": settings.report}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def explained(given: dict[str, Any]) -> str:
@@ -112,9 +156,8 @@ def explained(given: dict[str, Any]) -> str:
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
-    option = option_of(field)
-    if option.key is not None:
-        return option.example
+    if example := option_of(field).example:
+        return example
     unset = field.default in _UNSET
     return f"{field.name} = " + ("(not set)" if unset else _toml(field.default))
 
@@ -122,10 +165,15 @@ def _default(field: dataclasses.Field[Any]) -> str:
 def _groups() -> Iterator[tuple[str, list[dataclasses.Field[Any]]]]:
     """The fields by group; tables last, because a key after a table's head belongs to it."""
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
-    for field in sorted(_FIELDS.values(), key=lambda field: option_of(field).key is not None):
-        option = option_of(field)
-        groups.setdefault(option.group if option.key is None else "Tables", []).append(field)
+    for field in sorted(_FIELDS.values(), key=_in_a_table):
+        groups.setdefault(_TABLES if _in_a_table(field) else option_of(field).group, []).append(
+            field
+        )
     yield from groups.items()
+
+
+def _in_a_table(field: dataclasses.Field[Any]) -> bool:
+    return field.name == "command" or (option_of(field).key or "").startswith("[")
 
 
 def _toml(value: Any) -> str:

@@ -12,6 +12,7 @@ next. `cli` prints it after "error: " and exits with `exit_code`; nobody else ca
 
 import errno
 import os
+import re
 from enum import IntEnum
 
 __all__ = [
@@ -80,7 +81,9 @@ class ResumableStop(JournalLauncherError):
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Did a file lack room? Some libraries keep of such an error only the words."""
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    words = str(error)
-    return getattr(error, "errno", None) in codes or any(os.strerror(c) in words for c in codes)
+    """Did a file lack room? Some libraries keep only number and words: "(os error 28)"."""
+    codes, words = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), str(error)
+    return getattr(error, "errno", None) in codes or any(
+        os.strerror(code) in words and re.search(rf"(?i)err(or|no) {code}\b", words)
+        for code in codes
+    )

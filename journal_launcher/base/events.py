@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.verdict import Verdict
+
 __all__ = [
     "INTERRUPTED",
     "ComparedModel",
@@ -116,7 +118,8 @@ class LaunchEnded:
     """How it ended: what `--json` prints and the summary draws.
 
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
-    and the linear model on the same folds. `overwrite`: the same command would start anew.
+    and the linear model on the same folds; `health` is the verdict on the published model.
+    `overwrite`: the same command would start anew.
     """
 
     study: str
@@ -135,6 +138,7 @@ class LaunchEnded:
     message: str | None = None
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None
+    health: Verdict | None = None
     failures: dict[str, int] = field(default_factory=dict)
     overwrite: bool = False
     trial_seconds: float = 0.0

@@ -1,12 +1,14 @@
 """What is wrong with a launch's data or script, as far as it shows without opening them."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.options import REFERENCES, flag, option_of
 from journal_launcher.base.settings import LaunchSettings
 
-__all__ = ["BUNDLED", "UNKNOWN_ENDING", "Reference", "check_data", "check_inputs", "find_objective"]
+__all__ = ["BUNDLED", "UNKNOWN_ENDING", "Reference", "check_data", "check_inputs", "find_reference"]
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 """Data sets that come with scikit-learn and have one target."""
@@ -16,7 +18,7 @@ _ENDINGS = (".csv", ".csv.gz", ".npz", ".parquet")
 
 @dataclass(frozen=True)
 class Reference:
-    """What `--objective` names: an attribute of a Python file, or of a module."""
+    """What an option names of the user's code: an attribute of a Python file, or of a module."""
 
     source: str
     attribute: str
@@ -24,14 +26,18 @@ class Reference:
 
 
 def check_inputs(settings: LaunchSettings) -> None:
-    """Look for the data or the script of a launch.
+    """Look for the data or the code of a launch.
 
     Raises:
         UsageError: it is not there, or nothing that this program reads.
     """
-    if settings.objective is not None:
-        find_objective(settings.objective)
-    else:
+    for field in dataclasses.fields(settings):
+        if option_of(field).reference:
+            given = getattr(settings, field.name) or ()
+            for item in (given,) if isinstance(given, str) else given:
+                if item not in option_of(field).choices:
+                    find_reference(flag(field.name), item)
+    if settings.is_table:
         check_data(settings.data)
 
 
@@ -53,19 +59,18 @@ def check_data(source: str) -> None:
         raise UsageError(f"{path}: {UNKNOWN_ENDING}")
 
 
-def find_objective(reference: str) -> Reference:
-    """Take an objective's reference apart.
+def find_reference(option: str, reference: str) -> Reference:
+    """Take apart a reference to the user's code.
 
     Raises:
         UsageError: malformed, or no such file; a module is looked for when it is imported.
     """
     source, _, attribute = reference.rpartition(":")
     if not source or not attribute:
-        raise UsageError(
-            f"--objective: expected pkg.module:function or path/file.py:function, found "
-            f"{reference!r}"
-        )
+        raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
     is_file = source.endswith(".py") or "/" in source
     if is_file and not Path(source).is_file():
-        raise UsageError(f"--objective: no such file: {Path(source).absolute()}")
+        raise UsageError(f"{option}: no such file: {Path(source).absolute()}")
+    if is_file and not source.endswith(".py"):
+        raise UsageError(f"{option}: expected a Python file, found {source}")
     return Reference(source, attribute, is_file)

@@ -11,9 +11,11 @@ from typing import Any, get_args
 from journal_launcher.base.errors import UsageError
 
 __all__ = [
+    "REFERENCES",
     "Option",
     "check_value",
     "flag",
+    "is_reference",
     "nearest",
     "nearest_or_all",
     "option",
@@ -28,6 +30,8 @@ _KINDS: dict[Any, tuple[Any, str]] = {
     str: (str, "text"),
     bool: (bool, "True or False"),
 }
+
+REFERENCES = ("pkg.module:attr", "path/file.py:attr")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -49,8 +53,9 @@ class Option:
     """How one field is offered on the command line.
 
     `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
-    and has a `--no-` twin if `twin`; `many` may be given several times; a `duration` may be text
-    such as 10m. An option with a `key` is no flag: the key says where it is given, `example` how.
+    and has a `--no-` twin if `twin`; `many` may be given several times; a `reference` names
+    something in the user's code; a `duration` may be text such as 10m. An option with a `key` is no
+    flag: the key says where it is given, `example` how.
     """
 
     group: str
@@ -61,6 +66,7 @@ class Option:
     switch: bool = False
     twin: bool = False
     many: bool = False
+    reference: bool = False
     duration: bool = False
     key: str | None = None
     example: str = ""
@@ -76,6 +82,12 @@ def option_of(setting: dataclasses.Field[Any]) -> Option:
     found = setting.metadata["option"]
     assert isinstance(found, Option)
     return found
+
+
+def is_reference(value: Any) -> bool:
+    """Whether `value` looks like "pkg.module:attr" or "path/file.py:attr"."""
+    source, _, attribute = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    return bool(source and attribute)
 
 
 def flag(name: str) -> str:
@@ -96,15 +108,20 @@ def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
         UsageError: says what was expected.
     """
     offered, (kind, optional) = option_of(setting), type_of(setting)
+    where = offered.key or flag(setting.name)
     if offered.many and not isinstance(value, list | tuple):
-        raise UsageError(f"{flag(setting.name)}: expected a list, found {value!r}")
+        raise UsageError(f"{where}: expected a list, found {value!r}")
     for item in value if offered.many else (value,):
-        types_wanted, expected = _KINDS.get(kind, (object, ""))
+        # What a table of the config file holds is checked by whoever knows that table.
+        free = offered.key is not None and not offered.many
+        types_wanted, expected = (object, "") if free else _KINDS.get(kind, (object, ""))
         good = isinstance(item, types_wanted) and (kind is bool or not isinstance(item, bool))
-        if offered.choices:
-            good, expected = item in offered.choices, ", ".join(offered.choices)
+        allowed = (*offered.choices, *(REFERENCES if offered.reference else ()))
+        if allowed:
+            good = item in offered.choices or (offered.reference and is_reference(item))
+            expected = ", ".join(allowed)
         if not good and not (item is None and optional):
-            raise UsageError(f"{flag(setting.name)}: expected {expected}, found {item!r}")
+            raise UsageError(f"{where}: expected {expected}, found {item!r}")
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["StudiesFolder", "StudyPaths", "check_study_name", "is_study_name", "slug", "typed"]
+__all__ = [
+    "StudiesFolder",
+    "StudyPaths",
+    "check_study_name",
+    "default_name",
+    "is_study_name",
+    "slug",
+    "typed",
+]
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = (".log", ".lock", ".flock", ".torn", ".json")  # `a.log` is the journal of study `a`
@@ -29,6 +37,18 @@ def slug(text: str) -> str:
 
 def is_study_name(name: str) -> bool:
     return bool(_STUDY_NAME.fullmatch(name)) and not name.endswith(_RESERVED)
+
+
+def default_name(objective: str | None, data: str, model_type: str) -> str:
+    """A study's name, made from data (or script) and model type, if any, (or function)."""
+    if objective is not None:
+        source, _, attribute = objective.rpartition(":")
+        stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
+        return slug(f"{stem}_{attribute}")
+    stem = data.removeprefix("sklearn:").rsplit("/", 1)[-1]
+    for suffix in (".gz", ".csv", ".npz", ".parquet"):
+        stem = stem.removesuffix(suffix)
+    return slug(f"{stem}_{model_type}" if model_type else stem)
 
 
 def check_study_name(name: str) -> str:
@@ -73,12 +93,30 @@ class StudyPaths:
         return self.workers / f"{index}.log"
 
     @property
+    def trials(self) -> Path:
+        """Folders of the scripts of running trials and of the best so far."""
+        return self.directory / "trials"
+
+    def trial_folder(self, number: int) -> Path:
+        return self.trials / str(number)
+
+    @property
     def staging(self) -> Path:
         return self.directory / "staging"
 
     @property
     def sidecar(self) -> Path:
         return self.directory / "best_model.meta.json"
+
+    @property
+    def best_model_directory(self) -> Path:
+        """What a user's `save_best` or the best trial's script wrote."""
+        return self.directory / "best_model"
+
+    @property
+    def diagnostics(self) -> Path:
+        """How the best model's training went."""
+        return self.directory / "training_diagnostics.json"
 
     def best_model_file(self, extension: str) -> Path:
         return self.directory / f"best_model.{extension}"
@@ -96,6 +134,11 @@ class StudiesFolder:
 
     def study(self, name: str) -> StudyPaths:
         return StudyPaths(self.root, check_study_name(name))
+
+    @property
+    def skip_registry(self) -> Path:
+        """Model types that a launch passes over for a while."""
+        return self.root / "skip_registry.json"
 
     @property
     def cache(self) -> Path:

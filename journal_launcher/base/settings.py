@@ -6,114 +6,32 @@ worker gets the same object as JSON.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base.checks import check_combinations
-from journal_launcher.base.errors import AGAIN, UsageError
-from journal_launcher.base.options import check_value, flag, option, option_of
-from journal_launcher.base.paths import check_study_name, slug
+from journal_launcher.base.checks import check_combinations, check_numbers
+from journal_launcher.base.choices import CPU_MODEL_TYPES, METRICS, MODEL_TYPES
+from journal_launcher.base.command import parse_template
+from journal_launcher.base.common import SEARCH, CommonSettings
+from journal_launcher.base.errors import AGAIN
+from journal_launcher.base.limits import Limits
+from journal_launcher.base.options import check_value, option, option_of
+from journal_launcher.base.paths import check_study_name, default_name, slug
 from journal_launcher.base.ranges import check_tables
 
-__all__ = [
-    "CLASSIFICATION_METRICS",
-    "CPU_MODEL_TYPES",
-    "METRICS",
-    "MODEL_TYPES",
-    "LaunchSettings",
-]
+__all__ = ["CPU_MODEL_TYPES", "METRICS", "MODEL_TYPES", "LaunchSettings"]
 
-# Metric -> direction. The first three score regression, the rest classification.
-METRICS = {
-    "r2": "maximize",
-    "rmse": "minimize",
-    "mae": "minimize",
-    "log_loss": "minimize",
-    "roc_auc": "maximize",
-    "accuracy": "maximize",
-    "balanced_accuracy": "maximize",
-    "f1_macro": "maximize",
-    "average_precision": "maximize",
-}
-CLASSIFICATION_METRICS = tuple(METRICS)[3:]
-CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
-MODEL_TYPES = ("neural_net", "catboost", "hist_gradient_boosting", "linear")
-
-_STUDY, _DEVICES, _SEARCH, _FAULTS = "Study", "Devices", "Search", "Faults"
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
 
 
 @dataclass(frozen=True)
-class LaunchSettings:
+class LaunchSettings(CommonSettings):
     """One launch as asked for, checked as far as it can be without looking at the machine.
 
     Raises:
         UsageError: a value or a combination that cannot work.
     """
-
-    n_trials: int = option(
-        20, _STUDY, "Total of finished trials the study shall have.", metavar="N", flags=("trials",)
-    )
-    timeout: float | None = option(
-        None,
-        _STUDY,
-        "Start no trial after this time; running ones finish.",
-        metavar="30s|10m|2h",
-        duration=True,
-    )
-    study_name: str | None = option(
-        None, _STUDY, "Name of the study (default: made from data and model).", metavar="NAME"
-    )
-    studies_dir: str = option("optuna_studies", _STUDY, "Folder of all studies.", metavar="DIR")
-    overwrite: bool = option(
-        False, _STUDY, "Move an old study of this name aside and start anew.", switch=True
-    )
-    allow_network_fs: bool = option(
-        False, _STUDY, "Accept a studies folder on a network file system.", switch=True
-    )
-
-    gpus: str = option(
-        "auto",
-        _DEVICES,
-        "GPUs to use: free ones, all, none, or a list of indices or UUIDs.",
-        metavar="auto|all|none|0,2|GPU-uuid,…|MIG-uuid,…",
-    )
-    workers: int | None = option(
-        None, _DEVICES, "CPU workers, when no GPU is used (default 1).", metavar="N"
-    )
-    workers_per_gpu: int = option(1, _DEVICES, "Workers on each GPU.", metavar="N")
-
-    sampler: str = option(
-        "tpe", _SEARCH, "How parameters are chosen.", choices=("tpe", "random", "gp", "qmc")
-    )
-    pruner: str = option(
-        "none",
-        _SEARCH,
-        "Which unpromising trials end early.",
-        choices=("none", "median", "hyperband"),
-    )
-    seed: int | None = option(
-        None, _SEARCH, "Seed of folds, sampler and training (default 0).", metavar="N"
-    )
-
-    trial_timeout: float | None = option(
-        None,
-        _FAULTS,
-        "Kill a trial that runs longer, and retry it.",
-        metavar="30s|10m|2h",
-        duration=True,
-    )
-    max_retries: int = option(
-        1, _FAULTS, "Retries of a trial whose worker died or that timed out.", metavar="N"
-    )
-    max_failures: int | None = option(
-        None,
-        _FAULTS,
-        "End the launch after this many failed trials (default 10 or --n-trials, the larger).",
-        metavar="N",
-    )
 
     data: str = option(
         "sklearn:diabetes",
@@ -150,6 +68,10 @@ class LaunchSettings:
     )
     time_column: str | None = option(
         None, _TABLE, "Order of the rows (--split time).", metavar="COLUMN"
+    )
+
+    strict_data: bool = option(
+        False, _TABLE, "Refuse a table that gives reason to doubt its scores.", switch=True
     )
 
     model_type: str = option(
@@ -193,12 +115,65 @@ class LaunchSettings:
         "batch_size = [64, 128]\n"
         "dropout = 0.1",
     )
+    health: Mapping[str, Any] | None = option(
+        None,
+        _MODEL,
+        "Where a warning begins and where a finding is critical.",
+        key="[health]",
+        example="[health]\ndead_units = [0.25, 0.5]",
+    )
+    skip: Mapping[str, Any] | None = option(
+        None,
+        _MODEL,
+        "When a model type is skipped, and for how long.",
+        key="[skip]",
+        example="[skip]\ncritical_results = 3\nhours = 24",
+    )
+    ignore_skip: bool = option(
+        False, _MODEL, "Run a model type that the skip registry holds back.", switch=True
+    )
 
     objective: str | None = option(
         None,
         _OWN,
         "Optuna objective to run instead of a table.",
-        metavar="pkg.module:attr|path/file.py:attr",
+        reference=True,
+    )
+    arguments: tuple[str, ...] = option(
+        (),
+        _OWN,
+        "The objective's sys.argv[1:].",
+        many=True,
+        key="--",
+        example='arguments = ["--epochs", "10"]',
+    )
+    command: str | None = option(
+        None,
+        _OWN,
+        "Script to run for each trial instead of a table; {name} is a parameter of [space].",
+        metavar="'python train.py --lr {lr}'",
+        example='[command]\nrun = "python train.py --lr {lr} --layers {layers} --out {dir}"',
+    )
+    space: Mapping[str, Any] | None = option(
+        None,
+        _OWN,
+        "Parameters of --command.",
+        key="[space]",
+        example="[space]\nlr = {low = 1e-5, high = 1e-1, log = true}\nlayers = {low = 1, high = 8}",
+    )
+    value: str | Mapping[str, Any] | None = option(
+        None,
+        _OWN,
+        "Where the script's value is read.",
+        key="[command] value",
+        example='value = {file = "metrics.json", key = "val_loss"}',
+    )
+    report: Mapping[str, Any] | None = option(
+        None,
+        _OWN,
+        "Lines with intermediate values, for the pruner.",
+        key="[command] report",
+        example="report = {pattern = 'epoch (?P<step>\\d+) loss (?P<value>\\S+)'}",
     )
     direction: tuple[str, ...] = option(
         (),
@@ -215,36 +190,26 @@ class LaunchSettings:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             check_value(setting, getattr(self, setting.name))
-        self._check_numbers()
+        check_numbers(self)
         check_tables(self.spaces or {}, MODEL_TYPES)
+        Limits.of(self.health, self.skip)
         check_combinations(self)
         if self.study_name is not None:
             check_study_name(self.study_name)
 
-    def _check_numbers(self) -> None:
-        at_least = {
-            **{"n_trials": 1, "workers": 1, "workers_per_gpu": 1, "k_folds": 2, "seed": 0},
-            **{"max_retries": 0, "max_failures": 1, "confirm": 0},
-        }
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"{flag(name)}: expected {least} or more, found {value}")
-        for name in ("test_size", "dropout"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise UsageError(f"{flag(name)}: expected 0 or more and below 1, found {value}")
-        if self.seed is not None and self.seed >= 2**32:
-            raise UsageError(f"--seed: expected less than 2^32, found {self.seed}")
-        for name in ("timeout", "trial_timeout"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise UsageError(f"{flag(name)}: expected a positive duration, found {value}")
+    @property
+    def is_table(self) -> bool:
+        """The built-in job, and not a user's own objective or script."""
+        return self.objective is None and self.command is None
+
+    @property
+    def n_directions(self) -> int:
+        return len(self.direction) or 1
 
     @property
     def cpu_only(self) -> bool:
         """Would a GPU lie idle under this model type?"""
-        return self.objective is None and self.model_type in CPU_MODEL_TYPES
+        return self.is_table and self.model_type in CPU_MODEL_TYPES
 
     @property
     def again(self) -> str:
@@ -258,28 +223,24 @@ class LaunchSettings:
 
     @property
     def name(self) -> str:
-        """The study's name: given, or made from data (or script) and model (or function)."""
-        if self.study_name is not None:
-            return self.study_name
-        if self.objective is not None:
-            source, _, attribute = self.objective.rpartition(":")
-            stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
-            return slug(f"{stem}_{attribute}")
-        stem = self.data.removeprefix("sklearn:").rsplit("/", 1)[-1]
-        for suffix in (".gz", ".csv", ".npz", ".parquet"):
-            stem = stem.removesuffix(suffix)
-        return slug(stem if self.compare_models else f"{stem}_{self.model_type}")
+        """The study's name, given or made."""
+        model_type = "" if self.compare_models else self.model_type
+        made = default_name(self.objective, self.data, model_type)
+        if self.command is not None:
+            made = slug(parse_template(self.command, self.space or {}).name)
+        return self.study_name or made
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     def of_trials(self) -> dict[str, Any]:
         """What decides a trial's score, where it is not the default."""
-        groups = (_SEARCH, _TABLE, _MODEL, _OWN)
+        groups = (SEARCH, _TABLE, _MODEL, _OWN)
         fields = (field for field in dataclasses.fields(self) if option_of(field).group in groups)
         found = ((field, getattr(self, field.name)) for field in fields)
         return {field.name: value for field, value in found if value != field.default}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "LaunchSettings":
-        return cls(**{**content, "direction": tuple(content["direction"])})
+        many = [field.name for field in dataclasses.fields(cls) if option_of(field).many]
+        return cls(**{**content, **{name: tuple(content[name]) for name in many}})

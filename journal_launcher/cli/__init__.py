@@ -15,6 +15,8 @@ __all__ = ["commands"]
 _COMMANDS = {
     "run": ("journal_launcher.cli.run", "Run a study on all devices and save the best model."),
     "status": ("journal_launcher.cli.status", "Show how all studies stand, or one of them."),
+    "health": ("journal_launcher.cli.health", "Say whether a study's best model is healthy."),
+    "skip": ("journal_launcher.cli.skip", "List or clear the model types that are skipped."),
     "predict": ("journal_launcher.cli.predict", "Predict with a study's best model."),
     "replay": ("journal_launcher.cli.replay", "Run one trial again and compare its score."),
     "init": ("journal_launcher.cli.init", "Write a config file and an example objective here."),

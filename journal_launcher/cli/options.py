@@ -9,12 +9,26 @@ import click
 
 from journal_launcher.base.config import read_config
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import Option, nearest, option_of, parse_duration, type_of
+from journal_launcher.base.options import (
+    REFERENCES,
+    Option,
+    nearest,
+    option_of,
+    parse_duration,
+    type_of,
+)
 from journal_launcher.base.settings import LaunchSettings
 
-__all__ = ["GroupedCommand", "config_option", "settings_options", "unknown_variables"]
+__all__ = [
+    "GroupedCommand",
+    "config_option",
+    "make_settings",
+    "settings_options",
+    "unknown_variables",
+]
 
 _VARIABLE = "JOURNAL_LAUNCHER_"
+_CONFIG = "journal_launcher.config"  # where a click context keeps the file's name
 
 
 class _Duration(click.ParamType[float]):
@@ -38,7 +52,21 @@ class _GroupedOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose `--help` shows options in sections, in the order of their declaration."""
+    """A command whose `--help` shows options in sections, in the order of their declaration.
+
+    It passes on what follows `--` as `arguments`, and what only --config can say.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        cut = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:cut])
+        file = ctx.default_map or {}
+        for field in dataclasses.fields(LaunchSettings):
+            if option_of(field).key is not None:
+                ctx.params[field.name] = file.get(field.name, field.default)
+        given = args[cut + 1 :] or ctx.params["arguments"]
+        ctx.params["arguments"] = tuple(given) if isinstance(given, list) else given
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -52,7 +80,7 @@ class GroupedCommand(click.Command):
 
 
 def settings_options() -> list[click.Parameter]:
-    """One click option per field of LaunchSettings that has a flag."""
+    """One click option per field of LaunchSettings that is a flag."""
     fields = dataclasses.fields(LaunchSettings)
     return [_click_option(field) for field in fields if option_of(field).key is None]
 
@@ -63,7 +91,7 @@ def _click_option(field: dataclasses.Field[Any]) -> click.Option:
         _flags(field.name, option),
         default=field.default,
         help=option.help,
-        metavar=option.metavar,
+        metavar=option.metavar or _reference_metavar(option),
         type=_type_of(field, option),
         is_flag=option.switch,
         multiple=option.many,
@@ -80,7 +108,13 @@ def _flags(name: str, option: Option) -> list[str]:
     return [name, main, *(f"--{other}" for other in option.flags)]
 
 
+def _reference_metavar(option: Option) -> str | None:
+    return "|".join((*option.choices, *REFERENCES)) if option.reference else None
+
+
 def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
+    if option.reference:
+        return str
     if option.choices:
         return click.Choice(option.choices)
     if option.duration:
@@ -98,22 +132,33 @@ def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
             yield f"{variable} is ignored: no such option{nearest(name, known, _VARIABLE)}"
 
 
-def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> Any:
-    """Make the file's values the defaults, below environment and flags; return its tables."""
+def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Make the file's values the defaults: below the environment, below flags."""
     if path is None:
-        return None
+        return
     output = {"json": "as_json", "quiet": "quiet", "verbose": "verbose"}
     values = read_config(path, output)
-    tables = values.pop("spaces", None)
     ctx.default_map = {output.get(name, name): value for name, value in values.items()}
-    return tables
+    ctx.meta[_CONFIG] = path
+
+
+def make_settings(options: dict[str, Any]) -> LaunchSettings:
+    """The settings of a parsed command line; a mistake in a table names the file it is in."""
+    try:
+        return LaunchSettings(**options)
+    except UsageError as error:
+        file = click.get_current_context().meta.get(_CONFIG)
+        if file is not None and str(error).startswith("["):
+            raise UsageError(f"--config {file}: {error}") from None
+        raise
 
 
 def config_option() -> click.Option:
     return click.Option(
-        ["spaces", "--config"],
+        ["--config"],
         type=click.Path(path_type=Path),
         is_eager=True,
+        expose_value=False,
         callback=_load_config,
         metavar="FILE.toml",
         help="Read options from a TOML file; environment and flags come before it.",

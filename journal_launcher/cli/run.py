@@ -14,6 +14,7 @@ from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.cli.options import (
     GroupedCommand,
     config_option,
+    make_settings,
     settings_options,
     unknown_variables,
 )
@@ -21,10 +22,16 @@ from journal_launcher.cli.options import (
 __all__ = ["command"]
 
 
-def _run(verbose: int, quiet: bool, as_json: bool, print_config: bool, **options: Any) -> int:
+def _run(
+    verbose: int,
+    quiet: bool,
+    as_json: bool,
+    print_config: bool,
+    **options: Any,
+) -> int:
     for line in unknown_variables(os.environ):
         click.echo(f"warning: {line}", err=True)
-    settings = LaunchSettings(**options)
+    settings = make_settings(options)
     if print_config:
         click.echo(resolved(settings), nl=False)
         return ExitCode.DONE
@@ -38,18 +45,19 @@ def _run(verbose: int, quiet: bool, as_json: bool, print_config: bool, **options
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if settings.compare_models:
         return _compare(settings, verbose, quiet, as_json)
-    from journal_launcher.launcher.launch import run_launch
+    from journal_launcher.pipeline.judged import judged_launch
     from journal_launcher.views.summary import result_json, result_line
     from journal_launcher.views.view import make_view
 
     with make_view(sys.stderr.isatty(), quiet, verbose) as view:
-        ended = run_launch(settings, view)
+        ended = judged_launch(settings, view)
     if as_json:
         click.echo(json.dumps(result_json(ended)))
     elif quiet:
         click.echo(result_line(ended))
         if ended.message:
-            click.echo(f"error: {ended.message}", err=True)
+            prefix = "error: " if ended.exit_code else ""
+            click.echo(f"{prefix}{ended.message}", err=True)
     return ended.exit_code
 
 
@@ -90,5 +98,6 @@ command = GroupedCommand(
     "again; --n-trials is its total.\n\n"
     "Every option that decides the launch is also an environment variable (--n-trials is "
     "JOURNAL_LAUNCHER_N_TRIALS) and a key of --config (n_trials).",
+    options_metavar="[OPTIONS] [-- ARGUMENTS]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

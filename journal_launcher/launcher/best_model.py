@@ -20,6 +20,7 @@ __all__ = [
     "clear_staging",
     "complete",
     "drop_staging",
+    "drop_trials",
     "hash_files",
     "leave_out",
     "model_path",
@@ -64,6 +65,11 @@ def drop_staging(paths: StudyPaths) -> None:
     shutil.rmtree(paths.staging, ignore_errors=True)
 
 
+def drop_trials(paths: StudyPaths) -> None:
+    """Remove the trials' own folders: what was in the best one is published."""
+    shutil.rmtree(paths.trials, ignore_errors=True)
+
+
 def stage(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     """Add the hash of every staged file to the sidecar and record it as the manifest.
 
@@ -83,10 +89,10 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     paths.sidecar.unlink(missing_ok=True)
     fsync_directory(paths.directory)
     entries = {Path(name).parts[0] for name in sidecar["files"]}
-    for old in paths.directory.glob("best_model*"):
+    for old in (*paths.directory.glob("best_model*"), paths.diagnostics):
         still_staged = (paths.staging / old.name).exists()
         if old.name not in entries or still_staged:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     for name in sorted(entries):
         if (paths.staging / name).exists():
             move_into_place(paths.staging / name, paths.directory / name)

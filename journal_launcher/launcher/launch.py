@@ -224,6 +224,7 @@ class Launch:
         return {
             "versions": versions(),
             "command_line": command_line(),
+            "launch": self.launch_id,
             "started": self.began_at,
             "published": utc(),
             "part_of": self.part_of,

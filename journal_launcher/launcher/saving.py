@@ -43,8 +43,9 @@ def save_best_model(
     left_out = sidecar is not None and sidecar.get("left_out") and not facts["part_of"]
     if sidecar is not None and not left_out:
         best_model.drop_staging(paths)
+        best_model.drop_trials(paths)
         return _brought_up_to_date(paths, sidecar, current)
-    table = book.settings.objective is None
+    table = book.settings.is_table
     supervisor.emit(PhaseChanged("refitting" if table else "publishing"))
     refitted = _refit(supervisor, wanted.get("trial"), paths)
     if refitted is None:
@@ -53,7 +54,9 @@ def save_best_model(
         supervisor.emit(PhaseChanged("publishing"))
     more = {"directions": list(book.study.directions), "baselines": book.baselines}
     content = {**refitted, **facts, **current, **more, **wanted}
-    return best_model.publish(paths, best_model.stage(paths, content))
+    sidecar = best_model.publish(paths, best_model.stage(paths, content))
+    best_model.drop_trials(paths)
+    return sidecar
 
 
 def _wanted(book: TrialBook) -> dict[str, Any] | None:
@@ -64,7 +67,7 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
         "study": study.name,
         "identity_sha256": hashlib.sha256(identity).hexdigest(),
     }
-    if book.settings.objective is None:
+    if book.settings.is_table:
         wanted["refit"] = book.settings.refit
     best = book.winner()
     if best is not None:

@@ -159,7 +159,8 @@ class TrialBook:
         if total >= self.settings.failure_limit:
             return f"{total} trials failed: {kinds}; --max-failures sets this limit"
         if self.exceptions >= EARLY_EXCEPTIONS and self.study.count()[0] == 0:
-            return f"the first {self.exceptions} trials raised exceptions: {kinds}"
+            what = "failed" if self.settings.command is not None else "raised exceptions"
+            return f"the first {self.exceptions} trials {what}: {kinds}"
         return None
 
 

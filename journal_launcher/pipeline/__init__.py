@@ -1,1 +1,1 @@
-"""What wraps launches: comparing model types."""
+"""What wraps launches: comparing model types, health, the skip registry."""

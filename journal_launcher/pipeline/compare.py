@@ -25,6 +25,7 @@ from journal_launcher.launcher.aside import move_aside
 from journal_launcher.launcher.launch import run_launch
 from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
+from journal_launcher.pipeline.judged import judged_launch
 from journal_launcher.study.lease import Lease
 
 __all__ = ["SIMPLEST_FIRST", "compare_models"]
@@ -132,8 +133,10 @@ class _Comparing:
         with self._view() as listen:
             listen(Note(f"comparing model types, {place}: {name}"))
             try:
-                self._ended[name] = run_launch(
-                    settings, lambda event: listen(_in_brief(event, name)), None, self._paths.name
+                self._ended[name] = judged_launch(
+                    settings,
+                    lambda event: listen(_in_brief(event, name)),
+                    lambda part, emit: run_launch(part, emit, None, self._paths.name),
                 )
             except JournalLauncherError as error:
                 same = not self._ended and str(error) in map(str, self._errors.values())
@@ -259,6 +262,8 @@ def _in_brief(event: Any, name: str) -> Any:
     """A launch within a comparison ends with one line instead of a summary."""
     if not isinstance(event, LaunchEnded):
         return event
+    if event.exit_reason == "skipped":
+        return Note(event.message or f"{name} is skipped")
     if event.exit_code == 0:
         return Note(f"{name}: {event.n_finished} of {event.n_trials} trials finished")
     return Note(f"{name} failed: {event.message or event.exit_reason}", "warning")

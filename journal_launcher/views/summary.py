@@ -16,6 +16,7 @@ from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.verdict import CRITICAL, WARNING
 from journal_launcher.views.figures import counted, duration, number
 
 __all__ = [
@@ -43,10 +44,11 @@ def print_summary(console: Console, ended: LaunchEnded) -> None:
     """Print the closing words."""
     headline, rows = summary(ended)
     good = ended.exit_code == ExitCode.DONE
-    console.print(Text(headline, style="bold" if good else "bold yellow"), highlight=False)
-    labels = max(len(label) for label, _ in rows)
+    style = "bold" if good else "bold yellow"
+    console.print(Text(headline, style=style), highlight=False, soft_wrap=not rows)
+    labels = max((len(label) for label, _ in rows), default=0)
     for label, text in rows:
-        style = "yellow" if label in ("warning", "failed") else ""
+        style = "yellow" if label in ("warning", "failed", "health") else ""
         if label in _COPIED:
             console.print(Text(f"  {label:<{labels}}  {text}"), soft_wrap=True, highlight=False)
             continue
@@ -57,10 +59,13 @@ def print_summary(console: Console, ended: LaunchEnded) -> None:
 
 def summary(ended: LaunchEnded) -> tuple[str, list[Row]]:
     """The headline and the labelled lines below it, in reading order."""
+    if ended.exit_reason == "skipped":
+        return f"{ended.study} skipped: {ended.message}", []
     rows = [
         *_best(ended),
         *_holdout(ended.sidecar or {}),
         *_baselines(ended),
+        *_health(ended),
         *_failures(ended),
         *_next_steps(ended),
     ]
@@ -178,6 +183,13 @@ def _baselines(ended: LaunchEnded) -> Iterator[Row]:
         yield "warning", "; ".join(lost)
 
 
+def _health(ended: LaunchEnded) -> Iterator[Row]:
+    verdict = ended.health
+    if verdict is not None and verdict.level in (WARNING, CRITICAL):
+        asked = f"{typed()} health {ended.study}{studies_dir(ended.journal.parent)}"
+        yield "health", f"{verdict.level}: {verdict.why}; see {asked}"
+
+
 def _failures(ended: LaunchEnded) -> Iterator[Row]:
     if ended.n_failed:
         kinds = ", ".join(f"{kind} ({count})" for kind, count in ended.failures.items())
@@ -240,13 +252,14 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "best_trial": best,
         "model_path": None if ended.model_path is None else str(ended.model_path),
         "holdout": _holdout_of(ended.sidecar or {}),
+        "health": None if ended.health is None else ended.health.level,
         "journal": str(ended.journal),
     }
 
 
 def failure_json(exit_code: int, message: str) -> dict[str, Any]:
     """The same object for a launch that never began: what is not known is null."""
-    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "journal")
+    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "health", "journal")
     return {
         "schema_version": _SCHEMA_VERSION,
         "study": None,

@@ -12,7 +12,7 @@ from journal_launcher.worker.cross_validation import build_model_type, fold_data
 from journal_launcher.worker.models import FoldData, Score
 from journal_launcher.worker.table import Dataset
 
-__all__ = ["score_baselines"]
+__all__ = ["dummy_score", "score_baselines"]
 
 
 def score_baselines(dataset: Dataset, metric: str, seed: int) -> dict[str, dict[str, Any]]:
@@ -27,6 +27,13 @@ def score_baselines(dataset: Dataset, metric: str, seed: int) -> dict[str, dict[
         "dummy": _outcome(lambda: _dummy_scores(dataset, folds, score)),
         "linear": _outcome(lambda: _linear_scores(dataset, folds, score, metric, seed)),
     }
+
+
+def dummy_score(dataset: Dataset, metric: str) -> float | None:
+    """What predicting the average scores on the same folds; None where that is undefined."""
+    score = metrics.score(metric, dataset.schema.task)
+    found = float(np.mean(_dummy_scores(dataset, fold_data(dataset), score)))
+    return found if np.isfinite(found) else None
 
 
 def _outcome(scores_of: Callable[[], NDArray[np.float64]]) -> dict[str, Any]:

@@ -168,7 +168,17 @@ def _attributes(curve: Curve) -> dict[str, Any]:
         "jl_train_scores": curve.train_scores.tolist(),
         "jl_epochs": int(curve.steps),
         "jl_overfit_ratio": overfit_ratio(curve),
+        "jl_errors": _errors(curve),
     }
+
+
+def _errors(curve: Curve) -> dict[str, float] | None:
+    """Mean error of the validation rows and of the training rows: what the ratio is made of."""
+    found = {
+        "validation": float(np.mean(curve.errors)),
+        "training": float(np.mean(curve.train_errors)),
+    }
+    return found if np.isfinite(list(found.values())).all() else None
 
 
 def overfit_ratio(curve: Curve) -> float | None:

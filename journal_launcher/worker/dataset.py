@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.base.atomic import move_into_place, read_json, write_json
+from journal_launcher.base.choices import CLASSIFICATION_METRICS, METRICS
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import check_data
-from journal_launcher.base.settings import CLASSIFICATION_METRICS, METRICS, LaunchSettings
+from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["features_from_frame", "fresh_folds", "keep", "load", "prepare", "read_features"]
 
-PARSER_VERSION = 1  # counts up when the same file would give other arrays
+PARSER_VERSION = 2  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _META_SCHEMA = 1
 _META = "meta.json"
@@ -47,10 +48,11 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
         absolute path; data_sha256: of its content; target, task, metric, direction, split (kind,
         k_folds, test_size, group_column, time_column), n_rows, n_train, n_holdout, n_features,
         classes, schema_sha256, duplicates (rows equal to an earlier one), notes (lines for the
-        user).
+        user, the doubts of `data_checks` among them).
 
     Raises:
-        UsageError: bad data, or settings that do not fit them; nothing is written.
+        UsageError: bad data, settings that do not fit them, or doubts with --strict-data; nothing
+            is written.
     """
     check_data(settings.data)
     is_file = not settings.data.startswith("sklearn:")
@@ -61,16 +63,17 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
             from journal_launcher.worker.parsing import parse
 
             parsed = parse(settings, seed, source)
-            _metric(settings.metric, parsed.schema.task)  # refuse before anything is written
+            _refuse(settings, parsed.facts)  # before anything is written
             _store(parsed, directory)
         facts = read_json(directory / _META, _META_SCHEMA)["prepared"]
-        metric = _metric(settings.metric, facts["task"])
+        metric = _refuse(settings, facts)
+        notes = [*facts["notes"], *facts.pop("doubts")]
     keep(directory)
     _remove_unused(cache)
     return {
         **{"directory": str(directory.absolute()), "data": source},
         **facts,
-        **{"metric": metric, "direction": METRICS[metric]},
+        **{"metric": metric, "direction": METRICS[metric], "notes": notes},
     }
 
 
@@ -159,6 +162,16 @@ def _key(settings: LaunchSettings, seed: int, source: str) -> str:
         "format": source.rpartition(".")[2].lower().replace("gz", "csv"),
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse(settings: LaunchSettings, facts: dict[str, Any]) -> str:
+    """Raise UsageError if the table is not one for these settings; return the metric."""
+    if settings.strict_data and facts["doubts"]:
+        raise UsageError(
+            f"--strict-data: {'; '.join(facts['doubts'])} (mend the table, or leave out "
+            "--strict-data)"
+        )
+    return _metric(settings.metric, facts["task"])
 
 
 def _metric(asked: str | None, task: str) -> str:

@@ -1,5 +1,6 @@
 """One trial in the foreground: stdin, stdout and the terminal are the user's, so pdb works."""
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -12,13 +13,16 @@ from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import make_job
-from journal_launcher.worker.sampling import make_pruner, make_sampler
+from journal_launcher.worker.sampling import Search
+from journal_launcher.worker.script import ScriptFailedError
+from journal_launcher.worker.trials import WorkerStudy
 
 __all__ = ["debug"]
 
 
 def debug(task: dict[str, Any]) -> int:
     """Prepare and run trial 0 in memory. An exception of the objective passes through whole."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: no orphan
     settings = LaunchSettings.from_json(task["settings"])
     seed = settings.seed or 0
     try:
@@ -34,13 +38,11 @@ def _run(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Study
     job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
     prepared = job.prepare(seed)
     job.warm_up()
+    search = Search(settings)
     job.open(prepared, seed, lambda unit, step, total, value: None)
-    study = optuna.create_study(
-        study_name=settings.name,
-        directions=prepared["identity"]["directions"],
-        sampler=make_sampler(settings.sampler, seed, 0),
-        pruner=make_pruner(settings.pruner),
-    )
+    directions = prepared["identity"]["directions"]
+    stock = optuna.create_study(study_name=settings.name, directions=directions)
+    study = WorkerStudy(settings.name, stock._storage, search.sampler(seed, 0), search.pruner)
     defaults = job.defaults()
     if defaults is not None:
         study.enqueue_trial(defaults)
@@ -50,5 +52,13 @@ def _run(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Study
         value = job(trial)
     except optuna.TrialPruned:
         value = "pruned"
+    except ScriptFailedError as error:  # its output was just seen
+        print(f"params: {trial.params}", file=sys.stderr)
+        print(f"error: {str(error).splitlines()[0].removesuffix(':')}", file=sys.stderr)
+        return error.exit_code
     print(f"params: {trial.params}\nvalue: {value}")
+    pruned = optuna.trial.TrialState.PRUNED if value == "pruned" else None
+    study.tell(trial, None if pruned else value, state=pruned)
+    for callback in search.callbacks:
+        callback(study, study.trials[0])
     return ExitCode.DONE

@@ -13,6 +13,7 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import Progress, build_model_type
+from journal_launcher.worker.diagnostics import write_diagnostics
 from journal_launcher.worker.models import FittedModel, ModelType, Predictions
 from journal_launcher.worker.table import Dataset, Rows
 
@@ -37,8 +38,9 @@ def refit(
     """Train `trial` on all training rows and write `best_model.<extension>` into `staging`.
 
     trial: number, value, params, fold_scores, train_scores, epochs (exactly so many are trained),
-    overfit_ratio and curves (of its confirmation, if there was one). All scores are in the target's
-    units and belong to the model that has not seen the hold-out, also with `--refit all`.
+    overfit_ratio, and for the diagnostics errors and curves (of its confirmation), where there are
+    any. All scores are in the target's units and belong to the model that has not seen the
+    hold-out, also with `--refit all`; the diagnostics are those of the published model.
 
     Returns:
         The sidecar as far as a worker knows it, JSON without NaN.
@@ -62,6 +64,9 @@ def refit(
         fitted = fit(np.union1d(dataset.train, dataset.holdout))
     progress("step", 3, 3, None)
     file, state = _write(model, fitted, dataset, staging)
+    write_diagnostics(
+        model, fitted, dataset, metric, seed, trial, settings.model_type, staging / file
+    )
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "table",

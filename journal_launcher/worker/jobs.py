@@ -4,6 +4,7 @@ A job is prepared once (by one worker, before the study exists), opened in every
 every trial, and asked once at the end to stage the best model.
 """
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial
 
-from journal_launcher.base.inputs import find_objective
+from journal_launcher.base.inputs import find_reference
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
@@ -55,11 +56,11 @@ class Job(Protocol):
         """User attributes of the trial that was called last."""
         ...
 
-    def baselines(self) -> dict[str, Any] | None: ...
-
-    def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
-        """Score a trial's parameters on fresh folds; only jobs whose trials have `jl_epochs`."""
+    def recorded(self, study: optuna.Study) -> None:
+        """The trial that was called last is in the journal; drop what nobody needs any more."""
         ...
+
+    def baselines(self) -> dict[str, Any] | None: ...
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
         """Write the best model's files into `staging` and return the sidecar's content."""
@@ -141,6 +142,9 @@ class TableJob:
     def attributes(self) -> dict[str, Any]:
         return self._objective.attributes
 
+    def recorded(self, study: optuna.Study) -> None:
+        pass
+
     def baselines(self) -> dict[str, Any] | None:
         from journal_launcher.worker.baselines import score_baselines
 
@@ -168,6 +172,7 @@ class TableJob:
         return fold_data(self._fresh)
 
     def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Score a trial's parameters on fresh folds."""
         epochs = trial.user_attrs["jl_epochs"]
         return self._objective.confirm(trial.number, trial.params, epochs, self._fresh_rows)
 
@@ -189,6 +194,7 @@ class TableJob:
                 "train_scores": best.user_attrs["jl_train_scores"],
                 "epochs": best.user_attrs["jl_epochs"],
                 "overfit_ratio": best.user_attrs.get("jl_overfit_ratio"),
+                "errors": best.user_attrs.get("jl_errors"),
                 "curves": confirmed.get("curves") if self._settings.confirm else None,
             },
             gpu=self._gpu,
@@ -208,7 +214,7 @@ class ObjectiveJob:
     def _load(self) -> UserObjective:
         if self._loaded is None:
             assert self._settings.objective is not None
-            self._loaded = load_objective(self._settings.objective)
+            self._loaded = load_objective(self._settings.objective, self._settings.arguments)
         return self._loaded
 
     def prepare(self, seed: int) -> Prepared:
@@ -224,7 +230,11 @@ class ObjectiveJob:
             "identity": identity,
             "metric": None,
             "notes": [],
-            "noted": {"objective source": objective.source_sha256},
+            "noted": {
+                "objective source": objective.source_sha256,
+                # Hashed: the journal is for everybody's eyes, and an argument may be a token.
+                "arguments after --": _sha256(self._settings.arguments),
+            },
             "content": {},
         }
 
@@ -233,7 +243,7 @@ class ObjectiveJob:
 
         Links are followed on both sides, so that the same file has one name.
         """
-        found = find_objective(self._settings.objective or "")
+        found = find_reference("--objective", self._settings.objective or "")
         source = found.source
         if found.is_file:
             source = os.path.relpath(os.path.realpath(source), os.path.realpath(self._paths.folder))
@@ -256,11 +266,11 @@ class ObjectiveJob:
     def attributes(self) -> dict[str, Any]:
         return {}
 
+    def recorded(self, study: optuna.Study) -> None:
+        pass
+
     def baselines(self) -> dict[str, Any] | None:
         return None
-
-    def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
-        raise NotImplementedError("an objective of the user's own has no folds")
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
         save_best = self._load().save_best
@@ -271,7 +281,15 @@ class ObjectiveJob:
         return {"kind": "objective", "objective": self._settings.objective}
 
 
+def _sha256(arguments: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(arguments).encode()).hexdigest()
+
+
 def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int) -> Job:
+    if settings.command is not None:
+        from journal_launcher.worker.command import CommandJob
+
+        return CommandJob(settings, paths)
     if settings.objective is not None:
         return ObjectiveJob(settings, paths)
     return TableJob(settings, paths, gpu, threads)

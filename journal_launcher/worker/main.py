@@ -32,8 +32,8 @@ from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device
-from journal_launcher.worker.jobs import Job, make_job
-from journal_launcher.worker.sampling import make_pruner, make_sampler
+from journal_launcher.worker.jobs import Job, TableJob, make_job
+from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
 
 __all__ = ["main"]
@@ -116,6 +116,7 @@ class Worker:
         self._number: int | None = None
         self._device: DeviceReport
         self._job: Job
+        self._search: Search
         self._storage: StudyStorage
         self._study: WorkerStudy
         self._seed = 0
@@ -137,6 +138,7 @@ class Worker:
         self._job = make_job(self._settings, self._paths, gpu, spec["threads"])
         prepared = self._job.prepare(spec["seed"]) if spec["prepare"] else None
         self._job.warm_up()  # before the answer: a device that fails here leaves no study behind
+        self._search = Search(self._settings)  # the user's samplers may be in the objective's file
         if prepared is not None:
             self._connection.send("prepared", content=prepared)
         while (message := self._connection.receive())["type"] == "prepare":
@@ -160,7 +162,7 @@ class Worker:
         )
         self._storage.again = self._again
         self._study = WorkerStudy(self._paths.name, self._storage)
-        self._study.pruner = make_pruner(self._settings.pruner)
+        self._study.pruner = self._search.pruner
 
     def _serve(self) -> None:
         self._connection.send("request")
@@ -189,7 +191,7 @@ class Worker:
         number = self._number = self._storage.get_trial(trial_id).number
         self._connection.send("started", number=number)
         started = time.monotonic()
-        self._study.sampler = make_sampler(self._settings.sampler, self._seed, number)
+        self._study.sampler = self._search.sampler(self._seed, number)
         trial = optuna.Trial(self._study, trial_id)
         outcome = evaluate(self._job, trial, len(self._study.directions))
         if _StopRequested.told:  # and a bare `except:` of the objective swallowed it
@@ -202,6 +204,9 @@ class Worker:
         broken = outcome.broken
         outcome = record(self._study, trial, outcome, attributes)
         self._number = None
+        self._job.recorded(self._study)
+        for callback in self._search.callbacks:
+            callback(self._study, self._storage.get_trial(trial_id))
         self._connection.send(
             "ended",
             number=number,
@@ -230,6 +235,7 @@ class Worker:
         return trial_id if self._storage.start_queued_trial(trial_id, attributes) else None
 
     def _confirm(self, number: int) -> None:
+        assert isinstance(self._job, TableJob), "only a table has folds"
         self._number = number
         trial = self._study.get_trials(deepcopy=False)[number]
         try:

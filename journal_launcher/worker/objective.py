@@ -1,10 +1,11 @@
-"""Find the user's objective: "pkg.module:attr" or "path/file.py:attr"."""
+"""Find what the user named: "pkg.module:attr" or "path/file.py:attr"."""
 
+import functools
 import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +14,10 @@ from typing import Any
 import optuna
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.inputs import find_objective
+from journal_launcher.base.inputs import find_reference
 from journal_launcher.base.options import nearest
 
-__all__ = ["Reporter", "UserObjective", "load_objective"]
+__all__ = ["Reporter", "UserObjective", "load_objective", "load_reference"]
 
 
 @dataclass(frozen=True)
@@ -42,61 +43,68 @@ class Reporter:
         return getattr, (self._trial, "report")
 
 
-def load_objective(reference: str) -> UserObjective:
-    """Import what `reference` names, with neighbours importable as under `python script.py`.
+def load_objective(reference: str, arguments: Sequence[str] = ()) -> UserObjective:
+    """Import what `reference` names; its module sees `arguments` as its sys.argv[1:].
 
     Raises:
         UsageError: malformed reference, no such file or module, no such attribute.
         Exception: whatever the module itself raises while it is imported.
     """
-    found = find_objective(reference)
+    found = find_reference("--objective", reference)
     source, attribute = found.source, found.attribute
-    module = _import_file(Path(source)) if found.is_file else _import_module(source)
-    function = getattr(module, attribute, None)
-    if function is None:
-        hint = nearest(attribute, _callables(module))
-        raise UsageError(f"--objective: {source} has no {attribute!r}{hint}")
+    sys.argv = [str(Path(source).absolute()) if found.is_file else source, *arguments]
+    module, function = load_reference("--objective", reference)
     if not callable(function):
         raise UsageError(
             f"--objective: expected a function {attribute}(trial) in {source}, found "
             f"{type(function).__name__}"
         )
     file = getattr(module, "__file__", None)
+    if not found.is_file:
+        sys.argv[0] = file or source
     digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
     return UserObjective(function, getattr(module, "save_best", None), digest)
 
 
-def _import_file(path: Path) -> ModuleType:
-    path = path.absolute()
+def load_reference(option: str, reference: str) -> tuple[ModuleType, Any]:
+    """The module and the object in it, with neighbours importable as under `python script.py`."""
+    found = find_reference(option, reference)
+    source, attribute = found.source, found.attribute
+    module = _execute(Path(source).absolute()) if found.is_file else _import_module(option, source)
+    if not hasattr(module, attribute):
+        hint = nearest(attribute, _callables(module))
+        raise UsageError(f"{option}: {source} has no {attribute!r}{hint}")
+    return module, getattr(module, attribute)
+
+
+@functools.cache  # the objective and a sampler may be in one file, which is run once
+def _execute(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
-    sys.argv = [str(path)]
     # Its own name, so that processes the objective starts can import it; unless that is taken.
     name = path.stem
     if name in sys.modules or name in sys.stdlib_module_names:
         name = f"objective_{name}"
     specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None:
-        raise UsageError(f"--objective: expected a Python file, found {path}")
+    assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     specification.loader.exec_module(module)
     return module
 
 
-def _import_module(name: str) -> ModuleType:
-    sys.path.insert(0, str(Path.cwd()))
+def _import_module(option: str, name: str) -> ModuleType:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         # The module that was asked for (or a package around it), or one that it imports itself?
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(
-                f"--objective: no module named {error.name!r} in {Path.cwd()} or this Python; "
+                f"{option}: no module named {error.name!r} in {Path.cwd()} or this Python; "
                 "for a file, write path/file.py:function"
             ) from None
         raise
-    sys.argv = [getattr(module, "__file__", None) or name]
-    return module
 
 
 def _callables(module: ModuleType) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.columns import Typed, features_of, number_of, some, type_of
+from journal_launcher.worker.data_checks import check_data
 from journal_launcher.worker.readers import content_sha256, fingerprint, read_bundled, read_file
 from journal_launcher.worker.splits import check_size, equal_rows, hold_out, make_folds
 from journal_launcher.worker.table import Features, Rows, Schema
@@ -87,6 +88,7 @@ def parse(settings: LaunchSettings, seed: int, source: str) -> Parsed:
         **{"n_rows": len(rows), "n_train": len(cuts["train"]), "n_holdout": len(cuts["holdout"])},
         **{"n_features": len(schema.columns), "classes": list(target.classes)},
         **{"schema_sha256": schema.sha256, "duplicates": duplicates, "notes": notes},
+        "doubts": check_data(schema, features, target.values, cuts["train"], cuts["holdout"]),
     }
     arrays = {**cuts, "numbers": features.numbers, "codes": features.codes}
     return Parsed(schema, {**arrays, "target": target.values, "units": units}, facts)

@@ -1,15 +1,96 @@
-"""Samplers and pruners by name, seeded so that one trial can be repeated alone."""
+"""Samplers, pruners and callbacks: ours by name, seeded so that one trial can be repeated alone, or
+the user's own."""
 
+import inspect
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.options import is_reference
 from journal_launcher.base.seeds import trial_seed
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker.objective import load_reference
 
-__all__ = ["make_pruner", "make_sampler"]
+__all__ = ["Search", "make_pruner", "make_sampler"]
+
+Callback = Callable[[optuna.Study, FrozenTrial], Any]
+
+
+class Search:
+    """The sampler, the pruner and the callbacks of one worker.
+
+    Raises:
+        UsageError: a reference that leads nowhere, or to something else.
+        Exception: whatever the user's module raises while it is imported.
+    """
+
+    def __init__(self, settings: LaunchSettings) -> None:
+        self._name = settings.sampler
+        self._own = load_own_sampler(settings.sampler) if is_reference(settings.sampler) else None
+        self.pruner = (
+            load_own_pruner(settings.pruner)
+            if is_reference(settings.pruner)
+            else make_pruner(settings.pruner)
+        )
+        self.callbacks: tuple[Callback, ...] = tuple(map(load_callback, settings.callback))
+
+    def sampler(self, study_seed: int, number: int) -> BaseSampler:
+        """The sampler of one trial."""
+        if self._own is not None:
+            return self._own(trial_seed(study_seed, number, "sampler"))
+        return make_sampler(self._name, study_seed, number)
+
+
+def load_own_sampler(reference: str) -> Callable[[int], BaseSampler]:
+    """From a trial's seed to the user's sampler for it.
+
+    What takes a `seed` is called for every trial. Anything else is made once and gets a seed of its
+    own, as Optuna does it with several jobs; or else all workers would draw the same parameters.
+    """
+    found = load_reference("--sampler", reference)[1]
+    if callable(found) and "seed" in inspect.signature(found).parameters:
+        return lambda seed: _expect(BaseSampler, "--sampler", reference, found(seed=seed))
+    sampler: BaseSampler = _expect(BaseSampler, "--sampler", reference, found)
+    sampler.reseed_rng()
+    return lambda seed: sampler
+
+
+def load_own_pruner(reference: str) -> BasePruner:
+    found = load_reference("--pruner", reference)[1]
+    pruner: BasePruner = _expect(BasePruner, "--pruner", reference, found)
+    return pruner
+
+
+def load_callback(reference: str) -> Callback:
+    found = load_reference("--callback", reference)[1]
+    if not callable(found):
+        raise UsageError(
+            f"--callback: expected a function (study, trial), {reference} is a "
+            f"{type(found).__name__}"
+        )
+    callback: Callback = found
+    return callback
+
+
+def _expect(kind: type, option: str, reference: str, found: Any) -> Any:
+    """`found`, or what it makes when it is called."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        made = found() if callable(found) and not isinstance(found, kind) else found
+    if not isinstance(made, kind):
+        name = kind.__name__
+        raise UsageError(
+            f"{option}: expected a {name} or a function that makes one, {reference} "
+            f"{'makes' if made is not found else 'is'} a {type(made).__name__}"
+        )
+    return made
 
 
 def make_sampler(name: str, study_seed: int, number: int) -> BaseSampler:

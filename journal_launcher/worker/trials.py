@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory
 from journal_launcher.worker.jobs import Job
+from journal_launcher.worker.script import ScriptFailedError
 
 __all__ = ["Outcome", "WorkerStudy", "evaluate", "record"]
 
@@ -51,6 +52,9 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
         returned = job(trial)
     except optuna.TrialPruned as pruned:
         return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
+    except ScriptFailedError as error:
+        print(f"trial {trial.number}: {error}", file=sys.stderr)
+        return Outcome(TrialState.FAIL, None, str(error)[:2000], error.broken)
     except (Exception, SystemExit) as error:
         traceback.print_exc()  # into this worker's log file, whole
         kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
@@ -119,7 +123,10 @@ def record(
             trial._trial_id, attributes
         )
         study.tell(trial, values, state=outcome.state)
-    except (UpdateFinishedTrialError, ValueError):
+    except (UpdateFinishedTrialError, ValueError) as error:
+        own = isinstance(error, ValueError) and not str(error).startswith("Cannot tell a")
+        if own and not isinstance(error, UpdateFinishedTrialError):
+            raise  # from the user's sampler, constraints_func say
         standing = study._storage.get_trial(trial._trial_id)
         if not standing.state.is_finished():
             raise

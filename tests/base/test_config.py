@@ -55,6 +55,8 @@ def _from_file(folder: Path, content: str) -> LaunchSettings:
             "test_size": st.floats(0, 1, exclude_max=True),
             "normalize_features": st.booleans(),
             "spaces": tables,
+            "health": st.just({"dead_units": [0.5, 0.75]}),
+            "skip": st.fixed_dictionaries({"hours": positive}),
         },
     )
 )
@@ -81,7 +83,7 @@ def test_every_key_is_explained_with_its_default(tmp_path: Path) -> None:
     keys_only = written.partition("# --- Tables")[0]
     for field in FIELDS:
         option = option_of(field)
-        if option.key is None:
+        if not option.example:
             assert re.search(rf"^# {field.name} = ", written, flags=re.MULTILINE), field.name
         else:
             assert f"# {option.example.splitlines()[0]}\n" in written
@@ -97,9 +99,13 @@ def test_the_examples_of_tables_are_valid_and_last(tmp_path: Path) -> None:
     written = explained({"n_trials": 3})
     head, _, tail = written.partition("# --- Tables")
     assert "n_trials = 3\n" in head and "# [" not in head
-    examples = "\n".join(option.example for field in FIELDS if (option := option_of(field)).key)
-    assert set(_from_file(tmp_path, examples).spaces or {}) <= set(MODEL_TYPES)
-    assert all(f"# {line}" in tail for line in examples.splitlines())
+    examples = {field.name: option_of(field).example for field in FIELDS}
+    assert set(_from_file(tmp_path, examples["spaces"]).spaces or {}) <= set(MODEL_TYPES)
+    script = [examples[name] for name in ("space", "command", "value", "report")]
+    read = _from_file(tmp_path, "\n".join(script))
+    assert None not in (read.space, read.command, read.value, read.report)
+    tables = [examples["spaces"], *script]
+    assert all(f"# {line}" in tail for example in tables for line in example.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -116,10 +122,16 @@ def test_the_examples_of_tables_are_valid_and_last(tmp_path: Path) -> None:
         ("test_size = 'x'", "--test-size: expected a number, found 'x'"),
         ("overwrite = 'yes'", "--overwrite: expected True or False, found 'yes'"),
         ("study_name = 5", "--study-name: expected text, found 5"),
-        ("sampler = 'cmaes'", "--sampler: expected tpe, random, gp, qmc, found 'cmaes'"),
+        ("sampler = 'cmaes'", "gp, qmc, pkg.module:attr, path/file.py:attr, found 'cmaes'"),
         ("direction = ['up']", "--direction: expected minimize, maximize, found 'up'"),
         ("timeout = 'soon'", "--timeout: expected a duration such as 30s, 10m or 2h, found 'soon'"),
         ("catboost = 5", "[catboost]: expected a table of parameters, found 5"),
+        (
+            "[health]\ndead_unit = [0.1, 0.2]",
+            "[health] unknown key dead_unit; did you mean 'dead_u",
+        ),
+        ("[skip]\nhours = 0", "[skip] hours: expected a positive number, found 0"),
+        ("[heatlh]\ndead_units = [1, 2]", "unknown key heatlh; did you mean 'health'?"),
         ("[catboost]\ndepth = {low = 3}", "[catboost] depth: expected a number for high"),
     ],
 )

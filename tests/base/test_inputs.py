@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.inputs import BUNDLED, Reference, check_inputs, find_objective
+from journal_launcher.base.inputs import BUNDLED, Reference, check_inputs, find_reference
 from journal_launcher.base.settings import LaunchSettings
 
 
@@ -26,8 +26,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"data": "table.txt"}, "/table.txt: expected a file name ending in .csv, .csv.gz, .npz"),
         ({"data": "."}, "expected a file name ending in .csv"),
         ({"data": "sklearn:titanic"}, "sklearn:titanic: no such data set; expected sklearn:breast"),
-        ({"objective": "train.py"}, "expected pkg.module:function or path/file.py:function, found"),
-        ({"objective": ":f"}, "expected pkg.module:function"),
+        ({"objective": "train.py"}, "expected pkg.module:attr, path/file.py:attr, found"),
+        ({"objective": ":f"}, "expected pkg.module:attr"),
         ({"objective": "gone.py:f"}, "--objective: no such file: "),
         ({"objective": "code.py:f"}, "--objective: no such file: "),
     ],
@@ -55,6 +55,9 @@ def test_what_is_there_is_fine(options: dict[str, Any]) -> None:
 
 def test_a_path_is_a_file_and_everything_else_a_module(folder: Path) -> None:
     (folder / "script").touch()
-    assert find_objective("pkg.train:f") == Reference("pkg.train", "f", is_file=False)
-    assert find_objective("train.py:f") == Reference("train.py", "f", is_file=True)
-    assert find_objective("./script:f") == Reference("./script", "f", is_file=True)
+    assert find_reference("--objective", "pkg.train:f") == Reference(
+        "pkg.train", "f", is_file=False
+    )
+    assert find_reference("--objective", "train.py:f") == Reference("train.py", "f", is_file=True)
+    with pytest.raises(UsageError, match=r"expected a Python file, found \./script"):
+        find_reference("--objective", "./script:f")

@@ -15,8 +15,17 @@ REFUSED = [
     ({"seed": -1}, "--seed: expected 0 or more"),
     ({"seed": 2**32}, "--seed: expected less than 2^32"),
     ({"timeout": float("inf")}, "--timeout: expected a positive duration"),
-    ({"sampler": "cmaes"}, "--sampler: expected tpe, random, gp, qmc, found 'cmaes'"),
-    ({"direction": ("minimize",)}, "--direction belongs to --objective"),
+    ({"sampler": "cmaes"}, "gp, qmc, pkg.module:attr, path/file.py:attr, found 'cmaes'"),
+    ({"direction": ("minimize",)}, "--direction belongs to --objective or --command"),
+    ({"arguments": ("-v",)}, "what follows -- belongs to --objective, found -v"),
+    ({"objective": "a.py:f", "arguments": "-v"}, "--: expected a list, found '-v'"),
+    ({"objective": "train.py"}, "--objective: expected pkg.module:attr, path/file.py:attr, found"),
+    ({"callback": ("stop",)}, "--callback: expected pkg.module:attr, path/file.py:attr, found"),
+    ({"objective": "a.py:f", "command": "ls"}, "--objective and --command exclude each other"),
+    ({"command": "ls"}, "--command needs parameters: a table [space]"),
+    ({"space": {"x": [1]}}, "[space] needs a script: --command, or run in [command]"),
+    ({"value": "last-line"}, "[command] value needs a script: --command"),
+    ({"command": "ls", "space": {"x": [1]}, "k_folds": 3}, "with --command the script decides"),
     ({"objective": "a.py:f", "direction": ("up",)}, "--direction: expected minimize, maximize"),
     ({"objective": "a.py:f", "data": "x.csv"}, "--data belongs to a table"),
     ({"objective": "a.py:f", "model_type": "linear"}, "--model-type belongs to a table"),
@@ -30,6 +39,7 @@ REFUSED = [
     ({"spaces": ["catboost"]}, "spaces: expected a table for each model type, found ['catboost']"),
     ({"spaces": {"catbost": {}}}, "[catbost]: no such model type; did you mean 'catboost'?"),
     ({"spaces": {"linear": 1}}, "[linear]: expected a table of parameters, found 1"),
+    ({"objective": "a.py:f", "skip": {"hours": 1}}, "[skip] belongs to a table (--data)"),
     ({"objective": "a.py:f", "spaces": {"linear": {}}}, "[linear] belongs to a table (--data)"),
     (
         {"dropout": 0.1, "spaces": {"neural_net": {"dropout": 0.2}}},
@@ -54,6 +64,8 @@ def test_what_cannot_work_is_refused_with_the_reason(options: dict, message: str
         ({"data": "x.npz", "model_type": "catboost"}, "x_catboost"),
         ({"objective": "some/train.py:objective"}, "train_objective"),
         ({"objective": "pkg.train:run"}, "train_run"),
+        ({"command": "python my/train.py {x}", "space": {"x": [1]}}, "train"),
+        ({"command": "./run.sh {x}", "space": {"x": [1]}}, "run"),
         ({"study_name": "mine"}, "mine"),
     ],
 )
@@ -64,6 +76,14 @@ def test_the_studys_name_comes_from_the_job(options: dict, name: str) -> None:
 def test_settings_survive_json() -> None:
     settings = LaunchSettings(objective="a.py:f", direction=("minimize", "maximize"), seed=7)
     assert LaunchSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    script = LaunchSettings(
+        command="python train.py {lr}",
+        space={"lr": {"low": 1e-5, "high": 0.1, "log": True}, "opt": ["adam", "sgd"]},
+        value={"file": "metrics.json", "key": ["a", "b"]},
+        direction=("minimize", "maximize"),
+        callback=("a.py:f",),
+    )
+    assert LaunchSettings.from_json(json.loads(json.dumps(script.to_json()))) == script
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ MISTAKES = [
     (["status", "--studies-dir", "nowhere"], "no study in"),
     (["status", "x", "--studies-dir", "nowhere"], "no study x in"),
     (["repair", "x", "--studies-dir", "nowhere"], "no journal"),
+    (["health", "x", "--studies-dir", "nowhere"], "no study x in"),
+    (["health", "../x"], "try"),
     (["predict", "x", "--data", "a", "--out", "b", "--studies-dir", "nowhere"], "no study x in"),
 ]
 
@@ -154,10 +156,13 @@ def test_the_tables_and_the_output_of_a_config_file(
     capsys: pytest.CaptureFixture[str], asked: list, tmp_path: Path
 ) -> None:
     file = tmp_path / "c.toml"
-    file.write_text("quiet = true\nverbose = 2\n[catboost]\ndepth = {low = 4, high = 8}\n")
+    file.write_text("quiet = true\nverbose = 2\n[skip]\nhours = 2\n")
+    with file.open("a") as added:
+        added.write("[catboost]\ndepth = {low = 4, high = 8}\n")
     assert run("--config", str(file), "--model-type", "catboost", "--print-config") == 0
     printed = capsys.readouterr().out
     assert "[catboost]\ndepth = {low = 4, high = 8}\n" in printed and asked == []
+    assert "[skip]\nhours = 2\n" in printed
     file.write_text(printed)
     assert run("--config", str(file), "--print-config") == 0
     assert capsys.readouterr().out == printed
@@ -171,3 +176,25 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("run", "--help") == 0
     text = capsys.readouterr().out
     assert "Devices:" in text and "--workers-per-gpu N" in text
+
+
+def test_what_follows_the_dashes_is_passed_on_as_it_is(asked: list, tmp_path: Path) -> None:
+    assert run("--objective", "a.py:f", "--", "--n-trials", "3", "--", "x") == 0
+    assert asked[0] == LaunchSettings(objective="a.py:f", arguments=("--n-trials", "3", "--", "x"))
+    file = tmp_path / "c.toml"
+    file.write_text('objective = "a.py:f"\narguments = ["--epochs", "3"]\n')
+    assert run("--config", str(file)) == 0
+    assert run("--config", str(file), "--", "-v") == 0
+    assert [settings.arguments for settings in asked[1:]] == [("--epochs", "3"), ("-v",)]
+
+
+def test_a_command_with_its_space_from_a_file(asked: list, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[command]\nrun = "a {x}"\nvalue = "last-line"\n[space]\nx = [1, 2]\n')
+    expected = {"space": {"x": [1, 2]}, "value": "last-line"}
+    assert run("--config", str(file)) == 0
+    assert run("--config", str(file), "--command", "b") == 0
+    assert asked == [LaunchSettings(command=name, **expected) for name in ("a {x}", "b")]
+    file.write_text('command = "c {x}"\nspace = {x = [1, 2]}\n')
+    assert run("--config", str(file)) == 0
+    assert asked[2] == LaunchSettings(command="c {x}", space={"x": [1, 2]})

@@ -106,6 +106,7 @@ class Workshop:
         first: str = "",
         prefix: tuple[str, ...] = (),
         table: bool = False,
+        command: bool = False,
     ) -> "subprocess.Popen[str]":
         """The command line as a process; `first` is code that it runs before.
 
@@ -116,7 +117,7 @@ class Workshop:
         )
         command = [
             *(*prefix, sys.executable, "-c", code, "run"),
-            *(() if table else ("--objective", self.reference)),
+            *(() if table or command else ("--objective", self.reference)),
             *("--study-name", "study", "--studies-dir", str(self.paths.folder)),
             *("--gpus", "none", *options),
         ]

@@ -73,6 +73,7 @@ def put(paths: StudyPaths, trial: int) -> None:
     """Stage what a worker would: a file, and a folder of files."""
     staging = best_model.clear_staging(paths)
     (staging / "best_model.cbm").write_text(f"model {trial}" * 100)
+    (staging / "training_diagnostics.json").write_text(f"diagnostics {trial}")
     (staging / "best_model").mkdir()
     (staging / "best_model" / f"part{trial}").write_text("part")
 
@@ -127,9 +128,11 @@ def complete_after_kill(folder: Path) -> int | None:
         best_model.drop_staging(paths)
     sidecar = best_model.published(paths, {"trial": 2})
     assert sidecar is not None
-    assert set(sidecar["files"]) == {"best_model.cbm", "best_model/part2"}
+    diagnostics = "training_diagnostics.json"
+    assert set(sidecar["files"]) == {"best_model.cbm", "best_model/part2", diagnostics}
+    assert paths.diagnostics.read_text() == "diagnostics 2"
     names = {path.name for path in paths.directory.iterdir() if path.name[0] != "."}
-    assert names == {"best_model", "best_model.cbm", "best_model.meta.json"}
+    assert names == {"best_model", "best_model.cbm", "best_model.meta.json", diagnostics}
     return left
 
 
@@ -140,6 +143,15 @@ def test_what_was_staged_for_another_best_is_not_published(tmp_path: Path) -> No
     (paths.staging / "best_model.cbm").write_text("changed since")
     assert best_model.complete(paths, {"trial": 2}) is None
     assert check_one_model_or_none(paths) == 1
+
+
+def test_diagnostics_of_an_older_model_do_not_stay_beside_the_next(tmp_path: Path) -> None:
+    paths = prepared(tmp_path)
+    assert paths.diagnostics.read_text() == "diagnostics 1"
+    (paths.staging / "training_diagnostics.json").unlink()
+    best_model.publish(paths, best_model.stage(paths, {"trial": 2}))
+    assert not paths.diagnostics.exists()
+    assert best_model.published(paths, {"trial": 2}) is not None
 
 
 def test_a_changed_model_is_no_model(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""Workers that die, trials that fail: what is retried, what is not, and when a launch gives up."""
+"""Workers that die: what is retried, and when a launch gives up."""
 
 import os
 import signal
-from collections import Counter
 
 import pytest
 from launcher.harness import Workshop, wait_until
@@ -140,101 +139,6 @@ def test_three_deaths_in_a_row_close_a_worker(
     assert "exited with 7" in problem and "0.log" in problem
 
 
-OUTCOMES = """
-class OutOfMemoryError(RuntimeError):
-    pass
-
-def objective(trial):
-    n = trial.number
-    if n == 0:
-        return 0.5
-    if n == 1:
-        raise ValueError("wrong")
-    if n == 2:
-        sys.exit("away")
-    if n == 3:
-        raise OutOfMemoryError("tried to allocate 80 GiB")
-    values = [float("nan"), float("inf"), None, "0.5", (1.0, 2.0)]
-    return values[n - 4] if n - 4 < len(values) else 1.0
-"""
-
-
-def test_what_fails_by_itself_is_not_retried_and_another_takes_its_place(
-    workshop: Workshop,
-) -> None:
-    workshop.write(OUTCOMES)
-    result = workshop.launch(n_trials=3, sampler="random")
-    assert result.exit_code == 0
-    trials = workshop.trials()
-    assert Counter(t.state.name for t in trials) == {"FAIL": 8, "COMPLETE": 3}
-    number = "expected a finite number, the objective returned"
-    assert [trial.user_attrs["jl_fail_reason"] for trial in trials[1:9]] == [
-        "ValueError: wrong",
-        "SystemExit: away",
-        "CUDA out of memory: tried to allocate 80 GiB",
-        f"{number} nan",
-        f"{number} inf",
-        f"{number} None",
-        f"{number} '0.5'",
-        "expected 1 value(s), the objective returned 2",
-    ]
-    assert len(workshop.of(events.WorkerStarted)) == 1
-    assert not any("retry_history" in trial.system_attrs for trial in trials)
-
-
-def test_a_cuda_error_that_breaks_the_process_costs_one_trial_and_the_process(
-    workshop: Workshop,
-) -> None:
-    workshop.write(
-        """
-def objective(trial):
-    if trial.number == 1:
-        try:
-            raise RuntimeError(
-                "CUDA error: an illegal memory access was encountered\\nCUDA kernel errors might be"
-            )
-        except RuntimeError as error:
-            raise ValueError("the step failed") from error
-    return 0.0
-
-def save_best(study, directory):
-    with open(HERE / "saves", "a") as saves:
-        saves.write("x")
-    if (HERE / "saves").stat().st_size == 1:
-        raise RuntimeError("CUDA error: unspecified launch failure")
-"""
-    )
-    assert workshop.launch(n_trials=2).exit_code == 0
-    trials = workshop.trials()
-    assert workshop.states() == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert trials[1].user_attrs["jl_fail_reason"] == "ValueError: the step failed"
-    assert "retry_history" not in trials[2].system_attrs, "an exception is not retried"
-    first, second, third = (trial.user_attrs["jl_owner"]["pid"] for trial in trials)
-    assert first == second != third
-    assert (workshop.folder / "saves").read_text() == "xx"
-    problems = [str(event.problem) for event in workshop.of(events.WorkerEnded)[:2]]
-    assert all("after this CUDA error" in problem for problem in problems)
-    starts = [at for at, event in workshop.seen if isinstance(event, events.WorkerStarted)]
-    ends = [at for at, event in workshop.seen if isinstance(event, events.WorkerEnded)]
-    assert starts[1] - ends[0] >= crew.BACKOFF_FIRST
-
-
-def test_too_many_failures_end_the_launch(workshop: Workshop) -> None:
-    workshop.write("def objective(trial):\n    return float('nan')\n")
-    result = workshop.launch(n_trials=20, max_failures=4)
-    assert (result.exit_code, result.exit_reason) == (1, "failed")
-    assert workshop.states() == ["FAIL"] * 4
-    assert "4 trials failed" in str(result.message) and "--max-failures" in str(result.message)
-    assert not workshop.paths.sidecar.exists()
-
-
-def test_three_exceptions_before_any_success_end_the_launch(workshop: Workshop) -> None:
-    workshop.write("def objective(trial):\n    raise KeyError('column')\n")
-    result = workshop.launch(n_trials=20)
-    assert (result.exit_code, workshop.states()) == (1, ["FAIL"] * 3)
-    assert "the first 3 trials raised exceptions: 3 x KeyError" in str(result.message)
-
-
 def test_a_hung_trial_is_dumped_killed_and_retried(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,35 +185,6 @@ def objective(trial):
     )
     assert workshop.launch(n_trials=2, trial_timeout=0.5).exit_code == 0
     assert [trial.value for trial in workshop.trials()] == [None, 1.0, 1.0]
-
-
-def test_an_import_error_ends_the_launch_at_once(workshop: Workshop) -> None:
-    workshop.write("import a_module_that_is_not_there\n\ndef objective(trial):\n    return 0.0\n")
-    ended = workshop.run("--workers", "2")
-    assert ended.code == 1
-    assert ended.err.count("Traceback") == 1
-    assert ended.err.count("a_module_that_is_not_there") >= 1
-    assert ended.err.splitlines()[-1].startswith("error: ModuleNotFoundError")
-    assert not workshop.paths.journal.exists()
-
-
-@pytest.mark.parametrize(
-    ("reference", "message"),
-    [
-        ("nowhere.py:objective", "no such file: "),
-        ("my train.py:objectiv", "my train.py has no 'objectiv'; did you mean 'objective'?"),
-        ("nowhere.train:objective", "no module named 'nowhere'"),
-    ],
-)
-def test_an_objective_that_is_not_there_leaves_nothing(
-    workshop: Workshop, reference: str, message: str
-) -> None:
-    workshop.write("def objective(trial):\n    return 0.0\n")
-    before = set(workshop.folder.rglob("*"))
-    ended = workshop.run("--objective", reference)
-    assert ended.code == 2
-    assert message in ended.err and "Traceback" not in ended.err
-    assert {p for p in workshop.folder.rglob("*") if "__pycache__" not in p.parts} == before
 
 
 def test_a_kill_from_outside_is_noticed_while_the_parent_sleeps(workshop: Workshop) -> None:

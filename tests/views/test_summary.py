@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from journal_launcher.base.events import LaunchEnded
+from journal_launcher.base.verdict import Finding, Verdict
 from journal_launcher.views.summary import (
     failure_json,
     print_summary,
@@ -250,6 +251,7 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
             "metrics": {"r2": 0.431, "rmse": 55.1},
             "interval": {"metric": "r2", "low": 0.33, "high": 0.52},
         },
+        "health": None,
         "journal": "/data/my studies/diabetes_neural_net.log",
     }
     nothing = result_json(replace(OBJECTIVE, best_trial=None))
@@ -271,6 +273,31 @@ def test_the_json_of_a_launch_that_never_began_has_the_same_keys() -> None:
 def test_the_line_for_scripts_is_value_and_model() -> None:
     assert result_line(TABLE) == f"0.47 {TABLE.model_path}"
     assert result_line(OBJECTIVE) == "0.25"
+
+
+def test_a_sick_model_is_one_line_and_a_healthy_one_none() -> None:
+    findings = (
+        Finding("dead_units", "critical", 0.61, 0.5, "share"),
+        Finding("epochs_used", "warning", 0.2, 0.3, "epochs"),
+    )
+    sick = replace(TABLE, health=Verdict("diabetes_neural_net", "critical", findings))
+    assert rows(sick)["health"] == (
+        "critical: dead_units 0.61 (limit 0.5); see journal-launcher health diabetes_neural_net "
+        "--studies-dir '/data/my studies'"
+    )
+    assert result_json(sick)["health"] == "critical"
+    for level in ("ok", "absent"):
+        assert "health" not in rows(replace(TABLE, health=Verdict("s", level)))
+
+
+def test_a_skipped_launch_is_one_line() -> None:
+    message = "neural_net on sklearn:diabetes: skipped until 2030-01-02T12:00:00Z"
+    skipped = replace(OBJECTIVE, exit_reason="skipped", n_finished=0, best_trial=None)
+    skipped = replace(skipped, message=message)
+    assert summary(skipped) == (f"train_objective skipped: {message}", [])
+    drawn = io.StringIO()
+    print_summary(Console(file=drawn, width=40), skipped)
+    assert drawn.getvalue() == f"train_objective skipped: {message}\n"
 
 
 def test_a_confirmed_score_stands_beside_the_one_that_chose_it_and_is_the_one_compared() -> None:

@@ -58,9 +58,10 @@ def test_the_model_is_trained_on_the_training_rows_and_scored_on_the_others(
     table = make_table()
     sidecar = _refit(table, tmp_path)
     model, by_hand = _by_hand(table)
-    assert (
-        [file.name for file in tmp_path.iterdir()] == ["best_model.cbm"] == [sidecar["model_file"]]
-    )
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        sidecar["model_file"],
+        "training_diagnostics.json",
+    ]
     published = model.load(tmp_path / "best_model.cbm", sidecar["model_state"])
     expected = by_hand.predict(table.features)
     np.testing.assert_array_equal(published.predict(table.features), expected)

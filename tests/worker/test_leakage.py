@@ -87,7 +87,7 @@ def test_cross_validation_fits_on_training_rows_alone(
         replace(fold, rows=Fold(fold.rows.train, fold.rows.valid + shift)) for fold in folds
     ]
     model = _model(name, table)
-    if hasattr(model, "limit"):
+    if hasattr(model, "every"):
         monkeypatch.setattr(type(model), "limit", model.every)
     first, second = (
         model.cross_validate(model.defaults(), data, lambda *_: 0.0, 3, lambda *_: None)

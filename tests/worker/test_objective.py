@@ -88,9 +88,9 @@ def test_a_file_named_like_a_library_hides_nothing(write: Write) -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("train.py", "expected pkg.module:function or path/file.py:function, found 'train.py'"),
-        (":objective", "expected pkg.module:function"),
-        ("train.py:", "expected pkg.module:function"),
+        ("train.py", "expected pkg.module:attr or path/file.py:attr, found 'train.py'"),
+        (":objective", "expected pkg.module:attr"),
+        ("train.py:", "expected pkg.module:attr"),
         ("gone.py:objective", "no such file: "),
         ("nowhere.train:objective", "no module named 'nowhere' in "),
         ("train.py:objektive", "train.py has no 'objektive'; did you mean 'objective'?"),

@@ -129,7 +129,11 @@ Report = Callable[[int, int, float], None]
 
 
 class FittedModel(Protocol):
-    """A trained model with the transformations fitted on its training rows."""
+    """A trained model with the transformations fitted on its training rows.
+
+    One that has an inside to look at also has `diagnose(features, target) -> dict`: JSON, though
+    numbers need not be finite, for the section "network" of the diagnostics.
+    """
 
     def predict(self, features: Features) -> Predictions: ...
 
@@ -142,10 +146,16 @@ class FittedModel(Protocol):
 
 
 class ModelType(Protocol):
-    """One kind of model. `unit` is what `report` counts: "epoch" or "fold"."""
+    """One kind of model. `unit` is what `report` counts: "epoch" or "fold".
+
+    limit: the most epochs or rounds that a training takes.
+    """
 
     extension: str
     unit: str
+
+    @property
+    def limit(self) -> int: ...
 
     def __init__(self, settings: ModelSettings) -> None: ...
 

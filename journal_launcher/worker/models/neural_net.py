@@ -24,6 +24,7 @@ from journal_launcher.worker.models import (
     Score,
 )
 from journal_launcher.worker.models.mlp import Mlp, Rows, Training, Weights
+from journal_launcher.worker.models.network_check import Layer, inspect_network
 from journal_launcher.worker.models.space import Space, Tuned, between, one_of
 from journal_launcher.worker.preprocessing import Encoder
 from journal_launcher.worker.table import Features
@@ -71,6 +72,10 @@ class NeuralNet(Tuned):
         epochs = _ROWS_SEEN // max(1, settings.n_rows)
         self._epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
         self._prepared: tuple[Sequence[FoldData], list[_Prepared]] | None = None
+
+    @property
+    def limit(self) -> int:
+        return self._epochs
 
     def space(self) -> Space:
         sizes = self._sizes
@@ -261,6 +266,25 @@ class FittedNet:
     def predict(self, features: Features) -> Predictions:
         x = torch.from_numpy(self._encoder.transform(features))
         return _predict(self._net, self._weights, x, self._scaling)
+
+    def diagnose(self, features: Features, target: NDArray[np.float64]) -> dict[str, Any]:
+        """Gradients, dead units and weights; see `network_check`."""
+        x = torch.from_numpy(self._encoder.transform(features))
+        y = torch.from_numpy(target).long()
+        if self._scaling is not None:
+            scaled = (target - self._scaling.mean) / self._scaling.std
+            y = torch.from_numpy(scaled).float()[:, None]
+
+        def evaluate(flat: Tensor, x: Tensor) -> Tensor:
+            return self._net.evaluate(Weights(flat, self._weights.stats), x)
+
+        return inspect_network(evaluate, self._layers, self._weights.flat, x, y)
+
+    def _layers(self, flat: Tensor) -> list[Layer]:
+        *hidden, out, _ = self._net.unflatten(flat)
+        pairs = zip(hidden[::3], hidden[2::3], strict=True)
+        layers = [Layer(f"hidden {n}", *pair) for n, pair in enumerate(pairs, start=1)]
+        return [*layers, Layer("output", out)]
 
     def save(self, path: Path) -> dict[str, Any]:
         save_file({_WEIGHTS: self._weights.flat, _STATS: self._weights.stats}, path)

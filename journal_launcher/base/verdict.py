@@ -1,0 +1,44 @@
+"""What was found out about a trained model: the words that judging, drawing and counting share."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["ABSENT", "CRITICAL", "OK", "WARNING", "Finding", "Verdict"]
+
+OK, WARNING, CRITICAL, ABSENT = "ok", "warning", "critical", "absent"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. threshold: the one crossed, or where a warning begins."""
+
+    name: str
+    level: str
+    value: float
+    threshold: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The level of the worst finding, or "absent" with a reason: nothing can be judged.
+
+    result: identifies the judged model, so that it counts once.
+    """
+
+    study: str
+    level: str
+    findings: tuple[Finding, ...] = ()
+    reason: str | None = None
+    result: str | None = None
+
+    @property
+    def why(self) -> str:
+        """The findings at its level, in short."""
+        worst = [f for f in self.findings if f.level == self.level]
+        return ", ".join(f"{f.name} {f.value:.3g} (limit {f.threshold:.3g})" for f in worst)
+
+    def to_json(self) -> dict[str, Any]:
+        findings = [asdict(finding) for finding in self.findings]
+        content = {"study": self.study, "level": self.level, "reason": self.reason}
+        return {"schema_version": 1, **content, "findings": findings}

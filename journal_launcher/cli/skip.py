@@ -1,0 +1,47 @@
+"""`journal-launcher skip`: the model types that a launch passes over."""
+
+import os
+
+import click
+
+from journal_launcher.base.paths import StudiesFolder
+
+__all__ = ["command"]
+
+_studies_dir = click.option(
+    "--studies-dir", default="optuna_studies", show_default=True, metavar="DIR"
+)
+
+
+@click.group()
+def command() -> None:
+    """List or clear the model types that are skipped because they keep failing."""
+
+
+@command.command("list")
+@_studies_dir
+def _list(studies_dir: str) -> None:
+    """A line for every model type whose latest result on a table was critical."""
+    from journal_launcher.pipeline.skip_registry import SkipRegistry
+
+    registry = SkipRegistry(StudiesFolder.at(studies_dir).skip_registry)
+    found = [entry for entry in registry.entries() if entry.critical_in_a_row]
+    for entry in found:
+        click.echo(str(entry))
+    if not found:
+        click.echo("no model type is critical", err=True)
+
+
+@command.command("clear")
+@click.option("--model-type", metavar="TYPE", help="Only this model type.")
+@click.option("--data", metavar="PATH|sklearn:NAME", help="Only on this data.")
+@_studies_dir
+def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
+    """Forget critical results: everything runs again."""
+    from journal_launcher.pipeline.skip_registry import SkipRegistry
+
+    if data is not None and not data.startswith("sklearn:"):
+        data = os.path.abspath(os.path.expanduser(data))
+    registry = SkipRegistry(StudiesFolder.at(studies_dir).skip_registry)
+    for entry in registry.clear(model_type, data):
+        click.echo(f"forgotten: {entry}")

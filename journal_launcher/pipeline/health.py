@@ -1,0 +1,142 @@
+"""Is a trained model healthy? Diagnostics in, findings out; `docs/health.md` says why so."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from journal_launcher.base.atomic import read_json
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.limits import HealthLimits, Pair
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Finding, Verdict
+
+__all__ = ["health", "judge"]
+
+_SCHEMA_VERSION = 1
+_NEGLIGIBLE = 0.001
+"""A feature whose loss adds no more than this share to the model's error is not used."""
+_ENOUGH_SCORED = 10
+"""If there was no time to score all features, so many of them stand for the others."""
+
+
+def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
+    """Judge the published model of a study by the diagnostics that were published with it.
+
+    Diagnostics that are missing, unreadable or of another model judge nothing: "absent".
+
+    Raises:
+        UsageError: no such study, or no model in it.
+    """
+    if not paths.directory.is_dir():
+        raise UsageError(f"no study {paths.name} in {paths.folder}; check --studies-dir")
+    try:
+        sidecar = read_json(paths.sidecar, _SCHEMA_VERSION)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{paths.sidecar}: there is no model here yet; finish the study with "
+            "journal-launcher run"
+        ) from None
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    if sidecar.get("kind") != "table":
+        return Verdict(paths.name, ABSENT, reason="a script's model has no diagnostics")
+    try:
+        diagnostics = _diagnostics_of(paths, sidecar)
+        findings = judge(diagnostics, limits or HealthLimits())
+    except ValueError as problem:
+        return Verdict(paths.name, ABSENT, reason=str(problem))
+    except (KeyError, TypeError, AttributeError) as problem:
+        reason = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
+        return Verdict(paths.name, ABSENT, reason=reason)
+    level = max((finding.level for finding in findings), key=(OK, WARNING, CRITICAL).index)
+    result = sidecar.get("launch") or diagnostics["model_sha256"]
+    return Verdict(paths.name, level, findings, result=str(result))
+
+
+def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
+    """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
+    try:
+        found = read_json(paths.diagnostics, _SCHEMA_VERSION)
+    except FileNotFoundError:
+        raise ValueError(f"no {paths.diagnostics.name} beside the model") from None
+    model = sidecar["trial"], sidecar["files"][sidecar["model_file"]]
+    if (found.get("trial"), found.get("model_sha256")) != model:
+        raise ValueError(f"{paths.diagnostics} belongs to another model and says nothing of this")
+    if found.get("failed"):
+        raise ValueError(f"the diagnostics failed: {found['failed']}")
+    return found
+
+
+def judge(diagnostics: dict[str, Any], limits: HealthLimits) -> tuple[Finding, ...]:
+    """A finding for each thing that was measured; what was not is not judged."""
+    return (
+        _numbers(diagnostics["non_finite"]),
+        *_against_dummy(diagnostics["scores"]),
+        *_training(diagnostics, limits),
+        *_network(diagnostics.get("network", {}), limits),
+        *_features(diagnostics.get("importance", {}), limits),
+    )
+
+
+def _numbers(names: list[str]) -> Finding:
+    text = f"not finite: {', '.join(names[:5])}" if names else "every number is finite"
+    return Finding("non_finite", CRITICAL if names else OK, len(names), 0, text)
+
+
+def _against_dummy(scores: dict[str, Any]) -> Iterator[Finding]:
+    ours, dummy = scores["cv"], scores["dummy"]
+    if ours is None or dummy is None:
+        return
+    better = ours > dummy if scores["direction"] == "maximize" else ours < dummy
+    what = "beats" if better else "does not beat"
+    text = f"cross-validated {scores['metric']} {what} a dummy that predicts the average"
+    yield Finding("better_than_dummy", OK if better else CRITICAL, ours, dummy, text)
+
+
+def _training(diagnostics: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
+    training = diagnostics["training"]
+    if diagnostics["model_type"] == "neural_net" and training["errors"]:
+        yield _overfit(training["errors"], diagnostics["task"], limits.overfit_ratio)
+    if training["unit"] == "epoch" and training["limit"]:
+        steps, most = training["steps"], training["limit"]
+        text = f"of at most {most} epochs, {steps} were best and none after them was better"
+        yield _judged("epochs_used", steps / most, limits.epochs_used, text, low=True)
+
+
+def _overfit(errors: dict[str, float], task: str, pair: Pair) -> Finding:
+    validation, training = errors["validation"], errors["training"]
+    if task == "classification":
+        # A quotient of log losses near 0 is large whatever the model.
+        ratio, what = math.exp(min(validation - training, 100.0)), "e to the difference"
+        return _judged("overfit_ratio", ratio, pair, f"log loss, validation and training: {what}")
+    ratio = validation / max(training, 1e-300)
+    return _judged("overfit_ratio", ratio, pair, "RMSE of validation rows ÷ of training rows")
+
+
+def _network(network: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
+    dead, spread = network.get("dead_units"), network.get("gradient_spread")
+    if dead is not None:
+        text = "share of hidden units that let nothing through on any row"
+        yield _judged("dead_units", dead, limits.dead_units, text)
+    if spread is not None:
+        text = "largest gradient of a layer ÷ the smallest"
+        yield _judged("gradient_spread", spread, limits.gradient_spread, text)
+
+
+def _features(importance: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
+    error, increase = importance.get("error"), importance.get("increase", {})
+    scored = [value for value in increase.values() if value is not None]
+    few = bool(importance.get("not_scored")) and len(scored) < _ENOUGH_SCORED
+    if error is None or not scored or few:
+        return
+    unused = sum(value <= _NEGLIGIBLE * error for value in scored)
+    text = f"{unused} of {len(scored)} features could be shuffled with nothing lost"
+    yield _judged("unused_features", unused / len(scored), limits.unused_features, text)
+
+
+def _judged(name: str, value: float, pair: Pair, text: str, *, low: bool = False) -> Finding:
+    """Compare with (warning, critical): reaching one counts, or, if `low`, being below it."""
+    for level, threshold in ((CRITICAL, pair[1]), (WARNING, pair[0])):
+        if value < threshold if low else value >= threshold:
+            return Finding(name, level, value, threshold, text)
+    return Finding(name, OK, value, pair[0], text)

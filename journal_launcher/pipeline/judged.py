@@ -1,0 +1,96 @@
+"""A launch with what goes around it: the skip registry before, a verdict on the model after."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+
+from journal_launcher.base import events
+from journal_launcher.base.errors import ExitCode, UsageError
+from journal_launcher.base.limits import Limits
+from journal_launcher.base.paths import StudiesFolder, typed
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.skips import Entry, Subject
+from journal_launcher.base.verdict import Verdict
+from journal_launcher.launcher import launch
+from journal_launcher.pipeline.health import health
+from journal_launcher.pipeline.skip_registry import SkipRegistry
+
+__all__ = ["judged_launch"]
+
+Run = Callable[[LaunchSettings, events.Listener], events.LaunchEnded]
+
+
+def judged_launch(
+    settings: LaunchSettings,
+    emit: events.Listener = lambda event: None,
+    run: Run | None = None,
+) -> events.LaunchEnded:
+    """Run one launch, unless its model type is skipped, and judge the model that it published.
+
+    The registry is read before a study is opened; the verdict is in the last event. What the
+    user's own code trains is launched and nothing else. run: what launches (default: `run_launch`).
+
+    Raises:
+        JournalLauncherError: as `run_launch`, or the skip registry cannot be read.
+    """
+    run = run or launch.run_launch
+    if not settings.is_table:
+        return run(settings, emit)
+    limits = Limits.of(settings.health, settings.skip)
+    studies = StudiesFolder.at(settings.studies_dir)
+    paths, subject = studies.study(settings.name), Subject.of(settings)
+    registry = SkipRegistry(studies.skip_registry, limits.skip)
+    entry = None if settings.ignore_skip else registry.skipped(subject)
+    if entry is not None:
+        ended = _skipped(settings, studies, entry)
+        emit(ended)
+        return ended
+
+    judged: list[events.LaunchEnded] = []
+
+    def judge(event: events.Event) -> None:
+        """Add the verdict to the last event, while the launch still has the study."""
+        if isinstance(event, events.LaunchEnded):
+            if event.sidecar is not None:
+                verdict = health(paths, limits.health)
+                _count(registry, subject, verdict, emit)
+                event = replace(event, health=verdict)
+            judged.append(event)
+        emit(event)
+
+    ended = run(settings, judge)
+    return judged[-1] if judged else ended
+
+
+def _count(
+    registry: SkipRegistry, subject: Subject, verdict: Verdict, emit: events.Listener
+) -> None:
+    """A published model is never lost over the registry: what is wrong with it is a warning."""
+    try:
+        entry = registry.record(subject, verdict)
+    except (UsageError, OSError) as problem:
+        emit(events.Note(f"this result was not counted: {problem}", "warning"))
+        return
+    if entry is not None and entry.skip_until is not None:
+        emit(events.Note(str(entry), "warning"))
+
+
+def _skipped(settings: LaunchSettings, studies: StudiesFolder, entry: Entry) -> events.LaunchEnded:
+    """The end of a launch that did not begin."""
+    paths = studies.study(settings.name)
+    clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"
+    return events.LaunchEnded(
+        study=paths.name,
+        exit_reason="skipped",
+        exit_code=ExitCode.DONE,
+        n_trials=settings.n_trials,
+        n_finished=0,
+        n_failed=0,
+        directions=(),
+        metric=None,
+        best_trial=None,
+        model_path=None,
+        journal=paths.journal,
+        seconds=0.0,
+        message=f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it",
+    )

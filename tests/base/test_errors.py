@@ -1,0 +1,30 @@
+"""What counts as a full disk, whoever says so and however."""
+
+import errno
+
+import pytest
+
+from journal_launcher.base.errors import ResumableStop, is_full_disk
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/x"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("Error while serializing: I/O error: File too large (os error 27)"),
+        RuntimeError('(Error 28: No space left on device) can\'t write 9 bytes to "x.cbm"'),
+        ValueError("cannot save: [Errno 28] No space left on device"),
+    ],
+)
+def test_a_full_disk_is_known_by_number_or_by_words(error: Exception) -> None:
+    assert is_full_disk(error)
+    assert "make room and type the same command again" in str(ResumableStop.of_full_disk(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("File too large to parse"), OSError(errno.EACCES, "Permission denied"), OSError()],
+)
+def test_other_troubles_are_not(error: Exception) -> None:
+    assert not is_full_disk(error)

@@ -1,0 +1,106 @@
+"""`--debug` with a script, and with what comes along with an objective."""
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from launcher.harness import ROOT, Workshop, finish, wait_until
+from launcher.scripts import ScriptShop, scripts
+
+__all__ = ["scripts"]
+
+
+def test_a_script_runs_once_in_this_terminal_and_nothing_is_kept(scripts: ScriptShop) -> None:
+    scripts.write("(DIR / 'weights').touch()\nprint('in', DIR)\nprint(sys.argv[1])")
+    options = scripts.configured("--debug", "--n-trials", "9")
+    before = set(scripts.shop.folder.rglob("*"))
+    ended = scripts.shop.run(*options, objective=False)
+    assert ended.code == 0, ended.err
+    folder, value, params, result = ended.out.splitlines()
+    assert params == f"params: {{'x': {value}}}" and result == f"value: {value}"
+    assert not os.path.exists(folder.removeprefix("in "))
+    assert set(scripts.shop.folder.rglob("*")) == before
+
+
+def test_a_failing_script_is_seen_whole(scripts: ScriptShop) -> None:
+    scripts.write("raise KeyError('mine')")
+    ended = scripts.shop.run(*scripts.configured("--debug"), objective=False)
+    assert ended.code == 1 and ended.err.count("KeyError: 'mine'") == 1
+    assert ended.err.endswith("error: the script exited with 1\n")
+    mistake = scripts.configured("--debug", "--command", "nowhere-to-be-found")
+    ended = scripts.shop.run(*mistake, objective=False)
+    assert ended.code == 2 and ended.err.splitlines()[-1].startswith("error: --command: no program")
+
+
+def test_a_debugger_works_in_a_script(scripts: ScriptShop) -> None:
+    scripts.write("breakpoint()\nprint(sys.argv[1])")
+    options = scripts.configured("--debug", "--gpus", "none")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "journal_launcher", "run", *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        os.set_blocking(ours, False)
+        said = b""
+
+        def heard(text: bytes) -> bool:
+            nonlocal said
+            with contextlib.suppress(OSError):  # nothing new, or the other end is closed
+                said += os.read(ours, 4096)
+            return text in said
+
+        wait_until(lambda: heard(b"(Pdb) "))
+        os.write(ours, b"p 6 * 7\n")
+        wait_until(lambda: heard(b"42"))
+        os.write(ours, b"c\n")
+        wait_until(lambda: heard(b"\nvalue: "))
+        process.wait(20)
+    os.close(ours)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_of_debug_leaves_no_script(scripts: ScriptShop, number: signal.Signals) -> None:
+    scripts.write(
+        "child = subprocess.Popen(['sleep', '1000'])\nnote('running', child.pid)\ntold('')"
+    )
+    process = scripts.shop.start(*scripts.configured("--debug"), objective=False)
+    child = int(scripts.shop.noted("running"))
+    process.send_signal(number)
+    finish(process)
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_objective_has_its_arguments_sampler_and_callbacks(workshop: Workshop) -> None:
+    workshop.write(
+        """
+import optuna
+
+sampler = optuna.samplers.GridSampler({"x": [0.25]})
+
+def show(study, trial):
+    print("callback", trial.state.name, trial.value)
+
+def objective(trial):
+    print("arguments", sys.argv[1:])
+    trial.study.stop()
+    return trial.suggest_float("x", 0, 1)
+"""
+    )
+    own = [workshop.reference.replace(":objective", f":{name}") for name in ("sampler", "show")]
+    ended = workshop.run("--debug", "--sampler", own[0], "--callback", own[1], "--", "-a", "b")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines() == [
+        "arguments ['-a', 'b']",
+        *("params: {'x': 0.25}", "value: 0.25", "callback COMPLETE 0.25"),
+    ]
