@@ -16,6 +16,7 @@ Worker to parent:
     request                                              ready for a trial
     started  id, number
     progress number, unit, step, total, value
+    note     text                                        one line for the user
     ended    id, number, state, reason, raised, incompatible, seconds, stop
     scored   content                                     answer to baseline
     staged   content                                     answer to refit
