@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import optuna
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from journal_launcher.base.settings import METRICS
 from journal_launcher.worker import metrics
@@ -24,7 +23,16 @@ from journal_launcher.worker.models import (
     Report,
     Score,
 )
-from journal_launcher.worker.models.mlp import Mlp, Rows, Training, Weights
+from journal_launcher.worker.models.encoding import (
+    EncodedFold,
+    Scaling,
+    encode,
+    encode_folds,
+    place,
+    predictions,
+)
+from journal_launcher.worker.models.mlp import Mlp, Weights
+from journal_launcher.worker.models.training import Rows, Step, Training, ahead, epochs, output
 from journal_launcher.worker.preprocessing import Encoder
 from journal_launcher.worker.table import Features
 
@@ -34,8 +42,12 @@ _PATIENCE = 16
 """Epochs without a better mean score after which a trial ends."""
 _ROWS_SEEN, _MOST_EPOCHS, _LEAST_EPOCHS = 640_000, 96, 24
 """Rows that a full training goes through, repeats counted, and the epochs that bound it."""
-_CHUNK = 8192
-"""Rows predicted at once: bounds the memory of a wide network on a long table."""
+_FREQUENCIES, _EMBEDDING = 16, 8
+"""Of a periodic embedding: frequencies, and units it ends in."""
+_SMALL_LAYER = 2**14
+"""Units of a batch up to which a CPU is faster with all folds at once than one by one."""
+_TF32 = True
+"""Multiply matrices on a GPU in TF32; NVIDIA_TF32_OVERRIDE=0 turns it off without an edit."""
 _WEIGHTS, _STATS = "weights", "batch_norm"
 
 
@@ -44,14 +56,15 @@ class _Sizes:
     """What suits a number of rows: the choices, the second of which is the default."""
 
     layers: int
+    embedding: str
     dropout: float
     widths: tuple[int, ...]
     batches: tuple[int, ...]
 
 
-_SMALL = _Sizes(layers=1, dropout=0.3, widths=(32, 64, 128), batches=(32, 64, 128))
-_MEDIUM = _Sizes(layers=3, dropout=0.1, widths=(64, 128, 256), batches=(128, 256, 512))
-_LARGE = _Sizes(layers=3, dropout=0.1, widths=(128, 256, 512), batches=(256, 512, 1024))
+_SMALL = _Sizes(1, "none", 0.3, widths=(32, 64, 128), batches=(32, 64, 128))
+_MEDIUM = _Sizes(2, "periodic", 0.1, widths=(64, 128, 256), batches=(128, 256, 512))
+_LARGE = _Sizes(2, "periodic", 0.1, widths=(128, 256, 512), batches=(256, 512, 1024))
 
 
 class NeuralNet:
@@ -63,13 +76,17 @@ class NeuralNet:
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
         self._device = torch.device("cuda:0" if settings.gpu else "cpu")
+        if settings.gpu:
+            torch.backends.cuda.matmul.allow_tf32 = _TF32
+        self._regression = settings.schema.task == "regression"
         self._sizes = _SMALL if settings.n_rows < 2000 else _MEDIUM
         if settings.n_rows >= 50_000:
             self._sizes = _LARGE
         # Long tables need fewer rounds. Of the settings alone: a refit has the same epochs.
         epochs = _ROWS_SEEN // max(1, settings.n_rows)
         self._epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
-        self._prepared: tuple[Sequence[FoldData], list[_Prepared]] | None = None
+        self._steps: dict[tuple[Mlp, range, int], Step] = {}
+        self._prepared: tuple[Sequence[FoldData], list[EncodedFold]] | None = None
 
     def suggest(self, trial: optuna.Trial) -> Params:
         sizes = self._sizes
@@ -79,60 +96,66 @@ class NeuralNet:
             "batch_size": trial.suggest_categorical("batch_size", sizes.batches),
             "learning_rate": trial.suggest_float("learning_rate", 2e-3, 3e-2, log=True),
             "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
+            "embedding": trial.suggest_categorical("embedding", ("none", "periodic")),
         }
+        if params["embedding"] == "periodic":
+            params["sigma"] = trial.suggest_float("sigma", 2e-2, 1.0, log=True)
         if self._settings.dropout is None:
             params["dropout"] = trial.suggest_float("dropout", 0.0, 0.5)
         return params
 
     def defaults(self) -> Params:
         sizes = self._sizes
-        params = {
+        params: dict[str, Any] = {
             "layers": sizes.layers,
             "width": sizes.widths[1],
             "batch_size": sizes.batches[1],
             "learning_rate": 1e-2,
             "weight_decay": 1e-2,
+            "embedding": sizes.embedding,
         }
-        return {**params, "dropout": sizes.dropout} if self._settings.dropout is None else params
+        if sizes.embedding == "periodic":
+            params["sigma"] = 0.2
+        if self._settings.dropout is None:
+            params["dropout"] = sizes.dropout
+        return params
 
     def cross_validate(
         self, params: Params, folds: Sequence[FoldData], score: Score, seed: int, report: Report
     ) -> Curve:
         prepared = self._prepare(folds)
-        smallest = min(len(fold.train.x) for fold in prepared)
-        trainings = [
-            self._training(params, fold.train, smallest, seed + number)
-            for number, fold in enumerate(prepared)
-        ]
+        trainings = self._trainings(params, [fold.train for fold in prepared], seed)
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
         steps, best = 0, -np.inf
-        fitted: list[tuple[Mlp, Weights]] = []
-        with ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads) as pool:
-            for epoch in range(1, self._epochs + 1):
-                list(pool.map(Training.epoch, trainings))
+        fitted: list[Weights] = []
+        with ThreadPoolExecutor(self._settings.threads) as pool:
+            trained = epochs(trainings, [fold.valid for fold in prepared], self._epochs, pool)
+            trained = ahead(trained) if self._settings.gpu else trained
+            for epoch, (weights, outputs) in enumerate(trained, start=1):
                 found = [
-                    score(fold.valid_target, rows.predict(net.net, net.average, rows.valid))
-                    for fold, rows, net in zip(folds, prepared, trainings, strict=True)
+                    score(data.valid_target, predictions(output, fold.scaling))
+                    for data, fold, output in zip(folds, prepared, outputs.wait(), strict=True)
                 ]
                 value = sign * float(np.mean(found))
                 # The first epoch counts even if its score is not a number: the caller refuses it.
                 if value > best or not fitted:
-                    steps, best = epoch, value
-                    fitted = [(training.net, training.average.clone()) for training in trainings]
+                    steps, best, fitted = epoch, value, weights
                 report(epoch, self._epochs, sign * best)
                 if epoch - steps >= _PATIENCE:
                     break
-        return self._curve(steps, fitted, folds, prepared, score)
+        return self._curve(steps, trainings[0].net, fitted, folds, prepared, score)
 
     def fit(
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
     ) -> "FittedNet":
         """Train `steps` epochs; an epoch is ⌊rows ÷ batch⌋ full batches, as in a fold."""
-        encoder, rows, scaling = self._encode(features, target)
-        training = self._training(params, rows, len(rows.x), seed)
+        scale = self._settings.normalize_features
+        encoder, rows, scaling = encode(features, target, self._regression, scale)
+        rows = Rows(*place([rows.x, rows.y], self._device))
+        (training,) = self._trainings(params, [rows], seed)
         for _ in range(steps):
             training.epoch()
-        return FittedNet(encoder, scaling, training.net, training.average)
+        return FittedNet(encoder, scaling, training.net, training.snapshot()[0])
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedNet":
         tensors = load_file(path)
@@ -140,95 +163,94 @@ class NeuralNet:
             Encoder.from_json(state["encoder"]),
             Scaling(**state["scaling"]) if state["scaling"] else None,
             Mlp(**state["net"]),
-            Weights(tensors[_WEIGHTS], tensors[_STATS]),
+            Weights(tensors[_WEIGHTS][None], tensors[_STATS][:, None]),
         )
 
-    def _training(self, params: Params, rows: Rows, smallest: int, seed: int) -> Training:
-        """A new network for `rows`; folds of any size take as many batches as the smallest."""
+    def _trainings(self, params: Params, folds: Sequence[Rows], seed: int) -> list[Training]:
+        """New networks for the folds, in their order: one training of all, or one for each.
+
+        All take as many batches an epoch as the smallest fold has, so that the folds' numbers of
+        rows, which differ by one or two, do not matter. Folds that differ by more than a batch (of
+        a time split) each go through their own rows instead, one after the other.
+        """
         # OpenMP's threads spin while they wait, which on a busy machine makes operations as small
         # as these ten times slower: one thread for an operation, the others train other folds.
         torch.set_num_threads(1)
+        net = self._net(params, folds[0].x.shape[1])
+        sizes = [max(2, len(rows.x)) for rows in folds]
+        batch = min(params["batch_size"], min(sizes))
+        even = max(sizes) - min(sizes) <= batch
+        together = even and (self._settings.gpu or batch * net.width <= _SMALL_LAYER)
+        cohorts = [range(len(folds))] if together else [range(k, k + 1) for k in range(len(folds))]
+        return [
+            Training(
+                net,
+                self._step(net, cohort, batch, folds[0]),
+                [folds[number] for number in cohort],
+                learning_rate=params["learning_rate"],
+                weight_decay=params["weight_decay"],
+                batches=(min(sizes) if even else sizes[cohort[0]]) // batch,
+                epochs=self._epochs,
+                seeds=[seed + number for number in cohort],
+            )
+            for cohort in cohorts
+        ]
+
+    def _net(self, params: Params, inputs: int) -> Mlp:
         schema, fixed = self._settings.schema, self._settings.dropout
-        net = Mlp(
-            inputs=rows.x.shape[1],
+        periodic = bool(schema.numbers) and params.get("embedding") == "periodic"
+        return Mlp(
+            inputs=inputs,
             outputs=max(1, len(schema.classes)),
             layers=params["layers"],
             width=params["width"],
             slope=0.01 if self._settings.use_leaky_relu else 0.0,
             dropout=params["dropout"] if fixed is None else fixed,
-        )
-        smallest = max(2, smallest)
-        batch = min(params["batch_size"], smallest)
-        return Training(
-            net,
-            rows,
-            learning_rate=params["learning_rate"],
-            weight_decay=params["weight_decay"],
-            batch=batch,
-            batches=smallest // batch,
-            epochs=self._epochs,
-            seed=seed,
+            numbers=len(schema.numbers) if periodic else 0,
+            frequencies=_FREQUENCIES if periodic else 0,
+            embedding=_EMBEDDING if periodic else 0,
+            sigma=params["sigma"] if periodic else 0.0,
         )
 
-    def _encode(
-        self, features: Features, target: NDArray[np.float64]
-    ) -> tuple[Encoder, Rows, "Scaling | None"]:
-        encoder = Encoder.fit(features, self._settings.normalize_features)
-        if self._settings.schema.task == "regression":
-            scaling = Scaling(float(target.mean()), float(target.std()) or 1.0)
-            y = torch.from_numpy((target - scaling.mean) / scaling.std).float()[:, None]
-        else:
-            scaling, y = None, torch.from_numpy(target).long()
-        x = torch.from_numpy(encoder.transform(features))
-        return encoder, Rows(x.to(self._device), y.to(self._device)), scaling
+    def _step(self, net: Mlp, cohort: range, batch: int, like: Rows) -> Step:
+        """On a GPU one for all trials of an architecture and batch size: it holds a CUDA graph."""
+        if not self._settings.gpu:
+            return Step(net, len(cohort), batch, like, self._device, captured=False)
+        key = replace(net, dropout=float(net.dropout > 0), sigma=0.0), cohort, batch
+        if key not in self._steps:
+            self._steps[key] = Step(net, len(cohort), batch, like, self._device, captured=True)
+        return self._steps[key]
 
-    def _prepare(self, folds: Sequence[FoldData]) -> "list[_Prepared]":
+    def _prepare(self, folds: Sequence[FoldData]) -> list[EncodedFold]:
         """Encode the folds, once for all trials: nothing in it depends on parameters."""
         if self._prepared is None or self._prepared[0] is not folds:
-            prepared = []
-            for fold in folds:
-                encoder, train, scaling = self._encode(fold.train, fold.train_target)
-                valid = torch.from_numpy(encoder.transform(fold.valid)).to(self._device)
-                prepared.append(_Prepared(scaling, train, valid))
-            self._prepared = folds, prepared
+            self._prepared = None  # and its memory, before the next ones take theirs
+            scale = self._settings.normalize_features
+            self._prepared = folds, encode_folds(folds, self._regression, scale, self._device)
         return self._prepared[1]
 
     def _curve(
         self,
         steps: int,
-        fitted: list[tuple[Mlp, Weights]],
+        net: Mlp,
+        fitted: list[Weights],
         folds: Sequence[FoldData],
-        prepared: "list[_Prepared]",
+        prepared: list[EncodedFold],
         score: Score,
     ) -> Curve:
         """Score validation and training rows with the weights of the best epoch."""
         error = metrics.error(self._settings.schema.task)
         found = []
-        for (net, weights), fold, rows in zip(fitted, folds, prepared, strict=True):
-            valid = fold.valid_target, rows.predict(net, weights, rows.valid)
-            train = fold.train_target, rows.predict(net, weights, rows.train.x)
+        for weights, fold, rows in zip(fitted, folds, prepared, strict=True):
+            valid, train = (
+                (target, predictions(output(net, weights, x), rows.scaling))
+                for target, x in (
+                    (fold.valid_target, rows.valid),
+                    (fold.train_target, rows.train.x),
+                )
+            )
             found.append((score(*valid), score(*train), error(*valid), error(*train)))
         return Curve(steps, *np.array(found, dtype=np.float64).T)
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Mean and standard deviation of the training rows' target (a regression's)."""
-
-    mean: float
-    std: float
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """One fold, encoded and on the device."""
-
-    scaling: Scaling | None
-    train: Rows
-    valid: Tensor
-
-    def predict(self, net: Mlp, weights: Weights, x: Tensor) -> Predictions:
-        return _predict(net, weights, x, self.scaling)
 
 
 class FittedNet:
@@ -242,24 +264,13 @@ class FittedNet:
 
     def predict(self, features: Features) -> Predictions:
         x = torch.from_numpy(self._encoder.transform(features))
-        return _predict(self._net, self._weights, x, self._scaling)
+        return predictions(output(self._net, self._weights, x), self._scaling)
 
     def save(self, path: Path) -> dict[str, Any]:
-        save_file({_WEIGHTS: self._weights.flat, _STATS: self._weights.stats}, path)
+        weights = self._weights
+        save_file({_WEIGHTS: weights.flat[0], _STATS: weights.stats[:, 0].contiguous()}, path)
         return {
             "encoder": self._encoder.to_json(),
             "scaling": None if self._scaling is None else asdict(self._scaling),
             "net": asdict(self._net),
         }
-
-
-def _predict(net: Mlp, weights: Weights, x: Tensor, scaling: Scaling | None) -> Predictions:
-    """Values in the target's units, (rows,), or without scaling probabilities (rows, classes)."""
-    output = (
-        torch.cat([net.evaluate(weights, part) for part in torch.split(x, _CHUNK)]).cpu().double()
-    )
-    if scaling is None:
-        found = output.softmax(dim=1)
-    else:
-        found = output.squeeze(1) * scaling.std + scaling.mean
-    return np.asarray(found.numpy(), dtype=np.float64)

@@ -10,12 +10,14 @@ import optuna
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from journal_launcher.base.settings import METRICS
 from journal_launcher.worker import metrics
-from journal_launcher.worker.models import Curve, FoldData, ModelSettings
+from journal_launcher.worker.models import Curve, FoldData, ModelSettings, neural_net
 from journal_launcher.worker.models.linear import Linear
 from journal_launcher.worker.models.neural_net import FittedNet, NeuralNet
+from journal_launcher.worker.models.training import Training
 from journal_launcher.worker.table import Column, Features, Fold, Schema
 
 ROWS = 200
@@ -27,7 +29,9 @@ SMALL = {
     "weight_decay": 1e-3,
     "batch_size": 32,
     "dropout": 0.1,
+    "embedding": "none",
 }
+PERIODIC = {"embedding": "periodic", "sigma": 0.2}
 Target = NDArray[np.float64]
 
 
@@ -95,9 +99,20 @@ def test_it_learns_what_a_linear_model_cannot() -> None:
     assert curve.errors.mean() > curve.train_errors.mean() > 0
 
 
+def test_periodic_embeddings_learn_what_oscillates() -> None:
+    features, _ = table(rows=600)
+    data = folds(features, np.sin(6 * features.numbers[:, 0]))
+    plain, periodic = (
+        cross_validate(settings(n_rows=600), data, **changes).scores.mean()
+        for changes in ({}, PERIODIC)
+    )
+    assert plain < 0.7 and periodic > 0.9
+
+
 @pytest.mark.parametrize("classes", [2, 3])
-def test_it_learns_classes(classes: int) -> None:
-    curve = cross_validate(settings(classes), folds(*table(classes)))
+@pytest.mark.parametrize("changes", [{}, PERIODIC], ids=["plain", "periodic"])
+def test_it_learns_classes(classes: int, changes: dict[str, Any]) -> None:
+    curve = cross_validate(settings(classes), folds(*table(classes)), **changes)
     assert curve.scores.mean() < 0.6 * np.log(classes)
     np.testing.assert_array_equal(curve.scores, curve.errors)
 
@@ -175,9 +190,12 @@ def test_cross_validation_is_deterministic_and_its_encoded_folds_can_be_used_aga
     )
 
 
+@pytest.mark.parametrize("changes", [{}, PERIODIC], ids=["plain", "periodic"])
 @pytest.mark.parametrize("classes", [0, 2, 3])
-def test_a_saved_network_predicts_the_same_bits(classes: int, tmp_path: Path) -> None:
-    fitted = fit(settings(classes), classes=classes)
+def test_a_saved_network_predicts_the_same_bits(
+    classes: int, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    fitted = fit(settings(classes), classes=classes, **changes)
     state = json.loads(json.dumps(fitted.save(tmp_path / "model.safetensors"), allow_nan=False))
     loaded = NeuralNet(settings(classes)).load(tmp_path / "model.safetensors", state)
     features, _ = table(seed=3)
@@ -186,6 +204,76 @@ def test_a_saved_network_predicts_the_same_bits(classes: int, tmp_path: Path) ->
     assert found.shape == ((ROWS, classes) if classes else (ROWS,))
     if classes:
         np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_a_network_saved_before_there_were_embeddings_still_loads(tmp_path: Path) -> None:
+    fitted = fit(settings())
+    state = fitted.save(tmp_path / "model.safetensors")
+    old = ("inputs", "outputs", "layers", "width", "slope", "dropout")
+    state["net"] = {key: state["net"][key] for key in old}
+    weights = load_file(tmp_path / "model.safetensors")
+    assert (weights["weights"].dim(), weights["batch_norm"].shape) == (1, (4, 32))
+    loaded = NeuralNet(settings()).load(tmp_path / "model.safetensors", state)
+    np.testing.assert_array_equal(loaded.predict(table()[0]), fitted.predict(table()[0]))
+
+
+def test_the_parameters_of_a_trial_before_there_were_embeddings_still_train() -> None:
+    old = {key: value for key, value in SMALL.items() if key != "embedding"}
+    fitted = NeuralNet(settings()).fit(old, *table(), 5, 1)
+    np.testing.assert_array_equal(fitted.predict(table()[0]), fit(settings()).predict(table()[0]))
+
+
+def sizes_trained(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """A list that gets the numbers of rows of every training, and its batches an epoch."""
+    begun: list[list[int]] = []
+    begin = Training.__init__
+
+    def watched(self: Training, net: Any, step: Any, folds: Any, **rest: Any) -> None:
+        begun.append([*(len(rows.x) for rows in folds), rest["batches"]])
+        begin(self, net, step, folds, **rest)
+
+    monkeypatch.setattr(Training, "__init__", watched)
+    return begun
+
+
+def test_folds_of_about_one_size_train_together_with_the_batches_of_the_smallest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = sizes_trained(monkeypatch)
+    cross_validate(settings(), folds(*table(rows=191)))
+    assert begun == [[127, 127, 128, 3]]
+
+
+def test_layers_that_keep_a_cpu_busy_train_fold_by_fold_with_the_same_batches_and_scores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = folds(*table(rows=191))
+    together = cross_validate(settings(), data)
+    monkeypatch.setattr(neural_net, "_SMALL_LAYER", 0)
+    begun = sizes_trained(monkeypatch)
+    alone = cross_validate(settings(threads=2), data)
+    assert begun == [[127, 3], [127, 3], [128, 3]]
+    np.testing.assert_allclose(alone.scores, together.scores, atol=1e-3)
+    assert alone.steps == together.steps
+
+
+def test_folds_of_a_time_split_train_one_by_one_each_with_its_own_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, target = table(rows=200)
+    cuts = [(np.arange(rows), np.arange(rows, rows + 50)) for rows in (50, 100, 150)]
+    data = tuple(FoldData(features, target, Fold(*cut)) for cut in cuts)
+    begun = sizes_trained(monkeypatch)
+    cross_validate(settings(), data)
+    assert begun == [[50, 1], [100, 3], [150, 4]]
+
+
+def test_folds_may_differ_in_their_rare_categories() -> None:
+    features, target = table(rows=90)
+    codes = np.zeros_like(features.codes)
+    codes[::3][:6] = 1  # in all but the first fold frequent enough for a column
+    curve = cross_validate(settings(), folds(Features(features.numbers, codes), target))
+    assert np.isfinite(curve.scores).all()
 
 
 def test_missing_and_unseen_values_are_predicted() -> None:
