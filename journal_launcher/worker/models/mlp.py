@@ -149,10 +149,10 @@ class Mlp:
             x, waves = _embed(inputs, *layers.periodic)
         embedded, trace = x, []
         for number, (matrix, scale, shift) in enumerate(layers.hidden):
-            linear = _linear(x, matrix)
+            linear, scale = _linear(x, matrix), scale.reshape(-1)
             normal, *saved = torch.native_batch_norm(
                 linear.flatten(1),
-                scale.reshape(-1),
+                scale,
                 shift.reshape(-1),
                 stats[2 * number].view(-1),
                 stats[2 * number + 1].view(-1),
@@ -160,7 +160,7 @@ class Mlp:
                 _MOMENTUM,
                 _EPS,
             )
-            trace.append((x, linear, normal, saved))
+            trace.append((x, linear, scale, normal, saved))
             x = functional.leaky_relu(normal, self.slope).view_as(linear)
             if len(masks):
                 x.mul_(masks[number])
@@ -169,15 +169,14 @@ class Mlp:
         torch.sum(error, 0, out=into.bias)
         back = _linear(error, layers.matrix.mT)
         for number in reversed(range(self.layers)):
-            matrix, scale, _ = layers.hidden[number]
-            x, linear, normal, saved = trace[number]
+            x, linear, scale, normal, saved = trace[number]
             if len(masks):
                 back.mul_(masks[number])
             back = torch.ops.aten.leaky_relu_backward(back.flatten(1), normal, self.slope, False)
             back, *found = torch.ops.aten.native_batch_norm_backward(
                 back,
                 linear.flatten(1),
-                scale.reshape(-1),
+                scale,
                 None,
                 None,
                 *saved,
@@ -191,7 +190,7 @@ class Mlp:
             back = back.view_as(linear)
             _matrix_gradient(back, x, into_matrix)
             if number or self.numbers:
-                back = _linear(back, matrix.mT)
+                back = _linear(back, layers.hidden[number][0].mT)
         if self.numbers:
             _embed_backward(back, inputs, embedded, waves, layers.periodic, into.periodic)
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from worker.models.recorded import Recorded
 
 from journal_launcher.base.settings import METRICS
 from journal_launcher.worker import metrics
@@ -266,6 +267,28 @@ def test_folds_of_a_time_split_train_one_by_one_each_with_its_own_batches(
     begun = sizes_trained(monkeypatch)
     cross_validate(settings(), data)
     assert begun == [[50, 1], [100, 3], [150, 4]]
+
+
+def test_on_a_gpu_one_recorded_step_serves_all_trials_of_an_architecture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The way of a GPU, on a CPU: all folds together, a recorded step, one epoch ahead."""
+    monkeypatch.setattr("journal_launcher.worker.models.training._Graph", Recorded)
+    monkeypatch.setattr(neural_net, "_TF32", torch.backends.cuda.matmul.allow_tf32)
+    monkeypatch.setattr(neural_net, "_SMALL_LAYER", 0)
+    data, score = folds(*table(rows=100)), metrics.score("r2", "regression")
+    model = NeuralNet(settings(gpu=True))
+    model._device = torch.device("cpu")
+    for changes in ({}, {"learning_rate": 0.02, "dropout": 0.3, "weight_decay": 0.1}):
+        found = model.cross_validate({**SMALL, **changes}, data, score, 1, Reports())
+        plain = NeuralNet(settings()).cross_validate(
+            {**SMALL, **changes}, data, score, 1, Reports()
+        )
+        np.testing.assert_allclose(found.scores, plain.scores, atol=1e-3)
+        assert found.steps == plain.steps
+    assert len(model._steps) == 1
+    model.cross_validate({**SMALL, **PERIODIC}, data, score, 1, Reports())
+    assert len(model._steps) == 2
 
 
 def test_folds_may_differ_in_their_rare_categories() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from worker.models.recorded import Recorded
 
 from journal_launcher.worker.models import training
 from journal_launcher.worker.models.encoding import place
@@ -39,12 +40,14 @@ def start(net: Mlp, folds: list[Rows], seeds: list[int], captured: bool = False)
     return begin(net, step, folds, seeds)
 
 
-def begin(net: Mlp, step: Step, folds: list[Rows], seeds: list[int]) -> Training:
+def begin(
+    net: Mlp, step: Step, folds: list[Rows], seeds: list[int], rate: float = 0.01
+) -> Training:
     return Training(
         net,
         step,
         folds,
-        learning_rate=0.01,
+        learning_rate=rate,
         weight_decay=0.01,
         batches=BATCHES,
         epochs=EPOCHS,
@@ -93,6 +96,22 @@ def test_a_step_serves_one_training_after_the_other(device: str) -> None:
     for one, two in zip(fresh, again, strict=True):
         torch.testing.assert_close(one.flat, two.flat)
         torch.testing.assert_close(one.stats, two.stats)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_step_that_was_recorded_once_does_what_it_says_for_every_trial(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a trial may be a constant of the step, and nothing may wait for the device."""
+    monkeypatch.setattr(training, "_Graph", Recorded)
+    net = replace(NETS[name], dropout=0.2)
+    folds = [table(net, fold) for fold in range(2)]
+    direct = trained(start(net, folds, seeds=[1, 2]))
+    step = Step(net, 2, BATCH, folds[0], torch.device("cpu"), captured=True)
+    trained(begin(replace(net, dropout=0.7, sigma=1.0), step, folds, seeds=[3, 4], rate=0.1))
+    again = trained(begin(net, step, folds, seeds=[1, 2]))
+    for one, two in zip(direct, again, strict=True):
+        assert torch.equal(one.flat, two.flat) and torch.equal(one.stats, two.stats)
 
 
 def test_one_fold_moves_no_other() -> None:
