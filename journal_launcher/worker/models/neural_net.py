@@ -44,6 +44,8 @@ _ROWS_SEEN, _MOST_EPOCHS, _LEAST_EPOCHS = 640_000, 96, 24
 """Rows that a full training goes through, repeats counted, and the epochs that bound it."""
 _FREQUENCIES, _EMBEDDING = 16, 8
 """Of a periodic embedding: frequencies, and units it ends in."""
+_EMBEDDED = 100
+"""Number columns up to which the default parameters embed them: each one costs time."""
 _SMALL_LAYER = 2**14
 """Units of a batch up to which a CPU is faster with all folds at once than one by one."""
 _TF32 = True
@@ -105,16 +107,16 @@ class NeuralNet:
         return params
 
     def defaults(self) -> Params:
-        sizes = self._sizes
+        sizes, numbers = self._sizes, len(self._settings.schema.numbers)
         params: dict[str, Any] = {
             "layers": sizes.layers,
             "width": sizes.widths[1],
             "batch_size": sizes.batches[1],
             "learning_rate": 1e-2,
             "weight_decay": 1e-2,
-            "embedding": sizes.embedding,
+            "embedding": sizes.embedding if 0 < numbers <= _EMBEDDED else "none",
         }
-        if sizes.embedding == "periodic":
+        if params["embedding"] == "periodic":
             params["sigma"] = 0.2
         if self._settings.dropout is None:
             params["dropout"] = sizes.dropout
@@ -128,7 +130,7 @@ class NeuralNet:
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
         steps, best = 0, -np.inf
         fitted: list[Weights] = []
-        with ThreadPoolExecutor(self._settings.threads) as pool:
+        with ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads) as pool:
             trained = epochs(trainings, [fold.valid for fold in prepared], self._epochs, pool)
             trained = ahead(trained) if self._settings.gpu else trained
             for epoch, (weights, outputs) in enumerate(trained, start=1):
