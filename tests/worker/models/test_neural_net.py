@@ -1,7 +1,6 @@
 """Networks on small tables: what they learn, what an epoch means, what comes back from disk."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,84 +8,25 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
-from worker.models.recorded import Recorded
+from worker.models.small_tables import (
+    PERIODIC,
+    ROWS,
+    SMALL,
+    Reports,
+    Target,
+    cross_validate,
+    fit,
+    folds,
+    settings,
+    table,
+)
 
 from journal_launcher.base.settings import METRICS
 from journal_launcher.worker import metrics
-from journal_launcher.worker.models import Curve, FoldData, ModelSettings, neural_net
 from journal_launcher.worker.models.linear import Linear
-from journal_launcher.worker.models.neural_net import FittedNet, NeuralNet
-from journal_launcher.worker.models.training import Training
-from journal_launcher.worker.table import Column, Features, Fold, Schema
-
-ROWS = 200
-COLUMNS = (Column("a", "number"), Column("b", "number"), Column("c", "category", ("x", "y", "z")))
-SMALL = {
-    "layers": 2,
-    "width": 32,
-    "learning_rate": 5e-3,
-    "weight_decay": 1e-3,
-    "batch_size": 32,
-    "dropout": 0.1,
-    "embedding": "none",
-}
-PERIODIC = {"embedding": "periodic", "sigma": 0.2}
-Target = NDArray[np.float64]
-
-
-def settings(classes: int = 0, **changes: Any) -> ModelSettings:
-    task = "classification" if classes else "regression"
-    schema = Schema(COLUMNS, "t", task, tuple(map(str, range(classes))))
-    metric = "log_loss" if classes else "r2"
-    return replace(
-        ModelSettings(schema, ROWS, metric, True, False, None, False, 1),
-        **changes,
-    )
-
-
-def table(classes: int = 0, rows: int = ROWS, seed: int = 0) -> tuple[Features, Target]:
-    """A target with no linear part, gaps in column b and a category that matters."""
-    rng = np.random.default_rng(seed)
-    numbers = rng.uniform(-2, 2, size=(rows, 2)) * [1, 100]
-    codes = rng.integers(-1, 3, size=(rows, 1)).astype(np.int32)
-    target = 1000 * (numbers[:, 0] ** 2 + np.abs(numbers[:, 1] / 100) + (codes[:, 0] == 1))
-    numbers[rng.random(rows) < 0.05, 1] = np.nan
-    if classes:
-        edges = np.quantile(target, np.linspace(0, 1, classes + 1)[1:-1])
-        target = np.digitize(target, edges).astype(np.float64)
-    return Features(numbers, codes), target
-
-
-def folds(features: Features, target: Target, k: int = 3) -> tuple[FoldData, ...]:
-    position = np.arange(len(target)) % k
-    return tuple(
-        FoldData(
-            features, target, Fold(np.flatnonzero(position != i), np.flatnonzero(position == i))
-        )
-        for i in range(k)
-    )
-
-
-class Reports(list[tuple[int, int, float]]):
-    def __call__(self, step: int, total: int, value: float) -> None:
-        self.append((step, total, value))
-
-
-def cross_validate(
-    asked: ModelSettings,
-    data: tuple[FoldData, ...],
-    reports: Reports | None = None,
-    **changes: Any,
-) -> Curve:
-    score = metrics.score(asked.metric, asked.schema.task)
-    report = Reports() if reports is None else reports
-    return NeuralNet(asked).cross_validate({**SMALL, **changes}, data, score, 1, report)
-
-
-def fit(asked: ModelSettings, steps: int = 5, classes: int = 0, **changes: Any) -> FittedNet:
-    return NeuralNet(asked).fit({**SMALL, **changes}, *table(classes), steps, 1)
+from journal_launcher.worker.models.neural_net import NeuralNet
+from journal_launcher.worker.table import Features
 
 
 def test_it_learns_what_a_linear_model_cannot() -> None:
@@ -222,81 +162,6 @@ def test_the_parameters_of_a_trial_before_there_were_embeddings_still_train() ->
     old = {key: value for key, value in SMALL.items() if key != "embedding"}
     fitted = NeuralNet(settings()).fit(old, *table(), 5, 1)
     np.testing.assert_array_equal(fitted.predict(table()[0]), fit(settings()).predict(table()[0]))
-
-
-def sizes_trained(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """A list that gets the numbers of rows of every training, and its batches an epoch."""
-    begun: list[list[int]] = []
-    begin = Training.__init__
-
-    def watched(self: Training, net: Any, step: Any, folds: Any, **rest: Any) -> None:
-        begun.append([*(len(rows.x) for rows in folds), rest["batches"]])
-        begin(self, net, step, folds, **rest)
-
-    monkeypatch.setattr(Training, "__init__", watched)
-    return begun
-
-
-def test_folds_of_about_one_size_train_together_with_the_batches_of_the_smallest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    begun = sizes_trained(monkeypatch)
-    cross_validate(settings(), folds(*table(rows=191)))
-    assert begun == [[127, 127, 128, 3]]
-
-
-def test_layers_that_keep_a_cpu_busy_train_fold_by_fold_with_the_same_batches_and_scores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    data = folds(*table(rows=191))
-    together = cross_validate(settings(), data)
-    monkeypatch.setattr(neural_net, "_SMALL_LAYER", 0)
-    begun = sizes_trained(monkeypatch)
-    alone = cross_validate(settings(threads=2), data)
-    assert begun == [[127, 3], [127, 3], [128, 3]]
-    np.testing.assert_allclose(alone.scores, together.scores, atol=1e-3)
-    assert alone.steps == together.steps
-
-
-def test_folds_of_a_time_split_train_one_by_one_each_with_its_own_batches(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    features, target = table(rows=200)
-    cuts = [(np.arange(rows), np.arange(rows, rows + 50)) for rows in (50, 100, 150)]
-    data = tuple(FoldData(features, target, Fold(*cut)) for cut in cuts)
-    begun = sizes_trained(monkeypatch)
-    cross_validate(settings(), data)
-    assert begun == [[50, 1], [100, 3], [150, 4]]
-
-
-def test_on_a_gpu_one_recorded_step_serves_all_trials_of_an_architecture(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The way of a GPU, on a CPU: all folds together, a recorded step, one epoch ahead."""
-    monkeypatch.setattr("journal_launcher.worker.models.training._Graph", Recorded)
-    monkeypatch.setattr(neural_net, "_TF32", torch.backends.cuda.matmul.allow_tf32)
-    monkeypatch.setattr(neural_net, "_SMALL_LAYER", 0)
-    data, score = folds(*table(rows=100)), metrics.score("r2", "regression")
-    model = NeuralNet(settings(gpu=True))
-    model._device = torch.device("cpu")
-    for changes in ({}, {"learning_rate": 0.02, "dropout": 0.3, "weight_decay": 0.1}):
-        found = model.cross_validate({**SMALL, **changes}, data, score, 1, Reports())
-        plain = NeuralNet(settings()).cross_validate(
-            {**SMALL, **changes}, data, score, 1, Reports()
-        )
-        np.testing.assert_allclose(found.scores, plain.scores, atol=1e-3)
-        assert found.steps == plain.steps
-    assert len(model._steps) == 1
-    model.cross_validate({**SMALL, **PERIODIC}, data, score, 1, Reports())
-    assert len(model._steps) == 2
-
-
-def test_folds_may_differ_in_their_rare_categories() -> None:
-    features, target = table(rows=90)
-    codes = np.zeros_like(features.codes)
-    codes[::3][:6] = 1  # in all but the first fold frequent enough for a column
-    curve = cross_validate(settings(), folds(Features(features.numbers, codes), target))
-    assert np.isfinite(curve.scores).all()
 
 
 def test_missing_and_unseen_values_are_predicted() -> None:
