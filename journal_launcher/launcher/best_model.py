@@ -131,11 +131,11 @@ def republish(
 
 
 def leave_out(paths: StudyPaths, sidecar: dict[str, Any]) -> None:
-    """Keep what the sidecar says of the published model and remove the model itself."""
+    """Keep what the sidecar says of the published model; remove the model and its diagnostics."""
     write_json(paths.sidecar, {**sidecar, "files": {}, "left_out": True})
-    for path in paths.directory.glob("best_model*"):
+    for path in (*paths.directory.glob("best_model*"), paths.diagnostics):
         if path != paths.sidecar:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def model_path(paths: StudyPaths, sidecar: Mapping[str, Any] | None) -> Path | None:

@@ -45,7 +45,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
 
 def _row(model: ComparedModel) -> tuple[str, ...]:
     rank = "-" if model.rank is None else str(model.rank)
-    holdout = "" if model.holdout is None else number(model.holdout)
+    holdout = "" if model.holdout is None else _short(model.holdout)
     low, high = model.holdout_interval or (None, None)
     if low is not None and high is not None:
         holdout += f" [{low:.3g}, {high:.3g}]"
@@ -63,8 +63,13 @@ def _trouble(model: ComparedModel) -> str:
 
 def _score(score: float, folds: list[float] | None) -> str:
     if not folds or len(folds) < 2:
-        return number(score)
-    return f"{number(score)} ± {round(statistics.stdev(folds), 12):.2g}"
+        return _short(score)
+    return f"{_short(score)} ± {round(statistics.stdev(folds), 12):.2g}"
+
+
+def _short(score: float) -> str:
+    """Four digits of a share: the table fits into 80 columns."""
+    return number(score) if abs(score) >= 1 else f"{score:.4g}"
 
 
 def _baselines(found: Comparison) -> Iterator[tuple[str, ...]]:

@@ -34,7 +34,11 @@ FOUND = Comparison(
     confirmed=True,
     models=(BOOSTED, FAILED),
     baselines={
-        "dummy": {"score": -0.01, "confirmed_score": -0.02, "confirmed_fold_scores": [0, -0.04]},
+        "dummy": {
+            "score": -0.01,
+            "confirmed_score": -2.4486e-4,
+            "confirmed_fold_scores": [0, -4e-4],
+        },
         "linear": {"score": 0.6, "confirmed_score": 0.85, "confirmed_fold_scores": [0.8, 0.9]},
     },
     winner="hist_gradient_boosting",
@@ -60,10 +64,10 @@ def test_the_table_fits_a_terminal_and_says_all() -> None:
     assert lines[0] == "houses: 2 model types compared on fresh folds in 5:00"
     title = "model type r2 hold-out [95 %] time trials"
     assert " ".join(lines[1].split()) == title
-    boosted = "1 hist_gradient_boosting 0.8423 ± 0.011 0.81235 [-0.801, 0.823] 4:32 20"
+    boosted = "1 hist_gradient_boosting 0.8423 ± 0.011 0.8123 [-0.801, 0.823] 4:32 20"
     assert lines[2].split() == boosted.split()
     assert lines[3].split()[:3] == ["-", "catboost", "failed"]
-    assert lines[4].split() == ["dummy", "(baseline)", "-0.02", "±", "0.028"]
+    assert lines[4].split() == ["dummy", "(baseline)", "-0.0002449", "±", "0.00028"]
     assert "linear (baseline)" in lines[5]
     assert lines[6] == "  hist_gradient_boosting: 2 failed trials"
     assert lines[7] == "  catboost: no GPU is free"
