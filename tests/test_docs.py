@@ -53,11 +53,15 @@ def test_every_table_of_the_config_file_is_documented() -> None:
             assert line in (scripts if of_a_script else section)
 
 
+def _shown(default: float | str) -> str:
+    return default if isinstance(default, str) else f"{default:g}"
+
+
 def test_every_parameter_of_the_model_types_is_documented_with_its_range() -> None:
     settings = ModelSettings(Schema((), "y", "regression"), 0, "r2", True, False, None, False, 1)
     written = set(re.findall(r"^\| `\w+` \| `\w+` \| .*$", CLI, flags=re.MULTILINE))
     expected = {
-        f"| `{name}` | `{key}` | {parameter} | {parameter.default:g} |"
+        f"| `{name}` | `{key}` | {parameter} | {_shown(parameter.default)} |"
         for name in MODEL_TYPES
         for key, parameter in model_type(name)(settings).space().items()
     }

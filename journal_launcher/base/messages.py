@@ -19,6 +19,7 @@ Worker to parent:
     request                                              ready for a trial
     started  number
     progress number, unit, step, total, value
+    note     text                                        one line for the user
     ended    number, state, reason, raised, incompatible, seconds, stop
     scored   content                                     answer to baseline
     confirmed number, content                            answer to confirm

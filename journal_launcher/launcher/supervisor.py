@@ -177,6 +177,8 @@ class Supervisor:
             case "progress":
                 keys = ("number", "unit", "step", "total", "value")
                 self.emit(events.TrialProgress(slot.index, *(message[key] for key in keys)))
+            case "note":
+                self.emit(events.Note(f"{slot.spec.device.label}: {message['text']}"))
             case "ended":
                 self._on_ended(slot, message)
             case "scored" if self.book is not None:

@@ -73,7 +73,10 @@ class PlainView(TickingView):
         eta = board.eta()
         parts += [] if eta is None else [f"ETA {duration(eta)}"]
         line = ", ".join(parts)
-        return f"{line}; {PHASES.get(board.phase, board.phase)}{self._running()}"
+        running = self._running()
+        if board.phase == "running" and not running:
+            return line
+        return f"{line}; {PHASES.get(board.phase, board.phase)}{running}"
 
     def _running(self) -> str:
         busy = [row for row in self._board.present() if row.state == "busy"]

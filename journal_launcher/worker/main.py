@@ -7,6 +7,7 @@ trial after the other until the parent says bye. Objectives may print: stdout is
 import contextlib
 import faulthandler
 import json
+import logging
 import os
 import signal
 import sys
@@ -36,7 +37,7 @@ from journal_launcher.worker.jobs import Job, TableJob, make_job
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
 
-__all__ = ["main"]
+__all__ = ["Notes", "main"]
 
 
 class _StopRequested(BaseException):
@@ -55,6 +56,17 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
     raise _StopRequested
 
 
+class Notes(logging.Handler):
+    """What the worker's own code logs is a line for the user, wherever it happens."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._connection.send("note", text=record.getMessage())
+
+
 def main(arguments: list[str]) -> int:
     """Run one worker on two inherited pipes (`arguments`: their descriptors)."""
     if arguments[:1] == ["--debug"]:
@@ -71,6 +83,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     connection = Connection(int(arguments[0]), int(arguments[1]))
+    logging.getLogger("journal_launcher.worker").addHandler(Notes(connection))
     try:
         Worker(connection).run()
     except _StopRequested:

@@ -7,6 +7,7 @@ import time
 import pytest
 from launcher.fake_stage import Clock, Stage
 
+from journal_launcher.base import events
 from journal_launcher.base.events import Note
 from journal_launcher.launcher.crew import BACKOFF_FIRST, STOP_GRACE, STRIKES, Phase
 from journal_launcher.launcher.process import left_behind
@@ -286,3 +287,12 @@ def test_the_last_words_of_a_worker_are_heard_before_it_is_buried(clock: Clock) 
     stage.turn()
     assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "stopped"
     assert stage.crew.slots[0].trial is None
+
+
+def test_what_a_worker_notes_is_a_line_for_the_user(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.ready()
+    stage.process().say("note", text="the rows stream")
+    stage.turns(1.0)
+    notes = [event.text for event in stage.seen if isinstance(event, events.Note)]
+    assert notes == ["CPU: the rows stream"]

@@ -1,4 +1,8 @@
-"""The network itself: its layers, their flat weights, and how they are trained.
+"""The network itself: its layers, their flat weights, its predictions and its gradient.
+
+Networks of one architecture train side by side, one for each fold: tensors have a dimension of
+folds, and every operation computes all folds at once. Batches are (rows, folds, …), so that
+BatchNorm sees a column for each unit of each fold and keeps the folds' statistics apart.
 
 All weights of a network are one flat vector: clipping, the optimiser and the average are a few
 operations each, whatever the number of layers. The gradient is written out instead of left to
@@ -6,39 +10,23 @@ autograd, whose bookkeeping costs more than the arithmetic of a small network.
 """
 
 from dataclasses import dataclass
-from math import prod
+from math import pi, prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Mlp", "Rows", "Training", "Weights"]
+__all__ = ["Mlp", "Weights"]
 
 _EPS = 1e-5
 _MOMENTUM = 0.1
-_CLIP = 1.0
-_DECAY = 0.99
-"""Of the moving average of the weights, for each step."""
-_CONSTANT, _FLOOR = 0.3, 0.02
-"""Share of the epochs with the full learning rate; what is left of it after the last one."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Encoded rows on one device.
-
-    x: (rows, inputs) float32. y: (rows, 1) float32 values or (rows,) int64 class positions.
-    """
-
-    x: Tensor
-    y: Tensor
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a network has learned: flat weights, and BatchNorm's running mean and variance.
+    """What networks have learned: flat weights, and BatchNorm's running mean and variance.
 
-    stats: (2 * layers, width), the mean of a layer before its variance.
+    flat: (folds, weights). stats: (2 * layers, folds, width), a layer's mean before its variance.
     """
 
     flat: Tensor
@@ -47,12 +35,36 @@ class Weights:
     def clone(self) -> "Weights":
         return Weights(self.flat.clone(), self.stats.clone())
 
+    def copy_(self, other: "Weights") -> None:
+        self.flat.copy_(other.flat)
+        self.stats.copy_(other.stats)
+
+    def fold(self, number: int) -> "Weights":
+        """A view of one fold's network, as a batch of one."""
+        one = slice(number, number + 1)
+        return Weights(self.flat[one], self.stats[:, one])
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Views of flat weights, or of their gradient; each (folds, …)."""
+
+    periodic: list[Tensor]
+    """Frequencies, matrix and bias of the embeddings, if there are any."""
+    hidden: list[tuple[Tensor, Tensor, Tensor]]
+    """Matrix, scale and shift of each layer."""
+    matrix: Tensor
+    bias: Tensor
+
 
 @dataclass(frozen=True)
 class Mlp:
     """Hidden layers of linear (no bias), BatchNorm, leaky ReLU, dropout; then a linear output.
 
     slope: of the negative side, 0 for a plain ReLU. dropout: share of hidden units dropped.
+    numbers: so many of the first inputs become periodic embeddings, each its own: cosines and
+    sines of `frequencies` learned multiples of it, a linear layer to `embedding` units and a ReLU
+    ("PLR" of arXiv 2203.05556). sigma: spread of the frequencies before training.
     """
 
     inputs: int
@@ -61,183 +73,186 @@ class Mlp:
     width: int
     slope: float
     dropout: float
+    numbers: int = 0
+    frequencies: int = 0
+    embedding: int = 0
+    sigma: float = 0.0
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes in the flat vector: each layer's matrix, scale and shift; output matrix, bias."""
+        """Shapes of one network's weights in its flat vector, in the order of `_Layers`."""
+        n, inputs = self.numbers, self.inputs
         shapes: list[tuple[int, ...]] = []
-        inputs = self.inputs
+        if n:
+            waves = 2 * self.frequencies
+            shapes += [(n, self.frequencies), (n, self.embedding, waves), (n, self.embedding)]
+            inputs += n * (self.embedding - 1)
         for _ in range(self.layers):
             shapes += [(self.width, inputs), (self.width,), (self.width,)]
             inputs = self.width
         return [*shapes, (self.outputs, inputs), (self.outputs,)]
 
-    def unflatten(self, flat: Tensor) -> list[Tensor]:
-        """Views of `flat`, in the order of `shapes`."""
-        parts = torch.split(flat, [prod(shape) for shape in self.shapes])
-        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+    def unflatten(self, flat: Tensor) -> _Layers:
+        """Views of `flat`, (folds, weights)."""
+        parts = torch.split(flat, [prod(shape) for shape in self.shapes], dim=1)
+        views = [
+            part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)
+        ]
+        first = 3 if self.numbers else 0
+        *hidden, matrix, bias = views[first:]
+        grouped = list(zip(hidden[::3], hidden[1::3], hidden[2::3], strict=True))
+        return _Layers(views[:first], grouped, matrix, bias)
 
-    def initial(self, generator: torch.Generator) -> Weights:
-        """Weights to begin with, on the generator's device."""
-        device = generator.device
-        flat = torch.zeros(sum(map(prod, self.shapes)), device=device)
-        *hidden, out, _ = self.unflatten(flat)
-        for matrix in (*hidden[::3], out):
-            matrix.normal_(0.0, (2.0 / matrix.shape[1]) ** 0.5, generator=generator)
-        for scale in hidden[1::3]:
-            scale.fill_(1.0)
-        stats = torch.tensor([0.0, 1.0] * self.layers, device=device)
-        return Weights(flat, stats[:, None].repeat(1, self.width))
+    def initial(self, random: list[torch.Generator], dtype: torch.dtype) -> Weights:
+        """Weights to begin with: a network for each generator, on the generators' device."""
+        size = sum(map(prod, self.shapes))
+        flat = torch.zeros(len(random), size, dtype=dtype, device=random[0].device)
+        for number, generator in enumerate(random):
+            layers = self.unflatten(flat[number : number + 1])
+            for matrix in (*(layer[0] for layer in layers.hidden), layers.matrix):
+                matrix.normal_(0.0, (2.0 / matrix.shape[2]) ** 0.5, generator=generator)
+            for _, scale, _ in layers.hidden:
+                scale.fill_(1.0)
+            if layers.periodic:
+                frequencies, *linear = layers.periodic
+                frequencies.normal_(0.0, self.sigma, generator=generator)
+                bound = (2 * self.frequencies) ** -0.5
+                for weights in linear:
+                    weights.uniform_(-bound, bound, generator=generator)
+        stats = flat.new_tensor([0.0, 1.0] * self.layers)
+        return Weights(flat, stats[:, None, None].repeat(1, len(random), self.width))
 
     def evaluate(self, weights: Weights, x: Tensor) -> Tensor:
-        """(rows, outputs) with BatchNorm's running statistics and nothing dropped."""
-        *hidden, out, bias = self.unflatten(weights.flat)
-        for layer in range(self.layers):
-            matrix, scale, shift = hidden[3 * layer : 3 * layer + 3]
-            mean, variance = weights.stats[2 * layer : 2 * layer + 2]
+        """(rows, folds, outputs) with BatchNorm's running statistics and nothing dropped."""
+        layers = self.unflatten(weights.flat)
+        if self.numbers:
+            x, _ = _embed(x, *layers.periodic)
+        for (matrix, scale, shift), mean, variance in zip(
+            layers.hidden, weights.stats[::2], weights.stats[1::2], strict=True
+        ):
             factor = scale * (variance + _EPS).rsqrt()
-            x = torch.addmm(shift - mean * factor, x, (matrix * factor[:, None]).T)
+            x = _linear(x, matrix * factor[:, :, None]).add_(shift - mean * factor)
             x = functional.leaky_relu_(x, self.slope)
-        return torch.addmm(bias, x, out.T)
+        return _linear(x, layers.matrix).add_(layers.bias)
 
-
-class Training:
-    """One network on its training rows, advanced an epoch at a time.
-
-    The learning rate falls over `epochs`, the most that any training takes, so that epoch n is the
-    same in cross-validation and in a refit that ends with it.
-
-    average: the moving average of the weights, which is the network that predicts.
-    """
-
-    def __init__(
-        self,
-        net: Mlp,
-        rows: Rows,
-        *,
-        learning_rate: float,
-        weight_decay: float,
-        batch: int,
-        batches: int,
-        epochs: int,
-        seed: int,
+    def backpropagate(
+        self, layers: _Layers, into: _Layers, stats: Tensor, x: Tensor, y: Tensor, masks: Tensor
     ) -> None:
-        if len(rows.x) == 1:
-            # BatchNorm needs two rows to have a variance.
-            rows = Rows(rows.x.repeat(2, 1), torch.cat([rows.y, rows.y]))
-        self.net = net
-        self._rows, self._batch, self._batches = rows, batch, batches
-        self._rate, self._total = learning_rate, batches * epochs
-        self._random = torch.Generator(rows.x.device).manual_seed(seed)
-        self.average = net.initial(self._random)
-        self._flat = self.average.flat.clone()
-        self._gradient = torch.zeros_like(self._flat)
-        self._weights, self._gradients = net.unflatten(self._flat), net.unflatten(self._gradient)
-        self._adam = AdamW(self._flat, self._gradient, weight_decay)
-        self._steps = 0
+        """Write the gradient of the mean loss of a batch, squared error or cross-entropy.
 
-    def epoch(self) -> None:
-        """Go through the rows once, in a new order; those of an unfinished batch rest."""
-        x, y = self._rows.x, self._rows.y
-        order = torch.randperm(len(x), generator=self._random, device=x.device)
-        order = order[: self._batches * self._batch]
-        # Gathered once: cheaper than an index operation in every step.
-        x, y = x[order], y[order]
-        for start in range(0, len(order), self._batch):
-            self._step(x[start : start + self._batch], y[start : start + self._batch])
-
-    def _step(self, x: Tensor, y: Tensor) -> None:
-        self._steps += 1
-        self.backpropagate(x, y)
-        left = (1 - self._steps / self._total) / (1 - _CONSTANT)
-        self._adam.step(self._rate * min(1.0, max(_FLOOR, left)))
-        # Early weights are far off: the average begins short.
-        self.average.flat.lerp_(self._flat, max(1 - _DECAY, 9.0 / (self._steps + 10)))
-
-    def backpropagate(self, x: Tensor, y: Tensor) -> Tensor:
-        """The flat gradient of the mean loss of one batch: squared error or cross-entropy."""
-        masks = self.draw_masks()
-        trace = []
-        *hidden, out, bias = self._weights
-        for layer in range(self.net.layers):
-            matrix, scale, shift = hidden[3 * layer : 3 * layer + 3]
-            mean, variance = self.average.stats[2 * layer : 2 * layer + 2]
-            linear = x @ matrix.T
-            normal, *saved = torch.native_batch_norm(
-                linear, scale, shift, mean, variance, True, _MOMENTUM, _EPS
-            )
-            trace.append((x, linear, normal, saved))
-            x = functional.leaky_relu(normal, self.net.slope)
-            if masks is not None:
-                x.mul_(masks[layer])
-        error = _loss_gradient(torch.addmm(bias, x, out.T), y)
-        *gradients, out_gradient, bias_gradient = self._gradients
-        torch.mm(error.T, x, out=out_gradient)
-        torch.sum(error, 0, out=bias_gradient)
-        back = error @ out
-        for layer in reversed(range(self.net.layers)):
-            matrix, scale, _ = hidden[3 * layer : 3 * layer + 3]
-            x, linear, normal, saved = trace[layer]
-            if masks is not None:
-                back.mul_(masks[layer])
-            back = torch.ops.aten.leaky_relu_backward(back, normal, self.net.slope, False)
-            back, *found = torch.ops.aten.native_batch_norm_backward(
-                back, linear, scale, None, None, *saved, True, _EPS, [True, True, True]
-            )
-            gradients[3 * layer + 1].copy_(found[0])
-            gradients[3 * layer + 2].copy_(found[1])
-            torch.mm(back.T, x, out=gradients[3 * layer])
-            if layer:
-                back = back @ matrix
-        return self._gradient
-
-    def draw_masks(self) -> Tensor | None:
-        """(layers, batch, width) for dropout: 0 drops a unit, the others make up for it.
-
-        From raw bytes, which come many times faster than a random float for each unit.
+        layers: the weights. into: views of the gradient. stats: as in `Weights`, updated.
+        x: (rows, folds, inputs). y: (rows, folds, 1) values or class positions.
+        masks: (layers, rows, folds, width) for dropout, or empty.
         """
-        dropped = min(255, round(self.net.dropout * 256))
-        if not dropped:
-            return None
-        units = self.net.layers * self._batch * self.net.width
-        words = torch.empty(-(-units // 8), dtype=torch.int64, device=self._random.device)
-        words.random_(-(2**63), None, generator=self._random)
-        # A signed byte is below `bound` with the probability of dropping. In integers, because a
-        # comparison gives booleans, which are slow to turn into numbers.
-        bound = dropped - 128
-        kept = words.view(torch.int8)[:units].clamp_(bound - 1, bound).sub_(bound - 1)
-        masks = kept.float().mul_(256 / (256 - dropped))
-        return masks.view(self.net.layers, self._batch, self.net.width)
+        inputs, waves = x, x
+        if self.numbers:
+            x, waves = _embed(inputs, *layers.periodic)
+        embedded, trace = x, []
+        for number, (matrix, scale, shift) in enumerate(layers.hidden):
+            linear, scale = _linear(x, matrix), scale.reshape(-1)
+            normal, *saved = torch.native_batch_norm(
+                linear.flatten(1),
+                scale,
+                shift.reshape(-1),
+                stats[2 * number].view(-1),
+                stats[2 * number + 1].view(-1),
+                True,
+                _MOMENTUM,
+                _EPS,
+            )
+            trace.append((x, linear, scale, normal, saved))
+            x = functional.leaky_relu(normal, self.slope).view_as(linear)
+            if len(masks):
+                x.mul_(masks[number])
+        error = _loss_gradient(_linear(x, layers.matrix).add_(layers.bias), y)
+        _matrix_gradient(error, x, into.matrix)
+        torch.sum(error, 0, out=into.bias)
+        back = _linear(error, layers.matrix.mT)
+        for number in reversed(range(self.layers)):
+            x, linear, scale, normal, saved = trace[number]
+            if len(masks):
+                back.mul_(masks[number])
+            back = torch.ops.aten.leaky_relu_backward(back.flatten(1), normal, self.slope, False)
+            back, *found = torch.ops.aten.native_batch_norm_backward(
+                back,
+                linear.flatten(1),
+                scale,
+                None,
+                None,
+                *saved,
+                True,
+                _EPS,
+                [True, True, True],
+            )
+            into_matrix, *into_others = into.hidden[number]
+            for target, gradient in zip(into_others, found, strict=True):
+                target.copy_(gradient.view_as(target))
+            back = back.view_as(linear)
+            _matrix_gradient(back, x, into_matrix)
+            if number or self.numbers:
+                back = _linear(back, layers.hidden[number][0].mT)
+        if self.numbers:
+            _embed_backward(back, inputs, embedded, waves, layers.periodic, into.periodic)
 
 
-def _loss_gradient(output: Tensor, target: Tensor) -> Tensor:
-    """Of the mean loss, for each output."""
-    if target.is_floating_point():
-        return (output - target).mul_(2.0 / len(output))
-    error = output.softmax(dim=1)
-    error[torch.arange(len(error), device=error.device), target] -= 1.0
+def _linear(x: Tensor, matrix: Tensor) -> Tensor:
+    """(rows, folds, inputs) times each fold's (outputs, inputs): (rows, folds, outputs)."""
+    if matrix.requires_grad:  # a diagnosis, left to autograd, which does not know `out`
+        return torch.bmm(x.transpose(0, 1), matrix.mT).transpose(0, 1)
+    out = x.new_empty(len(x), *matrix.shape[:2])
+    torch.bmm(x.transpose(0, 1), matrix.mT, out=out.transpose(0, 1))
+    return out
+
+
+def _matrix_gradient(back: Tensor, x: Tensor, into: Tensor) -> None:
+    """The gradient of the matrix of `_linear`, whose output has the gradient `back`."""
+    torch.bmm(back.permute(1, 2, 0), x.transpose(0, 1), out=into)
+
+
+def _loss_gradient(output: Tensor, y: Tensor) -> Tensor:
+    """Of the mean loss of each fold, for each output."""
+    if y.is_floating_point():
+        return output.sub_(y).mul_(2.0 / len(output))
+    error = output.softmax(dim=2)
+    error.scatter_add_(2, y, error.new_full((1, 1, 1), -1.0).expand_as(y))
     return error.div_(len(error))
 
 
-class AdamW:
-    """AdamW with a clipped gradient, on flat vectors and in place.
+def _embed(x: Tensor, frequencies: Tensor, matrix: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The inputs with their numbers embedded, and the waves that the gradient needs.
 
-    By hand: torch.optim imports the compiler on first use, which takes every worker seconds.
+    frequencies: (folds, numbers, frequencies). The inputs of all folds are one batch of matrices.
     """
+    folds, numbers, _ = frequencies.shape
+    angles = x[:, :, :numbers, None] * (2 * pi * frequencies)
+    waves = torch.cat([angles.cos(), angles.sin()], dim=3).flatten(1, 2)
+    hidden = _linear(waves, matrix.reshape(folds * numbers, *matrix.shape[2:]))
+    hidden = hidden.view(len(x), folds, -1).add_(bias.flatten(1)).relu_()
+    return torch.cat([hidden, x[:, :, numbers:]], dim=2), waves
 
-    def __init__(self, flat: Tensor, gradient: Tensor, decay: float) -> None:
-        self._flat, self._gradient, self._decay = flat, gradient, decay
-        self._mean, self._square = torch.zeros_like(flat), torch.zeros_like(flat)
-        self._steps = 0
 
-    def step(self, rate: float) -> None:
-        """Move the weights against the gradient, which is clipped in place."""
-        self._steps += 1
-        gradient, first, second = self._gradient, 0.9, 0.99
-        norm = gradient.dot(gradient).sqrt_()
-        gradient.mul_((_CLIP / (norm + 1e-6)).clamp_(max=1.0))
-        self._mean.lerp_(gradient, 1 - first)
-        self._square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        root = self._square.div(1 - second**self._steps).sqrt_().add_(1e-8)
-        self._flat.mul_(1 - rate * self._decay)
-        self._flat.addcdiv_(self._mean, root, value=-rate / (1 - first**self._steps))
+def _embed_backward(
+    back: Tensor,
+    x: Tensor,
+    embedded: Tensor,
+    waves: Tensor,
+    weights: list[Tensor],
+    into: list[Tensor],
+) -> None:
+    """Write the gradient of `_embed`, whose first result has the gradient `back`."""
+    frequencies, matrix, bias = weights
+    folds, numbers, count = frequencies.shape
+    units = numbers * bias.shape[2]
+    embedded = embedded[:, :, :units]
+    back = torch.ops.aten.threshold_backward(back[:, :, :units], embedded, 0)
+    # The bias of a unit that no row switches off is a shift, which BatchNorm takes away: what is
+    # not zero here is rounding, and Adam would make steps of it.
+    shifts = embedded.amin(0) > 0
+    into[2].copy_(back.sum(0).masked_fill_(shifts, 0.0).view_as(bias))
+    back = back.reshape(len(x), folds * numbers, -1)
+    into[1].copy_(torch.bmm(back.permute(1, 2, 0), waves.transpose(0, 1)).view_as(matrix))
+    back = _linear(back, matrix.reshape(folds * numbers, *matrix.shape[2:]).mT)
+    of_cos, of_sin = torch.split(back, count, dim=2)
+    cos, sin = torch.split(waves, count, dim=2)
+    of_angles = torch.addcmul(of_sin * cos, of_cos, sin, value=-1).view(len(x), *frequencies.shape)
+    into[0].copy_(of_angles.mul_(x[:, :, :numbers, None]).sum(0).mul_(2 * pi))

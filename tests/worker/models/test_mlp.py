@@ -1,81 +1,120 @@
-"""The network alone: its gradient, its masks and its batches."""
+"""The network alone: its gradient, its embeddings and what the folds of a batch have in common."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from journal_launcher.worker.models.mlp import Mlp, Rows, Training
+from journal_launcher.worker.models.mlp import Mlp
+
+FOLDS, ROWS = 3, 40
+PLAIN = Mlp(inputs=5, outputs=1, layers=3, width=7, slope=0.0, dropout=0.0)
+PERIODIC = replace(PLAIN, numbers=3, frequencies=4, embedding=2, sigma=0.5)
 
 
-def start(
-    net: Mlp, rows: Rows, batch: int, batches: int = 1, kind: type[Training] = Training
-) -> Training:
-    return kind(
-        net,
-        rows,
-        learning_rate=0.01,
-        weight_decay=0.0,
-        batch=batch,
-        batches=batches,
-        epochs=9,
-        seed=0,
-    )
+def generators() -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(FOLDS)]
 
 
-def by_autograd(net: Mlp, flat: Tensor, masks: Tensor | None, x: Tensor, y: Tensor) -> Tensor:
-    flat = flat.clone().requires_grad_()
-    *hidden, out, bias = net.unflatten(flat)
-    for layer in range(net.layers):
-        matrix, scale, shift = hidden[3 * layer : 3 * layer + 3]
-        x = functional.batch_norm(x @ matrix.T, None, None, scale, shift, training=True)
+def batch(net: Mlp) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(9)
+    x = torch.randn(ROWS, FOLDS, net.inputs, generator=random, dtype=torch.float64)
+    if net.outputs > 1:
+        return x, torch.randint(0, net.outputs, (ROWS, FOLDS, 1), generator=random)
+    return x, torch.randn(ROWS, FOLDS, 1, generator=random, dtype=torch.float64)
+
+
+def drawn_masks(net: Mlp, dropout: float) -> Tensor:
+    shape = (net.layers if dropout else 0, ROWS, FOLDS, net.width)
+    random = torch.Generator().manual_seed(7)
+    return (torch.rand(shape, generator=random, dtype=torch.float64) >= dropout).double()
+
+
+def embedded(x: Tensor, frequencies: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    """As the paper writes it, one feature after the other; x: (rows, inputs)."""
+    parts = []
+    for number, own in enumerate(frequencies):
+        waves = 2 * torch.pi * x[:, number : number + 1] * own
+        waves = torch.cat([torch.cos(waves), torch.sin(waves)], dim=1)
+        parts.append(functional.relu(functional.linear(waves, matrix[number], bias[number])))
+    return torch.cat([*parts, x[:, len(frequencies) :]], dim=1)
+
+
+def one_fold(net: Mlp, flat: Tensor, masks: Tensor, x: Tensor) -> Tensor:
+    """The output of a fold alone, in training, written plainly; flat: (weights,)."""
+    layers = net.unflatten(flat[None])
+    if net.numbers:
+        x = embedded(x, *(weights[0] for weights in layers.periodic))
+    for number, (matrix, scale, shift) in enumerate(layers.hidden):
+        x = functional.batch_norm(x @ matrix[0].T, None, None, scale[0], shift[0], training=True)
         x = functional.leaky_relu(x, net.slope)
-        x = x if masks is None else x * masks[layer]
-    output = x @ out.T + bias
-    loss = functional.mse_loss if y.is_floating_point() else functional.cross_entropy
-    return torch.autograd.grad(loss(output, y), flat)[0]
+        x = x * masks[number] if len(masks) else x
+    return x @ layers.matrix[0].T + layers.bias[0]
 
 
+@pytest.mark.parametrize("net", [PLAIN, PERIODIC], ids=["plain", "periodic"])
 @pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize(("slope", "dropout"), [(0.0, 0.0), (0.01, 0.0), (0.0, 0.5), (0.01, 0.5)])
 def test_the_gradient_is_the_one_that_autograd_finds(
-    classes: int, slope: float, dropout: float
+    net: Mlp, classes: int, slope: float, dropout: float
 ) -> None:
-    net = Mlp(5, max(1, classes), layers=3, width=7, slope=slope, dropout=dropout)
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(40, 5, generator=random)
-    y = torch.randn(40, 1, generator=random)
-    if classes:
-        y = torch.randint(0, classes, (40,), generator=random)
-    training = start(net, Rows(x, y), batch=40)
-    flat = training.average.flat.clone()
-    found = training.backpropagate(x, y)
-    # The same seed draws the same masks.
-    masks = start(net, Rows(x, y), batch=40).draw_masks()
-    torch.testing.assert_close(found, by_autograd(net, flat, masks, x, y))
+    net = replace(net, outputs=max(1, classes), slope=slope)
+    x, y = batch(net)
+    masks = drawn_masks(net, dropout)
+    weights = net.initial(generators(), torch.float64)
+    gradient = torch.full_like(weights.flat, torch.nan)
+    layers, into = net.unflatten(weights.flat), net.unflatten(gradient)
+    net.backpropagate(layers, into, weights.stats, x, y, masks)
+    for fold in range(FOLDS):
+        flat = weights.flat[fold].clone().requires_grad_()
+        output = one_fold(net, flat, masks[:, :, fold], x[:, fold])
+        if classes:
+            loss = functional.cross_entropy(output, y[:, fold, 0])
+        else:
+            loss = functional.mse_loss(output, y[:, fold])
+        torch.testing.assert_close(gradient[fold], torch.autograd.grad(loss, flat)[0])
 
 
-@pytest.mark.parametrize("dropout", [0.01, 0.3, 0.9, 0.999])
-def test_masks_drop_the_share_asked_for_and_keep_the_mean(dropout: float) -> None:
-    net = Mlp(3, 1, layers=2, width=200, slope=0.0, dropout=dropout)
-    rows = Rows(torch.zeros(500, 3), torch.zeros(500, 1))
-    training = start(net, rows, batch=500)
-    masks = training.draw_masks()
-    assert masks is not None
-    assert masks.shape == (2, 500, 200)
-    assert float((masks == 0).float().mean()) == pytest.approx(dropout, abs=0.005)
-    assert float(masks.mean()) == pytest.approx(1.0, abs=0.1)
+@pytest.mark.parametrize("net", [PLAIN, PERIODIC], ids=["plain", "periodic"])
+def test_the_network_that_predicts_is_the_one_that_trains(net: Mlp) -> None:
+    """With the statistics of the batch, and a variance of n instead of n - 1."""
+    weights = net.initial(generators(), torch.float64)
+    x, y = batch(net)
+    layers, into = net.unflatten(weights.flat), net.unflatten(torch.empty_like(weights.flat))
+    for _ in range(500):  # the running statistics come to those of the one batch
+        net.backpropagate(layers, into, weights.stats, x, y, drawn_masks(net, 0.0))
+    weights.stats[1::2] *= (ROWS - 1) / ROWS
+    found = net.evaluate(weights, x)
+    for fold in range(FOLDS):
+        alone = one_fold(net, weights.flat[fold], drawn_masks(net, 0.0), x[:, fold])
+        torch.testing.assert_close(found[:, fold], alone)
+        torch.testing.assert_close(
+            net.evaluate(weights.fold(fold), x[:, fold : fold + 1]), found[:, fold : fold + 1]
+        )
 
 
-def test_every_fold_takes_as_many_batches_as_the_smallest() -> None:
-    rows = Rows(torch.zeros(100, 2), torch.zeros(100, 1))
-    taken: list[int] = []
+def test_frequencies_begin_with_the_spread_asked_for() -> None:
+    net = replace(PERIODIC, inputs=50, numbers=50, frequencies=100, sigma=0.25)
+    periodic = net.unflatten(net.initial(generators(), torch.float32).flat).periodic
+    frequencies, matrix, bias = periodic
+    assert frequencies.shape == (FOLDS, 50, 100)
+    assert float(frequencies.std()) == pytest.approx(0.25, rel=0.02)
+    assert float(matrix.abs().max()) <= 200**-0.5
+    assert float(bias.abs().max()) <= 200**-0.5
 
-    class Counted(Training):
-        def backpropagate(self, x: Tensor, y: Tensor) -> Tensor:
-            taken.append(len(x))
-            return super().backpropagate(x, y)
 
-    training = start(Mlp(2, 1, 1, 4, 0.0, 0.0), rows, batch=16, batches=3, kind=Counted)
-    training.epoch()
-    assert taken == [16, 16, 16]
+def test_a_bias_that_batch_norm_takes_away_has_no_gradient() -> None:
+    """Of a unit that every row leaves on. Rounding would make it wander: Adam takes any size."""
+    net = replace(PERIODIC, numbers=1, embedding=2)
+    weights = net.initial(generators(), torch.float32)
+    bias = net.unflatten(weights.flat).periodic[2]
+    bias[:, :, 0], bias[:, :, 1] = 10.0, 0.0
+    x, y = (tensor.float() for tensor in batch(net))
+    gradient = torch.zeros_like(weights.flat)
+    layers, into = net.unflatten(weights.flat), net.unflatten(gradient)
+    net.backpropagate(layers, into, weights.stats, x, y, drawn_masks(net, 0.0))
+    assert (into.periodic[2][:, 0, 0] == 0).all()
+    assert (into.periodic[2][:, 0, 1] != 0).all()
+    assert (into.periodic[1][:, 0, 0] != 0).any()

@@ -1,7 +1,6 @@
 """Networks on small tables: what they learn, what an epoch means, what comes back from disk."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,79 +8,25 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from numpy.typing import NDArray
+from safetensors.torch import load_file
+from worker.models.small_tables import (
+    PERIODIC,
+    ROWS,
+    SMALL,
+    Reports,
+    Target,
+    cross_validate,
+    fit,
+    folds,
+    settings,
+    table,
+)
 
 from journal_launcher.base.settings import METRICS
 from journal_launcher.worker import metrics
-from journal_launcher.worker.models import Curve, FoldData, ModelSettings
 from journal_launcher.worker.models.linear import Linear
-from journal_launcher.worker.models.neural_net import FittedNet, NeuralNet
-from journal_launcher.worker.table import Column, Features, Fold, Schema
-
-ROWS = 200
-COLUMNS = (Column("a", "number"), Column("b", "number"), Column("c", "category", ("x", "y", "z")))
-SMALL = {
-    "layers": 2,
-    "width": 32,
-    "learning_rate": 5e-3,
-    "weight_decay": 1e-3,
-    "batch_size": 32,
-    "dropout": 0.1,
-}
-Target = NDArray[np.float64]
-
-
-def settings(classes: int = 0, **changes: Any) -> ModelSettings:
-    task = "classification" if classes else "regression"
-    schema = Schema(COLUMNS, "t", task, tuple(map(str, range(classes))))
-    metric = "log_loss" if classes else "r2"
-    return replace(
-        ModelSettings(schema, ROWS, metric, True, False, None, False, 1),
-        **changes,
-    )
-
-
-def table(classes: int = 0, rows: int = ROWS, seed: int = 0) -> tuple[Features, Target]:
-    """A target with no linear part, gaps in column b and a category that matters."""
-    rng = np.random.default_rng(seed)
-    numbers = rng.uniform(-2, 2, size=(rows, 2)) * [1, 100]
-    codes = rng.integers(-1, 3, size=(rows, 1)).astype(np.int32)
-    target = 1000 * (numbers[:, 0] ** 2 + np.abs(numbers[:, 1] / 100) + (codes[:, 0] == 1))
-    numbers[rng.random(rows) < 0.05, 1] = np.nan
-    if classes:
-        edges = np.quantile(target, np.linspace(0, 1, classes + 1)[1:-1])
-        target = np.digitize(target, edges).astype(np.float64)
-    return Features(numbers, codes), target
-
-
-def folds(features: Features, target: Target, k: int = 3) -> tuple[FoldData, ...]:
-    position = np.arange(len(target)) % k
-    return tuple(
-        FoldData(
-            features, target, Fold(np.flatnonzero(position != i), np.flatnonzero(position == i))
-        )
-        for i in range(k)
-    )
-
-
-class Reports(list[tuple[int, int, float]]):
-    def __call__(self, step: int, total: int, value: float) -> None:
-        self.append((step, total, value))
-
-
-def cross_validate(
-    asked: ModelSettings,
-    data: tuple[FoldData, ...],
-    reports: Reports | None = None,
-    **changes: Any,
-) -> Curve:
-    score = metrics.score(asked.metric, asked.schema.task)
-    report = Reports() if reports is None else reports
-    return NeuralNet(asked).cross_validate({**SMALL, **changes}, data, score, 1, report)
-
-
-def fit(asked: ModelSettings, steps: int = 5, classes: int = 0, **changes: Any) -> FittedNet:
-    return NeuralNet(asked).fit({**SMALL, **changes}, *table(classes), steps, 1)
+from journal_launcher.worker.models.neural_net import NeuralNet
+from journal_launcher.worker.table import Features
 
 
 def test_it_learns_what_a_linear_model_cannot() -> None:
@@ -95,9 +40,20 @@ def test_it_learns_what_a_linear_model_cannot() -> None:
     assert curve.errors.mean() > curve.train_errors.mean() > 0
 
 
+def test_periodic_embeddings_learn_what_oscillates() -> None:
+    features, _ = table(rows=600)
+    data = folds(features, np.sin(6 * features.numbers[:, 0]))
+    plain, periodic = (
+        cross_validate(settings(n_rows=600), data, **changes).scores.mean()
+        for changes in ({}, PERIODIC)
+    )
+    assert plain < 0.7 and periodic > 0.9
+
+
 @pytest.mark.parametrize("classes", [2, 3])
-def test_it_learns_classes(classes: int) -> None:
-    curve = cross_validate(settings(classes), folds(*table(classes)))
+@pytest.mark.parametrize("changes", [{}, PERIODIC], ids=["plain", "periodic"])
+def test_it_learns_classes(classes: int, changes: dict[str, Any]) -> None:
+    curve = cross_validate(settings(classes), folds(*table(classes)), **changes)
     assert curve.scores.mean() < 0.6 * np.log(classes)
     np.testing.assert_array_equal(curve.scores, curve.errors)
 
@@ -175,9 +131,12 @@ def test_cross_validation_is_deterministic_and_its_encoded_folds_can_be_used_aga
     )
 
 
+@pytest.mark.parametrize("changes", [{}, PERIODIC], ids=["plain", "periodic"])
 @pytest.mark.parametrize("classes", [0, 2, 3])
-def test_a_saved_network_predicts_the_same_bits(classes: int, tmp_path: Path) -> None:
-    fitted = fit(settings(classes), classes=classes)
+def test_a_saved_network_predicts_the_same_bits(
+    classes: int, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    fitted = fit(settings(classes), classes=classes, **changes)
     state = json.loads(json.dumps(fitted.save(tmp_path / "model.safetensors"), allow_nan=False))
     loaded = NeuralNet(settings(classes)).load(tmp_path / "model.safetensors", state)
     features, _ = table(seed=3)
@@ -186,6 +145,23 @@ def test_a_saved_network_predicts_the_same_bits(classes: int, tmp_path: Path) ->
     assert found.shape == ((ROWS, classes) if classes else (ROWS,))
     if classes:
         np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_a_network_saved_before_there_were_embeddings_still_loads(tmp_path: Path) -> None:
+    fitted = fit(settings())
+    state = fitted.save(tmp_path / "model.safetensors")
+    old = ("inputs", "outputs", "layers", "width", "slope", "dropout")
+    state["net"] = {key: state["net"][key] for key in old}
+    weights = load_file(tmp_path / "model.safetensors")
+    assert (weights["weights"].dim(), weights["batch_norm"].shape) == (1, (4, 32))
+    loaded = NeuralNet(settings()).load(tmp_path / "model.safetensors", state)
+    np.testing.assert_array_equal(loaded.predict(table()[0]), fitted.predict(table()[0]))
+
+
+def test_the_parameters_of_a_trial_before_there_were_embeddings_still_train() -> None:
+    old = {key: value for key, value in SMALL.items() if key != "embedding"}
+    fitted = NeuralNet(settings()).fit(old, *table(), 5, 1)
+    np.testing.assert_array_equal(fitted.predict(table()[0]), fit(settings()).predict(table()[0]))
 
 
 def test_missing_and_unseen_values_are_predicted() -> None:

@@ -1,0 +1,217 @@
+"""Who hands out the trials: this launcher against its peers, all running the same objective.
+
+    python benchmarks/launcher.py train      two workers, the same fixed trials of a real training
+    python benchmarks/launcher.py makespan   lengths spread over 10x, against a greedy schedule
+    python benchmarks/launcher.py overhead   1,000 trivial trials: cost of one, and of the parent
+    python benchmarks/launcher.py workers    10 to 10,000 trivial trials, 1 to 16 workers
+
+Every peer gets the same queue of trials {"index": 0}, {"index": 1}, ... and one thread per process.
+The peers take turns, `--rounds` times; the table shows medians. Ray Tune takes part if it is
+installed (`pip install '.[bench]'`).
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import psutil
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+HERE = Path(__file__).resolve().parent
+OBJECTIVE = HERE / "peers" / "objective.py"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def queue(folder: Path, n_trials: int) -> Path:
+    """A stock journal with a study of `n_trials` queued trials."""
+    journal = folder / "study.log"
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(journal))), study_name="study"
+    )
+    for index in range(n_trials):
+        study.enqueue_trial({"index": index})
+    return journal
+
+
+def finished(journal: Path) -> int:
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name="study", storage=storage)
+    return len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+
+
+def environment(work: str, folder: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("JOURNAL_LAUNCHER_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python writes its .pyc files
+    path = os.pathsep.join([str(HERE.parent), str(HERE / "peers")])
+    return {**kept, **ONE_THREAD, "PYTHONPATH": path, "BENCH_WORK": work, "BENCH_DIR": str(folder)}
+
+
+def processes(commands: list[list[str]], work: str, folder: Path) -> None:
+    with (folder / "output").open("w") as output:
+        started = [
+            subprocess.Popen(
+                command, env=environment(work, folder), stdout=output, stderr=output, cwd=folder
+            )
+            for command in commands
+        ]
+        codes = [process.wait() for process in started]
+    if any(codes):
+        raise SystemExit(f"{commands[0]} failed:\n{(folder / 'output').read_text()[-3000:]}")
+
+
+def peer(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(HERE / "peers" / f"{name}.py"), *map(str, arguments)]
+
+
+def bare(work: str, folder: Path, n_trials: int, workers: int) -> None:
+    """No Optuna at all: every process runs its share of the trials."""
+    processes([peer("bare", n_trials, workers, w) for w in range(workers)], work, folder)
+
+
+def docs_way(work: str, folder: Path, n_trials: int, workers: int) -> None:
+    """What Optuna's documentation says: the same script started once for every device."""
+    queue(folder, n_trials)
+    shares = [len(range(w, n_trials, workers)) for w in range(workers)]
+    processes([peer("docs_way", share) for share in shares], work, folder)
+
+
+def threads(work: str, folder: Path, n_trials: int, workers: int) -> None:
+    """One process with n_jobs threads."""
+    queue(folder, n_trials)
+    processes([peer("docs_way", n_trials, workers)], work, folder)
+
+
+def ray_tune(work: str, folder: Path, n_trials: int, workers: int) -> None:
+    processes([peer("ray_tune", n_trials, workers)], work, folder)
+
+
+def ours(work: str, folder: Path, n_trials: int, workers: int) -> None:
+    queue(folder, n_trials)
+    options = {"objective": f"{OBJECTIVE}:objective", "study-name": "study", "sampler": "random"}
+    options |= {"studies-dir": folder, "gpus": "none", "workers": workers, "n-trials": n_trials}
+    words = [f"--{key}={value}" for key, value in options.items()]
+    command = [sys.executable, "-P", "-m", "journal_launcher", "run", *words]
+    processes([command], work, folder)
+    assert finished(folder / "study.log") == n_trials
+
+
+Peer = Callable[[str, Path, int, int], None]
+PEERS: dict[str, Peer] = {
+    "bare processes, no Optuna": bare,
+    "script started once per device": docs_way,
+    "n_jobs threads": threads,
+    "journal_launcher": ours,
+}
+if importlib.util.find_spec("ray") is not None:
+    PEERS["Ray Tune + OptunaSearch"] = ray_tune
+
+
+def seconds(run: Peer, work: str, n_trials: int, workers: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        run(work, Path(folder), n_trials, workers)
+        return time.monotonic() - began
+
+
+def in_turns(options: argparse.Namespace, work: str) -> dict[str, float]:
+    """Median seconds of every peer; they take turns, each round begins with another one."""
+    found: dict[str, list[float]] = {name: [] for name in PEERS}
+    names = list(PEERS)
+    for turn in range(options.rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            found[name].append(seconds(PEERS[name], work, options.n_trials, options.workers))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def print_ratios(found: dict[str, float], base: str) -> None:
+    print(f"| who | seconds | against {base} |\n|---|---:|---:|")
+    for name, value in sorted(found.items(), key=lambda item: item[1]):
+        print(f"| {name} | {value:.1f} | {value / found[base]:.2f} |")
+
+
+def train(options: argparse.Namespace) -> None:
+    found = in_turns(options, "train")
+    print_ratios(found, "journal_launcher")
+    one = statistics.median(
+        seconds(ours, "train", options.n_trials, 1) for _ in range(options.rounds)
+    )
+    print(f"\none worker {one:.1f} s: {one / found['journal_launcher']:.2f} times as long")
+
+
+def makespan(options: argparse.Namespace) -> None:
+    sys.path.insert(0, str(OBJECTIVE.parent))
+    from objective import sleep_seconds
+
+    print_ratios(in_turns(options, "sleep"), "journal_launcher")
+    free = [0.0] * options.workers
+    for index in range(options.n_trials):  # the first worker that is free takes the next trial
+        free[free.index(min(free))] += sleep_seconds(index)
+    print(f"\na greedy schedule without any cost: {max(free):.1f} s")
+
+
+def overhead(options: argparse.Namespace) -> None:
+    n_trials = 1000
+    for sampler in ("random", "tpe"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            options_of_run = ["--gpus=none", f"--n-trials={n_trials}", f"--sampler={sampler}"]
+            place = [f"--studies-dir={folder}", "--study-name=study", "--json"]
+            command = [sys.executable, "-P", "-m", "journal_launcher", "run", *options_of_run]
+            began = time.monotonic()
+            process = psutil.Popen(
+                [*command, *place, f"--objective={OBJECTIVE}:objective"],
+                env=environment("trivial", folder),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            memory = 0
+            busy = process.cpu_times()
+            while process.poll() is None:
+                try:
+                    memory, busy = process.memory_info().rss, process.cpu_times()
+                    process.wait(0.2)
+                except (psutil.TimeoutExpired, psutil.NoSuchProcess):
+                    pass
+            wall = time.monotonic() - began
+            assert json.loads(process.stdout.read())["n_finished"] == n_trials
+        share = 100 * (busy.user + busy.system) / wall
+        print(
+            f"{sampler}: {1000 * wall / n_trials:.1f} ms a trial (start-up included), parent "
+            f"{share:.1f} % of a core, {memory / 2**20:.0f} MB"
+        )
+
+
+def workers(options: argparse.Namespace) -> None:
+    print("| workers | trials | seconds | trials/s |\n|---:|---:|---:|---:|")
+    for count in (1, 4, 16):
+        for n_trials in (10, 1000, 10_000):
+            took = seconds(ours, "trivial", n_trials, count)
+            print(f"| {count} | {n_trials:,} | {took:.1f} | {n_trials / took:.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    measures = {"train": train, "makespan": makespan, "overhead": overhead, "workers": workers}
+    parser.add_argument("measure", choices=measures)
+    parser.add_argument("--n-trials", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    measures[options.measure](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The objective that every peer runs: BENCH_WORK says which, the trial's index says which trial.
+
+train: three folds of the built-in network on scikit-learn's diabetes data with fixed parameters;
+sleep: nothing but time, lengths spread over 10x; trivial: nothing at all.
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+WORK = os.environ["BENCH_WORK"]
+
+
+def sleep_seconds(index: int) -> float:
+    """0.2 to 2 s, evenly on a logarithmic scale."""
+    return float(0.2 * 10 ** random.Random(index).random())
+
+
+class Training:
+    """Our own cross-validation of fixed parameters, with the data prepared once per process."""
+
+    def __init__(self) -> None:
+        from journal_launcher.base.settings import LaunchSettings
+        from journal_launcher.worker import dataset
+        from journal_launcher.worker.cross_validation import TableObjective
+
+        settings = LaunchSettings()
+        prepared = dataset.prepare(settings, 0, Path(os.environ["BENCH_DIR"]) / "cache")
+        table = dataset.load(Path(prepared["directory"]))
+        self.objective = TableObjective(
+            settings, table, prepared["metric"], 0, False, 1, lambda *_: None
+        )
+
+    def __call__(self, index: int) -> float:
+        chance = random.Random(index)
+        params: dict[str, Any] = {
+            **self.objective.defaults(),
+            "learning_rate": 10 ** chance.uniform(-3, -2),
+            "weight_decay": 10 ** chance.uniform(-5, -2),
+        }
+        return self.objective(optuna.trial.FixedTrial(params, number=index))
+
+
+_training: Training | None = None
+
+
+def run(index: int) -> float:
+    global _training
+    if WORK == "sleep":
+        time.sleep(sleep_seconds(index))
+        return float(index)
+    if WORK == "trivial":
+        return float(index)
+    if _training is None:
+        import torch
+
+        torch.set_num_threads(1)
+        _training = Training()
+    return _training(index)
+
+
+def objective(trial: optuna.Trial) -> float:
+    return run(trial.suggest_int("index", 0, 10**6))

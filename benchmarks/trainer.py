@@ -1,0 +1,291 @@
+"""One trial's folds, trained in several ways: `python benchmarks/trainer.py housing.csv TARGET`.
+
+Every way trains the same network with the same recipe on the same encoded folds, in one process;
+they take turns, round after round. Prints a markdown table of medians. `--device cuda` runs on a
+GPU, where the step is captured and vmap can be compiled (`--compile`).
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+# As in a worker; read when the libraries load.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker import metrics
+from journal_launcher.worker.cross_validation import fold_data
+from journal_launcher.worker.dataset import load, prepare
+from journal_launcher.worker.models.encoding import EncodedFold, encode_folds, predictions
+from journal_launcher.worker.models.mlp import Mlp
+from journal_launcher.worker.models.training import Step, Training, output
+from journal_launcher.worker.table import Dataset
+
+Way = Callable[[list[EncodedFold], "Recipe", torch.device], list[Tensor]]
+AVERAGED = 0.99  # of the moving average of the weights, for each step
+
+
+@dataclass(frozen=True)
+class Recipe:
+    net: Mlp
+    batch: int
+    epochs: int
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-2
+
+    def batches(self, folds: list[EncodedFold]) -> int:
+        return min(len(fold.train.x) for fold in folds) // self.batch
+
+    def rate(self, step: int, steps: int) -> float:
+        return self.learning_rate * min(1.0, max(0.02, (1 - step / steps) / 0.7))
+
+
+def plain_module(net: Mlp, statistics: bool = True) -> nn.Sequential:
+    """What anybody would write, with the same first weights."""
+    layers: list[nn.Module] = []
+    inputs = net.inputs
+    for _ in range(net.layers):
+        linear = nn.Linear(inputs, net.width, bias=False)
+        layers += [linear, nn.BatchNorm1d(net.width, track_running_stats=statistics)]
+        layers += [nn.LeakyReLU(net.slope), nn.Dropout(net.dropout)]
+        inputs = net.width
+    layers.append(nn.Linear(inputs, net.outputs))
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, (2.0 / layer.in_features) ** 0.5)
+    nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
+    return nn.Sequential(*layers)
+
+
+def loaded(fold: EncodedFold, recipe: Recipe, device: torch.device) -> Iterable[list[Tensor]]:
+    """Batches from a DataLoader over the host's memory."""
+    table = TensorDataset(fold.train.x.cpu(), fold.train.y.cpu())
+    for batch in DataLoader(table, recipe.batch, shuffle=True, drop_last=True):
+        yield [part.to(device) for part in batch]
+
+
+def indexed(fold: EncodedFold, recipe: Recipe, device: torch.device) -> Iterable[list[Tensor]]:
+    """Batches by index from rows that lie on the device."""
+    order = torch.randperm(len(fold.train.x), device=device)
+    for rows in order.split(recipe.batch):
+        if len(rows) == recipe.batch:
+            yield [fold.train.x[rows], fold.train.y[rows]]
+
+
+def plain_loop(batches: Callable[..., Iterable[list[Tensor]]]) -> Way:
+    """Modules, autograd and torch.optim, one fold after the other."""
+
+    def train(folds: list[EncodedFold], recipe: Recipe, device: torch.device) -> list[Tensor]:
+        return [_plain_fold(fold, recipe, device, batches) for fold in folds]
+
+    return train
+
+
+def _plain_fold(
+    fold: EncodedFold,
+    recipe: Recipe,
+    device: torch.device,
+    batches: Callable[..., Iterable[list[Tensor]]],
+) -> Tensor:
+    torch.manual_seed(0)
+    module = plain_module(recipe.net).to(device)
+    optimiser = torch.optim.AdamW(
+        module.parameters(), recipe.learning_rate, (0.9, 0.99), weight_decay=recipe.weight_decay
+    )
+    average = [parameter.detach().clone() for parameter in module.parameters()]
+    loss_of = nn.MSELoss() if fold.scaling else nn.CrossEntropyLoss()
+    steps, taken = recipe.epochs * (len(fold.train.x) // recipe.batch), 0
+    for _ in range(recipe.epochs):
+        for x, y in batches(fold, recipe, device):
+            taken += 1
+            loss = loss_of(module(x), y if fold.scaling else y.squeeze(1))
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimiser.param_groups[0]["lr"] = recipe.rate(taken, steps)
+            optimiser.step()
+            current = [parameter.detach() for parameter in module.parameters()]
+            torch._foreach_lerp_(average, current, max(1 - AVERAGED, 9 / (taken + 10)))
+    with torch.no_grad():
+        for parameter, averaged in zip(module.parameters(), average, strict=True):
+            parameter.copy_(averaged)
+        found: Tensor = module.eval()(fold.valid.to(device))
+    return found
+
+
+def ours(together: bool, captured: bool) -> Way:
+    """The trainer of the product; `captured` steps are kept, as a worker keeps them."""
+    kept: dict[tuple[Mlp, range], Step] = {}
+
+    def train(folds: list[EncodedFold], recipe: Recipe, device: torch.device) -> list[Tensor]:
+        everything = range(len(folds))
+        cohorts = [everything] if together else [range(number, number + 1) for number in everything]
+        found = []
+        for cohort in cohorts:
+            rows = [folds[number].train for number in cohort]
+            key = (recipe.net, cohort)
+            if key not in kept:
+                kept[key] = Step(recipe.net, len(rows), recipe.batch, rows[0], device, captured)
+            training = Training(
+                recipe.net,
+                kept[key],
+                rows,
+                learning_rate=recipe.learning_rate,
+                weight_decay=recipe.weight_decay,
+                batches=recipe.batches(folds),
+                epochs=recipe.epochs,
+                seeds=list(cohort),
+            )
+            for _ in range(recipe.epochs):
+                training.epoch()
+            for number, weights in zip(cohort, training.snapshot(), strict=True):
+                found.append(output(recipe.net, weights, folds[number].valid))
+        return found
+
+    return train
+
+
+def vmapped(compiled: bool) -> Way:
+    """torch.func.vmap over the folds; BatchNorm predicts with the statistics of all rows."""
+
+    def train(folds: list[EncodedFold], recipe: Recipe, device: torch.device) -> list[Tensor]:
+        torch.manual_seed(0)
+        modules = [plain_module(recipe.net, statistics=False).to(device) for _ in folds]
+        stacked, _ = torch.func.stack_module_state(modules)  # type: ignore[arg-type]
+        loss_of = nn.MSELoss() if folds[0].scaling else nn.CrossEntropyLoss()
+
+        def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+            result: Tensor = loss_of(torch.func.functional_call(modules[0], parameters, (x,)), y)
+            return result
+
+        gradients = torch.func.vmap(torch.func.grad(loss), randomness="different")
+        gradients = torch.compile(gradients) if compiled else gradients
+        optimiser = torch.optim.AdamW(
+            stacked.values(), recipe.learning_rate, (0.9, 0.99), weight_decay=recipe.weight_decay
+        )
+        steps, taken = recipe.epochs * recipe.batches(folds), 0
+        for _ in range(recipe.epochs):
+            parts = [indexed(fold, recipe, device) for fold in folds]
+            for _, *batch in zip(range(recipe.batches(folds)), *parts, strict=False):
+                taken += 1
+                x, y = (torch.stack(part) for part in zip(*batch, strict=True))
+                found = gradients(stacked, x, y if folds[0].scaling else y.squeeze(2))
+                flat = torch.cat([part.flatten(1) for part in found.values()], dim=1)
+                clip = (1.0 / flat.norm(dim=1)).clamp(max=1.0)
+                for name, parameter in stacked.items():
+                    parameter.grad = found[name] * clip.view(-1, *[1] * (found[name].dim() - 1))
+                optimiser.param_groups[0]["lr"] = recipe.rate(taken, steps)
+                optimiser.step()
+        with torch.no_grad():
+            trained = ({name: part[k] for name, part in stacked.items()} for k in range(len(folds)))
+            modules[0].eval()
+            return [
+                torch.func.functional_call(modules[0], own, (fold.valid.to(device),))
+                for own, fold in zip(trained, folds, strict=True)
+            ]
+
+    return train
+
+
+def contenders(device: torch.device, compiled: bool) -> dict[str, Way]:
+    gpu = device.type == "cuda"
+    ways = {
+        "DataLoader loop": plain_loop(loaded),
+        "index batches": plain_loop(indexed),
+        "vmap" + " + torch.compile" * compiled: vmapped(compiled),
+        "ours, fold by fold": ours(together=False, captured=gpu),
+        "ours, all folds together": ours(together=True, captured=gpu),
+    }
+    if gpu:
+        ways["ours, all folds together, no graph"] = ours(together=True, captured=False)
+    return ways
+
+
+def read(options: argparse.Namespace, device: torch.device) -> tuple[Dataset, list[EncodedFold]]:
+    """A table's five folds, encoded as the product does it."""
+    settings = LaunchSettings(data=options.data, target=options.target)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = load(Path(prepare(settings, 0, Path(folder))["directory"]))
+        regression = dataset.schema.task == "regression"
+        return dataset, encode_folds(fold_data(dataset), regression, scale=True, device=device)
+
+
+def make_ways(
+    options: argparse.Namespace, dataset: Dataset, inputs: int, device: torch.device
+) -> dict[str, tuple[Way, Recipe]]:
+    net = Mlp(
+        inputs=inputs,
+        outputs=max(1, len(dataset.schema.classes)),
+        layers=options.layers,
+        width=options.width,
+        slope=0.01,
+        dropout=options.dropout,
+    )
+    recipe = Recipe(net, options.batch, options.epochs)
+    numbers = len(dataset.schema.numbers)
+    periodic = replace(net, numbers=numbers, frequencies=16, embedding=8, sigma=0.2)
+    ways = {name: (way, recipe) for name, way in contenders(device, options.compile).items()}
+    ways["ours, all folds together, periodic embeddings"] = (
+        ours(together=True, captured=device.type == "cuda"),
+        replace(recipe, net=periodic),
+    )
+    return ways
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("target", nargs="?")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    device = torch.device(options.device)
+    dataset, folds = read(options, device)
+    ways = make_ways(options, dataset, folds[0].train.x.shape[1], device)
+    metric = "r2" if dataset.schema.task == "regression" else "log_loss"
+    score = metrics.score(metric, dataset.schema.task)
+    targets = [dataset.target[fold.valid] for fold in dataset.folds]
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    scores: dict[str, float] = {}
+    for number in range(options.rounds + 1):  # the first warms up: imports, graphs, caches
+        for name, (way, recipe) in ways.items():
+            print(f"round {number}: {name}", file=sys.stderr)
+            began = time.perf_counter()
+            found = [part.cpu() for part in way(folds, recipe, device)]
+            seconds[name].append(time.perf_counter() - began)
+            scores[name] = statistics.mean(
+                score(target, predictions(part, fold.scaling))
+                for target, part, fold in zip(targets, found, folds, strict=True)
+            )
+    steps = recipe.batches(folds) * recipe.epochs * len(folds)
+    size = f"{recipe.net.layers} x {recipe.net.width}, batch {recipe.batch}"
+    print(f"{options.device}, load {os.getloadavg()[0]:.1f}, {size}, {steps:,} fold-steps\n")
+    print(f"| way | s a trial | fold-steps/s | against the DataLoader loop | {metric} |")
+    print("|---|---:|---:|---:|---:|")
+    medians = {name: statistics.median(found[1:]) for name, found in seconds.items()}
+    for name, median in medians.items():
+        times = medians["DataLoader loop"] / median
+        print(
+            f"| {name} | {median:.2f} | {steps / median:,.0f} | {times:.2f} | {scores[name]:.4f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
