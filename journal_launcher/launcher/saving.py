@@ -81,7 +81,7 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
 
 def _scores(book: TrialBook, number: int | None) -> dict[str, Any]:
     """What chose the trial, which is too good for it, and what fresh folds said of it."""
-    if book.settings.objective is not None or number is None:
+    if number is None or not book.settings.is_table:
         return {}
     chosen = [trial.number for trial in candidates(book.study, book.settings.confirm)]
     found = {n: confirmation_of(book.study, n) if n in chosen else None for n in {*chosen, number}}

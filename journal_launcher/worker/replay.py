@@ -2,6 +2,7 @@
 
 import math
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, Prepared, make_job
-from journal_launcher.worker.sampling import make_sampler
 from journal_launcher.worker.trials import evaluate
 
 __all__ = ["replay"]
@@ -43,11 +43,14 @@ def _replay(task: dict[str, Any]) -> int:
     job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
     prepared = job.prepare(seed)
     _check(record, prepared)
-    job.warm_up()
-    job.open(prepared, seed, lambda unit, step, total, value: None)
     recorded = record.trial(task["number"])
-    study = _history(record, recorded, settings, seed)
-    return _compare(task, job, study.ask(), recorded)
+    study = _history(record, recorded)
+    with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
+        if settings.command is not None:  # the folder of this trial may hold the best model
+            job = make_job(settings, StudyPaths(Path(folder), record.name), False, task["threads"])
+        job.warm_up()
+        job.open(prepared, seed, lambda unit, step, total, value: None)
+        return _compare(task, job, study.ask(), recorded)
 
 
 def _check(record: StudyRecord, prepared: Prepared) -> None:
@@ -66,14 +69,12 @@ def _check(record: StudyRecord, prepared: Prepared) -> None:
             print(f"{key} changed since the last launch", file=sys.stderr)
 
 
-def _history(
-    record: StudyRecord, recorded: FrozenTrial, settings: LaunchSettings, seed: int
-) -> optuna.Study:
+def _history(record: StudyRecord, recorded: FrozenTrial) -> optuna.Study:
     """The study in memory, as it was before the trial, which is queued with its parameters."""
     study = optuna.create_study(
         study_name=record.name,
         directions=[optuna.study.StudyDirection[d.upper()] for d in record.directions],
-        sampler=make_sampler(settings.sampler, seed, recorded.number),
+        sampler=optuna.samplers.RandomSampler(seed=recorded.number),
         pruner=optuna.pruners.NopPruner(),
     )
     unfinished = optuna.create_trial(state=TrialState.FAIL)

@@ -77,6 +77,26 @@ def test_several_objectives_are_all_compared(workshop: Workshop) -> None:
     assert ended.code == 0 and ended.out.splitlines()[1].endswith(", 2.0")
 
 
+def test_a_scripts_trial_runs_in_a_folder_of_its_own(workshop: Workshop) -> None:
+    (workshop.folder / "train.py").write_text(
+        "import os, sys\n"
+        "open(os.environ['JL_DIR'] + '/model', 'a').write('trained')\n"
+        "print(float(sys.argv[1]) ** 2)\n"
+    )
+    script = {"command": f"{sys.executable} train.py {{x}}", "space": {"x": {"low": 1, "high": 2}}}
+    notes: list[Any] = []
+    result = workshop.launch(notes.append, objective=None, n_trials=2, **script)
+    assert result.exit_code == 0, result.message
+    assert "confirmed_score" not in (result.best_trial or {})
+    assert not [note for note in notes if "fresh folds" in getattr(note, "text", "")]
+    before = {path: path.read_bytes() for path in workshop.paths.directory.rglob("model")}
+    best = workshop.study().best_trial.number
+    ended = replay(workshop, best)
+    assert ended.code == 0 and "bit by bit" in ended.out, ended.err
+    assert before and before == {path: path.read_bytes() for path in before}
+    assert {*workshop.paths.directory.rglob("model")} == {*before}
+
+
 def test_what_cannot_be_replayed_is_exit_2(workshop: Workshop) -> None:
     workshop.write(
         """
