@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def train(lr, layers, device):
     return -((lr - 0.01) ** 2) - layers
 """
 
+PYTHON = shlex.quote(sys.executable)
+
 
 def blocks(section: str, kind: str) -> list[str]:
     found = re.findall(r"^```(\w*)\n(.+?)^```$", SECTIONS[section], re.MULTILINE | re.DOTALL)
@@ -39,8 +42,8 @@ def side(diff: str, sign: str) -> str:
 
 def shell(folder: Path, line: str) -> str:
     """Run one line as the document has it, without a GPU and with small numbers."""
-    line = re.sub(r"^journal-launcher", f"{sys.executable} -P -m journal_launcher", line)
-    line = re.sub(r"\bpython\b(?= tune)", sys.executable, line)
+    line = re.sub(r"^journal-launcher", lambda _: f"{PYTHON} -P -m journal_launcher", line)
+    line = re.sub(r"\bpython\b(?= tune)", lambda _: PYTHON, line)
     line += " --gpus none --workers 2 --json" if " run " in line else ""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     ended = subprocess.run(

@@ -234,9 +234,16 @@ class LaunchSettings(CommonSettings):
         return dataclasses.asdict(self)
 
     def of_trials(self) -> dict[str, Any]:
-        """What decides a trial's score, where it is not the default."""
+        """What decides a trial's score, where it is not the default; for the journal.
+
+        Without what follows `--`: that may hold a secret, and the journal is for everybody's eyes.
+        """
         groups = (SEARCH, _TABLE, _MODEL, _OWN)
-        fields = (field for field in dataclasses.fields(self) if option_of(field).group in groups)
+        fields = (
+            field
+            for field in dataclasses.fields(self)
+            if option_of(field).group in groups and field.name != "arguments"
+        )
         found = ((field, getattr(self, field.name)) for field in fields)
         return {field.name: value for field, value in found if value != field.default}
 

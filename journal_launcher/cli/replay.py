@@ -8,12 +8,15 @@ __all__ = ["command"]
 @click.command()
 @click.argument("study")
 @click.argument("trial", type=int)
+@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]")
 @click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
-def command(study: str, trial: int, studies_dir: str) -> None:
+def command(study: str, trial: int, arguments: tuple[str, ...], studies_dir: str) -> None:
     """Run TRIAL of STUDY again, alone, and say whether the score is the same.
+
+    ARGUMENTS are the objective's, as after `run … --`: no journal has them.
 
     Exits 0 if it is, 1 if it is not, 2 if there is nothing to compare. Writes no journal.
     """
     from journal_launcher.launcher.replay import replay_in_foreground
 
-    replay_in_foreground(studies_dir, study, trial)
+    replay_in_foreground(studies_dir, study, trial, arguments)

@@ -20,7 +20,9 @@ from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
 __all__ = ["replay_in_foreground"]
 
 
-def replay_in_foreground(studies_dir: Path | str, study: str, number: int) -> NoReturn:
+def replay_in_foreground(
+    studies_dir: Path | str, study: str, number: int, arguments: tuple[str, ...] = ()
+) -> NoReturn:
     """Replace this process by a worker on the trial's kind of device; no journal is written.
 
     Raises:
@@ -33,7 +35,7 @@ def replay_in_foreground(studies_dir: Path | str, study: str, number: int) -> No
     uuid, threads = trial.user_attrs.get("jl_device_uuid"), trial.user_attrs.get("jl_threads")
     device = _device(uuid)
     task = {
-        "settings": settings.to_json(),
+        "settings": {**settings.to_json(), "arguments": arguments},
         "folder": str(paths.folder),
         "study": record.name,
         "number": number,

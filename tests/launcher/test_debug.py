@@ -19,7 +19,7 @@ def test_a_script_runs_once_in_this_terminal_and_nothing_is_kept(scripts: Script
     scripts.write("(DIR / 'weights').touch()\nprint('in', DIR)\nprint(sys.argv[1])")
     options = scripts.configured("--debug", "--n-trials", "9")
     before = set(scripts.shop.folder.rglob("*"))
-    ended = scripts.shop.run(*options, objective=False)
+    ended = scripts.shop.run(*options, command=True)
     assert ended.code == 0, ended.err
     folder, value, params, result = ended.out.splitlines()
     assert params == f"params: {{'x': {value}}}" and result == f"value: {value}"
@@ -29,11 +29,11 @@ def test_a_script_runs_once_in_this_terminal_and_nothing_is_kept(scripts: Script
 
 def test_a_failing_script_is_seen_whole(scripts: ScriptShop) -> None:
     scripts.write("raise KeyError('mine')")
-    ended = scripts.shop.run(*scripts.configured("--debug"), objective=False)
+    ended = scripts.shop.run(*scripts.configured("--debug"), command=True)
     assert ended.code == 1 and ended.err.count("KeyError: 'mine'") == 1
     assert ended.err.endswith("error: the script exited with 1\n")
     mistake = scripts.configured("--debug", "--command", "nowhere-to-be-found")
-    ended = scripts.shop.run(*mistake, objective=False)
+    ended = scripts.shop.run(*mistake, command=True)
     assert ended.code == 2 and ended.err.splitlines()[-1].startswith("error: --command: no program")
 
 
@@ -74,7 +74,7 @@ def test_a_stop_of_debug_leaves_no_script(scripts: ScriptShop, number: signal.Si
     scripts.write(
         "child = subprocess.Popen(['sleep', '1000'])\nnote('running', child.pid)\ntold('')"
     )
-    process = scripts.shop.start(*scripts.configured("--debug"), objective=False)
+    process = scripts.shop.start(*scripts.configured("--debug"), command=True)
     child = int(scripts.shop.noted("running"))
     process.send_signal(number)
     finish(process)

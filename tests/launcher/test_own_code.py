@@ -69,7 +69,7 @@ def test_a_module_has_its_arguments_too_and_a_change_is_one_note(workshop: Works
     assert notes(workshop) == []
     given = ("--epochs=4", secret)
     assert workshop.launch(n_trials=3, arguments=given, **options).exit_code == 0
-    text = "arguments after -- changed since this study began; its trials are kept"
+    text = "arguments after -- changed since the last launch; trials are kept"
     assert notes(workshop) == [text]
     found = [trial.user_attrs["arguments"] for trial in workshop.trials()]
     assert found == [[3], [3], [4, secret]]

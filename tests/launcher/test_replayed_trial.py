@@ -26,10 +26,12 @@ def objective(trial):
 """
 
 
-def replay(shop: Workshop, number: int, study: str = "study", **more: Any) -> Ended:
+def replay(
+    shop: Workshop, number: int, study: str = "study", *arguments: str, **more: Any
+) -> Ended:
     command = [sys.executable, "-P", "-m", "journal_launcher", "replay", study, str(number)]
     process = subprocess.Popen(
-        [*command, "--studies-dir", str(shop.paths.folder)],
+        [*command, "--studies-dir", str(shop.paths.folder), *arguments],
         cwd=shop.folder,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **more},
         stdout=subprocess.PIPE,
@@ -68,6 +70,16 @@ def test_a_changed_objective_is_noted_and_its_score_is_another(workshop: Worksho
     workshop.write("def objective(trial):\n    raise ValueError('mine')\n")
     broken = replay(workshop, 1)
     assert broken.code == 1 and "now       FAIL: ValueError: mine\ndifferent" in broken.out
+
+
+def test_arguments_are_given_again_because_no_journal_has_them(workshop: Workshop) -> None:
+    workshop.write("import sys\nscale = float(sys.argv[2])\ndef objective(trial): return scale\n")
+    assert workshop.launch(n_trials=1, arguments=("--scale", "4242.5")).exit_code == 0
+    content = workshop.paths.journal.read_text().replace('"values":[4242.5]', "")
+    assert "--scale" not in content and "4242.5" not in content
+    ended = replay(workshop, 0, "study", "--", "--scale", "4242.5")
+    assert ended.code == 0, ended.err
+    assert "the same, bit by bit" in ended.out
 
 
 def test_several_objectives_are_all_compared(workshop: Workshop) -> None:
