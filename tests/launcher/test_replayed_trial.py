@@ -1,5 +1,6 @@
 """One trial again, alone: in a process of its own, on the recorded parameters."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -95,7 +96,10 @@ def test_a_scripts_trial_runs_in_a_folder_of_its_own(workshop: Workshop) -> None
         "open(os.environ['JL_DIR'] + '/model', 'a').write('trained')\n"
         "print(float(sys.argv[1]) ** 2)\n"
     )
-    script = {"command": f"{sys.executable} train.py {{x}}", "space": {"x": {"low": 1, "high": 2}}}
+    script = {
+        "command": f"{shlex.quote(sys.executable)} train.py {{x}}",
+        "space": {"x": {"low": 1, "high": 2}},
+    }
     notes: list[Any] = []
     result = workshop.launch(notes.append, objective=None, n_trials=2, **script)
     assert result.exit_code == 0, result.message
