@@ -53,7 +53,8 @@ def watched_launch(
             then = _changed(settings, current, ended, other_types)
         if then is not None:
             then, word = replace(then, study_name=f"{home.name}_retry{attempt + 1}"), Word.RETRY
-            reason += f"; next: {_differences(current, then)}"
+            new = (f"{key} = {value}" for key, value in _differences(current, then).items())
+            reason += f"; next: {', '.join(new)}"
         home.directory.mkdir(parents=True, exist_ok=True)
         Decision(
             word,
@@ -77,12 +78,14 @@ def _beginning(settings: LaunchSettings, home: StudyPaths) -> tuple[int, LaunchS
     last = next(iter(deque(decisions(home.decisions), maxlen=1)), None)
     if last is None or last.decision == Word.SKIP_MODEL or settings.overwrite:
         return 0, settings
-    judged = replace(settings, **last.changed)
+    try:
+        judged = replace(settings, **last.changed)
+        then = last.then and replace(settings, **last.then)
+    except (UsageError, TypeError):  # they do not go with what is asked for now
+        return 0, settings
     if freshness(StudyPaths(home.folder, last.study), judged).state == CHANGED:
         return 0, settings
-    if last.then is not None:
-        return last.attempt + 1, replace(settings, **last.then)
-    return last.attempt, judged
+    return (last.attempt + 1, then) if then else (last.attempt, judged)
 
 
 def _attempt(current: LaunchSettings, attempt: int, emit: Listener, run: Run | None) -> LaunchEnded:

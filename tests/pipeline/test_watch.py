@@ -270,6 +270,15 @@ def test_a_good_end_is_where_the_next_night_begins_and_other_settings_begin_anew
     assert launches.ran[-1].name == "s"
 
 
+def test_what_was_decided_for_options_that_no_longer_fit_is_forgotten(tmp_path: Path) -> None:
+    launches = Launches(tmp_path, WARNED | {"cv": -1.0}, ExitCode.INTERRUPTED, HEALTHY)
+    fixed = {"weight_decay": {"low": 0.01, "high": 1.0}, "dropout": {"low": 0.2, "high": 0.7}}
+    assert launches.watch(spaces={"neural_net": fixed}).exit_code == 130
+    assert launches.decided()[0].then is not None  # it has a range for dropout
+    assert launches.watch(dropout=0.1).exit_code == 0
+    assert launches.ran[-1].name == "s"
+
+
 def test_a_study_of_other_data_is_moved_aside_by_the_launch_that_replaces_it(
     tmp_path: Path,
 ) -> None:
