@@ -154,7 +154,8 @@ def test_three_critical_attempts_skip_the_model_type_and_the_next_night_starts_n
     tmp_path: Path,
 ) -> None:
     launches = Launches(tmp_path, SICK)
-    assert launches.watch().exit_code == 1
+    assert launches.watch(timeout=9.0).exit_code == 1
+    assert [s.timeout for s in launches.ran] == [9.0] * 3, "a limit for each attempt"
     assert launches.words() == ["RETRY", "RETRY", "SKIP_MODEL"] and len(launches.ran) == 3
     ended = watched_launch(launches.settings, launches.seen.append, launches, other_types=False)
     assert (ended.exit_code, ended.exit_reason) == (1, "skipped")
