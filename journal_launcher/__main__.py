@@ -37,8 +37,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _failed(arguments: list[str], code: int, message: str) -> int:
-    """The exit code; with `run --json` a script gets its one object even so."""
-    if arguments[0] == "run" and "--json" in arguments:
+    """The exit code; with `--json` a script gets its one object even so."""
+    if arguments[0] in ("run", "watch") and "--json" in arguments:
         from journal_launcher.views.summary import failure_json
 
         click.echo(json.dumps(failure_json(code, message)))

@@ -59,6 +59,11 @@ def test_the_parent_imports_nothing_heavy_for_a_table(workshop: Workshop) -> Non
     assert not (model.parent / "staging").exists()
 
 
+def test_no_model_is_spread_over_several_devices() -> None:
+    sources = [path.read_text() for path in (ROOT / "journal_launcher").rglob("*.py")]
+    assert len(sources) > 100 and not [text for text in sources if "DataParallel" in text]
+
+
 def test_no_secret_of_the_environment_is_written_or_said(workshop: Workshop) -> None:
     secret = "hunter2-5e8f0c"
     workshop.write(TRIVIAL + "\nassert os.environ['SECRET_TOKEN']\n")

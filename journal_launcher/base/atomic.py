@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "append_line",
     "finite",
     "fsync_directory",
     "locked",
@@ -83,6 +84,18 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace `path` with `content` as indented JSON, which has no NaN and no infinity."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, text.encode() + b"\n")
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append one line, durably; what a power loss left of another stays a line of its own."""
+    with open(path, "ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fsync_directory(path.parent)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
     JournalLauncherError            1   the launch failed
     ├── UsageError                  2   bad input or usage; nothing was started
+    │   └── IdentityError           2   the study was created for something else
     ├── JournalDamagedError         3   the journal cannot be read, or changed underneath
     ├── StudyInUseError             4   another launch holds the study
     └── ResumableStop              75   stopped from outside or disk full; the same command goes on
@@ -18,6 +19,7 @@ from enum import IntEnum
 __all__ = [
     "AGAIN",
     "ExitCode",
+    "IdentityError",
     "JournalDamagedError",
     "JournalLauncherError",
     "ResumableStop",
@@ -51,6 +53,10 @@ class UsageError(JournalLauncherError):
     """Bad input or usage: nothing was started and nothing was written."""
 
     exit_code = ExitCode.USAGE
+
+
+class IdentityError(UsageError):
+    """The study was created for something else, such as other data."""
 
 
 class JournalDamagedError(JournalLauncherError):

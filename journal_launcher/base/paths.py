@@ -118,6 +118,11 @@ class StudyPaths:
         """How the best model's training went."""
         return self.directory / "training_diagnostics.json"
 
+    @property
+    def decisions(self) -> Path:
+        """What a watcher decided, a line each."""
+        return self.directory / "decisions.jsonl"
+
     def best_model_file(self, extension: str) -> Path:
         return self.directory / f"best_model.{extension}"
 

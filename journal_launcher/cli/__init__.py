@@ -14,6 +14,7 @@ __all__ = ["commands"]
 # name -> (module, one line for --help)
 _COMMANDS = {
     "run": ("journal_launcher.cli.run", "Run a study on all devices and save the best model."),
+    "watch": ("journal_launcher.cli.watch", "Run, judge the model, and try again if it is bad."),
     "status": ("journal_launcher.cli.status", "Show how all studies stand, or one of them."),
     "health": ("journal_launcher.cli.health", "Say whether a study's best model is healthy."),
     "skip": ("journal_launcher.cli.skip", "List or clear the model types that are skipped."),

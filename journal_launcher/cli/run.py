@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,10 @@ from journal_launcher.cli.options import (
     unknown_variables,
 )
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from journal_launcher.pipeline.compare import Judged
+
+__all__ = ["command", "output_options", "perform"]
 
 
 def _run(
@@ -39,18 +42,26 @@ def _run(
         from journal_launcher.launcher.debug import debug_in_foreground
 
         debug_in_foreground(settings)
+    from journal_launcher.pipeline.judged import judged_launch
+
+    return perform(settings, judged_launch, verbose, quiet, as_json)
+
+
+def perform(
+    settings: LaunchSettings, launch: "Judged", verbose: int, quiet: bool, as_json: bool
+) -> int:
+    """Launch, or compare model types by such launches; show it, print the result."""
     import optuna
+
+    from journal_launcher.views.summary import result_json, result_line
+    from journal_launcher.views.view import make_view
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if settings.compare_models:
-        return _compare(settings, verbose, quiet, as_json)
-    from journal_launcher.pipeline.judged import judged_launch
-    from journal_launcher.views.summary import result_json, result_line
-    from journal_launcher.views.view import make_view
-
+        return _compare(settings, launch, verbose, quiet, as_json)
     with make_view(sys.stderr.isatty(), quiet, verbose) as view:
-        ended = judged_launch(settings, view)
+        ended = launch(settings, view, None)
     if as_json:
         click.echo(json.dumps(result_json(ended)))
     elif quiet:
@@ -61,7 +72,9 @@ def _run(
     return ended.exit_code
 
 
-def _compare(settings: LaunchSettings, verbose: int, quiet: bool, as_json: bool) -> int:
+def _compare(
+    settings: LaunchSettings, launch: "Judged", verbose: int, quiet: bool, as_json: bool
+) -> int:
     from journal_launcher.pipeline.compare import compare_models
     from journal_launcher.views.comparison import (
         comparison_json,
@@ -70,7 +83,7 @@ def _compare(settings: LaunchSettings, verbose: int, quiet: bool, as_json: bool)
     )
     from journal_launcher.views.view import make_view, stderr_console
 
-    found = compare_models(settings, lambda: make_view(sys.stderr.isatty(), quiet, verbose))
+    found = compare_models(settings, lambda: make_view(sys.stderr.isatty(), quiet, verbose), launch)
     if not quiet:
         print_comparison(stderr_console(), found)
     if as_json:
@@ -78,6 +91,14 @@ def _compare(settings: LaunchSettings, verbose: int, quiet: bool, as_json: bool)
     elif quiet:
         click.echo(comparison_line(found))
     return found.exit_code
+
+
+def output_options() -> list[click.Parameter]:
+    return [
+        click.Option(["-v", "--verbose"], count=True, help="Say more."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Only the result: value, model path."),
+        click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object at the end."),
+    ]
 
 
 command = GroupedCommand(
@@ -89,9 +110,7 @@ command = GroupedCommand(
         click.Option(
             ["--print-config"], is_flag=True, help="Print the settings as TOML, and do nothing."
         ),
-        click.Option(["-v", "--verbose"], count=True, help="Say more."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Only the result: value, model path."),
-        click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object at the end."),
+        *output_options(),
     ],
     help="Run a study on all devices and save the best model.\n\n"
     "Without options: a real job on bundled data. A study resumes when the same command is typed "

@@ -25,20 +25,24 @@ from journal_launcher.launcher.aside import move_aside
 from journal_launcher.launcher.launch import run_launch
 from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
-from journal_launcher.pipeline.judged import judged_launch
+from journal_launcher.pipeline.judged import Run, judged_launch
 from journal_launcher.study.lease import Lease
 
-__all__ = ["SIMPLEST_FIRST", "compare_models"]
+__all__ = ["SIMPLEST_FIRST", "Judged", "compare_models", "part"]
 
 # Of two model types that score alike, the one that comes first here is preferred.
 SIMPLEST_FIRST = ("linear", "hist_gradient_boosting", "catboost", "neural_net")
 NOISE = 0.05
 STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
 
+OF_THE_RUN = {"exit_code", "exit_reason", "seconds", "folder", "overwrite", "model_path", "sidecar"}
 View = Callable[[], AbstractContextManager[Listener]]
+Judged = Callable[[LaunchSettings, Listener, Run | None], LaunchEnded]
 
 
-def compare_models(settings: LaunchSettings, view: View) -> Comparison:
+def compare_models(
+    settings: LaunchSettings, view: View, launch: Judged = judged_launch
+) -> Comparison:
     """Launch every model type in turn and publish the best one. `view` is opened for each launch.
 
     Raises:
@@ -53,7 +57,7 @@ def compare_models(settings: LaunchSettings, view: View) -> Comparison:
             f"{paths.journal} is a study of its own; give the comparison another --study-name"
         )
     with nothing_left_of_bad_input(paths), Lease(paths.lease, paths.name, "comparison"):
-        return _Comparing(settings, parts, paths, view).run()
+        return _Comparing(settings, parts, paths, view, launch).run()
 
 
 def compared_types(settings: LaunchSettings) -> tuple[str, ...]:
@@ -99,8 +103,10 @@ class _Comparing:
         parts: dict[str, LaunchSettings],
         paths: StudyPaths,
         view: View,
+        launch: Judged,
     ) -> None:
-        self._settings, self._parts, self._paths, self._view = settings, parts, paths, view
+        self._settings, self._parts, self._paths = settings, parts, paths
+        self._view, self._judged = view, launch
         self._ended: dict[str, LaunchEnded] = {}
         self._errors: dict[str, JournalLauncherError] = {}
         self._began = time.monotonic()
@@ -133,7 +139,7 @@ class _Comparing:
         with self._view() as listen:
             listen(Note(f"comparing model types, {place}: {name}"))
             try:
-                self._ended[name] = judged_launch(
+                self._ended[name] = self._judged(
                     settings,
                     lambda event: listen(_in_brief(event, name)),
                     lambda part, emit: run_launch(part, emit, None, self._paths.name),
@@ -211,17 +217,7 @@ class _Comparing:
 
     def _publish(self, found: Comparison, name: str) -> Comparison:
         """Copy the winner's model to the comparison's name, then leave the others' models out."""
-        told = asdict(found)
-        for key in (
-            "exit_code",
-            "exit_reason",
-            "seconds",
-            "folder",
-            "overwrite",
-            "model_path",
-            "sidecar",
-        ):
-            del told[key]
+        told = {key: value for key, value in asdict(found).items() if key not in OF_THE_RUN}
         told["models"] = list(told["models"])
         published = self._republish(name, told)
         if published is None:  # left out by an earlier comparison, which it did not win

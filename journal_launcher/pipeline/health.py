@@ -59,7 +59,10 @@ def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any
         found = read_json(paths.diagnostics, _SCHEMA_VERSION)
     except FileNotFoundError:
         raise ValueError(f"no {paths.diagnostics.name} beside the model") from None
-    model = sidecar["trial"], sidecar["files"][sidecar["model_file"]]
+    files = sidecar["files"]
+    if sidecar.get("left_out"):  # by a comparison: its hash is gone, the diagnostics stayed
+        files = {sidecar["model_file"]: found.get("model_sha256")}
+    model = sidecar["trial"], files[sidecar["model_file"]]
     if (found.get("trial"), found.get("model_sha256")) != model:
         raise ValueError(f"{paths.diagnostics} belongs to another model and says nothing of this")
     if found.get("failed"):

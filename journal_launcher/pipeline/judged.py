@@ -15,7 +15,7 @@ from journal_launcher.launcher import launch
 from journal_launcher.pipeline.health import health
 from journal_launcher.pipeline.skip_registry import SkipRegistry
 
-__all__ = ["judged_launch"]
+__all__ = ["Run", "judged_launch", "not_begun"]
 
 Run = Callable[[LaunchSettings, events.Listener], events.LaunchEnded]
 
@@ -76,13 +76,20 @@ def _count(
 
 
 def _skipped(settings: LaunchSettings, studies: StudiesFolder, entry: Entry) -> events.LaunchEnded:
-    """The end of a launch that did not begin."""
-    paths = studies.study(settings.name)
     clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"
+    message = f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it"
+    return not_begun(settings, "skipped", ExitCode.DONE, message)
+
+
+def not_begun(
+    settings: LaunchSettings, exit_reason: str, exit_code: int, message: str
+) -> events.LaunchEnded:
+    """The end of a launch that opened no study."""
+    paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     return events.LaunchEnded(
         study=paths.name,
-        exit_reason="skipped",
-        exit_code=ExitCode.DONE,
+        exit_reason=exit_reason,
+        exit_code=exit_code,
         n_trials=settings.n_trials,
         n_finished=0,
         n_failed=0,
@@ -92,5 +99,5 @@ def _skipped(settings: LaunchSettings, studies: StudiesFolder, entry: Entry) -> 
         model_path=None,
         journal=paths.journal,
         seconds=0.0,
-        message=f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it",
+        message=message,
     )

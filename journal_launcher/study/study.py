@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.errors import JournalDamagedError, UsageError
+from journal_launcher.base.errors import IdentityError, JournalDamagedError
 from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import StudyStorage
@@ -98,7 +98,7 @@ class StudyRecord:
         """Adopt a study without identity; refuse one that was created for something else.
 
         Raises:
-            UsageError: shows what the study has and what was asked for.
+            IdentityError: shows what the study has and what was asked for.
         """
         found = self.identity
         if list(self.directions) != list(wanted["directions"]):
@@ -109,7 +109,7 @@ class StudyRecord:
         changed = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
         aside = "choose another --study-name, or move the old study aside with --overwrite"
         if changed == ["data_sha256"]:
-            raise UsageError(
+            raise IdentityError(
                 f"study {self.name}: {_DATA_CHANGED}; for the new data, {aside}; for the old "
                 "study, put the old file back"
             )
@@ -120,7 +120,7 @@ class StudyRecord:
                 else f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
                 for key in changed
             ]
-            raise UsageError(
+            raise IdentityError(
                 f"study {self.name} was created for something else ({'; '.join(differences)}); "
                 f"repeat the first command, {aside}"
             )

@@ -1,0 +1,90 @@
+"""Is a study's model what the same command would give now? Fingerprints decide; times only ask."""
+
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.skips import Subject
+from journal_launcher.base.times import utc
+from journal_launcher.launcher import best_model
+from journal_launcher.study.confirmation import winner
+from journal_launcher.study.storage import open_storage
+from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
+
+__all__ = ["CHANGED", "FRESH", "STALE", "Freshness", "freshness"]
+
+FRESH, STALE, CHANGED = "fresh", "stale", "changed"
+_JUDGING = {"health", "skip", "ignore_skip", "strict_data"}
+"""What is said about a model and changes none."""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """state: fresh; stale: the inputs are the same, but there is more to do; changed: they are not
+    (or there is no study)."""
+
+    state: str
+    reason: str
+
+
+def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
+    """Compare a study and its model with what `settings` ask for. Changes nothing.
+
+    Raises:
+        JournalLauncherError: the journal is damaged.
+    """
+    study = None
+    if paths.journal.exists():
+        study = StudyRecord.find(
+            open_storage(paths.journal, read_only=True, allow_network_fs=True), paths.name
+        )
+    if study is None or study.identity is None:
+        return Freshness(CHANGED, "no study yet")
+    source = Subject.of(settings).data
+    asked = json.loads(json.dumps({**settings.of_trials(), "data": source}))
+    found = study.attribute(SETTINGS_ATTRIBUTE) or {}
+    other = [key for key in sorted({*asked, *found} - _JUDGING) if asked.get(key) != found.get(key)]
+    if other:
+        return Freshness(CHANGED, f"made with other settings: {', '.join(other)}")
+    sidecar = best_model.published(paths, {})
+    same, times = _data(source, study.identity["data_sha256"], sidecar)
+    if not same:
+        return Freshness(CHANGED, f"made from other data{times}")
+    stale = _unfinished(study, settings, sidecar)
+    return Freshness(STALE if stale else FRESH, (stale or "fresh and complete") + times)
+
+
+def _data(source: str, sha256: str, sidecar: dict[str, Any] | None) -> tuple[bool, str]:
+    """(is it the data of the study?, the times). It is read only if it is newer than the launch
+    that published: then something may have replaced it since."""
+    path, published = Path(source), sidecar.get("started", "") if sidecar else ""
+    if source.startswith("sklearn:") or not path.exists():
+        return True, ""  # the launch itself compares the one and misses the other
+    stat = path.stat()
+    changed = utc(max(stat.st_mtime, stat.st_ctime))  # `cp -p` keeps the former
+    times = f" (data of {changed}, model of {published or 'no time'})"
+    if changed < published:
+        return True, times
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rb") as file:
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest() == sha256, times
+
+
+def _unfinished(
+    study: StudyRecord, settings: LaunchSettings, sidecar: dict[str, Any] | None
+) -> str | None:
+    """What is left to do, if anything."""
+    finished, best = study.count()[0], winner(study, settings.confirm)
+    identity = json.dumps(study.identity, sort_keys=True).encode()
+    if sidecar is None or sidecar["identity_sha256"] != hashlib.sha256(identity).hexdigest():
+        return "no model of this study is published"
+    if best is None or best.number != sidecar.get("trial"):
+        return "the best trial is another one by now"
+    if finished < settings.n_trials or finished != sidecar["n_finished"]:
+        return f"{finished} trials finished, {sidecar['n_finished']} when the model was saved"
+    return None

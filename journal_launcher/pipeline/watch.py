@@ -1,0 +1,153 @@
+"""`watch`: launch, judge, and where the model is critical try again with something changed.
+
+Every attempt is an ordinary launch, in a study of its own. Every decision is a line in
+NAME/decisions.jsonl, from which a watcher that was killed goes on.
+"""
+
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from journal_launcher.base.decisions import Decision, Word, decisions
+from journal_launcher.base.errors import ExitCode, IdentityError, JournalLauncherError, UsageError
+from journal_launcher.base.events import LaunchEnded, Listener, Note
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.remedies import remedied
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.verdict import CRITICAL, OK
+from journal_launcher.launcher import best_model
+from journal_launcher.pipeline.compare import SIMPLEST_FIRST, part
+from journal_launcher.pipeline.freshness import CHANGED, freshness
+from journal_launcher.pipeline.judged import Run, judged_launch, not_begun
+from journal_launcher.study.lease import Lease
+
+__all__ = ["watched_launch"]
+
+
+def watched_launch(
+    settings: LaunchSettings,
+    emit: Listener = lambda event: None,
+    run: Run | None = None,
+    *,
+    retries: int = 2,
+    other_types: bool = True,
+) -> LaunchEnded:
+    """Launch until a model is good enough, and publish it under the name of `settings`.
+
+    other_types: where nothing else is left to change, try the next model type.
+
+    Raises:
+        JournalLauncherError: as `run_launch`, but for a failure of the launch itself.
+    """
+    if not settings.is_table or settings.debug:
+        raise UsageError("watch judges the models of a table (--data); for anything else type run")
+    home = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    attempt, current = _beginning(settings, home)
+    while True:
+        ended = _attempt(current, attempt, emit, run)
+        if ended.exit_code not in (ExitCode.DONE, ExitCode.FAILED):
+            break  # stopped: no decision
+        word, reason = _judged(ended)
+        then = None
+        if word == Word.SKIP_MODEL and attempt < retries:
+            then = _changed(settings, current, ended, other_types)
+        if then is not None:
+            then, word = replace(then, study_name=f"{home.name}_retry{attempt + 1}"), Word.RETRY
+            new = (f"{key} = {value}" for key, value in _differences(current, then).items())
+            reason += f"; next: {', '.join(new)}"
+        home.directory.mkdir(parents=True, exist_ok=True)
+        Decision(
+            word,
+            reason,
+            attempt,
+            current.name,
+            changed=_differences(settings, current),
+            then=None if then is None else _differences(settings, then),
+        ).append_to(home.decisions)
+        emit(Note(f"{word}: {reason}", "note" if word == Word.PROCEED else "warning"))
+        if then is None:
+            ended = _closed(home, ended, word, reason)
+            break
+        attempt, current = attempt + 1, then
+    emit(ended)
+    return ended
+
+
+def _beginning(settings: LaunchSettings, home: StudyPaths) -> tuple[int, LaunchSettings]:
+    """Where the last watcher stopped, or ended well, if its inputs are still the same."""
+    last = next(iter(deque(decisions(home.decisions), maxlen=1)), None)
+    if last is None or last.decision == Word.SKIP_MODEL or settings.overwrite:
+        return 0, settings
+    try:
+        judged = replace(settings, **last.changed)
+        then = last.then and replace(settings, **last.then)
+    except (UsageError, TypeError):  # they do not go with what is asked for now
+        return 0, settings
+    if freshness(StudyPaths(home.folder, last.study), judged).state == CHANGED:
+        return 0, settings
+    return (last.attempt + 1, then) if then else (last.attempt, judged)
+
+
+def _attempt(current: LaunchSettings, attempt: int, emit: Listener, run: Run | None) -> LaunchEnded:
+    """One launch. A study of other data or settings makes room; a failure is an end like others."""
+    if not current.overwrite:
+        found = freshness(StudiesFolder.at(current.studies_dir).study(current.name), current)
+        emit(Note(f"{current.name} ({current.model_type}): {found.reason}"))
+        if attempt and found.state == CHANGED:  # the first attempt's study is the user's as well
+            current = replace(current, overwrite=True)
+    try:
+        return judged_launch(
+            current, lambda event: None if isinstance(event, LaunchEnded) else emit(event), run
+        )
+    except IdentityError as changed:
+        emit(Note(f"stale, so it is moved aside: {changed}", "warning"))
+        return _attempt(replace(current, overwrite=True), attempt, emit, run)
+    except JournalLauncherError as error:
+        if error.exit_code != ExitCode.FAILED:
+            raise
+        return not_begun(current, "failed", ExitCode.FAILED, str(error))
+
+
+def _judged(ended: LaunchEnded) -> tuple[Word, str]:
+    """(decision, reason); SKIP_MODEL stands unless something can be changed."""
+    verdict = ended.health
+    if verdict is None or ended.exit_code:
+        return Word.SKIP_MODEL, f"{ended.study} {ended.exit_reason}: {ended.message}"
+    reason = f"{ended.study} is {verdict.level}"
+    if verdict.level == OK:
+        return Word.PROCEED, reason
+    word = Word.SKIP_MODEL if verdict.level == CRITICAL else Word.PROCEED_WITH_NOTE
+    return word, f"{reason}: {verdict.reason or verdict.why}"
+
+
+def _changed(
+    settings: LaunchSettings, current: LaunchSettings, ended: LaunchEnded, other_types: bool
+) -> LaunchSettings | None:
+    """The next attempt: a remedy of what is critical, else the next simpler model type."""
+    if ended.health is not None and not ended.exit_code:
+        findings = [found.name for found in ended.health.findings if found.level == CRITICAL]
+        if (changed := remedied(current, findings)) is not None:
+            return changed
+    types = SIMPLEST_FIRST[::-1]
+    following = types[(types.index(current.model_type) + 1) % len(types)]
+    return part(settings, following) if other_types and following != settings.model_type else None
+
+
+def _differences(settings: LaunchSettings, current: LaunchSettings) -> dict[str, Any]:
+    before = settings.to_json()
+    return {name: value for name, value in current.to_json().items() if value != before[name]}
+
+
+def _closed(home: StudyPaths, ended: LaunchEnded, word: Word, reason: str) -> LaunchEnded:
+    """Publish a good model of a retry under the watched name; what is not good is a failure."""
+    if word == Word.SKIP_MODEL:
+        why = "skipped" if ended.exit_reason == "skipped" else "failed"
+        message = f"{word}: {reason}"
+        return replace(ended, exit_reason=why, exit_code=ExitCode.FAILED, message=message)
+    if ended.study == home.name or ended.sidecar is None:
+        return ended
+    with Lease(home.lease, home.name, "watch"):
+        source = StudyPaths(home.folder, ended.study)
+        sidecar = best_model.republish(source, home, ended.sidecar, {})
+    path = best_model.model_path(home, sidecar)
+    return replace(ended, study=home.name, sidecar=sidecar, model_path=path)

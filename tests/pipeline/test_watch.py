@@ -1,0 +1,308 @@
+"""The watcher: what it decides, what a retry changes, where it goes on, and a whole night."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from journal_launcher.base import events
+from journal_launcher.base.decisions import Decision, Word, decisions
+from journal_launcher.base.errors import (
+    ExitCode,
+    IdentityError,
+    JournalLauncherError,
+    ResumableStop,
+    UsageError,
+)
+from journal_launcher.base.limits import HealthLimits
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.remedies import REMEDIES, remedied
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.launcher import best_model
+from journal_launcher.pipeline.watch import watched_launch
+from journal_launcher.study.storage import open_storage
+from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
+from journal_launcher.worker.models import MODEL_TYPES
+
+HEALTHY = {"cv": 1.0}
+WARNED = {"cv": 1.0, "dead": 0.3}
+SICK = {"cv": 1.0, "dead": 0.9}
+WORSE_THAN_DUMMY = {"cv": -1.0}
+
+
+class Launches:
+    """Stands in for `run_launch`: writes a study, a model and its diagnostics as `will` says.
+
+    What is asked for beyond the list is as its last entry says.
+    """
+
+    def __init__(self, folder: Path, *will: Any) -> None:
+        self.settings = LaunchSettings(studies_dir=str(folder), study_name="s")
+        self.folder, self.will = folder, list(will)
+        self.ran: list[LaunchSettings] = []
+        self.seen: list[events.Event] = []
+
+    def __call__(self, settings: LaunchSettings, emit: events.Listener) -> events.LaunchEnded:
+        will = self.will[min(len(self.ran), len(self.will) - 1)]
+        self.ran.append(settings)
+        paths = StudiesFolder(self.folder).study(settings.name)
+        paths.directory.mkdir(exist_ok=True)
+        if isinstance(will, Exception):
+            raise will
+        self._study(paths, settings)
+        sidecar = None if isinstance(will, int) else self._model(paths, settings, will)
+        ended = events.LaunchEnded(
+            settings.name, "failed" if sidecar is None else "complete",
+            will if sidecar is None else 0, 1, 1, 0, ("maximize",), "r2", None,
+            best_model.model_path(paths, sidecar), paths.journal, 1.0,
+            message="no trial completed" if sidecar is None else None, sidecar=sidecar,
+        )  # fmt: skip
+        emit(ended)
+        return ended
+
+    def _study(self, paths: StudyPaths, settings: LaunchSettings) -> None:
+        paths.journal.unlink(missing_ok=True)
+        study = StudyRecord.create(
+            open_storage(paths.journal, create=True),
+            paths.name,
+            {"directions": ["maximize"], "data_sha256": "abc"},
+        )
+        study.remember(SETTINGS_ATTRIBUTE, {**settings.of_trials(), "data": settings.data})
+
+    def _model(self, paths: StudyPaths, settings: LaunchSettings, will: Any) -> dict[str, Any]:
+        staging = best_model.clear_staging(paths)
+        (staging / "best_model.cbm").write_text(paths.name)
+        digest = best_model.hash_files(staging)["best_model.cbm"]
+        scores = {"metric": "r2", "direction": "maximize", "cv": will["cv"], "dummy": 0.0}
+        diagnostics = {"schema_version": 1, "trial": 0, "model_sha256": digest, "non_finite": []}
+        diagnostics |= {"task": "regression", "model_type": settings.model_type, "scores": scores}
+        diagnostics |= {"training": {"errors": None, "unit": "round", "limit": 1}}
+        diagnostics |= {"network": {"dead_units": will.get("dead")}}
+        (staging / "training_diagnostics.json").write_text(json.dumps(diagnostics))
+        content = {"kind": "table", "trial": 0, "params": {}, "refit": "train", "study": paths.name}
+        content |= {"identity_sha256": "x", "launch": f"l{len(self.ran)}", "n_finished": 1}
+        content |= {"model_file": "best_model.cbm", "started": "2020-01-01T00:00:00Z"}
+        return best_model.publish(paths, best_model.stage(paths, content))
+
+    def watch(self, retries: int = 2, **options: Any) -> events.LaunchEnded:
+        settings = replace(self.settings, **options)
+        return watched_launch(settings, self.seen.append, self, retries=retries)
+
+    def decided(self) -> list[Decision]:
+        return list(decisions(StudiesFolder(self.folder).study("s").decisions))
+
+    def words(self) -> list[str]:
+        return [decision.decision for decision in self.decided()]
+
+
+# --- decisions
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word", "code"),
+    [(HEALTHY, "PROCEED", 0), (WARNED, "PROCEED_WITH_NOTE", 0), (SICK, "SKIP_MODEL", 1)],
+)
+def test_a_verdict_is_a_decision_with_an_exit_code(
+    tmp_path: Path, outcome: Any, word: str, code: int
+) -> None:
+    launches = Launches(tmp_path, outcome)
+    ended = launches.watch(retries=0)
+    assert (launches.words(), ended.exit_code) == ([word], code)
+    assert [e for e in launches.seen if isinstance(e, events.LaunchEnded)] == [ended]
+    notes = [event.text for event in launches.seen if isinstance(event, events.Note)]
+    assert any(note.startswith(f"{word}: s") for note in notes)
+    if code:
+        assert ended.message is not None and ended.message.startswith("SKIP_MODEL: s is critical")
+
+
+def test_absent_diagnostics_are_no_failure(tmp_path: Path) -> None:
+    launches = Launches(tmp_path, HEALTHY)
+
+    def forgetful(settings: LaunchSettings, emit: events.Listener) -> events.LaunchEnded:
+        def forget(event: events.Event) -> None:
+            StudiesFolder(tmp_path).study("s").diagnostics.unlink()
+            emit(event)
+
+        return launches(settings, forget)
+
+    ended = watched_launch(launches.settings, launches.seen.append, forgetful)
+    assert (launches.words(), ended.exit_code) == (["PROCEED_WITH_NOTE"], 0)
+
+
+def test_a_retry_changes_something_and_its_good_model_gets_the_watched_name(
+    tmp_path: Path,
+) -> None:
+    launches = Launches(tmp_path, SICK, SICK, HEALTHY)
+    ended = launches.watch()
+    first, second, third = launches.ran
+    assert [s.name for s in launches.ran] == ["s", "s_retry1", "s_retry2"]
+    assert (first.use_leaky_relu, second.use_leaky_relu, third.use_leaky_relu) == (0, 1, 1)
+    assert second.spaces is None and third.spaces is not None
+    assert third.spaces["neural_net"]["learning_rate"] == {"low": 0.0002, "high": 0.003}
+    assert launches.words() == ["RETRY", "RETRY", "PROCEED"]
+    assert launches.decided()[0].then == {"use_leaky_relu": True, "study_name": "s_retry1"}
+    assert (ended.exit_code, ended.study) == (0, "s")
+    home = StudiesFolder(tmp_path).study("s")
+    assert ended.model_path == home.best_model_file("cbm")
+    assert home.best_model_file("cbm").read_text() == "s_retry2"
+    assert ended.sidecar is not None and best_model.published(home, {}) == ended.sidecar
+
+
+def test_three_critical_attempts_skip_the_model_type_and_the_next_night_starts_none(
+    tmp_path: Path,
+) -> None:
+    launches = Launches(tmp_path, SICK)
+    assert launches.watch(timeout=9.0).exit_code == 1
+    assert [s.timeout for s in launches.ran] == [9.0] * 3, "a limit for each attempt"
+    assert launches.words() == ["RETRY", "RETRY", "SKIP_MODEL"] and len(launches.ran) == 3
+    ended = watched_launch(launches.settings, launches.seen.append, launches, other_types=False)
+    assert (ended.exit_code, ended.exit_reason) == (1, "skipped")
+    assert len(launches.ran) == 3 and "skipped until" in launches.decided()[-1].reason
+    launches.will = [HEALTHY]
+    assert launches.watch().exit_code == 0, "the next model type stands in for it"
+    assert launches.ran[-1].model_type == "catboost"
+
+
+@pytest.mark.parametrize(
+    "trouble", [1, JournalLauncherError("worker 0 died while preparing"), WORSE_THAN_DUMMY]
+)
+def test_where_nothing_else_can_be_changed_the_next_model_type_is_tried(
+    tmp_path: Path, trouble: Any
+) -> None:
+    launches = Launches(tmp_path, trouble, HEALTHY)
+    space = {"linear": {"regularization": {"low": 0.1, "high": 100.0}}}  # its remedy, already
+    assert launches.watch(model_type="linear", spaces=space).exit_code == 0
+    assert [s.model_type for s in launches.ran] == ["linear", "neural_net"]
+    assert launches.words() == ["RETRY", "PROCEED"]
+    alone = Launches(tmp_path / "alone", trouble)
+    alone.folder.mkdir()
+    one = replace(alone.settings, model_type="linear", spaces=space)
+    assert watched_launch(one, run=alone, other_types=False).exit_code == 1
+    assert len(alone.ran) == 1 and alone.words() == ["SKIP_MODEL"]
+
+
+def test_every_model_type_is_tried_at_most_once(tmp_path: Path) -> None:
+    launches = Launches(tmp_path, 1)
+    assert launches.watch(retries=9, dropout=0.1).exit_code == 1
+    assert [s.model_type for s in launches.ran] == [
+        "neural_net",
+        "catboost",
+        "hist_gradient_boosting",
+        "linear",
+    ]
+
+
+def test_input_that_is_bad_is_not_tried_again(tmp_path: Path) -> None:
+    launches = Launches(tmp_path, UsageError("no column y"))
+    with pytest.raises(UsageError, match="no column y"):
+        launches.watch()
+    assert len(launches.ran) == 1 and launches.words() == []
+    with pytest.raises(UsageError, match="judges the models of a table"):
+        watched_launch(LaunchSettings(objective="a.py:f"))
+
+
+# --- remedies
+
+
+def test_every_finding_has_a_remedy_and_every_model_type_some() -> None:
+    import dataclasses
+
+    measured = {field.name for field in dataclasses.fields(HealthLimits)}
+    assert set(REMEDIES) == measured | {"non_finite", "better_than_dummy"}
+    for name in MODEL_TYPES:
+        settings = LaunchSettings(model_type=name)
+        changed = remedied(settings, ["better_than_dummy"])
+        assert changed is not None and changed.spaces is not None and set(changed.spaces) == {name}
+        while changed is not None:
+            settings, changed = changed, remedied(changed, REMEDIES)
+        assert remedied(settings, REMEDIES) is None, "remedies come to an end"
+
+
+def test_a_users_own_choices_survive_a_remedy() -> None:
+    asked = LaunchSettings(dropout=0.1, spaces={"neural_net": {"width": 64}, "linear": {}})
+    found = remedied(asked, ["overfit_ratio"])
+    assert found is not None and found.spaces is not None
+    assert found.dropout == 0.1 and found.spaces["linear"] == {}
+    assert found.spaces["neural_net"].keys() == {"width", "weight_decay"}
+
+
+@pytest.mark.parametrize("name", MODEL_TYPES)
+def test_the_ranges_of_a_remedy_are_ranges_of_the_model_type(name: str) -> None:
+    from journal_launcher.worker.cross_validation import check_ranges
+
+    settings: LaunchSettings | None = LaunchSettings(model_type=name)
+    while settings is not None:
+        check_ranges(settings)
+        settings = remedied(settings, REMEDIES)
+
+
+# --- going on
+
+
+@pytest.mark.parametrize("stop", [ExitCode.INTERRUPTED, ResumableStop("no room")])
+def test_a_stopped_watcher_goes_on_where_it_was(tmp_path: Path, stop: Any) -> None:
+    launches = Launches(tmp_path, SICK, stop, HEALTHY)
+    if isinstance(stop, Exception):
+        with pytest.raises(ResumableStop):
+            launches.watch()
+    else:
+        assert launches.watch().exit_code == 130
+    assert launches.words() == ["RETRY"]
+    with open(StudiesFolder(tmp_path).study("s").decisions, "ab") as file:
+        file.write(b'{"decision": "RET')  # a power loss tore the line
+    assert launches.watch().exit_code == 0
+    assert [s.name for s in launches.ran] == ["s", "s_retry1", "s_retry1"]
+    assert launches.ran[2].use_leaky_relu
+    assert launches.words() == ["RETRY", "PROCEED"]
+
+
+def test_a_good_end_is_where_the_next_night_begins_and_other_settings_begin_anew(
+    tmp_path: Path,
+) -> None:
+    launches = Launches(tmp_path, SICK, HEALTHY)
+    for _ in range(2):
+        assert launches.watch().exit_code == 0
+    assert [s.name for s in launches.ran] == ["s", "s_retry1", "s_retry1"]
+    assert launches.watch(k_folds=3).exit_code == 0
+    assert launches.ran[-1].name == "s" and launches.decided()[-1].attempt == 0
+    assert launches.watch(overwrite=True).exit_code == 0
+    assert launches.ran[-1].name == "s"
+
+
+def test_what_was_decided_for_options_that_no_longer_fit_is_forgotten(tmp_path: Path) -> None:
+    launches = Launches(tmp_path, WARNED | {"cv": -1.0}, ExitCode.INTERRUPTED, HEALTHY)
+    fixed = {"weight_decay": {"low": 0.01, "high": 1.0}, "dropout": {"low": 0.2, "high": 0.7}}
+    assert launches.watch(spaces={"neural_net": fixed}).exit_code == 130
+    assert launches.decided()[0].then is not None  # it has a range for dropout
+    assert launches.watch(dropout=0.1).exit_code == 0
+    assert launches.ran[-1].name == "s"
+
+
+def test_a_study_of_other_data_is_moved_aside_by_the_launch_that_replaces_it(
+    tmp_path: Path,
+) -> None:
+    launches = Launches(tmp_path, IdentityError("the data changed"), HEALTHY)
+    assert launches.watch().exit_code == 0
+    assert [s.overwrite for s in launches.ran] == [False, True]
+    notes = [event.text for event in launches.seen if isinstance(event, events.Note)]
+    assert "stale, so it is moved aside: the data changed" in notes
+
+
+def test_an_old_retry_with_other_changes_is_not_continued(tmp_path: Path) -> None:
+    launches = Launches(tmp_path, SICK)
+    launches.watch()
+    launches.will, launches.ran = [WORSE_THAN_DUMMY, HEALTHY], []
+    launches.watch(ignore_skip=True)
+    retry = launches.ran[1]
+    assert retry.name == "s_retry1" and retry.overwrite and not retry.use_leaky_relu
+
+
+def test_a_decision_is_one_line_with_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    for attempt in range(2):
+        Decision(Word.RETRY, "line\nbreak", attempt, "s").append_to(path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["attempt"] for line in lines] == [0, 1]
+    assert lines[0]["time"].endswith("Z") and lines[0]["schema_version"] == 1
