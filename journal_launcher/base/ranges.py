@@ -1,6 +1,6 @@
-"""What a parameter may be, as people write it: a value, a list of them, or {low, high, log}."""
+"""What a parameter may be, as people write it: a value, a list, or {low, high, log, step}."""
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from journal_launcher.base.options import nearest_or_all
 __all__ = ["Asked", "Range", "Scalar", "check_tables", "parse_range"]
 
 Scalar = bool | int | float | str
+_KEYS = ("low", "high", "log")
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,28 @@ class Range:
     low: int | float
     high: int | float
     log: bool | None = None
+    step: int | float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whole numbers alone: both bounds are."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 Asked = Range | tuple[Scalar, ...]
 """A range, or choices; one choice is a fixed value."""
 
 
-def parse_range(where: str, value: Any) -> Asked:
+def parse_range(where: str, value: Any, *, steps: bool = False) -> Asked:
     """Read `0.1`, `[64, 128]` or `{"low": 1e-4, "high": 1e-2, "log": true}`.
+
+    steps: a range may have a `step`.
 
     Raises:
         UsageError: begins with `where` and says what was expected and found.
     """
-    if isinstance(value, dict):
-        return _range(where, value)
+    if isinstance(value, Mapping):
+        return _range(where, value, (*_KEYS, "step") if steps else _KEYS)
     choices = tuple(value) if isinstance(value, list | tuple) else (value,)
     for choice in choices:
         if not isinstance(choice, Scalar):
@@ -66,31 +75,42 @@ def check_tables(tables: Any, model_types: Sequence[str]) -> None:
             parse_range(f"[{table}] {name}", value)
 
 
-def _range(where: str, table: dict[str, Any]) -> Range:
+def _range(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> Range:
     for key in table:
-        if key not in ("low", "high", "log"):
-            raise UsageError(
-                f"{where}: unknown key {key}{nearest_or_all(key, ('low', 'high', 'log'))}"
-            )
-    bounds = []
-    for key in ("low", "high"):
-        bound = table.get(key)
-        if isinstance(bound, bool) or not isinstance(bound, int | float):
-            found = "none" if bound is None else repr(bound)
-            raise UsageError(f"{where}: expected a number for {key}, found {found}")
-        bounds.append(bound)
-        _check_finite(where, bound)
-    low, high = bounds
-    log = table.get("log")
+        if key not in keys:
+            raise UsageError(f"{where}: unknown key {key}{nearest_or_all(key, keys)}")
+    for key in ("low", "high", "step"):
+        if key != "step" or key in table:
+            _check_number(where, key, table.get(key))
+    asked = Range(**table)
+    low, high, log, step = asked.low, asked.high, asked.log, asked.step
     if log is not None and not isinstance(log, bool):
         raise UsageError(f"{where}: expected true or false for log, found {log!r}")
     if low > high:
         raise UsageError(f"{where}: expected low up to high, found low {low} and high {high}")
     if log and low <= 0:
         raise UsageError(f"{where}: expected low above 0 with log = true, found {low}")
-    return Range(low, high, log)
+    if step is None:
+        return asked
+    if log:
+        raise UsageError(f"{where}: log and step exclude each other")
+    if step <= 0:
+        raise UsageError(f"{where}: expected a step above 0, found {step}")
+    if asked.whole and isinstance(step, float):
+        raise UsageError(
+            f"{where}: both bounds are whole numbers, so step must be one, found {step}; write "
+            f"low = {low}.0 for fractions"
+        )
+    return asked
 
 
-def _check_finite(where: str, value: Scalar) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{where}: expected a finite number, found {value}")
+def _check_number(where: str, key: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        found = "none" if value is None else repr(value)
+        raise UsageError(f"{where}: expected a number for {key}, found {found}")
+    _check_finite(where, value, f" for {key}")
+
+
+def _check_finite(where: str, value: Scalar, purpose: str = "") -> None:
+    if not isinstance(value, str) and not abs(value) <= sys.float_info.max:
+        raise UsageError(f"{where}: expected a finite number{purpose}, found {value}")

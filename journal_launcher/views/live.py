@@ -11,7 +11,7 @@ from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
-from journal_launcher.views.figures import counted, duration, number
+from journal_launcher.views.figures import clock_time, counted, duration, number
 from journal_launcher.views.summary import print_summary
 from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
@@ -106,9 +106,9 @@ class Screen:
         board = self._board
         parts = [(best(board), "bold")] if best(board) else []
         parts += [(f"{board.n_failed} failed", "yellow")] if board.n_failed else []
-        parts += [(f"elapsed {duration(board.elapsed())}", "")]
+        parts += [(f"elapsed {clock_time(board.elapsed())}", "")]
         eta = board.eta()
-        parts += [(f"ETA {duration(eta)}", "")] if eta is not None else []
+        parts += [(f"ETA {clock_time(eta)}", "")] if eta is not None else []
         parts += [(PHASES.get(board.phase, board.phase), "")] if board.phase != "running" else []
         line = Text()
         for text, style in parts:

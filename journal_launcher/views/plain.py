@@ -9,7 +9,7 @@ from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board
-from journal_launcher.views.figures import counted, duration
+from journal_launcher.views.figures import clock_time, counted, duration
 from journal_launcher.views.summary import print_summary
 from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
@@ -71,7 +71,7 @@ class PlainView(TickingView):
         parts += [f"{board.n_failed} failed"] if board.n_failed else []
         parts += [best(board)] if best(board) else []
         eta = board.eta()
-        parts += [] if eta is None else [f"ETA {duration(eta)}"]
+        parts += [] if eta is None else [f"ETA {clock_time(eta)}"]
         line = ", ".join(parts)
         running = self._running()
         if board.phase == "running" and not running:
@@ -89,5 +89,5 @@ class PlainView(TickingView):
         return f" trial {', '.join(shown)}" if shown else ""
 
     def _print(self, line: Text) -> None:
-        stamp = Text(f"{duration(self._board.elapsed()):>7}  ")
+        stamp = Text(f"{clock_time(self._board.elapsed()):>7}  ")
         self._console.print(stamp + line, soft_wrap=True, highlight=False)

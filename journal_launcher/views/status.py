@@ -72,8 +72,8 @@ class Status:
     def lines(self) -> Iterator[str]:
         """Everything, a line each."""
         yield f"study         {self._paths.name}"
-        yield f"journal       {self._paths.journal}"
-        yield f"health        {self.damage or _tail_health(self._paths.journal)}"
+        yield f"file          {self._paths.journal}"
+        yield f"journal       {self.damage or _soundness(self._paths.journal)}"
         if self._study is None:
             return
         counts = Counter(map(_state, self._trials))
@@ -131,7 +131,7 @@ def _state(trial: FrozenTrial) -> str:
     return INTERRUPTED if interrupted else trial.state.name.lower()
 
 
-def _tail_health(journal: Path) -> str:
+def _soundness(journal: Path) -> str:
     with open(journal, "rb") as file:
         if file.seek(0, 2) == 0:
             return "empty"

@@ -22,8 +22,9 @@ from journal_launcher.base.command import (
 )
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.ranges import Asked, Range
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.base.space import Choices, Dimension, parse_space
+from journal_launcher.base.space import kind_of, parse_space
 from journal_launcher.worker import trial_folders
 from journal_launcher.worker.jobs import Prepared, Progress
 from journal_launcher.worker.script import Line, Script, ScriptFailedError, exit_in_words
@@ -57,7 +58,7 @@ class CommandJob:
             "kind": "command",
             "command": settings.command,
             "value": settings.value or LAST_LINE,
-            "space": {name: dimension.kind for name, dimension in self._space.items()},
+            "space": {name: kind_of(asked) for name, asked in self._space.items()},
             "directions": list(settings.direction or ("minimize",)),
             "seed": seed,
         }
@@ -80,7 +81,7 @@ class CommandJob:
         return None
 
     def __call__(self, trial: optuna.Trial) -> float | list[float]:
-        values = {name: _suggest(trial, name, found) for name, found in self._space.items()}
+        values = {name: _suggest(trial, name, asked) for name, asked in self._space.items()}
         folder = trial_folders.create(self._paths, trial.number)
         try:
             read = self._run(trial, folder, {name: _text(value) for name, value in values.items()})
@@ -228,13 +229,14 @@ def _number(found: Any, where: str) -> float:
     raise ValueError(f"expected a number {where}, found {str(found)[:80]!r}")
 
 
-def _suggest(trial: optuna.Trial, name: str, found: Dimension) -> Any:
-    if isinstance(found, Choices):
-        return trial.suggest_categorical(name, found.values)
-    if found.whole:
-        low, high, step = int(found.low), int(found.high), int(found.step or 1)
-        return trial.suggest_int(name, low, high, log=found.log, step=step)
-    return trial.suggest_float(name, found.low, found.high, log=found.log, step=found.step)
+def _suggest(trial: optuna.Trial, name: str, asked: Asked) -> Any:
+    if not isinstance(asked, Range):
+        return trial.suggest_categorical(name, asked)
+    log = bool(asked.log)
+    if asked.whole:
+        low, high, step = int(asked.low), int(asked.high), int(asked.step or 1)
+        return trial.suggest_int(name, low, high, log=log, step=step)
+    return trial.suggest_float(name, asked.low, asked.high, log=log, step=asked.step)
 
 
 def _text(value: Any) -> str:

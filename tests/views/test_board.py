@@ -15,7 +15,7 @@ from journal_launcher.base.events import (
     WorkerStarted,
 )
 from journal_launcher.views.board import Board
-from journal_launcher.views.figures import duration
+from journal_launcher.views.figures import clock_time, duration
 from journal_launcher.views.words import best
 
 JOURNAL = Path("/data/optuna_studies/s.log")
@@ -181,7 +181,23 @@ def test_events_of_unknown_workers_are_no_error(board: Board) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0:00"), (7.9, "0:07"), (65, "1:05"), (7391, "2:03:11"), (360000, "100:00:00")],
+    [
+        (0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.97, "9.9 s"),
+        (10, "0:10"),
+        (65, "1:05"),
+        (7391, "2:03:11"),
+        (360000, "100:00:00"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00"), (7.9, "0:07"), (65, "1:05"), (7391, "2:03:11"), (360000, "100:00:00")],
+)
+def test_a_clock_shows_whole_seconds(seconds: float, text: str) -> None:
+    assert clock_time(seconds) == text

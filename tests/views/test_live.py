@@ -136,7 +136,7 @@ def test_the_summary_takes_the_place_of_the_region() -> None:
         )
         assert SHOW_CURSOR in file.getvalue()
     assert screen(file.getvalue()) == [
-        "s done: 1 of 1 trials finished in 0:03",
+        "s done: 1 of 1 trials finished in 3.0 s",
         f"  dashboard  optuna-dashboard {STUDIES / 's.log'}",
     ]
 

@@ -64,9 +64,9 @@ def test_a_resumed_study_says_where_it_stands() -> None:
 def test_every_trial_of_a_usual_study_has_a_line() -> None:
     run = Run(n_trials=20)
     for number in range(20):
-        run.trial(number)
+        run.trial(number, seconds=0.44)
     assert len(run.lines) == 21
-    assert run.lines[1] == "   0:00  trial 0: 1 after 0:00 on CPU, new best"
+    assert run.lines[1] == "   0:00  trial 0: 1 after 0.4 s on CPU, new best"
 
 
 def test_thousands_of_quick_trials_share_a_few_lines() -> None:
@@ -102,7 +102,8 @@ def test_status_lines_come_every_5_s_and_after_a_minute_every_30_s() -> None:
         times += [run.now] if len(run.lines) > before else []
     assert times == [*range(5, 61, 5), 90, 120, 150, 180]
     assert run.lines[2] == (
-        "   0:05  1 of 20 finished, best 0.5 (trial 0), ETA 1:15; running trial 1 epoch 41/200 0:01"
+        "   0:05  1 of 20 finished, best 0.5 (trial 0), ETA 1:15; "
+        "running trial 1 epoch 41/200 1.0 s"
     )
 
 
@@ -140,7 +141,7 @@ def test_a_failure_and_a_lost_worker_say_why() -> None:
 def test_an_interrupted_trial_is_not_called_a_failure() -> None:
     run = Run()
     run.view(TrialEnded(0, 3, "FAIL", None, "interrupted", 5.0, 2, 0, 0.5, 1))
-    assert run.lines[-1].endswith("trial 3 was interrupted after 0:05 on CPU; it is queued again")
+    assert run.lines[-1].endswith("trial 3 was interrupted after 5.0 s on CPU; it is queued again")
 
 
 def test_a_budget_below_what_is_finished_is_left_out() -> None:

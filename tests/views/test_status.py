@@ -78,7 +78,8 @@ def test_everything_about_one_and_nothing_is_changed(studies: StudiesFolder) -> 
     before = snapshot(studies.root)
     text = "\n".join(Status(studies.study("mine")).lines())
     for expected in (
-        "health        sound",
+        f"file          {studies.study('mine').journal}",
+        "journal       sound",
         "progress      2 of 3 finished",
         "2 complete, 1 fail, 1 running",
         "best          r2 0.5 (trial 1)",
@@ -86,6 +87,7 @@ def test_everything_about_one_and_nothing_is_changed(studies: StudiesFolder) -> 
         f"stale, its owner was worker 1 (pid {os.getpid()}",
     ):
         assert expected in text
+    assert "health" not in text, "that is what the command of this name judges"
     assert snapshot(studies.root) == before
 
 
