@@ -119,7 +119,8 @@ class LaunchEnded:
 
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
     and the linear model on the same folds; `health` is the verdict on the published model.
-    `overwrite`: the same command would start anew.
+    `overwrite`: the same command would start anew. `busy`: how much of the time for trials each
+    worker spent with one; None if none ran.
     """
 
     study: str
@@ -142,6 +143,7 @@ class LaunchEnded:
     failures: dict[str, int] = field(default_factory=dict)
     overwrite: bool = False
     trial_seconds: float = 0.0
+    busy: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,10 @@ class Slot:
     kill_at: float = field(default=float("inf"))
     killed: bool = False
     lost: bool = False  # killed, and still there after the grace: the kernel holds it
+    first_grant: float = float("inf")
+    trial_since: float | None = None
+    trials_until: float = 0.0  # the end of its last trial
+    trials_took: float = 0.0  # seconds
 
     @property
     def index(self) -> int:
@@ -68,6 +72,23 @@ class Slot:
     def begin(self, task: str) -> None:
         """Be busy with something that is no trial."""
         self.task, self.busy_since = task, time.monotonic()
+
+    def permit(self, grant: Grant) -> None:
+        """A trial may start."""
+        self.grant, self.phase, self.busy_since = grant, Phase.BUSY, time.monotonic()
+        self.first_grant = min(self.first_grant, self.busy_since)
+
+    def begin_trial(self, number: int) -> None:
+        self.trial, self.busy_since = number, time.monotonic()
+        self.trial_since = self.busy_since
+
+    def free(self) -> None:
+        """Whatever it was busy with is over."""
+        self.grant, self.trial, self.task = None, None, None
+        if self.trial_since is not None:
+            self.trials_until = time.monotonic()
+            self.trials_took += self.trials_until - self.trial_since
+            self.trial_since = None
 
 
 class Crew:
@@ -84,8 +105,8 @@ class Crew:
 
     def start(self, slot: Slot) -> WorkerProcess:
         process = slot.process = self._start(slot.spec)
-        slot.phase, slot.grant, slot.trial = Phase.STARTING, None, None
-        slot.task, slot.condemned = None, None
+        slot.free()
+        slot.phase, slot.condemned = Phase.STARTING, None
         slot.kill_at, slot.killed, slot.lost = float("inf"), False, False
         self._selector.register(process.messages_descriptor, selectors.EVENT_READ)
         if process.exit_descriptor is not None:
@@ -214,6 +235,17 @@ class Crew:
                     left.append(pid)
         self._selector.close()
         return left
+
+    def busy_shares(self) -> tuple[float, ...] | None:
+        """How much of the time for trials each worker spent with one; None if none ran.
+
+        That time goes from the first grant to the end of the last trial.
+        """
+        until = max(slot.trials_until for slot in self.slots)
+        whole = until - min(slot.first_grant for slot in self.slots)
+        if whole <= 0:
+            return None
+        return tuple(round(slot.trials_took / whole, 4) for slot in self.slots)
 
     def log_of(self, slot: Slot) -> Path | None:
         return slot.process.log if slot.process else None

@@ -70,7 +70,7 @@ class Grants:
         """Let an idle worker start a trial; queued trials go first."""
         assert slot.process is not None
         queued = self.book.next_queued({s.grant.queued for s in self.crew.slots if s.grant})
-        slot.grant, slot.phase, slot.busy_since = Grant(queued), Phase.BUSY, time.monotonic()
+        slot.permit(Grant(queued))
         slot.process.send("grant", trial=queued)
 
     def _wants_baselines(self) -> bool:

@@ -228,6 +228,7 @@ class Launch:
             "started": self.began_at,
             "published": utc(),
             "part_of": self.part_of,
+            "busy": self.supervisor.crew.busy_shares(),
         }
 
     # --- the end
@@ -262,6 +263,7 @@ class Launch:
             failures=dict(self.book.failures),
             overwrite=self.settings.overwrite,
             trial_seconds=self.book.trial_seconds(),
+            busy=self.supervisor.crew.busy_shares(),
         )
         self._write_record(ended)
         self.emit(ended)

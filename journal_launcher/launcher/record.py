@@ -50,4 +50,5 @@ def launch_record(
         "ended": utc() if ended else None,
         "exit_reason": ended.exit_reason if ended else None,
         "exit_code": int(ended.exit_code) if ended else None,
+        "busy": ended.busy if ended else None,
     }

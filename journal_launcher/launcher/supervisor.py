@@ -168,11 +168,11 @@ class Supervisor:
             case "ready":
                 self._on_ready(slot, message)
             case "request":
-                slot.grant, slot.trial, slot.task = None, None, None
+                slot.free()
                 if slot.phase is not Phase.LEAVING:  # told to go while it asked
                     slot.phase = Phase.IDLE
             case "started":
-                slot.trial, slot.busy_since = message["number"], time.monotonic()
+                slot.begin_trial(message["number"])
                 self.emit(events.TrialStarted(slot.index, message["number"]))
             case "progress":
                 keys = ("number", "unit", "step", "total", "value")
@@ -201,7 +201,7 @@ class Supervisor:
 
     def _on_ended(self, slot: Slot, message: Message) -> None:
         assert self.book is not None
-        slot.grant, slot.trial = None, None
+        slot.free()
         if message["state"] == "FAIL":
             self.book.count_failure(message["reason"], raised=message["raised"])
         else:
@@ -246,7 +246,7 @@ class Supervisor:
             seconds = time.monotonic() - slot.busy_since
             self.book.bury(slot.index, problem, seconds, interrupted=self.aborting)
             self._check_failures()
-        slot.grant, slot.trial, slot.task = None, None, None
+        slot.free()
         if expected:
             slot.phase = Phase.CLOSED
             self.emit(events.WorkerEnded(slot.index))

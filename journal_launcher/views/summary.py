@@ -67,6 +67,7 @@ def summary(ended: LaunchEnded) -> tuple[str, list[Row]]:
         *_baselines(ended),
         *_health(ended),
         *_failures(ended),
+        *_busy(ended),
         *_next_steps(ended),
     ]
     return _headline(ended), rows
@@ -199,6 +200,11 @@ def _failures(ended: LaunchEnded) -> Iterator[Row]:
         yield "interrupted", f"{_trials(ended.n_interrupted)}, queued again"
 
 
+def _busy(ended: LaunchEnded) -> Iterator[Row]:
+    if ended.busy is not None:
+        yield "busy", ", ".join(f"{100 * share:.0f} %" for share in ended.busy)
+
+
 def _trials(count: int) -> str:
     return f"{count} trial{'s' if count > 1 else ''}"
 
@@ -253,18 +259,19 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "model_path": None if ended.model_path is None else str(ended.model_path),
         "holdout": _holdout_of(ended.sidecar or {}),
         "health": None if ended.health is None else ended.health.level,
+        "busy": None if ended.busy is None else list(ended.busy),
         "journal": str(ended.journal),
     }
 
 
 def failure_json(exit_code: int, message: str) -> dict[str, Any]:
     """The same object for a launch that never began: what is not known is null."""
-    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "health", "journal")
+    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "health")
     return {
         "schema_version": _SCHEMA_VERSION,
         "study": None,
         "exit_reason": "signal" if exit_code == ExitCode.INTERRUPTED else "failed",
         "exit_code": int(exit_code),
         "message": message,
-        **dict.fromkeys(unknown),
+        **dict.fromkeys((*unknown, "busy", "journal")),
     }

@@ -108,6 +108,9 @@ class FakeBook:
     def bury(self, worker: int, problem: str, seconds: float, *, interrupted: bool) -> None:
         self.buried.append((worker, problem, interrupted))
 
+    def count_failure(self, *_: object, **__: object) -> None:
+        pass
+
     def verdict(self) -> None:
         return None
 

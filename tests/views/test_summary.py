@@ -1,65 +1,16 @@
-"""The closing words and the results, for each way in which a launch ends."""
+"""The closing words, for each way in which a launch ends."""
 
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
+from views.ended import OBJECTIVE, SIDECAR, TABLE
 
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.verdict import Finding, Verdict
-from journal_launcher.views.summary import (
-    failure_json,
-    print_summary,
-    result_json,
-    result_line,
-    summary,
-)
-
-STUDIES = Path("/data/my studies")
-PARAMS = {"n_layers": 3, "learning_rate": 0.00123456789, "optimizer": "adamw"}
-SIDECAR: dict[str, Any] = {
-    "kind": "table",
-    "model_type": "neural_net",
-    "metric": "r2",
-    "task": "regression",
-    "cv_score": 0.47,
-    "fold_scores": [0.4, 0.5, 0.51],
-    "overfit_ratio": 1.1,
-    "epochs": 40,
-    "holdout_metrics": {"r2": 0.431, "rmse": 55.1},
-    "holdout_interval": [0.33, 0.52],
-    "refit": "train",
-}
-TABLE = LaunchEnded(
-    study="diabetes_neural_net",
-    exit_reason="done",
-    exit_code=0,
-    n_trials=20,
-    n_finished=20,
-    n_failed=0,
-    directions=("maximize",),
-    metric="r2",
-    best_trial={"number": 7, "value": 0.47, "params": PARAMS},
-    model_path=STUDIES / "diabetes_neural_net/best_model.safetensors",
-    journal=STUDIES / "diabetes_neural_net.log",
-    seconds=252.0,
-    sidecar=SIDECAR,
-    baselines={"dummy": {"score": -0.012}, "linear": {"score": 0.45}},
-)
-OBJECTIVE = replace(
-    TABLE,
-    study="train_objective",
-    directions=("minimize",),
-    metric=None,
-    best_trial={"number": 3, "value": 0.25, "params": {"x": 0.5}},
-    model_path=None,
-    sidecar=None,
-    baselines=None,
-)
+from journal_launcher.views.summary import print_summary, result_json, result_line, summary
 
 
 def rows(ended: LaunchEnded) -> dict[str, str]:
@@ -235,46 +186,6 @@ def test_prose_is_wrapped_and_commands_are_not(width: int) -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_the_json_result_has_exactly_the_promised_keys() -> None:
-    result = result_json(TABLE)
-    assert json.loads(json.dumps(result)) == {
-        "schema_version": 1,
-        "study": "diabetes_neural_net",
-        "exit_reason": "done",
-        "exit_code": 0,
-        "message": None,
-        "n_finished": 20,
-        "n_failed": 0,
-        "best_trial": {"number": 7, "value": 0.47, "params": PARAMS},
-        "model_path": "/data/my studies/diabetes_neural_net/best_model.safetensors",
-        "holdout": {
-            "metrics": {"r2": 0.431, "rmse": 55.1},
-            "interval": {"metric": "r2", "low": 0.33, "high": 0.52},
-        },
-        "health": None,
-        "journal": "/data/my studies/diabetes_neural_net.log",
-    }
-    nothing = result_json(replace(OBJECTIVE, best_trial=None))
-    assert (nothing["best_trial"], nothing["model_path"], nothing["holdout"]) == (None,) * 3
-
-
-def test_the_json_of_a_launch_that_never_began_has_the_same_keys() -> None:
-    failure = failure_json(4, "the study is in use")
-    assert list(failure) == list(result_json(TABLE))
-    known = {key: value for key, value in failure.items() if value is not None}
-    assert known == {
-        "schema_version": 1,
-        "exit_reason": "failed",
-        "exit_code": 4,
-        "message": "the study is in use",
-    }
-
-
-def test_the_line_for_scripts_is_value_and_model() -> None:
-    assert result_line(TABLE) == f"0.47 {TABLE.model_path}"
-    assert result_line(OBJECTIVE) == "0.25"
-
-
 def test_a_sick_model_is_one_line_and_a_healthy_one_none() -> None:
     findings = (
         Finding("dead_units", "critical", 0.61, 0.5, "share"),
@@ -288,6 +199,12 @@ def test_a_sick_model_is_one_line_and_a_healthy_one_none() -> None:
     assert result_json(sick)["health"] == "critical"
     for level in ("ok", "absent"):
         assert "health" not in rows(replace(TABLE, health=Verdict("s", level)))
+
+
+def test_a_launch_with_trials_says_how_busy_each_worker_was() -> None:
+    assert rows(replace(OBJECTIVE, busy=(0.984, 0.9712)))["busy"] == "98 %, 97 %"
+    assert rows(replace(OBJECTIVE, busy=(1.0,)))["busy"] == "100 %"
+    assert "busy" not in rows(OBJECTIVE)
 
 
 def test_a_skipped_launch_is_one_line() -> None:
