@@ -103,7 +103,9 @@ def _check_no_table_options(settings: "LaunchSettings") -> None:
             tables = f"[{', '.join(settings.spaces or {})}]"
             key = tables if field.name == "spaces" else option_of(field).key
             shown = key or flag(field.name)
-            raise UsageError(f"{shown} belongs to a table (--data); with {own} the script decides")
+            raise UsageError(
+                f"{shown} is for the built-in models of a table; with {own} the script decides"
+            )
 
 
 def _check_no_network_flags(settings: "LaunchSettings") -> None:

@@ -135,7 +135,7 @@ class LaunchEnded:
     model_path: Path | None
     journal: Path
     seconds: float
-    n_interrupted: int = 0  # they were queued again and are not among n_failed
+    n_interrupted: int = 0  # by this launch's stop; queued again, not among n_failed
     message: str | None = None
     sidecar: dict[str, Any] | None = None
     baselines: dict[str, Any] | None = None

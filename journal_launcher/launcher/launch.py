@@ -250,7 +250,7 @@ class Launch:
             n_trials=self.settings.n_trials,
             n_finished=finished,
             n_failed=failed,
-            n_interrupted=study.interrupted(),
+            n_interrupted=self.book.interrupted,
             directions=study.directions,
             metric=(study.identity or {}).get("metric"),
             best_trial=self.book.best_trial(),

@@ -29,6 +29,7 @@ class TrialBook:
     emit: events.Listener
     failures: Counter[str] = field(default_factory=Counter)
     exceptions: int = 0
+    interrupted: int = 0
     confirmed: set[int] = field(default_factory=set)  # in this launch, with or without success
     _known: int | None = None  # trials of earlier launches, until their ranges were compared
 
@@ -143,6 +144,7 @@ class TrialBook:
                 continue  # it had finished: the journal is the truth, not the message that got lost
             if not again:
                 self.count_failure(reason, raised=False)
+            self.interrupted += interrupted
             self.ended(worker, trial.number, "FAIL", reason, seconds)
 
     def bury_stale(self) -> None:

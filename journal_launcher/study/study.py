@@ -147,11 +147,6 @@ class StudyRecord:
         finished = sum(trial.state in FINISHED for trial in trials)
         return finished, sum(map(has_failed, trials))
 
-    def interrupted(self) -> int:
-        """Trials that a stop interrupted; they were queued again."""
-        failed = self.trials(TrialState.FAIL)
-        return len(failed) - sum(map(has_failed, failed))
-
     def trial(self, number: int) -> FrozenTrial:
         return self.trials()[number]
 

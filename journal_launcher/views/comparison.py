@@ -13,7 +13,7 @@ from rich.text import Text
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import ComparedModel, Comparison
 from journal_launcher.base.paths import typed
-from journal_launcher.views.figures import duration, number
+from journal_launcher.views.figures import clock_time, number
 from journal_launcher.views.summary import studies_dir
 
 __all__ = ["comparison_json", "comparison_line", "print_comparison"]
@@ -25,7 +25,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     """Print the table and what follows from it."""
     folds = "fresh folds" if found.confirmed else "the folds that chose the trials"
     head = f"{found.name}: {len(found.models)} model types compared on {folds} in "
-    head += duration(found.seconds)
+    head += clock_time(found.seconds)
     console.print(Text(head, style="bold"), highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", justify="right")
@@ -50,7 +50,7 @@ def _row(model: ComparedModel) -> tuple[str, ...]:
     if low is not None and high is not None:
         holdout += f" [{low:.3g}, {high:.3g}]"
     score = "failed" if model.score is None else _score(model.score, model.fold_scores)
-    time, trials = duration(model.seconds), str(model.n_finished)
+    time, trials = clock_time(model.seconds), str(model.n_finished)
     return rank, model.model_type, score, holdout, time, trials
 
 

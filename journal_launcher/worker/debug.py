@@ -15,7 +15,7 @@ from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import make_job
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.script import ScriptFailedError
-from journal_launcher.worker.trials import WorkerStudy
+from journal_launcher.worker.trials import WorkerStudy, judge
 
 __all__ = ["debug"]
 
@@ -57,6 +57,10 @@ def _run(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Study
         print(f"error: {str(error).splitlines()[0].removesuffix(':')}", file=sys.stderr)
         return error.exit_code
     print(f"params: {trial.params}\nvalue: {value}")
+    judged = None if value == "pruned" else judge(value, len(directions))
+    if judged is not None and judged.reason is not None:
+        print(f"error: in a launch this trial fails: {judged.reason}", file=sys.stderr)
+        return ExitCode.FAILED
     pruned = optuna.trial.TrialState.PRUNED if value == "pruned" else None
     study.tell(trial, None if pruned else value, state=pruned)
     for callback in search.callbacks:

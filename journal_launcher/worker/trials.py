@@ -18,7 +18,7 @@ from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of
 from journal_launcher.worker.jobs import Job
 from journal_launcher.worker.script import ScriptFailedError
 
-__all__ = ["Outcome", "WorkerStudy", "evaluate", "record"]
+__all__ = ["Outcome", "WorkerStudy", "evaluate", "judge", "record"]
 
 
 class WorkerStudy(optuna.study.Study):
@@ -64,10 +64,10 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
             traceback.clear_frames(link.__traceback__)
         _free_memory(is_out_of_memory(error))
         return Outcome(TrialState.FAIL, None, reason[:2000], True, incompatible, broken)
-    return _judge(returned, n_objectives)
+    return judge(returned, n_objectives)
 
 
-def _judge(returned: Any, n_objectives: int) -> Outcome:
+def judge(returned: Any, n_objectives: int) -> Outcome:
     """Values that Optuna would accept but that must not win (inf), or that are none, fail."""
     many = isinstance(returned, Sequence) and not isinstance(returned, str | bytes)
     items = list(returned) if many else [returned]

@@ -27,8 +27,11 @@ REFUSED = [
     ({"value": "last-line"}, "[command] value needs a script: --command"),
     ({"command": "ls", "space": {"x": [1]}, "k_folds": 3}, "with --command the script decides"),
     ({"objective": "a.py:f", "direction": ("up",)}, "--direction: expected minimize, maximize"),
-    ({"objective": "a.py:f", "data": "x.csv"}, "--data belongs to a table"),
-    ({"objective": "a.py:f", "model_type": "linear"}, "--model-type belongs to a table"),
+    ({"objective": "a.py:f", "data": "x.csv"}, "--data is for the built-in models of a table"),
+    (
+        {"objective": "a.py:f", "model_type": "linear"},
+        "--model-type is for the built-in models of a table",
+    ),
     ({"split": "group"}, "--split group and --group-column"),
     ({"group_column": "g"}, "--split group and --group-column"),
     ({"split": "time"}, "--split time and --time-column"),
@@ -39,8 +42,11 @@ REFUSED = [
     ({"spaces": ["catboost"]}, "spaces: expected a table for each model type, found ['catboost']"),
     ({"spaces": {"catbost": {}}}, "[catbost]: no such model type; did you mean 'catboost'?"),
     ({"spaces": {"linear": 1}}, "[linear]: expected a table of parameters, found 1"),
-    ({"objective": "a.py:f", "skip": {"hours": 1}}, "[skip] belongs to a table (--data)"),
-    ({"objective": "a.py:f", "spaces": {"linear": {}}}, "[linear] belongs to a table (--data)"),
+    ({"objective": "a.py:f", "skip": {"hours": 1}}, "[skip] is for the built-in models of a table"),
+    (
+        {"objective": "a.py:f", "spaces": {"linear": {}}},
+        "[linear] is for the built-in models of a table",
+    ),
     (
         {"dropout": 0.1, "spaces": {"neural_net": {"dropout": 0.2}}},
         "[neural_net] dropout: --dropout fixes it already",

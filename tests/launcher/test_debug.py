@@ -37,6 +37,14 @@ def test_a_failing_script_is_seen_whole(scripts: ScriptShop) -> None:
     assert ended.code == 2 and ended.err.splitlines()[-1].startswith("error: --command: no program")
 
 
+def test_a_value_that_every_launch_refuses_is_refused(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    trial.suggest_float('x', 0, 1)\n")
+    ended = workshop.run("--debug")
+    assert ended.code == 1 and "value: None" in ended.out
+    said = "in a launch this trial fails: expected a finite number, the objective returned None"
+    assert ended.err.endswith(f"error: {said}\n")
+
+
 def test_a_debugger_works_in_a_script(scripts: ScriptShop) -> None:
     scripts.write("breakpoint()\nprint(sys.argv[1])")
     options = scripts.configured("--debug", "--gpus", "none")
