@@ -50,7 +50,8 @@ def _row(model: ComparedModel) -> tuple[str, ...]:
     if low is not None and high is not None:
         holdout += f" [{low:.3g}, {high:.3g}]"
     score = "failed" if model.score is None else _score(model.score, model.fold_scores)
-    time, trials = clock_time(model.seconds), str(model.n_finished)
+    time = clock_time(model.seconds) if model.seconds else ""
+    trials = str(model.n_finished)
     return rank, model.model_type, score, holdout, time, trials
 
 

@@ -18,7 +18,7 @@ from journal_launcher.views.words import PHASES, Detail, Narrator, best
 
 __all__ = ["LiveView", "Screen"]
 
-_REDRAW_PERIOD = 0.5  # seconds; ages change once a second, more only costs
+_REDRAW_PERIOD = 0.5  # seconds; more often only costs
 _TRIAL, _PROGRESS, _VALUE, _AGE = 10, 14, 10, 8  # fixed: columns that move are hard to read
 _CELL = 24
 

@@ -59,6 +59,10 @@ def shown(found: Comparison) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_a_model_type_without_trials_has_no_time() -> None:
+    assert shown(FOUND).splitlines()[3].split() == ["-", "catboost", "failed", "0"]
+
+
 def test_the_table_fits_a_terminal_and_says_all() -> None:
     lines = shown(FOUND).splitlines()
     assert lines[0] == "houses: 2 model types compared on fresh folds in 5:00"
