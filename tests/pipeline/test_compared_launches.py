@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from launcher.harness import ROOT, Ended, Workshop, finish
 
-
 DEADLY = """
 import os, signal
 from journal_launcher.{module} import {name} as place
