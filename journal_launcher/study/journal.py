@@ -27,7 +27,12 @@ from journal_launcher.study.lock import JournalLock
 from journal_launcher.study.network import network_file_system, refuse_network
 from journal_launcher.study.records import MEANINGLESS, parse_record
 
-__all__ = ["DurableJournalFileBackend", "network_file_system", "replaying", "save_torn"]
+__all__ = [
+    "DurableJournalFileBackend",
+    "network_file_system",
+    "replaying",
+    "save_torn",
+]
 
 _logger = logging.getLogger("journal_launcher")
 
@@ -149,8 +154,6 @@ class DurableJournalFileBackend(JournalFileBackend):
                 if not lock.still_ours():
                     return False
                 self._write(descriptor, lines, end)
-                lock.release()
-                # Without the lock, so that writers flush together: the disk commits once for all.
                 self._sync(descriptor)
             return True
         finally:
