@@ -107,10 +107,13 @@ class DurableJournalFileBackend(JournalFileBackend):
         if number != log_number_from:
             number, offset = 0, 0
         with self._opened(os.O_RDONLY) as descriptor:
+            # What is behind the last newline may be cut away and replaced while we read; no byte
+            # before it ever is. So look for it first, and read up to there.
+            end = _end_of_lines(descriptor, os.fstat(descriptor).st_size)
             os.lseek(descriptor, offset, os.SEEK_SET)
             with open(descriptor, "rb", buffering=1 << 16, closefd=False) as lines:
                 for line in lines:
-                    if not line.endswith(b"\n"):
+                    if offset >= end:
                         return
                     number, start, offset = number + 1, offset, offset + len(line)
                     if number <= log_number_from:
