@@ -27,12 +27,7 @@ from journal_launcher.study.lock import JournalLock
 from journal_launcher.study.network import network_file_system, refuse_network
 from journal_launcher.study.records import MEANINGLESS, parse_record
 
-__all__ = [
-    "DurableJournalFileBackend",
-    "network_file_system",
-    "replaying",
-    "save_torn",
-]
+__all__ = ["DurableJournalFileBackend", "network_file_system", "replaying", "save_torn"]
 
 _logger = logging.getLogger("journal_launcher")
 
