@@ -55,6 +55,21 @@ class TestReading:
             file.write(b"\n")
         assert list(backend.read_logs(1)) == [attribute("a")]
 
+    def test_a_tail_that_is_replaced_meanwhile_never_mixes_with_what_replaces_it(
+        self, tmp_path: Path
+    ) -> None:
+        journal = new_journal(tmp_path / "s.log")
+        begun = json.dumps(attribute("torn", "x" * 300_000)).encode()
+        with journal.open("ab") as file:
+            file.write(begun[:200_000])
+        reader, writer = DurableJournalFileBackend(journal), DurableJournalFileBackend(journal)
+        reading = reader.read_logs(0)
+        next(reading)  # a buffer of what follows, half a record, may have been read too
+        replacing = [attribute("a", "x" * 300_000), attribute("b")]
+        writer.append_logs(replacing)
+        assert list(reading) == []
+        assert list(reader.read_logs(1)) == replacing
+
     @pytest.mark.parametrize(
         ("line", "found"),
         [
