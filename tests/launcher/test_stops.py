@@ -219,20 +219,39 @@ def save_best(study, directory):
 
 
 @pytest.mark.slow
-def test_twenty_killed_parents_cost_no_trial(workshop: Workshop) -> None:
+@pytest.mark.timeout(1200)
+def test_two_hundred_killed_parents_cost_no_trial(workshop: Workshop) -> None:
     workshop.write("def objective(trial):\n    time.sleep(0.02)\n    return 0.0\n")
-    journal = workshop.paths.journal
-    for more in range(0, 2000, 100):
-        process = workshop.start("--n-trials", "200", "--workers", "2", "-q")
+    journal, budget = workshop.paths.journal, 2000
+    for kill in range(200):
+        process = workshop.start("--n-trials", str(budget), "--workers", "2", "-q")
         wait_until(journal.exists)
-        enough = journal.stat().st_size + more
+        enough = journal.stat().st_size + 97 * kill % 2000
         wait_until(lambda enough=enough: journal.stat().st_size > enough)
         process.kill()
         finish(process)
         wait_until(lambda: workshop.processes() == [], 2)
-    assert workshop.launch(n_trials=200, workers=2).exit_code == 0
-    assert workshop.states().count("COMPLETE") == 200
+    assert workshop.states().count("COMPLETE") < budget  # every kill met a launch at work
+    assert workshop.launch(n_trials=budget, workers=2).exit_code == 0
+    assert workshop.states().count("COMPLETE") == budget
     assert not {"RUNNING", "WAITING"} & set(workshop.states())
+
+
+JUMPING_CLOCK = """
+import itertools, time
+days, real = itertools.cycle((-86400.0, 86400.0)), time.time
+time.time = lambda: real() + next(days)
+"""
+
+
+def test_a_wall_clock_that_jumps_by_a_day_ends_nothing(workshop: Workshop) -> None:
+    workshop.write(JUMPING_CLOCK + "def objective(trial):\n    time.sleep(0.02)\n    return 0.0\n")
+    limits = ("--timeout", "1h", "--trial-timeout", "30m")
+    first = f"exec({JUMPING_CLOCK!r})"
+    ended = workshop.run("--n-trials", "12", "--workers", "2", "--json", *limits, first=first)
+    assert ended.code == 0, ended.err
+    assert ended.json["exit_reason"] == "complete" and ended.json["n_failed"] == 0
+    assert workshop.states() == ["COMPLETE"] * 12
 
 
 def test_after_the_timeout_running_trials_finish_and_the_model_is_saved(workshop: Workshop) -> None:
