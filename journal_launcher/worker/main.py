@@ -35,7 +35,7 @@ from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device
 from journal_launcher.worker.jobs import Job, TableJob, make_job
 from journal_launcher.worker.sampling import Search
-from journal_launcher.worker.trials import WorkerStudy, evaluate, record
+from journal_launcher.worker.trials import WorkerStudy, evaluate, forks_end_here, record
 
 __all__ = ["Notes", "main"]
 
@@ -80,12 +80,15 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     signal.signal(signal.SIGTERM, _on_sigterm)
+    # A child that the objective forks is nobody's worker: SIGTERM ends it like any process.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     connection = Connection(int(arguments[0]), int(arguments[1]))
     logging.getLogger("journal_launcher.worker").addHandler(Notes(connection))
     try:
-        Worker(connection).run()
+        with forks_end_here():
+            Worker(connection).run()
     except _StopRequested:
         return ExitCode.RESUMABLE
     except ParentGoneError:

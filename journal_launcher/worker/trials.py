@@ -4,9 +4,10 @@ import contextlib
 import gc
 import math
 import numbers
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of
 from journal_launcher.worker.jobs import Job
 from journal_launcher.worker.script import ScriptFailedError
 
-__all__ = ["Outcome", "WorkerStudy", "evaluate", "judge", "record"]
+__all__ = ["Outcome", "WorkerStudy", "evaluate", "forks_end_here", "judge", "record"]
 
 
 class WorkerStudy(optuna.study.Study):
@@ -46,10 +47,32 @@ class Outcome:
     broken: bool = False
 
 
+@contextlib.contextmanager
+def forks_end_here() -> Iterator[None]:
+    """End a child that the user's code forked in this block and that leaves the block.
+
+    `sys.exit()` in such a child is an exception, which would pass through the user's code: there
+    would be two workers of one name, on the same pipes and for the same trial.
+    """
+    process, status = os.getpid(), 0
+    try:
+        yield
+    except BaseException as error:
+        if os.getpid() == process:
+            raise
+        code = error.code if isinstance(error, SystemExit) else 1
+        status = code if isinstance(code, int) else int(code is not None)
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+    if os.getpid() != process:
+        os._exit(status & 0xFF)
+
+
 def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
     """Call the job; every exception of the objective becomes a failed trial with its reason."""
     try:
-        returned = job(trial)
+        with forks_end_here():
+            returned = job(trial)
     except optuna.TrialPruned as pruned:
         return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
     except ScriptFailedError as error:
