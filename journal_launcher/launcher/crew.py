@@ -186,9 +186,13 @@ class Crew:
             if slot.process is not None and slot.phase is not Phase.LEAVING:
                 if slot.phase is Phase.STARTING:  # it may import for minutes before it reads this
                     self.stop(slot)
-                slot.phase = Phase.LEAVING
                 slot.process.send("bye")
-                slot.kill_at = min(slot.kill_at, time.monotonic() + STOP_GRACE)
+                self.let_go(slot)
+
+    def let_go(self, slot: Slot) -> None:
+        """It is about to end by itself; killed if it does not, as a broken driver can make it."""
+        slot.phase = Phase.LEAVING
+        slot.kill_at = min(slot.kill_at, time.monotonic() + STOP_GRACE)
 
     def close_waiting(self) -> None:
         """Give up on restarts."""

@@ -187,7 +187,7 @@ class Supervisor:
                 self.book.keep_confirmation(message["number"], message["content"])
             case "unusable" if slot.phase is not Phase.LEAVING:
                 slot.unusable = f"{slot.spec.device.label}: {message['message']}"
-                slot.phase = Phase.LEAVING
+                self.crew.let_go(slot)
             case "failed":
                 self._on_failed(slot, message)
 
