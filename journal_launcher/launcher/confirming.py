@@ -12,7 +12,7 @@ from journal_launcher.study import confirmation
 
 __all__ = ["confirm_best"]
 
-DEATHS = 2  # of workers over it, before the scores that are there must do
+DEATHS = 2  # of workers over it (or at their start), before the scores that are there must do
 
 
 def confirm_best(supervisor: Supervisor, book: TrialBook) -> None:
@@ -33,7 +33,7 @@ class _Round:
         self._supervisor, self._book = supervisor, book
         self._waiting = deque(numbers)
         self._given: list[tuple[Slot, WorkerProcess, int]] = []
-        self._deaths = 0
+        self._deaths = self._starts = 0
 
     def run(self) -> None:
         while (self._waiting or self._given) and not self._supervisor.aborting:
@@ -46,7 +46,8 @@ class _Round:
         slots = self._supervisor.crew.slots
         usable = next((slot for slot in slots if not slot.unusable), None)
         if not any(slot.alive or (slot.phase is Phase.DOWN and slot.restart_at) for slot in slots):
-            if usable is None:
+            self._starts += 1
+            if usable is None or self._starts > DEATHS:
                 self._waiting.clear()
             else:
                 self._supervisor.start(usable)

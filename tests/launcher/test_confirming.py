@@ -14,6 +14,7 @@ from launcher.harness import ROOT, Workshop, finish
 from journal_launcher.base import events
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher import confirming
+from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.trial_timeout import TrialTimeout
 
 
@@ -101,6 +102,20 @@ def test_two_deaths_end_the_round_and_it_is_said(clock: Clock) -> None:
     assert round.scores == {}
     warnings = [e.text for e in round.stage.seen if getattr(e, "level", "") == "warning"]
     assert warnings == ["confirming went wrong twice; the scores so far decide"]
+
+
+def test_workers_that_die_at_their_start_are_not_started_for_ever(clock: Clock) -> None:
+    """After a timeout of the launch there is no other count of their deaths."""
+    round = Confirming(clock, 1, [7])
+    round.stage.supervisor.end(Stop("timeout"))
+    before = len(round.stage.crew.started)
+    for _ in range(10):
+        if round.stage.process() is not None:
+            round.stage.process().status = -11
+        round.turn()
+    assert len(round.stage.crew.started) - before == confirming.DEATHS
+    round.round.run()
+    assert round.scores == {}
 
 
 def test_a_confirmation_that_hangs_is_ended_by_the_trial_timeout(clock: Clock) -> None:
