@@ -60,7 +60,6 @@ class DurableJournalFileBackend(JournalFileBackend):
     ) -> None:
         # Not super().__init__: it creates the log by a race and keeps a dictionary entry per line.
         self._file_path = os.path.abspath(os.fspath(file_path))
-        self._lock = JournalLock(self._file_path)
         self._read_only = read_only
         self._position = (0, 0, 0)  # records read; where the last one ends; where it starts
         self._refusal: str | None = None
@@ -154,6 +153,8 @@ class DurableJournalFileBackend(JournalFileBackend):
                 self._write(descriptor, lines, end)
                 self._sync(descriptor)
             return True
+        except FileNotFoundError:  # the lock's own file cannot be made
+            raise self._changed("it is gone with its folder") from None
         finally:
             # Ctrl-C may come at any point, also right after acquire: then this process would wait
             # for itself when Optuna records the interrupted trial.

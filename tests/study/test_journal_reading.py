@@ -183,6 +183,15 @@ class TestChangedUnderneath:
         assert (content(journal) if journal.exists() else None) == after
         assert not os.path.lexists(f"{journal}.lock")
 
+    def test_without_its_folder_it_is_gone_too(self, tmp_path: Path) -> None:
+        (tmp_path / "studies").mkdir()
+        journal = new_journal(tmp_path / "studies" / "s.log")
+        backend = DurableJournalFileBackend(journal)
+        shutil.rmtree(journal.parent)
+        with pytest.raises(JournalDamagedError, match="journal changed underneath .*it is gone"):
+            backend.append_logs([attribute("a")])
+        assert list(tmp_path.iterdir()) == []
+
     def test_another_writer_cutting_a_torn_tail_is_no_change(self, tmp_path: Path) -> None:
         journal = new_journal(tmp_path / "s.log", keys=1)
         with journal.open("ab") as file:
