@@ -41,8 +41,10 @@ def _open(path: str) -> int:
 
 def _close(descriptor: int) -> None:
     with _fork_mutex:
-        _descriptors.discard(descriptor)
-        os.close(descriptor)
+        try:
+            _descriptors.discard(descriptor)
+        finally:  # also after Ctrl-C: it holds the lock
+            os.close(descriptor)
 
 
 class _Watch:

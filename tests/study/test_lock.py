@@ -243,6 +243,24 @@ def test_an_interrupt_right_after_acquiring_does_not_keep_the_lock(
     assert keys_by_stock(journal) == []
 
 
+def test_an_interrupt_while_releasing_does_not_keep_the_lock(
+    journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(set[int]):
+        def discard(self, descriptor: int) -> None:
+            super().discard(descriptor)
+            raise KeyboardInterrupt
+
+    lock = JournalLock(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(lock_module, "_descriptors", Interrupted())
+        lock.acquire()
+        with pytest.raises(KeyboardInterrupt):
+            lock.release()
+    with open(f"{journal}.flock") as side:
+        fcntl.flock(side, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_an_interrupted_waiter_leaves_the_holder_alone(
     journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
