@@ -14,7 +14,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.errors import AGAIN, JournalLauncherError, ResumableStop
+from journal_launcher.base.errors import (
+    AGAIN,
+    JournalLauncherError,
+    ResumableStop,
+    is_full_disk,
+)
 from journal_launcher.study.first_replay import replay_in_place
 from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
@@ -150,9 +155,10 @@ class StudyStorage(JournalStorage):
             self.broken = self.broken or error
             raise
         except OSError as error:
+            remedy = "make room" if is_full_disk(error) else "see to that"
             stop = ResumableStop(
                 f"the journal cannot be written ({error.strerror or error}); nothing acknowledged "
-                f"is lost: make room and {self.again}"
+                f"is lost: {remedy} and {self.again}"
             )
             self.broken = self.broken or stop
             raise stop from error

@@ -24,7 +24,9 @@ from stock_and_ours import (
     wait_until,
 )
 
+from journal_launcher.base.errors import ResumableStop
 from journal_launcher.study.journal import DurableJournalFileBackend
+from journal_launcher.study.storage import open_storage
 
 
 def killed(backend: str, kills: int, *options: str) -> dict[str, Any]:
@@ -142,6 +144,20 @@ class TestFullDisk:
         backend.append_logs([attribute("c")])
         assert keys_by_stock(journal) == ["a", "c"]
         assert not (tmp_path / "s.log.torn").exists()
+
+    def test_only_a_full_disk_asks_for_room(self, tmp_path: Path) -> None:
+        storage = open_storage(new_journal(tmp_path / "s.log"))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(ResumableStop) as caught:
+                storage.set_study_user_attr(0, "a", 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert "Too many open files" in str(caught.value)
+        assert "make room" not in str(caught.value) and "same command" in str(caught.value)
+        storage.set_study_user_attr(0, "b", 1)
+        assert keys_by_stock(tmp_path / "s.log") == ["b"]
 
     def test_after_a_failed_fsync_nothing_is_accepted(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
