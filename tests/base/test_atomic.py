@@ -28,6 +28,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch) -> None:
     assert atomic.read_json(path, 1) == {"schema_version": 1}
 
 
+def test_a_file_name_that_is_no_text_comes_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.bin")  # as a script of another time writes it
+    atomic.write_json(tmp_path / "a.json", {"schema_version": 1, "files": {name: "sha"}})
+    assert atomic.read_json(tmp_path / "a.json", 1)["files"] == {name: "sha"}
+
+
 def test_not_a_number_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         atomic.write_json(tmp_path / "a.json", {"schema_version": 1, "value": float("nan")})
