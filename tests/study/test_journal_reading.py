@@ -188,7 +188,7 @@ class TestChangedUnderneath:
         journal = new_journal(tmp_path / "studies" / "s.log")
         backend = DurableJournalFileBackend(journal)
         shutil.rmtree(journal.parent)
-        with pytest.raises(JournalDamagedError, match="journal changed underneath .*it is gone"):
+        with pytest.raises(JournalDamagedError, match=r"journal changed underneath .*it is gone"):
             backend.append_logs([attribute("a")])
         assert list(tmp_path.iterdir()) == []
 
