@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.errors import JournalLauncherError, is_full_disk
 from journal_launcher.base.messages import Channel, LineBuffer, Message
 from journal_launcher.launcher.devices import Device
 
@@ -52,12 +53,24 @@ class WorkerProcess:
         self._lines = LineBuffer()
         self.unsent = b""  # of messages for which the pipe had no room
         log.parent.mkdir(parents=True, exist_ok=True)
-        to_worker, self.out_descriptor = _pipe()
-        self.messages_descriptor, from_worker = _pipe()
-        lifeline, self._lifeline = _pipe()
         self.log_start = log.stat().st_size if log.exists() else 0
         try:
-            with open(log, "ab", opener=_private) as output:
+            self._start()
+        except OSError as error:
+            if is_full_disk(error):
+                raise
+            raise JournalLauncherError(
+                f"worker {spec.index} cannot be started: {error.strerror}; use fewer workers, or "
+                "raise the limit that `ulimit -a` shows"
+            ) from None
+        self.exit_descriptor = _pidfd(self._process.pid)
+
+    def _start(self) -> None:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            to_worker, self.out_descriptor = _pipe(theirs, ours)
+            self.messages_descriptor, from_worker = _pipe(ours, theirs)
+            lifeline, self._lifeline = _pipe(theirs, ours)
+            with open(self.log, "ab", opener=_private) as output:
                 self._process = subprocess.Popen(
                     [
                         *("/bin/sh", "-c", _GUARDED, "worker"),
@@ -67,16 +80,13 @@ class WorkerProcess:
                     stdin=lifeline,
                     stdout=output,
                     stderr=output,
-                    env=dict(spec.environment),
+                    env=dict(self.spec.environment),
                     pass_fds=(to_worker, from_worker),
                     start_new_session=True,
                 )
-        finally:
-            for descriptor in (to_worker, from_worker, lifeline):
-                os.close(descriptor)
+            ours.pop_all()  # they stay open
         os.set_blocking(self.messages_descriptor, False)
         os.set_blocking(self.out_descriptor, False)
-        self.exit_descriptor = _pidfd(self._process.pid)
 
     @property
     def index(self) -> int:
@@ -146,10 +156,11 @@ class WorkerProcess:
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines that this process (not an earlier one) wrote to its log."""
-        with open(self.log, "rb") as file:
+        with contextlib.suppress(FileNotFoundError), open(self.log, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self.log_start, size - 16_384))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+        return ""
 
 
 def left_behind(pid: int) -> str:
@@ -169,13 +180,17 @@ def describe_exit(status: int | None) -> str:
         return f"killed by signal {-status}"
 
 
-def _pipe() -> tuple[int, int]:
-    """A pipe beyond the descriptors that the guard's shell uses."""
-    low = os.pipe()
-    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
-    for end in low:
-        os.close(end)
-    return high[0], high[1]
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> list[int]:
+    """A pipe beyond the descriptors that the guard's shell uses; who closes which end."""
+    low, high = os.pipe(), []
+    try:
+        for end, owner in zip(low, (reader, writer), strict=True):
+            high.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10))
+            owner.callback(os.close, high[-1])
+    finally:
+        for end in low:
+            os.close(end)
+    return high
 
 
 def _private(path: str, flags: int) -> int:

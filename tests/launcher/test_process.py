@@ -1,6 +1,7 @@
 """One worker process: what it is told, and on which descriptors."""
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from launcher.harness import ROOT, wait_until
 
+from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.launcher import process as process_module
 from journal_launcher.launcher.crew import Crew
 from journal_launcher.launcher.devices import CPU
@@ -67,6 +69,30 @@ def test_a_message_larger_than_the_pipe_arrives_whole_and_keeps_nobody_waiting(
     wait_until(lambda: lengths.exists() and len(lengths.read_text().split()) == 2)
     first, second = map(int, lengths.read_text().split())
     assert first - second == 2_000_000 - 10
+
+
+def test_a_worker_that_cannot_be_started_is_one_line_and_leaves_no_descriptor(
+    tmp_path: Path,
+) -> None:
+    def descriptors() -> set[str]:
+        return set(os.listdir("/proc/self/fd"))
+
+    spec = WorkerSpec(7, CPU, 1, dict(os.environ))
+    before, (soft, hard) = descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    said: list[str] = []
+    worker = None
+    while worker is None:  # one step after the other meets the limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (11 + len(said), hard))
+        try:
+            worker = WorkerProcess(spec, "launch", tmp_path / "7.log")
+        except JournalLauncherError as error:
+            said.append(str(error))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(said) > 5
+    assert all("worker 7 cannot be started: Too many open files" in line for line in said)
+    assert worker.reap(10) is not None
+    assert descriptors() == before
 
 
 def test_the_guards_shell_and_the_pipes_do_not_meet(tmp_path: Path) -> None:
