@@ -276,4 +276,5 @@ class Launch:
             for spec in self.specs
         ]
         record = launch_record(self.launch_id, self.settings, workers, self.began_at, ended)
+        self.paths.directory.mkdir(exist_ok=True)  # whoever removed it cost us nothing yet
         write_json(self.paths.launch_record, record)

@@ -3,9 +3,11 @@
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from launcher.harness import Workshop, finish, wait_until
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import JournalDamagedError, ResumableStop
+from journal_launcher.launcher import crew
 from journal_launcher.study.storage import open_storage
 
 BUSY = """
@@ -197,6 +200,42 @@ def test_a_read_only_folder_is_refused_before_anything_starts(workshop: Workshop
     blocker.write_text("a file where the folder should be")
     ended = workshop.run()
     assert ended.code == 2 and "--studies-dir" in ended.err and "Traceback" not in ended.err
+
+
+def test_a_launch_whose_folder_was_removed_goes_on_with_its_journal(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder holds what can be written again: logs, the record of the launch, the model."""
+    monkeypatch.setattr(crew, "BACKOFF_FIRST", 0.05)
+    workshop.write(
+        """
+def objective(trial):
+    if trial.number == 0:
+        os._exit(1)
+    return 0.0
+"""
+    )
+
+    def remove(event: events.Event) -> None:
+        if isinstance(event, (events.TrialStarted, events.TrialEnded)):
+            shutil.rmtree(workshop.paths.directory, ignore_errors=True)
+
+    assert workshop.launch(remove, n_trials=1).exit_code == 0
+    assert workshop.states() == ["FAIL", "COMPLETE"]
+    remove_last = when_stopping(workshop)
+    assert workshop.launch(remove_last, n_trials=2).exit_code == 75
+
+
+def when_stopping(workshop: Workshop) -> Callable[[events.Event], None]:
+    """Stop at the first trial, and remove the folder then."""
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted):
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif isinstance(event, events.WorkerEnded):
+            shutil.rmtree(workshop.paths.directory)
+
+    return listen
 
 
 def test_an_objective_that_swallows_the_journals_error_does_not_go_on(workshop: Workshop) -> None:
