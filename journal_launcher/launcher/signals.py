@@ -8,6 +8,8 @@ from types import FrameType, TracebackType
 
 __all__ = ["SignalInbox"]
 
+INSISTENT = 3  # Ctrl-Cs that nobody heard end the launch where it is
+
 
 class SignalInbox:
     """Catch SIGINT, SIGTERM and SIGHUP while open; `descriptor` is readable when one has come.
@@ -21,6 +23,7 @@ class SignalInbox:
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._write, False)
         self._before: dict[int, signal._HANDLER] = {}
+        self._unheard = 0  # Ctrl-Cs since the loop last looked
 
     def __enter__(self) -> "SignalInbox":
         if threading.current_thread() is threading.main_thread():
@@ -31,11 +34,16 @@ class SignalInbox:
         return self
 
     def _enqueue(self, number: int, frame: FrameType | None) -> None:
+        self._unheard += number == signal.SIGINT
+        if self._unheard >= INSISTENT:  # the loop itself waits, for a lock that a stopped one holds
+            self._unheard = 0
+            raise KeyboardInterrupt
         with contextlib.suppress(BlockingIOError):
             os.write(self._write, bytes([number]))
 
     def take(self) -> list[int]:
         """The signals that have come since the last call, in order."""
+        self._unheard = 0
         with contextlib.suppress(BlockingIOError):
             return list(os.read(self.descriptor, 64))
         return []
