@@ -7,6 +7,7 @@ import click
 
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.paths import typed
+from journal_launcher.base.streams import open_closed_streams, while_read
 from journal_launcher.cli import commands
 
 __all__ = ["main"]
@@ -16,6 +17,7 @@ _ALONE = (["--help"], ["-h"], ["--version"])
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse, run, exit. No arguments, or options first, mean `run`."""
+    open_closed_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
         arguments = ["run", *arguments]
@@ -26,10 +28,12 @@ def _run(arguments: list[str]) -> int:
     try:
         result = commands.main(arguments, prog_name=typed(), standalone_mode=False)
     except JournalLauncherError as error:
-        click.echo(f"error: {error}", err=True)
+        with while_read(sys.stderr):
+            click.echo(f"error: {error}", err=True)
         return _failed(arguments, error.exit_code, str(error))
     except click.ClickException as error:
-        error.show()
+        with while_read(sys.stderr):
+            error.show()
         return _failed(arguments, error.exit_code, error.format_message())
     except (click.Abort, KeyboardInterrupt):
         return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
@@ -41,7 +45,8 @@ def _failed(arguments: list[str], code: int, message: str) -> int:
     if arguments[0] in ("run", "watch") and "--json" in arguments:
         from journal_launcher.views.summary import failure_json
 
-        click.echo(json.dumps(failure_json(code, message)))
+        with while_read(sys.stdout):
+            click.echo(json.dumps(failure_json(code, message)))
     return int(code)
 
 

@@ -11,6 +11,7 @@ import click
 from journal_launcher.base.config import resolved
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.base.streams import while_read
 from journal_launcher.cli.options import (
     GroupedCommand,
     config_option,
@@ -62,11 +63,13 @@ def perform(
         return _compare(settings, launch, verbose, quiet, as_json)
     with make_view(sys.stderr.isatty(), quiet, verbose) as view:
         ended = launch(settings, view, None)
-    if as_json:
-        click.echo(json.dumps(result_json(ended)))
-    elif quiet:
-        click.echo(result_line(ended))
-        if ended.message:
+    with while_read(sys.stdout):
+        if as_json:
+            click.echo(json.dumps(result_json(ended)))
+        elif quiet:
+            click.echo(result_line(ended))
+    if quiet and not as_json and ended.message:
+        with while_read(sys.stderr):
             prefix = "error: " if ended.exit_code else ""
             click.echo(f"{prefix}{ended.message}", err=True)
     return ended.exit_code
@@ -86,10 +89,11 @@ def _compare(
     found = compare_models(settings, lambda: make_view(sys.stderr.isatty(), quiet, verbose), launch)
     if not quiet:
         print_comparison(stderr_console(), found)
-    if as_json:
-        click.echo(json.dumps(comparison_json(found)))
-    elif quiet:
-        click.echo(comparison_line(found))
+    with while_read(sys.stdout):
+        if as_json:
+            click.echo(json.dumps(comparison_json(found)))
+        elif quiet:
+            click.echo(comparison_line(found))
     return found.exit_code
 
 

@@ -1,6 +1,5 @@
 """Choose and open the view of a launch."""
 
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO, TextIO, cast
@@ -8,6 +7,7 @@ from typing import IO, TextIO, cast
 from rich.console import Console
 
 from journal_launcher.base.events import Listener
+from journal_launcher.base.streams import send_to_nowhere
 from journal_launcher.views.live import LiveView
 from journal_launcher.views.plain import PlainView
 from journal_launcher.views.words import Detail
@@ -50,17 +50,11 @@ class _LastingStream:
         try:
             return self._stream.write(text)
         except OSError:
-            self._send_to_nowhere()
+            send_to_nowhere(self._stream)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError:
-            self._send_to_nowhere()
-
-    def _send_to_nowhere(self) -> None:
-        """Without this, Python's own flush at exit fails too and turns the exit code into 120."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+            send_to_nowhere(self._stream)
