@@ -30,6 +30,22 @@ class Lease:
         self._descriptor = -1
 
     def __enter__(self) -> "Lease":
+        self._take()
+        while not self._is_in_place():  # its last holder removed it while we waited
+            os.close(self._descriptor)
+            self._take()
+        holder = {
+            "schema_version": 1,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "launch": self._launch,
+            "since": utc(),
+        }
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
+        return self
+
+    def _take(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -45,16 +61,12 @@ class Lease:
                 f"study {self._study} is in use by {_describe(_read(self._path))}; wait for it, "
                 "stop it, or choose another --study-name"
             )
-        holder = {
-            "schema_version": 1,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "launch": self._launch,
-            "since": utc(),
-        }
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
-        return self
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)

@@ -1,12 +1,14 @@
 """One launch at a time, by a lock that dies with its holder."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from stock_and_ours import said, start
 
 from journal_launcher.base.errors import StudyInUseError, UsageError
+from journal_launcher.study import lease
 from journal_launcher.study.lease import Lease, holder_of
 
 HOLD = """
@@ -34,6 +36,24 @@ def test_a_lease_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
     with Lease(path, "study", "ours"):
         assert f"pid {os.getpid()} " in str(holder_of(path))
     assert holder_of(path) is None
+
+
+def test_a_lease_that_was_removed_while_we_waited_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launch with bad input removes its new folder; another may have opened the lease by then."""
+    path, lock, removed = tmp_path / "study" / "lease.lock", lease._lock, []
+
+    def removed_first(descriptor: int) -> bool:
+        if not removed:
+            removed.append(path)
+            shutil.rmtree(path.parent)
+        return lock(descriptor)
+
+    monkeypatch.setattr(lease, "_lock", removed_first)
+    with Lease(path, "study", "ours"):
+        assert f"pid {os.getpid()} " in str(holder_of(path))
+    assert removed == [path]
 
 
 def test_a_link_to_somebody_elses_file_is_refused(tmp_path: Path) -> None:
