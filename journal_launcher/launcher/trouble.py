@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from journal_launcher.base.errors import ResumableStop, UsageError, is_full_disk
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.study.lease import holder_of
 
 __all__ = ["full_disk_is_resumable", "nothing_left_of_bad_input"]
 
@@ -17,7 +18,8 @@ def nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
     try:
         yield
     except UsageError:
-        if not existed and not paths.journal.exists():
+        free = holder_of(paths.lease) is None  # who waited for it may have it by now
+        if free and not existed and not paths.journal.exists():
             shutil.rmtree(paths.directory, ignore_errors=True)
             if not folder:
                 with contextlib.suppress(OSError):  # something else is in it by now
