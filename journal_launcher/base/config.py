@@ -165,7 +165,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
 def _groups() -> Iterator[tuple[str, list[dataclasses.Field[Any]]]]:
     """The fields by group; tables last, because a key after a table's head belongs to it."""
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
-    for field in sorted(_FIELDS.values(), key=_in_a_table):
+    for field in sorted(_FIELDS.values(), key=lambda f: (_in_a_table(f), not _of_command(f))):
         groups.setdefault(_TABLES if _in_a_table(field) else option_of(field).group, []).append(
             field
         )
@@ -173,7 +173,11 @@ def _groups() -> Iterator[tuple[str, list[dataclasses.Field[Any]]]]:
 
 
 def _in_a_table(field: dataclasses.Field[Any]) -> bool:
-    return field.name == "command" or (option_of(field).key or "").startswith("[")
+    return _of_command(field) or (option_of(field).key or "").startswith("[")
+
+
+def _of_command(field: dataclasses.Field[Any]) -> bool:
+    return field.name == "command" or (option_of(field).key or "").startswith("[command]")
 
 
 def _toml(value: Any) -> str:

@@ -42,6 +42,7 @@ class LaunchStarted:
     directions: tuple[str, ...]
     metric: str | None
     best_value: float | None
+    best_number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class LaunchEnded:
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
     and the linear model on the same folds; `health` is the verdict on the published model.
     `overwrite`: the same command would start anew. `busy`: how much of the time for trials each
-    worker spent with one; None if none ran.
+    worker spent with one; None if none ran. `n_before`: of `n_finished`, those that had finished
+    before this launch; `n_pruned`: those that are PRUNED.
     """
 
     study: str
@@ -144,6 +146,8 @@ class LaunchEnded:
     overwrite: bool = False
     trial_seconds: float = 0.0
     busy: tuple[float, ...] | None = None
+    n_before: int = 0
+    n_pruned: int = 0
 
 
 @dataclass(frozen=True)

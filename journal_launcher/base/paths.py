@@ -16,6 +16,7 @@ __all__ = [
     "is_study_name",
     "slug",
     "typed",
+    "unknown_study",
 ]
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -140,6 +141,11 @@ class StudiesFolder:
     def study(self, name: str) -> StudyPaths:
         return StudyPaths(self.root, check_study_name(name))
 
+    def names(self) -> list[str]:
+        """Of all studies in the folder: each has a journal."""
+        files = (path for path in self.root.glob("*.log") if path.is_file())
+        return sorted(filter(is_study_name, (path.name.removesuffix(".log") for path in files)))
+
     @property
     def skip_registry(self) -> Path:
         """Model types that a launch passes over for a while."""
@@ -148,3 +154,10 @@ class StudiesFolder:
     @property
     def cache(self) -> Path:
         return self.root / ".cache"
+
+
+def unknown_study(paths: StudyPaths) -> UsageError:
+    """What to raise where a study is asked for that is not there."""
+    names = StudiesFolder(paths.folder).names()
+    known = f"; studies there: {', '.join(names[:10])}" if names else ""
+    return UsageError(f"no study {paths.name} in {paths.folder}{known}; check --studies-dir")

@@ -11,7 +11,7 @@ from journal_launcher.base.paths import typed
 
 __all__ = ["command"]
 
-_CONFIG, _SCRIPT = Path("study.toml"), Path("example_objective.py")
+_CONFIG, _SCRIPT = Path("study.toml"), Path("example.py")
 _HEADER = f"""\
 # Every option of `journal-launcher run --config {_CONFIG}` with its default; take the # away to
 # set one. Flags and environment variables (JOURNAL_LAUNCHER_N_TRIALS) come before this file.
@@ -21,7 +21,7 @@ _HEADER = f"""\
 
 @click.command()
 def command() -> None:
-    """Write study.toml, which explains every option, and example_objective.py.
+    """Write study.toml, which explains every option, and example.py.
 
     Both go into the current directory; nothing is ever overwritten.
     """

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import check_data
-from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.base.paths import StudiesFolder, unknown_study
 
 __all__ = ["command"]
 
@@ -31,9 +30,10 @@ def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     """Predict with the best model of STUDY."""
     paths = StudiesFolder.at(studies_dir).study(study)
     if not paths.directory.is_dir():
-        raise UsageError(f"no study {study} in {paths.folder}; check --studies-dir")
+        raise unknown_study(paths)
     check_data(str(data))  # before the libraries of a model are loaded
     from journal_launcher.worker.predict import predict_file
 
     for note in predict_file(paths.directory, data, out):
         click.echo(note, err=True)
+    click.echo(f"wrote {out}", err=True)

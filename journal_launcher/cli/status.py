@@ -3,7 +3,7 @@
 import click
 
 from journal_launcher.base.errors import ExitCode, UsageError
-from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.base.paths import StudiesFolder, unknown_study
 
 __all__ = ["command"]
 
@@ -16,21 +16,23 @@ def command(study: str | None, studies_dir: str) -> int:
 
     STUDY may be the name of a comparison of model types.
     """
-    from journal_launcher.views.status import Status, comparison_lines, study_names
+    from journal_launcher.views.status import Status, comparison_lines, winner_lines
 
     studies = StudiesFolder.at(studies_dir)
-    names = study_names(studies)
+    names = studies.names()
     if study is not None and studies.study(study).name not in names:
         compared = list(comparison_lines(studies, study))
         if compared:
             click.echo("\n".join(compared))
             return ExitCode.DONE
-        known = f"; studies there: {', '.join(names[:10])}" if names else ""
-        raise UsageError(f"no study {study} in {studies.root}{known}; check --studies-dir")
+        raise unknown_study(studies.study(study))
     if not names:
         raise UsageError(f"no study in {studies.root}; start one, or check --studies-dir")
     found = [Status(studies.study(name)) for name in ([study] if study else names)]
     for status in found:
         for line in status.lines() if study else [status.line()]:
+            click.echo(line)
+    if not study:
+        for line in winner_lines(studies):
             click.echo(line)
     return ExitCode.JOURNAL if any(status.damage for status in found) else ExitCode.DONE

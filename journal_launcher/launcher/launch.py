@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from optuna.trial import TrialState
+
 from journal_launcher.base import events
 from journal_launcher.base.atomic import write_json
 from journal_launcher.base.errors import AGAIN, ExitCode
@@ -187,7 +189,8 @@ class Launch:
             study = found
         else:
             if self.settings.overwrite and self.paths.journal.exists():
-                self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}"))
+                text = "to go on with the new one later, leave --overwrite out"
+                self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}; {text}"))
             self.again = self.settings.again
             storage = self._storage(create=True)
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
@@ -201,7 +204,7 @@ class Launch:
 
     def _announce(self, study: StudyRecord, resumed: bool, notes: list[str]) -> None:
         finished, failed = study.count()
-        best = study.best()
+        self.n_before, best = finished, study.best()
         self.emit(
             events.LaunchStarted(
                 study=self.paths.name,
@@ -213,6 +216,7 @@ class Launch:
                 directions=study.directions,
                 metric=(study.identity or {}).get("metric"),
                 best_value=best.value if best else None,
+                best_number=best.number if best else None,
             )
         )
         for note in notes:
@@ -264,6 +268,8 @@ class Launch:
             overwrite=self.settings.overwrite,
             trial_seconds=self.book.trial_seconds(),
             busy=self.supervisor.crew.busy_shares(),
+            n_before=self.n_before,
+            n_pruned=len(study.trials(TrialState.PRUNED)),
         )
         self._write_record(ended)
         self.emit(ended)

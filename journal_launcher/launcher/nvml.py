@@ -66,12 +66,17 @@ def open_nvml() -> Iterator["Nvml"]:
     try:
         library.nvmlInit()
     except Exception as error:  # bindings differ in what they raise without a (working) driver
-        raise NvmlUnavailableError(f"NVML: {error}") from error
+        raise NvmlUnavailableError(_of_nvml(error)) from error
     nvml = Nvml(library)
     try:
         yield nvml
     finally:
         nvml.ask("nvmlShutdown")
+
+
+def _of_nvml(error: Exception) -> str:
+    """Its words, which name NVML themselves or not."""
+    return str(error) if str(error).startswith("NVML") else f"NVML: {error}"
 
 
 class Nvml:
@@ -95,7 +100,7 @@ class Nvml:
         try:
             count = self._library.nvmlDeviceGetCount()
         except Exception as error:
-            raise NvmlUnavailableError(f"NVML: {error}") from error
+            raise NvmlUnavailableError(_of_nvml(error)) from error
         found: list[Gpu] = []
         problems: list[str] = []
         for index in range(count):

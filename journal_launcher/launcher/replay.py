@@ -9,7 +9,7 @@ from typing import NoReturn
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, unknown_study
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher.cpus import available_cores
 from journal_launcher.launcher.devices import CPU, Device, choose_devices, pin_environment
@@ -57,7 +57,7 @@ def _open(paths: StudyPaths) -> StudyRecord:
         storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
         found = StudyRecord.find(storage, paths.name)
     if found is None:
-        raise UsageError(f"no study {paths.name} in {paths.folder}; check --studies-dir")
+        raise unknown_study(paths)
     return found
 
 

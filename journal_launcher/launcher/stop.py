@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 
-__all__ = ["Stop"]
+__all__ = ["Stop", "stopping"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,9 @@ class Stop:
         error = kind(self.message or self.reason)
         error.exit_code = self.exit_code
         return error
+
+
+def stopping(number: int, seconds: float) -> str:
+    """What to tell the user who sent a signal."""
+    again = "; Ctrl-C again kills them now" if number == signal.SIGINT else ""
+    return f"stopping: running trials have {seconds:.0f} s to end{again}"

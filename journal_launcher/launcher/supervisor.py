@@ -9,12 +9,12 @@ from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import Message
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher.crew import Crew, Phase, Slot
+from journal_launcher.launcher.crew import STOP_GRACE, Crew, Phase, Slot
 from journal_launcher.launcher.grants import Grants
 from journal_launcher.launcher.process import describe_exit, left_behind
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.silence import SilenceWatch
-from journal_launcher.launcher.stop import Stop
+from journal_launcher.launcher.stop import Stop, stopping
 from journal_launcher.launcher.trial_book import TrialBook
 from journal_launcher.launcher.trial_timeout import TrialTimeout
 
@@ -295,4 +295,6 @@ class Supervisor:
                 self.crew.give_up()
             self.crew.kill_all()
             self._insisted = True
+        elif self.book is not None and not self.aborting:
+            self.emit(events.Note(stopping(number, STOP_GRACE)))
         self.end(Stop.by_signal(number))

@@ -7,7 +7,7 @@ from typing import Any
 from journal_launcher.base.atomic import read_json
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.limits import HealthLimits, Pair
-from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.paths import StudyPaths, unknown_study
 from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Finding, Verdict
 
 __all__ = ["health", "judge"]
@@ -28,7 +28,7 @@ def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
         UsageError: no such study, or no model in it.
     """
     if not paths.directory.is_dir():
-        raise UsageError(f"no study {paths.name} in {paths.folder}; check --studies-dir")
+        raise unknown_study(paths)
     try:
         sidecar = read_json(paths.sidecar, _SCHEMA_VERSION)
     except FileNotFoundError:

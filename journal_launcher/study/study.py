@@ -27,6 +27,8 @@ COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queu
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
+_METRIC_NAMES = "study:metric_names"  # Optuna's own
+_NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
 _DATA_CHANGED = "the data changed since this study began"
 
 # What belongs to a run of a trial and not to its parameters: a retry must not inherit it.
@@ -65,6 +67,9 @@ class StudyRecord:
         storage.create_new_study(directions, name)
         record = cls(storage, name)
         record.set_attribute(IDENTITY_ATTRIBUTE, dict(identity))
+        if identity.get("metric"):  # what Optuna's plots and its dashboard call the value
+            names = [identity["metric"]]
+            storage.set_study_system_attr(record._study._study_id, _METRIC_NAMES, names)
         return record
 
     # --- what the study is
@@ -120,9 +125,11 @@ class StudyRecord:
                 else f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
                 for key in changed
             ]
+            finished, _ = self.count()
+            then = f"repeat the first command, {aside}" if finished else _NOTHING_TO_KEEP
             raise IdentityError(
                 f"study {self.name} was created for something else ({'; '.join(differences)}); "
-                f"repeat the first command, {aside}"
+                f"{then}"
             )
 
     def note_changes(self, noted: Mapping[str, Any]) -> list[str]:

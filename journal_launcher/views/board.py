@@ -90,7 +90,7 @@ class Board:
         self.n_trials = event.n_trials
         self.n_finished = self._finished_before = event.n_finished
         self.n_failed = event.n_failed
-        self.best_value = event.best_value
+        self.best_value, self.best_number = event.best_value, event.best_number
 
     def _end(self, event: TrialEnded, now: float) -> None:
         self.n_finished, self.n_failed = event.n_finished, event.n_failed

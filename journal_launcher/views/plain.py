@@ -80,13 +80,13 @@ class PlainView(TickingView):
 
     def _running(self) -> str:
         busy = [row for row in self._board.present() if row.state == "busy"]
-        shown = [
-            " ".join(filter(None, (str(row.trial), row.progress, duration(self._board.age(row)))))
-            for row in busy[:_SHOWN_WORKERS]
-        ]
+        shown = []
+        for row in busy[:_SHOWN_WORKERS]:
+            age = duration(self._board.age(row))
+            shown.append(f"trial {row.trial} ({', '.join(filter(None, (row.progress, age)))})")
         if len(busy) > len(shown):
             shown.append(f"{len(busy) - len(shown)} more")
-        return f" trial {', '.join(shown)}" if shown else ""
+        return f" {', '.join(shown)}" if shown else ""
 
     def _print(self, line: Text) -> None:
         stamp = Text(f"{clock_time(self._board.elapsed()):>7}  ")

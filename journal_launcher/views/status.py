@@ -19,13 +19,7 @@ from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord, has_failed
 from journal_launcher.views.figures import counted, number
 
-__all__ = ["Status", "comparison_lines", "study_names"]
-
-
-def study_names(studies: StudiesFolder) -> list[str]:
-    """Names of all studies in the folder: each has a journal."""
-    files = (path for path in studies.root.glob("*.log") if path.is_file())
-    return sorted(filter(is_study_name, (path.name.removesuffix(".log") for path in files)))
+__all__ = ["Status", "comparison_lines", "winner_lines"]
 
 
 def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
@@ -34,14 +28,27 @@ def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
     Yields nothing if there is no comparison of this name.
     """
     types = option_of(LaunchSettings.__dataclass_fields__["model_type"]).choices
-    parts = [part for part in study_names(studies) if part in {f"{name}_{t}" for t in types}]
+    parts = [part for part in studies.names() if part in {f"{name}_{t}" for t in types}]
     for part in parts:
         yield Status(studies.study(part)).line()
     paths = studies.study(name)
-    if parts and paths.sidecar.exists():
-        told = read_json(paths.sidecar, 1).get("comparison") or {}
-        yield f"{name}  {told.get('reason')}"
+    if parts and (reason := _why(paths)):
+        yield f"{name}  {reason}"
         yield f"best model    {paths.directory}"
+
+
+def winner_lines(studies: StudiesFolder) -> Iterator[str]:
+    """A line for every comparison that has published its winner."""
+    folders = (path.name for path in studies.root.iterdir() if path.is_dir())
+    for name in sorted({*filter(is_study_name, folders)}.difference(studies.names())):
+        if reason := _why(studies.study(name)):
+            yield f"{name}  comparison: {reason}"
+
+
+def _why(paths: StudyPaths) -> str | None:
+    """Why a comparison chose what it published."""
+    told = read_json(paths.sidecar, 1) if paths.sidecar.exists() else {}
+    return (told.get("comparison") or {}).get("reason")
 
 
 class Status:
@@ -76,7 +83,7 @@ class Status:
         yield f"journal       {self.damage or _soundness(self._paths.journal)}"
         if self._study is None:
             return
-        counts = Counter(map(_state, self._trials))
+        counts = Counter(map(self._state, self._trials))
         yield f"progress      {self._progress(self._study)}"
         yield f"trials        {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none'}"
         yield f"best          {self._best(self._study) or 'none yet'}"
@@ -103,6 +110,14 @@ class Status:
         }
         return (f"{count} {word}" for word, count in counts.items() if count)
 
+    def _state(self, trial: FrozenTrial) -> str:
+        """Optuna's state; a trial that a stop interrupted is FAIL to Optuna, and no failure."""
+        if trial.state == TrialState.FAIL and not has_failed(trial):
+            return INTERRUPTED
+        if trial.state == TrialState.RUNNING and self._is_stale(trial):
+            return "stale"
+        return trial.state.name.lower()
+
     def _is_stale(self, trial: FrozenTrial) -> bool:
         """Is a RUNNING trial of ours without a launch that runs it?"""
         return self._holder is None and owner_of(trial.user_attrs) is not None
@@ -123,12 +138,6 @@ class Status:
         if self._is_stale(trial):
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
         return f"running on {trial.user_attrs.get('jl_device')}, {owner}"
-
-
-def _state(trial: FrozenTrial) -> str:
-    """Optuna's state; a trial that a stop interrupted is FAIL to Optuna, and no failure."""
-    interrupted = trial.state == TrialState.FAIL and not has_failed(trial)
-    return INTERRUPTED if interrupted else trial.state.name.lower()
 
 
 def _soundness(journal: Path) -> str:

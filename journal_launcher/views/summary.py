@@ -66,6 +66,7 @@ def summary(ended: LaunchEnded) -> tuple[str, list[Row]]:
         *_holdout(ended.sidecar or {}),
         *_baselines(ended),
         *_health(ended),
+        *_pruned(ended),
         *_failures(ended),
         *_busy(ended),
         *_next_steps(ended),
@@ -82,6 +83,9 @@ def _headline(ended: LaunchEnded) -> str:
     done = f"{counted(ended.n_finished, ended.n_trials)} trials finished"
     if ended.n_finished > ended.n_trials:
         done += f", more than the {ended.n_trials} asked for,"
+    now = ended.n_finished - ended.n_before
+    if ended.n_before:
+        done += f", {now} of them now," if now else ", all of them before,"
     return f"{ended.study} {ending}: {done} in {duration(ended.seconds)}"
 
 
@@ -96,10 +100,13 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
     text += _spread(sidecar.get("fold_scores"), "folds")
     several = len(ended.directions) > 1
     if several:
-        count = best.get("n_pareto", "several")
-        yield "best", f"{count} Pareto-optimal trials of {len(ended.directions)} objectives"
-    yield "one of them" if several else "best", f"{text}, trial {best['number']}"
-    if sidecar.get("confirmed_score") is not None:
+        front = _trials(best["n_pareto"], "Pareto-optimal ")
+        yield "best", f"{front} of {len(ended.directions)} objectives"
+    confirmed = sidecar.get("confirmed_score") is not None
+    # Not "best": of the scores on these folds, another trial's may be better.
+    label = "one of them" if several else "chosen" if confirmed else "best"
+    yield label, f"{text}, trial {best['number']}"
+    if confirmed:
         others = ", ".join(sidecar["confirmed_trials"])
         text = number(sidecar["confirmed_score"])
         text += _spread(sidecar["confirmed_fold_scores"], "fresh folds")
@@ -200,13 +207,19 @@ def _failures(ended: LaunchEnded) -> Iterator[Row]:
         yield "interrupted", f"{_trials(ended.n_interrupted)}, queued again"
 
 
+def _pruned(ended: LaunchEnded) -> Iterator[Row]:
+    if ended.n_pruned:
+        yield "pruned", f"{_trials(ended.n_pruned)}, ended early"
+
+
 def _busy(ended: LaunchEnded) -> Iterator[Row]:
     if ended.busy is not None:
-        yield "busy", ", ".join(f"{100 * share:.0f} %" for share in ended.busy)
+        shares = ", ".join(f"{100 * share:.0f} %" for share in ended.busy)
+        yield "busy", f"{shares} of the time for trials" + (", by worker" * (len(ended.busy) > 1))
 
 
-def _trials(count: int) -> str:
-    return f"{count} trial{'s' if count > 1 else ''}"
+def _trials(count: int, kind: str = "") -> str:
+    return f"{count} {kind}trial{'s' if count > 1 else ''}"
 
 
 def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
@@ -221,6 +234,8 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "go on", f"{again}; finished trials are kept"
     elif ended.exit_code == ExitCode.DONE and ended.n_finished < ended.n_trials:
         yield "go on", f"{again} for the trials that are left"
+    elif ended.n_finished < ended.n_trials:
+        yield "go on", f"mend what failed, then {again}; finished trials are kept"
 
 
 def studies_dir(folder: Path) -> str:

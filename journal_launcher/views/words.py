@@ -41,13 +41,13 @@ class Detail(IntEnum):
     ALL = 2  # and every start and the "info" notes
 
 
-def best(board: Board) -> str:
+def best(at: Board | LaunchStarted) -> str:
     """The best value so far: "best r2 0.4912 (trial 7)", or "" without one."""
-    if board.best_value is None:
+    if at.best_value is None:
         return ""
-    name = f"best {board.metric}" if board.metric else "best"
-    trial = "" if board.best_number is None else f" (trial {board.best_number})"
-    return f"{name} {number(board.best_value)}{trial}"
+    name = f"best {at.metric}" if at.metric else "best"
+    trial = "" if at.best_number is None else f" (trial {at.best_number})"
+    return f"{name} {number(at.best_value)}{trial}"
 
 
 class Narrator:
@@ -104,15 +104,13 @@ class Narrator:
 
 
 def _opening(event: LaunchStarted) -> str:
+    """The path last: it may be long, and a terminal breaks it anywhere."""
     if not event.resumed:
-        return f"journal {event.journal}: new study, {event.n_trials} trials"
-    done = counted(event.n_finished, event.n_trials)
-    line = f"journal {event.journal}: resumed, {done} finished"
-    if event.n_failed:
-        line += f", {event.n_failed} failed"
-    if event.best_value is not None:
-        line += f", best {event.metric or 'value'} {number(event.best_value)}"
-    return line
+        return f"{event.study}: new study, {event.n_trials} trials, journal {event.journal}"
+    parts = [f"resumed, {counted(event.n_finished, event.n_trials)} finished"]
+    parts += [f"{event.n_failed} failed"] if event.n_failed else []
+    parts += [best(event)] if best(event) else []
+    return f"{event.study}: {', '.join(parts)}, journal {event.journal}"
 
 
 def _ended(event: TrialEnded, board: Board) -> Text:

@@ -95,6 +95,8 @@ class CommandJob:
         environment = {**os.environ, **{f"JL_{name.upper()}": v for name, v in given.items()}}
         arguments = self._template.fill(given)
         debug = self._settings.debug
+        if not debug:
+            print(f"--- trial {trial.number}", flush=True)  # whose output follows in this log
         reader = _Reader(self._value, debugged=debug)
         reports = _Reports(trial, self._report)
         with Script(arguments, environment, terminal=debug) as script:

@@ -33,6 +33,10 @@ class LoadedModel:
         self.sidecar = sidecar
         self._model = model
 
+    def __repr__(self) -> str:
+        told = (f"{key}={self.sidecar.get(key)!r}" for key in ("study", "model_type", "trial"))
+        return f"LoadedModel({', '.join(told)})"
+
     def predict(self, data: pd.DataFrame | NDArray[Any]) -> NDArray[Any]:
         """(rows,) values in the target's units, or labels for classification.
 

@@ -25,6 +25,7 @@ _LOOK = 0.02  # seconds between two looks at processes that were told to stop
 _LONGEST_LINE = 1 << 16
 _TAIL_LINES, _TAIL_LINE, _TAIL = 10, 300, 1500  # lines; characters of each; of all
 _SECRET = 6  # characters; shorter values of the environment are words such as "1" or "true"
+_NO_SECRETS = ("JL_", "PWD", "OLDPWD", "HOME", "PATH", "SHELL", "VIRTUAL_ENV", "CONDA_PREFIX")
 _FULL_PIPE = 16 + 1  # reads of 64 KiB that empty the largest pipe
 _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)  # a last \r may be half of \r\n
 
@@ -156,7 +157,7 @@ class Script:
             (part, name)
             for name, value in environment.items()
             for part in value.splitlines()
-            if len(part) >= _SECRET and not name.startswith("JL_")
+            if len(part) >= _SECRET and not name.startswith(_NO_SECRETS)
         ]
         for part, name in sorted(secrets, key=lambda secret: -len(secret[0])):
             text = text.replace(part, f"${name}")

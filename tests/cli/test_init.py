@@ -11,7 +11,7 @@ import pytest
 from journal_launcher.__main__ import main
 
 ROOT = Path(__file__).parents[2]
-FILES = ("study.toml", "example_objective.py")
+FILES = ("study.toml", "example.py")
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -242,3 +242,29 @@ def objective(trial):
     assert workshop.launch(see, n_trials=1).exit_code == 0
     (progress,) = workshop.of(events.TrialProgress)
     assert progress == events.TrialProgress(0, 0, "step", 12, None, 0.75)
+
+
+def test_a_leaving_worker_waits_for_threads_and_calls_what_was_registered(
+    workshop: Workshop,
+) -> None:
+    workshop.write(
+        """
+import atexit, threading
+
+def late():
+    told("go")
+    note("thread")
+
+def objective(trial):
+    atexit.register(note, "registered")
+    threading.Thread(target=late).start()
+    return 0.0
+"""
+    )
+
+    def dismissed(event: events.Event) -> None:
+        if isinstance(event, events.TrialEnded):
+            workshop.tell("go")
+
+    assert workshop.launch(dismissed, n_trials=1).exit_code == 0
+    assert (workshop.folder / "thread").exists() and (workshop.folder / "registered").exists()

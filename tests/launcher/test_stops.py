@@ -89,6 +89,8 @@ def test_one_ctrl_c_is_graceful_too(workshop: Workshop) -> None:
     result = workshop.launch(when_running(lambda: os.kill(os.getpid(), signal.SIGINT)), n_trials=2)
     assert (result.exit_code, result.exit_reason) == (130, "signal")
     assert result.message == "stopped by Ctrl-C"
+    text = "stopping: running trials have 10 s to end; Ctrl-C again kills them now"
+    assert [note.text for note in workshop.of(events.Note)].count(text) == 1
     assert workshop.states() == ["COMPLETE", "FAIL", "WAITING"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

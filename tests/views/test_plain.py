@@ -50,15 +50,16 @@ class Run:
         return self._file.getvalue().splitlines()
 
 
-def test_the_first_line_is_the_whole_path_of_the_journal() -> None:
+def test_the_first_line_ends_in_the_whole_path_of_the_journal() -> None:
     run = Run(n_trials=20)
-    assert run.lines == [f"   0:00  journal {JOURNAL}: new study, 20 trials"]
+    assert run.lines == [f"   0:00  s: new study, 20 trials, journal {JOURNAL}"]
 
 
 def test_a_resumed_study_says_where_it_stands() -> None:
     run = Run()
-    run.view(LaunchStarted("s", JOURNAL, True, 20, 7, 2, ("maximize",), "r2", 0.5))
-    assert run.lines[-1].endswith(": resumed, 7 of 20 finished, 2 failed, best r2 0.5")
+    run.view(LaunchStarted("s", JOURNAL, True, 20, 7, 2, ("maximize",), "r2", 0.5, 4))
+    told = "s: resumed, 7 of 20 finished, 2 failed, best r2 0.5 (trial 4), journal "
+    assert run.lines[-1].endswith(f"{told}{JOURNAL}")
 
 
 def test_every_trial_of_a_usual_study_has_a_line() -> None:
@@ -103,7 +104,7 @@ def test_status_lines_come_every_5_s_and_after_a_minute_every_30_s() -> None:
     assert times == [*range(5, 61, 5), 90, 120, 150, 180]
     assert run.lines[2] == (
         "   0:05  1 of 20 finished, best 0.5 (trial 0), ETA 1:15; "
-        "running trial 1 epoch 41/200 1.0 s"
+        "running trial 1 (epoch 41/200, 1.0 s)"
     )
 
 
@@ -147,7 +148,7 @@ def test_an_interrupted_trial_is_not_called_a_failure() -> None:
 def test_a_budget_below_what_is_finished_is_left_out() -> None:
     run = Run(n_trials=3)
     run.view(LaunchStarted("s", JOURNAL, True, 3, 20, 0, ("maximize",), "r2", 0.5))
-    assert run.lines[-1].endswith(": resumed, 20 finished, best r2 0.5")
+    assert run.lines[-1].endswith(f"s: resumed, 20 finished, best r2 0.5, journal {JOURNAL}")
     run.now += 6
     run.view.tick()
     assert run.lines[-1].endswith("20 finished, best r2 0.5")

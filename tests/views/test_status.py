@@ -15,7 +15,7 @@ from journal_launcher.study.lease import Lease
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
-from journal_launcher.views.status import Status, comparison_lines, study_names
+from journal_launcher.views.status import Status, comparison_lines, winner_lines
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_one_line_says_progress_and_best(studies: StudiesFolder) -> None:
-    assert study_names(studies) == ["mine"]
+    assert studies.names() == ["mine"]
     line = Status(studies.study("mine")).line()
     assert line == "mine  2 of 3 finished, 1 failed, 1 stale, best r2 0.5 (trial 1)"
     with Lease(studies.study("mine").lease, "mine", "launch"):
@@ -71,7 +71,7 @@ def test_files_that_cannot_be_ours_are_no_studies(studies: StudiesFolder) -> Non
     for name in ("a b.log", "-x.log", ".log", "mine.json.log"):
         (studies.root / name).write_text("not ours")
     (studies.root / "folder.log").mkdir()
-    assert study_names(studies) == ["mine"]
+    assert studies.names() == ["mine"]
 
 
 def test_everything_about_one_and_nothing_is_changed(studies: StudiesFolder) -> None:
@@ -81,7 +81,7 @@ def test_everything_about_one_and_nothing_is_changed(studies: StudiesFolder) -> 
         f"file          {studies.study('mine').journal}",
         "journal       sound",
         "progress      2 of 3 finished",
-        "2 complete, 1 fail, 1 running",
+        "2 complete, 1 fail, 1 stale",
         "best          r2 0.5 (trial 1)",
         "run by        nobody",
         f"stale, its owner was worker 1 (pid {os.getpid()}",
@@ -150,3 +150,4 @@ def test_a_comparison_is_shown_by_its_studies_and_its_winner(tmp_path: Path) -> 
     sidecar.write_text('{"schema_version": 1, "comparison": {"reason": "linear won"}}')
     more = ["houses  linear won", f"best model    {sidecar.parent}"]
     assert list(comparison_lines(studies, "houses")) == [*expected, *more]
+    assert list(winner_lines(studies)) == ["houses  comparison: linear won"]

@@ -103,6 +103,8 @@ def test_several_objectives() -> None:
     ended = replace(OBJECTIVE, directions=("minimize", "maximize"), best_trial=best)
     assert rows(ended)["best"] == "5 Pareto-optimal trials of 2 objectives"
     assert rows(ended)["one of them"] == "0.25, 12, trial 3"
+    one = replace(ended, best_trial={**best, "n_pareto": 1})
+    assert rows(one)["best"] == "1 Pareto-optimal trial of 2 objectives"
     assert result_line(ended) == "0.25,12.0"
     shown = {"number": 3, "values": [0.25, 12.0], "params": {"x": 0.5}}
     assert result_json(ended)["best_trial"] == shown
@@ -127,7 +129,11 @@ def test_a_failed_launch_counts_the_failures_by_kind() -> None:
         "failed",
         "5 trials; in this launch CUDA out of memory (4), worker died (1)",
     )
-    assert [label for label, _ in found] == ["failed", "dashboard"]
+    assert found[-1] == (
+        "go on",
+        "mend what failed, then repeat the same command; finished trials are kept",
+    )
+    assert [label for label, _ in found] == ["failed", "dashboard", "go on"]
     assert result_line(failed) == ""
 
 
@@ -202,9 +208,24 @@ def test_a_sick_model_is_one_line_and_a_healthy_one_none() -> None:
 
 
 def test_a_launch_with_trials_says_how_busy_each_worker_was() -> None:
-    assert rows(replace(OBJECTIVE, busy=(0.984, 0.9712)))["busy"] == "98 %, 97 %"
-    assert rows(replace(OBJECTIVE, busy=(1.0,)))["busy"] == "100 %"
+    assert (
+        rows(replace(OBJECTIVE, busy=(0.984, 0.9712)))["busy"]
+        == "98 %, 97 % of the time for trials, by worker"
+    )
+    assert rows(replace(OBJECTIVE, busy=(1.0,)))["busy"] == "100 % of the time for trials"
     assert "busy" not in rows(OBJECTIVE)
+
+
+def test_what_finished_before_is_not_counted_as_done_now() -> None:
+    resumed = replace(OBJECTIVE, n_finished=20, n_trials=20, n_before=12, n_pruned=3)
+    headline, found = summary(resumed)
+    assert headline == ("train_objective done: 20 of 20 trials finished, 8 of them now, in 4:12")
+    assert ("pruned", "3 trials, ended early") in found
+    again = replace(resumed, n_before=20, n_pruned=0)
+    assert summary(again)[0] == (
+        "train_objective done: 20 of 20 trials finished, all of them before, in 4:12"
+    )
+    assert "pruned" not in rows(again)
 
 
 def test_a_skipped_launch_is_one_line() -> None:
@@ -225,7 +246,8 @@ def test_a_confirmed_score_stands_beside_the_one_that_chose_it_and_is_the_one_co
         "linear": {"score": 0.4, "confirmed_score": 0.45},
     }
     found = rows(replace(TABLE, sidecar=sidecar, baselines=baselines))
-    assert found["best"] == "r2 0.47 ± 0.061 (standard deviation over 3 folds), trial 7"
+    assert found["chosen"] == "r2 0.47 ± 0.061 (standard deviation over 3 folds), trial 7"
+    assert "best" not in found, "another trial may have been better on those folds"
     assert found["confirmed"] == (
         "r2 0.44 ± 0.04 (standard deviation over 3 fresh folds), the best of trials 7, 2"
     )
