@@ -69,9 +69,9 @@ def find_reference(option: str, reference: str) -> Reference:
         UsageError: malformed, or no such file; a module is looked for when it is imported.
     """
     source, _, attribute = reference.rpartition(":")
-    if not source or not attribute:
-        raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
     is_file = source.endswith(".py") or "/" in source
+    if not source or not attribute or (source.startswith(".") and not is_file):
+        raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
     if is_file and not os.path.isfile(source):
         raise UsageError(f"{option}: no such file: {absolute(source)}")
     if is_file and not source.endswith(".py"):

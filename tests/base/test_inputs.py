@@ -38,6 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"data": "sklearn:titanic"}, "sklearn:titanic: no such data set; expected sklearn:breast"),
         ({"objective": "train.py"}, "expected pkg.module:attr, path/file.py:attr, found"),
         ({"objective": ":f"}, "expected pkg.module:attr"),
+        ({"objective": ".train:f"}, "expected pkg.module:attr"),
         ({"objective": "gone.py:f"}, "--objective: no such file: "),
         ({"objective": "code.py:f"}, "--objective: no such file: "),
     ],
