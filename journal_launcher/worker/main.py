@@ -207,6 +207,8 @@ class Worker:
         self._study.sampler = self._search.sampler(self._seed, number)
         trial = optuna.Trial(self._study, trial_id)
         outcome = evaluate(self._job, trial, len(self._study.directions))
+        if os.getpid() != self._owner.pid:
+            os._exit(ExitCode.FAILED)  # the objective forked, and its child came back too
         if _StopRequested.told:  # and a bare `except:` of the objective swallowed it
             raise _StopRequested
         if self._storage.broken is not None:
