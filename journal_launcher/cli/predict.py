@@ -6,7 +6,7 @@ import click
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import check_data
-from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.base.paths import StudiesFolder, absolute
 
 __all__ = ["command"]
 
@@ -35,5 +35,5 @@ def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     check_data(str(data))  # before the libraries of a model are loaded
     from journal_launcher.worker.predict import predict_file
 
-    for note in predict_file(paths.directory, data, out):
+    for note in predict_file(paths.directory, absolute(data), absolute(out)):
         click.echo(note, err=True)

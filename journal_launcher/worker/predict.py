@@ -1,6 +1,7 @@
 """Use a published model: load it with its sidecar, predict frames, arrays and files."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +160,15 @@ def predict_file(study_directory: Path, data: Path, out: Path) -> list[str]:
     Raises:
         UsageError: no usable model, unreadable data, or `out` cannot be written.
     """
-    if out.exists() and out.samefile(data):
+    if os.path.exists(out) and out.samefile(data):
         raise UsageError(f"--out {out} is the input; choose another file, it would be replaced")
+    if os.path.exists(out) and not out.is_file():  # /dev/null would become a plain file
+        raise UsageError(f"--out {out}: expected a file to write, found a folder, pipe or device")
     model = load(study_directory)
     features, notes = read_features(data, model.schema)
     content = model.predict_table(features).to_csv(index=False).encode()
     try:
-        write_bytes(out.absolute(), content)
+        write_bytes(Path(os.path.realpath(out)), content)  # a link stays one
     except OSError as problem:
         raise UsageError(f"--out {out}: cannot be written: {problem.strerror}") from None
     return list(notes)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -156,6 +157,20 @@ def test_an_unwritable_out_names_it(study: Path, make_table: MakeTable, tmp_path
     _frame(make_table()).to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(UsageError, match=r"--out .*nowhere/out\.csv: cannot be written: No such"):
         predict_file(study, tmp_path / "new.csv", tmp_path / "nowhere" / "out.csv")
+
+
+def test_out_is_a_file_or_a_link_to_one(study: Path, make_table: MakeTable, tmp_path: Path) -> None:
+    data = tmp_path / "new.csv"
+    _frame(make_table()).to_csv(data, index=False)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")
+    for name in ("pipe", "device", "study"):
+        with pytest.raises(UsageError, match=f"--out .*{name}: expected a file to write, found"):
+            predict_file(study, data, tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    predict_file(study, data, tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "real.csv").is_file()
 
 
 def test_a_changed_model_file_is_refused(study: Path) -> None:
