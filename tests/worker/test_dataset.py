@@ -124,6 +124,10 @@ class TestPrepare:
     ) -> None:
         assert expected in refusal(tmp_path, columns(), **given)
 
+    def test_a_row_of_texts_in_place_of_a_header_is_not_quoted_whole(self, tmp_path: Path) -> None:
+        table = columns(**{"word " * 1000: np.arange(ROWS)})
+        assert len(refusal(tmp_path, table, target="zzz")) < 400
+
     @pytest.mark.parametrize(
         ("more", "expected"),
         [
