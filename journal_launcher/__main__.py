@@ -1,11 +1,13 @@
 """`python -m journal_launcher`, also installed as `journal-launcher`."""
 
+import contextlib
 import json
+import os
 import sys
 
 import click
 
-from journal_launcher.base.errors import ExitCode, JournalLauncherError
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, is_full_disk
 from journal_launcher.base.paths import typed
 from journal_launcher.cli import commands
 
@@ -16,10 +18,28 @@ _ALONE = (["--help"], ["-h"], ["--version"])
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse, run, exit. No arguments, or options first, mean `run`."""
+    _open_closed_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
         arguments = ["run", *arguments]
     sys.exit(_run(arguments))
+
+
+def _open_closed_streams() -> None:
+    """A service may start us with 0, 1 or 2 closed: a worker's pipe would take that number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
+
+
+def _close_full_output() -> None:
+    """Without this, Python's own flush at exit fails too and turns the exit code into 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _run(arguments: list[str]) -> int:
@@ -31,6 +51,14 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return _failed(arguments, error.exit_code, error.format_message())
+    except OSError as error:  # of our own output, say: a study's files have their own words
+        full = is_full_disk(error)
+        problem = ResumableStop.of_full_disk(error) if full else JournalLauncherError(str(error))
+        click.echo(f"error: {problem}", err=True)
+        with contextlib.suppress(OSError):
+            _failed(arguments, problem.exit_code, str(problem))
+        _close_full_output()
+        return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
     return result if isinstance(result, int) else ExitCode.DONE
