@@ -68,7 +68,7 @@ def _given(table: str, limits: type[Any], content: Any) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise UsageError(f"[{table}] expected a table, found {content!r}")
     known = [known.name for known in dataclasses.fields(limits)]
-    found = {key.replace("-", "_"): value for key, value in content.items()}
+    found = {str(key).replace("-", "_"): value for key, value in content.items()}
     for key in found:
         if key not in known:
             raise UsageError(f"[{table}] unknown key {key}{nearest_or_all(key, known)}")

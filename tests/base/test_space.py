@@ -39,6 +39,8 @@ MISTAKES = [
         "[space] weight-decay: expected letters, digits and '_' as a name; try",
     ),
     ({"2x": [1]}, "try _2x"),
+    ({5: [1]}, "[space] 5: expected letters, digits and '_' as a name; try _5"),
+    ({"x": {5: 1}}, "[space] x: unknown key 5; known: low, high, log, step"),
     ({"lr": [1], "LR": [1]}, "[space] LR and lr would both be JL_LR"),
     ({"dir": [1]}, "[space] dir: this name belongs to the trial's folder"),
     ({"x": []}, "[space] x: expected at least one choice, found an empty list"),
