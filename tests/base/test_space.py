@@ -56,6 +56,8 @@ MISTAKES = [
     ({"x": {"low": "1", "high": 2}}, "expected a number for low, found '1'"),
     ({"x": {"low": True, "high": 2}}, "expected a number for low, found True"),
     ({"x": {"low": 0, "high": float("inf")}}, "expected a finite number for high, found inf"),
+    ({"x": {"low": -1e308, "high": 1e308}}, "expected a finite high - low, found low -1e+308"),
+    ({"x": {"low": 0.0, "high": 1.0, "step": 1e-300}}, "fewer than 2^53 steps from low to high"),
     ({"x": {"low": 2, "high": 1}}, "expected low up to high, found low 2 and high 1"),
     ({"x": {"low": 1, "high": 2, "log": "yes"}}, "expected true or false for log, found 'yes'"),
     ({"x": {"low": 0, "high": 2, "log": True}}, "expected low above 0 with log = true, found 0"),
