@@ -39,8 +39,11 @@ def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
         yield Status(studies.study(part)).line()
     paths = studies.study(name)
     if parts and paths.sidecar.exists():
-        told = read_json(paths.sidecar, 1).get("comparison") or {}
-        yield f"{name}  {told.get('reason')}"
+        try:
+            told = read_json(paths.sidecar, 1).get("comparison") or {}
+            yield f"{name}  {told.get('reason')}"
+        except (OSError, ValueError) as problem:
+            yield f"{name}  {problem}"
         yield f"best model    {paths.directory}"
 
 
@@ -85,8 +88,16 @@ class Status:
         for trial in self._trials:
             if trial.state == TrialState.RUNNING:
                 yield f"trial {trial.number:<8}{self._who(trial)}"
-        if self._paths.sidecar.exists() and not read_json(self._paths.sidecar, 1).get("left_out"):
-            yield f"best model    {self._paths.directory}"
+        yield from self._best_model()
+
+    def _best_model(self) -> Iterator[str]:
+        try:
+            if not read_json(self._paths.sidecar, 1).get("left_out"):
+                yield f"best model    {self._paths.directory}"
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as problem:
+            yield f"best model    {problem}"
 
     def _progress(self, study: StudyRecord) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)
