@@ -93,7 +93,9 @@ def load(path: Path) -> LoadedModel:
         )
     try:
         return _load(directory, sidecar)
-    except (KeyError, TypeError) as problem:
+    except UsageError:
+        raise
+    except Exception as problem:  # what somebody edited can be wrong in any way
         raise UsageError(
             f"{sidecar_path}: expected a sidecar of a table's model, found {problem!r}; run the "
             "study again to publish it anew"
@@ -130,7 +132,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
             f"{path}: expected a model of a table, found kind {sidecar.get('kind')!r}; what a "
             "script saved, the script loads"
         )
-    if sidecar.get("model_type") not in MODEL_TYPES:
+    if str(sidecar.get("model_type")) not in MODEL_TYPES:
         raise UsageError(
             f"{path}: model type {sidecar.get('model_type')!r} is not one of "
             f"{', '.join(MODEL_TYPES)}; upgrade journal_launcher"
@@ -144,6 +146,8 @@ def _check_file(path: Path, expected: str) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise UsageError(f"{path}: the sidecar names this file, but it is gone") from None
+    except OSError as problem:
+        raise UsageError(f"{path}: cannot be read: {problem.strerror}") from None
     if found != expected:
         raise UsageError(
             f"{path}: expected sha256 {expected[:12]}…, found {found[:12]}…: the file is not the "

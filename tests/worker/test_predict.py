@@ -201,7 +201,9 @@ def test_a_pickle_in_place_of_the_model_is_never_loaded(study: Path, tmp_path: P
         ({"schema_version": 2}, "newest: 1.*upgrade"),
         ({"kind": "objective"}, "expected a model of a table, found kind 'objective'"),
         ({"model_type": "oracle"}, "model type 'oracle' is not one of neural_net"),
+        ({"model_type": ["linear"]}, r"model type \['linear'\] is not one of neural_net"),
         ({"files": {}}, "expected a sidecar of a table's model, found KeyError"),
+        ({"schema": {"columns": [{}]}}, "expected a sidecar of a table's model, found"),
     ],
 )
 def test_a_sidecar_of_another_kind_is_refused(
@@ -217,5 +219,9 @@ def test_a_missing_model_says_what_to_do(study: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no model here yet"):
         load(tmp_path / "elsewhere")
     (study / "best_model.skops").unlink()
+    (study / "best_model.skops").mkdir()
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        load(study)
+    (study / "best_model.skops").rmdir()
     with pytest.raises(UsageError, match="the sidecar names this file, but it is gone"):
         load(study)
