@@ -5,9 +5,9 @@ import sys
 
 import click
 
-from journal_launcher.base.errors import ExitCode, JournalLauncherError
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, is_full_disk
 from journal_launcher.base.paths import typed
-from journal_launcher.base.streams import open_closed_streams, while_read
+from journal_launcher.base.streams import open_closed_streams, send_to_nowhere, while_read
 from journal_launcher.cli import commands
 
 __all__ = ["main"]
@@ -35,6 +35,16 @@ def _run(arguments: list[str]) -> int:
         with while_read(sys.stderr):
             error.show()
         return _failed(arguments, error.exit_code, error.format_message())
+    except OSError as error:  # of our own output, say: a study's files have their own words
+        full = is_full_disk(error)
+        problem = ResumableStop.of_full_disk(error) if full else JournalLauncherError(str(error))
+        click.echo(f"error: {problem}", err=True)
+        try:
+            _failed(arguments, problem.exit_code, str(problem))
+            sys.stdout.flush()
+        except OSError:
+            send_to_nowhere(sys.stdout)
+        return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
     return result if isinstance(result, int) else ExitCode.DONE

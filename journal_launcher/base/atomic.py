@@ -83,8 +83,8 @@ def finite(params: Mapping[str, Any]) -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace `path` with `content` as indented JSON, which has no NaN and no infinity."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    # A name of a file need not be text; `json.loads` reads such a one back.
-    write_bytes(path, text.encode(errors="surrogatepass") + b"\n")
+    # Half a surrogate pair, which a parameter may hold, stays the escape that JSON has for it.
+    write_bytes(path, text.encode(errors="backslashreplace") + b"\n")
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -112,7 +112,7 @@ def parse_value(found: Any, n_values: int) -> Value:
             return Value(pattern=compiled)
         case {"file": str() as file, "key": key, **rest} if not rest:
             path = PurePosixPath(file)
-            if path.is_absolute() or ".." in path.parts or not path.name:
+            if path.is_absolute() or ".." in path.parts or not path.name or "\0" in file:
                 raise UsageError(
                     f"{where}: expected a file below the trial's own folder, found {file!r}"
                 )

@@ -46,7 +46,7 @@ def read_config(path: Path, others: Collection[str] = ()) -> dict[str, Any]:
             of another type.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # as TOML is everywhere, or with a BOM
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 AGAIN = "type the same command again"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class ExitCode(IntEnum):
@@ -53,6 +54,10 @@ class UsageError(JournalLauncherError):
     """Bad input or usage: nothing was started and nothing was written."""
 
     exit_code = ExitCode.USAGE
+
+    def __init__(self, message: str) -> None:
+        # A file or a column may be named with a line break, or with what moves the cursor.
+        super().__init__(_CONTROL.sub(lambda found: repr(found[0])[1:-1], message))
 
 
 class IdentityError(UsageError):

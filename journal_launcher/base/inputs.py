@@ -1,11 +1,12 @@
 """What is wrong with a launch's data or script, as far as it shows without opening them."""
 
 import dataclasses
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.options import REFERENCES, flag, option_of
+from journal_launcher.base.paths import absolute
 from journal_launcher.base.settings import LaunchSettings
 
 __all__ = ["BUNDLED", "UNKNOWN_ENDING", "Reference", "check_data", "check_inputs", "find_reference"]
@@ -52,11 +53,13 @@ def check_data(source: str) -> None:
             names = ", ".join(f"sklearn:{name}" for name in BUNDLED)
             raise UsageError(f"{source}: no such data set; expected {names}")
         return
-    path = Path(source).expanduser().absolute()
-    if not path.exists():
+    path = absolute(source)
+    if not os.path.exists(path):  # where the name itself is impossible, Path.exists raises
         raise UsageError(f"{path}: no such file; --data names a file or sklearn:NAME")
     if not path.name.lower().endswith(_ENDINGS):
         raise UsageError(f"{path}: {UNKNOWN_ENDING}")
+    if not path.is_file():  # a pipe would be waited for, a device may never end
+        raise UsageError(f"{path}: expected a file, found a folder, pipe or device")
 
 
 def find_reference(option: str, reference: str) -> Reference:
@@ -66,11 +69,11 @@ def find_reference(option: str, reference: str) -> Reference:
         UsageError: malformed, or no such file; a module is looked for when it is imported.
     """
     source, _, attribute = reference.rpartition(":")
-    if not source or not attribute:
-        raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
     is_file = source.endswith(".py") or "/" in source
-    if is_file and not Path(source).is_file():
-        raise UsageError(f"{option}: no such file: {Path(source).absolute()}")
+    if not source or not attribute or (source.startswith(".") and not is_file):
+        raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
+    if is_file and not os.path.isfile(source):
+        raise UsageError(f"{option}: no such file: {absolute(source)}")
     if is_file and not source.endswith(".py"):
         raise UsageError(f"{option}: expected a Python file, found {source}")
     return Reference(source, attribute, is_file)

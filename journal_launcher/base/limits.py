@@ -1,6 +1,7 @@
 """What counts as healthy, and when a model type is skipped: two tables of the config file."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -11,6 +12,7 @@ from journal_launcher.base.options import nearest_or_all
 __all__ = ["HealthLimits", "Limits", "SkipLimits"]
 
 Pair = tuple[float, float]
+_MOST = 1_000_000  # hours that a date can be away, and more
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class Limits:
             pairs[name] = _pair(name, value, getattr(HealthLimits, name))
         for name, value in numbers.items():
             whole = name == "critical_results"
-            allowed = int if whole else (int, float)
-            if isinstance(value, bool) or not isinstance(value, allowed) or not value > 0:
+            allowed = (int,) if whole else (int, float)
+            if type(value) not in allowed or not 0 < value <= _MOST:
                 kind = "whole number" if whole else "number"
-                raise UsageError(f"[skip] {name}: expected a positive {kind}, found {value!r}")
+                raise UsageError(
+                    f"[skip] {name}: expected a positive {kind} up to {_MOST:,}, found {value!r}"
+                )
         return cls(HealthLimits(**pairs), SkipLimits(**numbers))
 
 
@@ -64,7 +68,7 @@ def _given(table: str, limits: type[Any], content: Any) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise UsageError(f"[{table}] expected a table, found {content!r}")
     known = [known.name for known in dataclasses.fields(limits)]
-    found = {key.replace("-", "_"): value for key, value in content.items()}
+    found = {str(key).replace("-", "_"): value for key, value in content.items()}
     for key in found:
         if key not in known:
             raise UsageError(f"[{table}] unknown key {key}{nearest_or_all(key, known)}")
@@ -72,7 +76,9 @@ def _given(table: str, limits: type[Any], content: Any) -> dict[str, Any]:
 
 
 def _pair(name: str, value: Any, default: Pair) -> Pair:
-    numbers = isinstance(value, list | tuple) and all(type(item) in (int, float) for item in value)
+    numbers = isinstance(value, list | tuple) and all(
+        type(item) in (int, float) and abs(item) <= sys.float_info.max for item in value
+    )
     if not numbers or len(value) != 2:
         raise UsageError(f"[health] expected {name} = [warning, critical], found {value!r}")
     warning, critical = map(float, value)

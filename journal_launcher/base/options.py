@@ -126,7 +126,7 @@ def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """End a message about an unknown name: "; did you mean 'x'?", nothing if no name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(str(name), list(known), n=1)  # launch() may get any key
     return f"; did you mean {prefix + near[0]!r}?" if near else ""
 
 

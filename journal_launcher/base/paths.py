@@ -1,16 +1,18 @@
 """Every file name of the project, and the rule for study names."""
 
+import contextlib
 import os
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.errors import AGAIN, UsageError
 
 __all__ = [
     "StudiesFolder",
     "StudyPaths",
+    "absolute",
     "check_study_name",
     "default_name",
     "is_study_name",
@@ -26,6 +28,23 @@ _RESERVED = (".log", ".lock", ".flock", ".torn", ".json")  # `a.log` is the jour
 def typed() -> str:
     """What the user types to start this program: launch.sh says how it was called."""
     return shlex.quote(os.environ.get("JOURNAL_LAUNCHER_TYPED", "journal-launcher"))
+
+
+def absolute(path: Path | str) -> Path:
+    """A path as it was typed, from the root and with the home directory for ~.
+
+    Raises:
+        UsageError: there is no such home directory, or the current directory was removed.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        home = Path(path).parts[0]
+        raise UsageError(
+            f"{path}: expected a home directory for {home}, found none; write the path in full"
+        ) from None
+    except FileNotFoundError:
+        raise UsageError(f"the current directory was removed; cd elsewhere and {AGAIN}") from None
 
 
 def slug(text: str) -> str:
@@ -136,7 +155,19 @@ class StudiesFolder:
 
     @classmethod
     def at(cls, path: Path | str) -> "StudiesFolder":
-        return cls(Path(path).expanduser().absolute())
+        """The folder as it was typed; it may be yet to make.
+
+        Raises:
+            UsageError: it cannot be a folder, such as a file.
+        """
+        root = absolute(path)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(f"{root}/.")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--studies-dir {path}: expected a folder, found: {reason}") from None
+        return cls(root)
 
     def study(self, name: str) -> StudyPaths:
         return StudyPaths(self.root, check_study_name(name))

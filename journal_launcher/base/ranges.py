@@ -12,6 +12,7 @@ __all__ = ["Asked", "Range", "Scalar", "check_tables", "parse_range"]
 
 Scalar = bool | int | float | str
 _KEYS = ("low", "high", "log")
+_MOST_STEPS = 2**53  # a float counts no further
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def _range(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> Range
         raise UsageError(f"{where}: expected true or false for log, found {log!r}")
     if low > high:
         raise UsageError(f"{where}: expected low up to high, found low {low} and high {high}")
+    if high - low > sys.float_info.max:
+        raise UsageError(f"{where}: expected a finite high - low, found low {low} and high {high}")
     if log and low <= 0:
         raise UsageError(f"{where}: expected low above 0 with log = true, found {low}")
     if step is None:
@@ -96,6 +99,8 @@ def _range(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> Range
         raise UsageError(f"{where}: log and step exclude each other")
     if step <= 0:
         raise UsageError(f"{where}: expected a step above 0, found {step}")
+    if (high - low) / _MOST_STEPS > step:
+        raise UsageError(f"{where}: expected fewer than 2^53 steps from low to high, found {step}")
     if asked.whole and isinstance(step, float):
         raise UsageError(
             f"{where}: both bounds are whole numbers, so step must be one, found {step}; write "

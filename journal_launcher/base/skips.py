@@ -3,9 +3,9 @@
 import os
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.paths import absolute
 from journal_launcher.base.settings import LaunchSettings
 
 __all__ = ["Entry", "Subject"]
@@ -23,7 +23,7 @@ class Subject:
     def of(cls, settings: LaunchSettings) -> "Subject":
         if settings.data.startswith("sklearn:"):
             return cls(settings.model_type, settings.data, None)
-        data = os.path.abspath(Path(settings.data).expanduser())
+        data = os.path.abspath(absolute(settings.data))
         target = settings.target or ("y" if data.lower().endswith(".npz") else None)
         return cls(settings.model_type, data, target)
 

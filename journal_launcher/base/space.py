@@ -25,8 +25,8 @@ def parse_space(table: Mapping[str, Any]) -> Space:
         raise UsageError(f"[space]: expected parameters, found {table!r}; such as {example}")
     variables: dict[str, str] = {}
     for name in table:
-        if not _NAME.fullmatch(name):
-            valid = re.sub(r"\W|^(?=\d)", "_", name, flags=re.ASCII) or "_"
+        if not isinstance(name, str) or not _NAME.fullmatch(name):  # launch() may get any key
+            valid = re.sub(r"\W|^(?=\d)", "_", str(name), flags=re.ASCII) or "_"
             raise UsageError(
                 f"[space] {name}: expected letters, digits and '_' as a name; try {valid}"
             )

@@ -7,7 +7,7 @@ import click
 
 from journal_launcher.base.config import explained
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.paths import typed
+from journal_launcher.base.paths import absolute, typed
 
 __all__ = ["command"]
 
@@ -27,7 +27,7 @@ def command() -> None:
     """
     for path in (_CONFIG, _SCRIPT):
         if os.path.lexists(path):
-            raise UsageError(f"{path.absolute()} exists; move it away, or type this elsewhere")
+            raise UsageError(f"{absolute(path)} exists; move it away, or type this elsewhere")
     config = _HEADER + explained({"objective": f"{_SCRIPT}:objective", "pruner": "median"})
     example = Path(__file__).with_name("example.py").read_text()
     for path, content in ((_SCRIPT, example), (_CONFIG, config)):
@@ -35,6 +35,6 @@ def command() -> None:
             with path.open("x") as file:
                 file.write(content)
         except OSError as error:
-            raise UsageError(f"{path.absolute()}: cannot be written: {error.strerror}") from None
+            raise UsageError(f"{absolute(path)}: cannot be written: {error.strerror}") from None
         click.echo(f"wrote {path}")
     click.echo(f"try: {typed()} run --config {_CONFIG}", err=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from journal_launcher.base.inputs import check_data
-from journal_launcher.base.paths import StudiesFolder, unknown_study
+from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
 
 __all__ = ["command"]
 
@@ -34,6 +34,6 @@ def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     check_data(str(data))  # before the libraries of a model are loaded
     from journal_launcher.worker.predict import predict_file
 
-    for note in predict_file(paths.directory, data, out):
+    for note in predict_file(paths.directory, absolute(data), absolute(out)):
         click.echo(note, err=True)
     click.echo(f"wrote {out}", err=True)

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.base.paths import StudiesFolder, absolute
 
 __all__ = ["command"]
 
@@ -41,7 +41,7 @@ def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
     from journal_launcher.pipeline.skip_registry import SkipRegistry
 
     if data is not None and not data.startswith("sklearn:"):
-        data = os.path.abspath(os.path.expanduser(data))
+        data = os.path.abspath(absolute(data))
     registry = SkipRegistry(StudiesFolder.at(studies_dir).skip_registry)
     for entry in registry.clear(model_type, data):
         click.echo(f"forgotten: {entry}")

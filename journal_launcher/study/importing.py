@@ -5,6 +5,7 @@ its name in one step, so that a kill leaves all of it or nothing.
 """
 
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -97,7 +98,6 @@ def _opened(url: str) -> Iterator["RDBStorage"]:
     """The database behind `url`, in which nothing is created or changed."""
     from optuna.storages import RDBStorage
     from sqlalchemy import create_engine, inspect
-    from sqlalchemy.exc import SQLAlchemyError
 
     shown, url, options = _target(url)
     try:
@@ -114,9 +114,8 @@ def _opened(url: str) -> Iterator["RDBStorage"]:
         finally:
             storage.remove_session()
             storage.engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
-        reason = str(getattr(error, "orig", error)).partition("\n")[0]
-        raise UsageError(f"{shown}: expected a database made by Optuna, found: {reason}") from None
+    except UsageError:
+        raise
     except RuntimeError as error:
         if "storage upgrade" not in str(error):
             raise UsageError(f"{shown}: {error}") from None
@@ -124,6 +123,9 @@ def _opened(url: str) -> Iterator["RDBStorage"]:
             f"{shown}: made by an older Optuna; copy it, and type for the copy: "
             f"optuna storage upgrade --storage {shown}"
         ) from None
+    except Exception as error:  # damaged rows fail in Optuna, SQLAlchemy or json, each in its way
+        reason = (str(getattr(error, "orig", error)) or repr(error)).partition("\n")[0]
+        raise UsageError(f"{shown}: expected a database made by Optuna, found: {reason}") from None
 
 
 def _target(url: str) -> tuple[str, str, dict[str, Any]]:
@@ -133,14 +135,14 @@ def _target(url: str) -> tuple[str, str, dict[str, Any]]:
 
     try:
         parsed = make_url(url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         found = url if "://" not in url else f"{url.partition('://')[0]}://…"
         raise UsageError(f"expected a database such as sqlite:///old.db, found {found}") from None
     shown = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() != "sqlite":
         return shown, url, {}
     path = Path(parsed.database or "").absolute()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"{shown}: no such file: {path}")
 
     def connect() -> sqlite3.Connection:

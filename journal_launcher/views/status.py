@@ -46,9 +46,14 @@ def winner_lines(studies: StudiesFolder) -> Iterator[str]:
 
 
 def _why(paths: StudyPaths) -> str | None:
-    """Why a comparison chose what it published."""
-    told = read_json(paths.sidecar, 1) if paths.sidecar.exists() else {}
-    return (told.get("comparison") or {}).get("reason")
+    """Why a comparison chose what it published, or why that cannot be read."""
+    try:
+        told = read_json(paths.sidecar, 1).get("comparison") or {}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        return str(problem)
+    return told.get("reason")
 
 
 class Status:
@@ -92,8 +97,16 @@ class Status:
         for trial in self._trials:
             if trial.state == TrialState.RUNNING:
                 yield f"trial {trial.number:<8}{self._who(trial)}"
-        if self._paths.sidecar.exists() and not read_json(self._paths.sidecar, 1).get("left_out"):
-            yield f"best model    {self._paths.directory}"
+        yield from self._best_model()
+
+    def _best_model(self) -> Iterator[str]:
+        try:
+            if not read_json(self._paths.sidecar, 1).get("left_out"):
+                yield f"best model    {self._paths.directory}"
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as problem:
+            yield f"best model    {problem}"
 
     def _progress(self, study: StudyRecord) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)

@@ -33,7 +33,10 @@ def make_view(
 
 def stderr_console() -> Console:
     """A console on stderr that outlives it."""
-    return Console(file=cast(IO[str], _LastingStream(sys.stderr)))
+    console = Console(file=cast(IO[str], _LastingStream(sys.stderr)))
+    if not console.width:  # COLUMNS=0 means unknown; Rich would print nothing at all
+        console.width = 80
+    return console
 
 
 class _LastingStream:

@@ -26,6 +26,9 @@ _DATE = re.compile(
     r"\d{4}[-/]\d\d([-/]\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?"
 )
 
+_LARGEST = 1e150
+"""The squares of larger numbers are infinite: nothing can scale them."""
+
 
 @dataclass(frozen=True)
 class Typed:
@@ -254,12 +257,13 @@ def _codes(typed: Typed, categories: tuple[str, ...]) -> NDArray[np.int32]:
 
 
 def _finite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    infinite = np.isinf(values)
-    if infinite.any():
-        row = int(np.argmax(infinite))
+    beyond = np.abs(values) > _LARGEST
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        limit = "" if np.isinf(values[row]) else f" of at most {_LARGEST:g}"
         raise UsageError(
-            f"row {row + 1}, column {name!r}: expected a finite number, found {values[row]}; leave "
-            "the cell empty if the value is unknown"
+            f"row {row + 1}, column {name!r}: expected a finite number{limit}, found "
+            f"{values[row]}; leave the cell empty if the value is unknown"
         )
     return values
 

@@ -47,11 +47,11 @@ class CommandJob:
     def prepare(self, seed: int) -> Prepared:
         settings, program = self._settings, self._template.program
         if program is not None and shutil.which(program) is None:
-            there = Path(program).is_file()
+            there = os.path.isfile(program)
             hint = f"chmod +x {program}" if there else f"seen from {Path.cwd()}; check its name"
             raise UsageError(f"--command: no program {program!r} that can be run; {hint}")
         script = Path(self._template.script) if self._template.script else None
-        if script is not None and not script.is_file():
+        if script is not None and not os.path.isfile(script):  # Path raises on a long name
             raise UsageError(f"--command: no file {script} in {Path.cwd()}")
         identity = {
             "schema_version": 1,

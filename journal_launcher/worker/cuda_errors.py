@@ -6,7 +6,7 @@ Known by their words: torch, CatBoost, CuPy and others each have their own class
 import re
 from collections.abc import Iterator
 
-__all__ = ["breaks_process", "chain", "is_out_of_memory"]
+__all__ = ["breaks_process", "chain", "is_out_of_memory", "words"]
 
 # torch: "CUDA out of memory. Tried…", "CUDA error: out of memory", "… CUBLAS_STATUS_ALLOC_FAILED";
 # CatBoost: "CUDA error 2: out of memory".
@@ -25,7 +25,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def breaks_process(error: BaseException) -> bool:
     """Is this process's CUDA context lost?"""
-    return any(_BROKEN.search(str(link)) and not _says_full(link) for link in chain(error))
+    return any(_BROKEN.search(words(link)) and not _says_full(link) for link in chain(error))
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -38,5 +38,13 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
+def words(error: BaseException) -> str:
+    """What the exception says; nothing if saying it raises, as in a class of the user's own."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def _says_full(error: BaseException) -> bool:
-    return type(error).__name__ == "OutOfMemoryError" or bool(_FULL.search(str(error)))
+    return type(error).__name__ == "OutOfMemoryError" or bool(_FULL.search(words(error)))

@@ -24,6 +24,7 @@ from journal_launcher.base.atomic import move_into_place, read_json, write_json
 from journal_launcher.base.choices import CLASSIFICATION_METRICS, METRICS
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import check_data
+from journal_launcher.base.paths import absolute
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema
@@ -56,7 +57,7 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
     """
     check_data(settings.data)
     is_file = not settings.data.startswith("sklearn:")
-    source = str(Path(settings.data).expanduser().absolute()) if is_file else settings.data
+    source = str(absolute(settings.data)) if is_file else settings.data
     with _about(source):
         directory = cache / _key(settings, seed, source)
         if not (directory / _META).exists():

@@ -118,7 +118,9 @@ def _existing(flag: str, name: str, names: Iterable[str]) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    # Without a header, what stands for a name may be a whole text.
+    shown = [name if len(name) <= 60 else f"{name[:59]}…" for name in names[:20]]
+    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def _split_keys(settings: LaunchSettings, target: str, columns: _Columns) -> NDArray[Any] | None:

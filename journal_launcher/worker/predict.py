@@ -1,6 +1,7 @@
 """Use a published model: load it with its sidecar, predict frames, arrays and files."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ def load(path: Path) -> LoadedModel:
         )
     try:
         return _load(directory, sidecar)
-    except (KeyError, TypeError) as problem:
+    except UsageError:
+        raise
+    except Exception as problem:  # what somebody edited can be wrong in any way
         raise UsageError(
             f"{sidecar_path}: expected a sidecar of a table's model, found {problem!r}; run the "
             "study again to publish it anew"
@@ -133,7 +136,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
             f"{path}: expected a model of a table, found kind {sidecar.get('kind')!r}; what a "
             "script saved, the script loads"
         )
-    if sidecar.get("model_type") not in MODEL_TYPES:
+    if str(sidecar.get("model_type")) not in MODEL_TYPES:
         raise UsageError(
             f"{path}: model type {sidecar.get('model_type')!r} is not one of "
             f"{', '.join(MODEL_TYPES)}; upgrade journal_launcher"
@@ -147,6 +150,8 @@ def _check_file(path: Path, expected: str) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise UsageError(f"{path}: the sidecar names this file, but it is gone") from None
+    except OSError as problem:
+        raise UsageError(f"{path}: cannot be read: {problem.strerror}") from None
     if found != expected:
         raise UsageError(
             f"{path}: expected sha256 {expected[:12]}…, found {found[:12]}…: the file is not the "
@@ -163,13 +168,15 @@ def predict_file(study_directory: Path, data: Path, out: Path) -> list[str]:
     Raises:
         UsageError: no usable model, unreadable data, or `out` cannot be written.
     """
-    if out.exists() and out.samefile(data):
+    if os.path.exists(out) and out.samefile(data):
         raise UsageError(f"--out {out} is the input; choose another file, it would be replaced")
+    if os.path.exists(out) and not out.is_file():  # /dev/null would become a plain file
+        raise UsageError(f"--out {out}: expected a file to write, found a folder, pipe or device")
     model = load(study_directory)
     features, notes = read_features(data, model.schema)
     content = model.predict_table(features).to_csv(index=False).encode()
     try:
-        write_bytes(out.absolute(), content)
+        write_bytes(Path(os.path.realpath(out)), content)  # a link stays one
     except OSError as problem:
         raise UsageError(f"--out {out}: cannot be written: {problem.strerror}") from None
     return list(notes)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import UNKNOWN_ENDING
@@ -165,14 +166,20 @@ def _csv_rows(lines: Iterable[str], before: int = 0) -> Iterator[tuple[int, list
             if len(row) > 1 or "".join(row).strip():
                 yield before + reader.line_num, row
     except csv.Error as error:
-        raise ValueError(f"line {before + reader.line_num}: {error}") from None
+        found = str(error)
+        if "new-line character" in found:
+            found = "expected lines that end in \\n, found \\r; convert with tr '\\r' '\\n'"
+        raise ValueError(f"line {before + reader.line_num}: {found}") from None
 
 
 def _lines(file: IO[bytes]) -> Iterator[str]:
     """The lines as text; ValueError where they are none."""
     for number, line in enumerate(file, start=1):
         if b"\0" in line:
-            raise ValueError(f"line {number}: expected text, found a NUL byte")
+            raise ValueError(
+                f"line {number}: expected text, found a NUL byte; unpack a packed file, and "
+                "convert UTF-16 with iconv -f utf-16 -t utf-8"
+            )
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -187,8 +194,7 @@ def _read_npz(path: Path) -> Any:
 
     if not zipfile.is_zipfile(path) and path.exists():
         raise ValueError("expected what numpy.savez(file, X=…, y=…) writes, found no archive")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    arrays = _arrays(path)
     if "X" not in arrays:
         raise ValueError(f"expected arrays X and y, found {', '.join(arrays) or 'none'}")
     x, y = arrays["X"], arrays.get("y")
@@ -203,6 +209,17 @@ def _read_npz(path: Path) -> Any:
     return frame
 
 
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive by name; other things in it are passed over."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: found for name, found in file.items() if isinstance(found, np.ndarray)}
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive fails in more ways than anyone has listed
+        raise ValueError(f"expected what numpy.savez writes, found: {error}") from None
+
+
 def _read_parquet(path: Path) -> Any:
     try:
         from pyarrow import ArrowException, parquet
@@ -210,10 +227,10 @@ def _read_parquet(path: Path) -> Any:
         raise ValueError("Parquet needs pyarrow: pip install 'journal-launcher[parquet]'") from None
     try:
         table = parquet.read_table(path)
+        _check_names(table.column_names)
+        return table.to_pandas(ignore_metadata=True)
     except ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from None
-    _check_names(table.column_names)
-    return table.to_pandas(ignore_metadata=True)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -228,6 +245,6 @@ def _complaints() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError((error.strerror or str(error)).lower()) from None
+        raise UsageError((error.strerror or str(error).partition("\n")[0]).lower()) from None
     except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise UsageError(str(error).strip().splitlines()[0]) from None

@@ -15,7 +15,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory
+from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
 from journal_launcher.worker.jobs import Job
 from journal_launcher.worker.script import ScriptFailedError
 
@@ -71,23 +71,23 @@ def forks_end_here() -> Iterator[None]:
 def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
     """Call the job; every exception of the objective becomes a failed trial with its reason."""
     try:
-        with forks_end_here():
-            returned = job(trial)
+        with forks_end_here():  # also around what a value of the user's own class does
+            return judge(job(trial), n_objectives)
     except optuna.TrialPruned as pruned:
         return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
     except ScriptFailedError as error:
         print(f"trial {trial.number}: {error}", file=sys.stderr)
         return Outcome(TrialState.FAIL, None, str(error)[:2000], error.broken)
     except (Exception, SystemExit) as error:
-        traceback.print_exc()  # into this worker's log file, whole
+        with contextlib.suppress(Exception):  # the objective may have closed it
+            traceback.print_exc()  # into this worker's log file, whole
         kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
-        reason = f"{kind}: {error}".strip().removesuffix(":")
+        reason = f"{kind}: {words(error)}".strip().removesuffix(":")
         incompatible, broken = _raised_by_distribution_check(error), breaks_process(error)
         for link in chain(error):  # tracebacks hold the objective's frames, and so its tensors
             traceback.clear_frames(link.__traceback__)
         _free_memory(is_out_of_memory(error))
         return Outcome(TrialState.FAIL, None, reason[:2000], True, incompatible, broken)
-    return judge(returned, n_objectives)
 
 
 def judge(returned: Any, n_objectives: int) -> Outcome:
@@ -114,7 +114,7 @@ def judge(returned: Any, n_objectives: int) -> Outcome:
 def _as_float(item: Any) -> float | None:
     """A real number, NumPy scalar or tensor of one element as float; None for anything else."""
     if isinstance(item, numbers.Real) or hasattr(item, "__float__"):
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+        with contextlib.suppress(Exception):
             return float(item)
     return None
 

@@ -8,7 +8,7 @@ from journal_launcher.base import atomic
 
 def test_json_comes_back_and_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    for value in (1, 2):
+    for value in (1, "é\ud800"):
         atomic.write_json(path, {"schema_version": 1, "value": value})
         assert atomic.read_json(path, 1)["value"] == value
     assert list(tmp_path.iterdir()) == [path]

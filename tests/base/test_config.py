@@ -130,7 +130,13 @@ def test_the_examples_of_tables_are_valid_and_last(tmp_path: Path) -> None:
             "[health]\ndead_unit = [0.1, 0.2]",
             "[health] unknown key dead_unit; did you mean 'dead_u",
         ),
-        ("[skip]\nhours = 0", "[skip] hours: expected a positive number, found 0"),
+        ("[skip]\nhours = 0", "[skip] hours: expected a positive number up to 1,000,000, found 0"),
+        (
+            "[skip]\nhours = 1e300",
+            "[skip] hours: expected a positive number up to 1,000,000, found",
+        ),
+        ("[skip]\nhours = inf", "[skip] hours: expected a positive number"),
+        (f"[health]\ndead_units = [0.1, 1{'0' * 400}]", "[health] expected dead_units = [warning"),
         ("[heatlh]\ndead_units = [1, 2]", "unknown key heatlh; did you mean 'health'?"),
         ("[catboost]\ndepth = {low = 3}", "[catboost] depth: expected a number for high"),
     ],
@@ -147,3 +153,10 @@ def test_what_people_write_is_taken(tmp_path: Path) -> None:
         timeout=7200, trial_timeout=90, objective="a.py:f", direction=("maximize",)
     )
     assert _from_file(tmp_path, written) == expected
+
+
+def test_a_file_is_utf8_with_or_without_a_mark_of_that(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    for mark in (b"", b"\xef\xbb\xbf"):
+        path.write_bytes(mark + 'target = "größe"\n'.encode())
+        assert read_config(path) == {"target": "größe"}

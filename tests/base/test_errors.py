@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from journal_launcher.base.errors import ResumableStop, is_full_disk
+from journal_launcher.base.errors import IdentityError, ResumableStop, UsageError, is_full_disk
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,11 @@ def test_a_full_disk_is_known_by_number_or_by_words(error: Exception) -> None:
 )
 def test_other_troubles_are_not(error: Exception) -> None:
     assert not is_full_disk(error)
+
+
+@pytest.mark.parametrize("kind", [UsageError, IdentityError])
+def test_what_a_message_quotes_cannot_break_its_line_or_paint_the_terminal(
+    kind: type[UsageError],
+) -> None:
+    said = str(kind("no column a\nb\r\x1b[31m\x9b1m\u2028c; there are 'é', '日本'"))
+    assert said == "no column a\\nb\\r\\x1b[31m\\x9b1m\\u2028c; there are 'é', '日本'"

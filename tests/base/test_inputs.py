@@ -1,5 +1,6 @@
 """What is seen of bad data and scripts before anything is started."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("table.CSV", "table.csv.gz", "table.txt", "train.py"):
         (tmp_path / name).touch()
     (tmp_path / "code.py").mkdir()
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
     return tmp_path
 
 
@@ -25,9 +29,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"data": "nowhere.csv"}, "/nowhere.csv: no such file; --data names a file or sklearn:"),
         ({"data": "table.txt"}, "/table.txt: expected a file name ending in .csv, .csv.gz, .npz"),
         ({"data": "."}, "expected a file name ending in .csv"),
+        ({"data": "~nobody_of_this_name/t.csv"}, "for ~nobody_of_this_name, found none; write the"),
+        ({"data": "x" * 300 + ".csv"}, ".csv: no such file; --data names"),
+        ({"data": "folder.csv"}, "/folder.csv: expected a file, found a folder, pipe or device"),
+        ({"data": "pipe.csv"}, "/pipe.csv: expected a file"),
+        ({"data": "endless.csv"}, "/endless.csv: expected a file"),
+        ({"objective": "x" * 300 + ".py:f"}, "--objective: no such file: "),
         ({"data": "sklearn:titanic"}, "sklearn:titanic: no such data set; expected sklearn:breast"),
         ({"objective": "train.py"}, "expected pkg.module:attr, path/file.py:attr, found"),
         ({"objective": ":f"}, "expected pkg.module:attr"),
+        ({"objective": ".train:f"}, "expected pkg.module:attr"),
         ({"objective": "gone.py:f"}, "--objective: no such file: "),
         ({"objective": "code.py:f"}, "--objective: no such file: "),
     ],

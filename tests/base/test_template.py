@@ -71,6 +71,7 @@ def test_what_a_command_runs(text: str, name: str, program: str | None, script: 
         ({"pattern": "(a) (b) (c)"}, 2, "expected 2 group(s) in the pattern"),
         ({"file": "../m.json", "key": "a"}, 1, "a file below the trial's own folder, found '../m"),
         ({"file": "/m.json", "key": "a"}, 1, "a file below the trial's own folder"),
+        ({"file": "m\0.json", "key": "a"}, 1, "a file below the trial's own folder"),
         ({"file": "m.json", "key": ["a", "b"]}, 1, "expected 1 key(s), one for each --direction"),
         ({"file": "m.json", "key": 3}, 1, "expected 1 key(s)"),
     ],

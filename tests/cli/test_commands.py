@@ -1,6 +1,9 @@
 """The command line in process: what reaches the launch, and what a mistake prints."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +14,8 @@ from journal_launcher import __version__
 from journal_launcher.__main__ import main
 from journal_launcher.base.errors import StudyInUseError
 from journal_launcher.base.settings import LaunchSettings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -198,3 +203,31 @@ def test_a_command_with_its_space_from_a_file(asked: list, tmp_path: Path) -> No
     file.write_text('command = "c {x}"\nspace = {x = [1, 2]}\n')
     assert run("--config", str(file)) == 0
     assert asked[2] == LaunchSettings(command="c {x}", space={"x": [1, 2]})
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_service_may_start_it_with_closed_streams(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "a.py").write_text("def f(trial):\n    return 1.0\n")
+    command = f'exec "$@" run --objective a.py:f --gpus none --n-trials 1 {closed}'
+    assert in_shell(command, tmp_path).returncode == 0
+    assert (tmp_path / "optuna_studies" / "a_f" / "best_model.meta.json").exists()
+
+
+@pytest.mark.parametrize("arguments", ["--version", "init --help", "run --print-config"])
+def test_an_output_that_is_full_is_one_line(tmp_path: Path, arguments: str) -> None:
+    ended = in_shell(f'exec "$@" {arguments} > /dev/full', tmp_path)
+    assert ended.returncode == 75
+    assert ended.stderr.startswith("error: cannot write") and ended.stderr.count("\n") == 1
+
+
+def in_shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a line in which "$@" is this program."""
+    program = [sys.executable, "-P", "-m", "journal_launcher"]
+    return subprocess.run(
+        ["bash", "-c", line, "bash", *program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

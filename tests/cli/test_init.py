@@ -48,3 +48,15 @@ def test_nothing_is_overwritten(
     printed = capsys.readouterr().err
     assert f"error: {tmp_path / there} exists" in printed and printed.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == [there]
+
+
+def test_a_removed_current_directory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as caught:
+        main(["init"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: the current directory was removed; cd ")

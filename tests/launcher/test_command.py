@@ -196,6 +196,8 @@ MISTAKES = [
         "no program 'nowhere-to-be-found' that can be run; seen",
     ),
     ({"command": "python3 gone.py {x}"}, "--command: no file gone.py in "),
+    ({"command": "x" * 300}, "that can be run; seen from "),
+    ({"command": f"python3 {'x' * 300}.py"}, ".py in "),
     ({"command": "'./my train.py'"}, "'./my train.py' that can be run; chmod +x ./my train.py"),
     ({"command": "ls {lx}"}, "{lx} is no parameter of [space]"),
     ({"space": {"x": {"low": 1}}}, "[space] x: expected a number for high, found none"),

@@ -130,3 +130,17 @@ def test_an_objective_that_is_not_there_leaves_nothing(
     assert ended.code == 2
     assert message in ended.err and "Traceback" not in ended.err
     assert {p for p in workshop.folder.rglob("*") if "__pycache__" not in p.parts} == before
+
+
+FORKS = """
+def objective(trial):
+    os.fork()
+    return 1.0
+"""
+
+
+def test_a_forked_child_that_comes_back_runs_no_trial(workshop: Workshop) -> None:
+    workshop.write(FORKS)
+    result = workshop.launch(n_trials=4, sampler="random")
+    assert result.exit_code == 0
+    assert [trial.state.name for trial in workshop.trials()] == ["COMPLETE"] * 4

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -212,3 +213,27 @@ def test_the_command_says_what_came_and_how_to_go_on(
     )
     assert ended.stderr.startswith("left out 1 RUNNING\n")
     assert "--study-name my_study --direction maximize --n-trials 2" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update study_user_attributes set value_json = '{'",
+        "update trial_params set distribution_json = '[]'",
+        "update trial_params set param_value = 99",
+        "update trials set state = 'NOPE'",
+        "update trials set datetime_start = 'nope'",
+        "update trial_values set value = null, value_type = 'FINITE'",
+        "drop table trial_params",
+    ],
+)
+def test_a_damaged_database_is_one_line(tmp_path: Path, change: str) -> None:
+    url = make(tmp_path)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+        database.execute(change)
+    assert "expected a database made by Optuna, found: " in refused(url, None, tmp_path)
+
+
+def test_an_address_that_is_none_is_one_line(tmp_path: Path) -> None:
+    assert "expected a database such as" in refused("postgresql://host:abc/db", None, tmp_path)
+    assert "no such file" in refused(f"sqlite:///{'x' * 300}.db", None, tmp_path)

@@ -151,3 +151,16 @@ def test_a_comparison_is_shown_by_its_studies_and_its_winner(tmp_path: Path) -> 
     more = ["houses  linear won", f"best model    {sidecar.parent}"]
     assert list(comparison_lines(studies, "houses")) == [*expected, *more]
     assert list(winner_lines(studies)) == ["houses  comparison: linear won"]
+    sidecar.write_text("{")
+    *_, told, _ = comparison_lines(studies, "houses")
+    assert told.startswith(f"houses  {sidecar}: expected a JSON object, found")
+
+
+def test_a_sidecar_that_cannot_be_read_is_a_line_of_the_status(tmp_path: Path) -> None:
+    paths = StudiesFolder.at(tmp_path).study("houses")
+    identity = {"directions": ["maximize"], "metric": "r2", "seed": 0}
+    StudyRecord.create(open_storage(paths.journal, create=True), "houses", identity)
+    paths.directory.mkdir()
+    paths.sidecar.write_text("{")
+    *_, last = Status(paths).lines()
+    assert last.startswith(f"best model    {paths.sidecar}: expected a JSON object, found")

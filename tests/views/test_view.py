@@ -14,7 +14,7 @@ from rich.console import Console
 from journal_launcher.base.events import Note
 from journal_launcher.views.live import LiveView
 from journal_launcher.views.plain import PlainView
-from journal_launcher.views.view import make_view
+from journal_launcher.views.view import make_view, stderr_console
 
 CHATTER = """
 import sys
@@ -90,3 +90,11 @@ def test_quiet_draws_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with make_view(stderr_is_terminal=False, quiet=True, verbosity=0) as view:
         view(Note("hot", "warning"))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_of_unknown_width_is_printed_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    stderr_console().print("a line")
+    assert capsys.readouterr().err == "a line\n"

@@ -124,6 +124,10 @@ class TestPrepare:
     ) -> None:
         assert expected in refusal(tmp_path, columns(), **given)
 
+    def test_a_row_of_texts_in_place_of_a_header_is_not_quoted_whole(self, tmp_path: Path) -> None:
+        table = columns(**{"word " * 1000: np.arange(ROWS)})
+        assert len(refusal(tmp_path, table, target="zzz")) < 400
+
     @pytest.mark.parametrize(
         ("more", "expected"),
         [
@@ -133,6 +137,7 @@ class TestPrepare:
             ({"y": pd.date_range("2024", periods=ROWS)}, "expected numbers or classes, found date"),
             ({"y": [1.5, np.inf] * 30}, "row 2, column 'y': expected a finite number, found inf"),
             ({"x": [*[1.5] * 59, -np.inf]}, "row 60, column 'x': expected a finite number"),
+            ({"x": [*[1.5] * 59, -1e151]}, "a finite number of at most 1e+150, found -1e+151"),
             ({"y": [*np.arange(59), "oops"]}, "row 60, target 'y': expected a number, found 'oops"),
             ({"x": 1, "colour": "red"}, "expected a useful column beside the target"),
             ({"x": None, "colour": None}, "expected a useful column beside the target"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -158,6 +159,20 @@ def test_an_unwritable_out_names_it(study: Path, make_table: MakeTable, tmp_path
         predict_file(study, tmp_path / "new.csv", tmp_path / "nowhere" / "out.csv")
 
 
+def test_out_is_a_file_or_a_link_to_one(study: Path, make_table: MakeTable, tmp_path: Path) -> None:
+    data = tmp_path / "new.csv"
+    _frame(make_table()).to_csv(data, index=False)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")
+    for name in ("pipe", "device", "study"):
+        with pytest.raises(UsageError, match=f"--out .*{name}: expected a file to write, found"):
+            predict_file(study, data, tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    predict_file(study, data, tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "real.csv").is_file()
+
+
 def test_a_changed_model_file_is_refused(study: Path) -> None:
     file = study / "best_model.skops"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
@@ -186,7 +201,9 @@ def test_a_pickle_in_place_of_the_model_is_never_loaded(study: Path, tmp_path: P
         ({"schema_version": 2}, "newest: 1.*upgrade"),
         ({"kind": "objective"}, "expected a model of a table, found kind 'objective'"),
         ({"model_type": "oracle"}, "model type 'oracle' is not one of neural_net"),
+        ({"model_type": ["linear"]}, r"model type \['linear'\] is not one of neural_net"),
         ({"files": {}}, "expected a sidecar of a table's model, found KeyError"),
+        ({"schema": {"columns": [{}]}}, "expected a sidecar of a table's model, found"),
     ],
 )
 def test_a_sidecar_of_another_kind_is_refused(
@@ -202,5 +219,9 @@ def test_a_missing_model_says_what_to_do(study: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no model here yet"):
         load(tmp_path / "elsewhere")
     (study / "best_model.skops").unlink()
+    (study / "best_model.skops").mkdir()
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        load(study)
+    (study / "best_model.skops").rmdir()
     with pytest.raises(UsageError, match="the sidecar names this file, but it is gone"):
         load(study)

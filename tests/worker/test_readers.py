@@ -3,7 +3,9 @@
 import csv
 import gzip
 import io
+import re
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +114,8 @@ def test_none_is_text_and_na_is_missing(tmp_path: Path) -> None:
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
         (b"a;b\n1;2\n", "expected commas between the columns, found ';'; to convert it"),
         (b"a\tb\n1\t2\n", r"pandas.read_csv(FILE, sep='\t').to_csv(NEW, index=False)"),
-        (b"\xff\xfea\x00,\x00b\x00", "line 1: expected"),
+        ("a,b\n1,2\n".encode("utf-16"), "convert UTF-16 with iconv -f utf-16 -t utf-8"),
+        (b"a,b\r1,2\r", r"expected lines that end in \n, found \r; convert with tr '\r' '\n'"),
     ],
     ids=lambda value: None if isinstance(value, str) else ascii(value),
 )
@@ -175,6 +178,40 @@ def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], expected: str) -
     assert expected in refusal(tmp_path / "arrays.npz")
 
 
+def _npy(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("X", b"text", "expected arrays X and y, found y"),
+        ("X.npy", b"", "expected arrays X and y, found y"),
+        ("X.npy", _npy("{'descr': '<f8', 'fortran_order"), "expected what numpy.savez writes"),
+        *(
+            ("X.npy", _npy(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({n}, 3), }}"), why)
+            for n, why in ((10**14, "Unable to allocate"), (10**25, "too large"))
+        ),
+    ],
+    ids=["no array", "empty", "half a header", "beyond memory", "beyond 64 bits"],
+)
+def test_a_damaged_npz(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
+    with zipfile.ZipFile(tmp_path / "arrays.npz", "w") as file:
+        file.writestr(name, content)
+        with file.open("y.npy", "w") as member:
+            np.save(member, np.zeros(3))
+    assert expected in refusal(tmp_path / "arrays.npz")
+
+
+def test_an_encrypted_npz(tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", X=np.zeros((3, 2)), y=np.zeros(3))
+    content = bytearray((tmp_path / "arrays.npz").read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        for found in re.finditer(re.escape(signature), bytes(content)):
+            content[found.start() + flags] |= 1
+    assert "is encrypted" in refusal(write(tmp_path, bytes(content), "arrays.npz"))
+
+
 def test_an_npz_that_is_none(tmp_path: Path) -> None:
     assert "no archive" in refusal(write(tmp_path, GOOD, "arrays.npz"))
     assert "no such file" in refusal(tmp_path / "gone.npz")
@@ -188,6 +225,9 @@ def test_parquet(tmp_path: Path) -> None:
     assert read_file(path)["a"].tolist() == [1, 2]
     assert read_file(path)["b"].isna().tolist() == [False, True]
     assert refusal(write(tmp_path, GOOD, "broken.parquet"))
+    content = path.read_bytes()
+    damaged = write(tmp_path, content[:4] + b"\x55" * 12 + content[16:], "broken.parquet")
+    assert "\\n" not in refusal(damaged)  # only the first line of what Arrow says
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

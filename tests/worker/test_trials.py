@@ -1,6 +1,7 @@
 """One trial in a worker: what its objective may return, and how its parameters are drawn."""
 
 import gc
+import io
 import sys
 import weakref
 from collections.abc import Callable
@@ -35,7 +36,10 @@ def test_numbers_of_every_kind_are_values(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("-inf"), np.nan, None, "0.5", b"1", 1j, {}, np.zeros(2), torch.zeros(2)],
+    [
+        *(float("nan"), float("-inf"), np.nan, None, "0.5", b"1", 1j, {}, np.zeros(2)),
+        *(torch.zeros(2), 10**400),
+    ],
 )
 def test_what_is_no_finite_number_fails(value: Any) -> None:
     outcome = outcome_of(lambda trial: value)
@@ -52,6 +56,35 @@ def test_the_number_of_values_must_be_right(value: Any) -> None:
 def test_two_values_for_two_objectives() -> None:
     assert outcome_of(lambda trial: [1, 2.5], 2).values == (1.0, 2.5)
     assert outcome_of(lambda trial: (1, float("inf")), 2).state == TrialState.FAIL
+
+
+class _Hostile(Exception):
+    """A value, or an exception, whose every method raises."""
+
+    def __float__(self) -> float:
+        raise KeyError("float")
+
+    def __str__(self) -> str:
+        raise KeyError("str")
+
+    __repr__ = __str__
+
+
+def test_a_value_that_cannot_be_looked_at_costs_its_trial_alone() -> None:
+    outcome = outcome_of(lambda trial: _Hostile())
+    assert (outcome.state, outcome.reason) == (TrialState.FAIL, "KeyError: 'str'")
+
+
+def test_an_exception_that_cannot_be_printed_costs_its_trial_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        sys.stderr.close()
+        raise _Hostile
+
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    outcome = outcome_of(objective)
+    assert (outcome.state, outcome.reason) == (TrialState.FAIL, "_Hostile")
 
 
 class OutOfMemoryError(RuntimeError):
