@@ -87,8 +87,13 @@ class LineBuffer:
     """Cut a byte stream into whole lines."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._parts: list[bytes] = []  # of a line without its end; joined once, not each time
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        first, *others = chunk.split(b"\n")
+        self._parts.append(first)
+        if not others:
+            return []
+        *lines, rest = (b"".join(self._parts), *others)
+        self._parts = [rest]
         return [line for line in lines if line]

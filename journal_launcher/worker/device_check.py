@@ -116,14 +116,23 @@ def require_torch_cuda() -> None:
     """Raise DeviceError if torch cannot use the GPU that this worker is pinned to.
 
     `torch.cuda.is_available()` is silently False when torch was built without CUDA, or for a newer
-    CUDA than the driver's: training would run on the CPU, many times slower.
+    CUDA than the driver's: training would run on the CPU, many times slower. It is True for a GPU
+    that this build has no code for, that is full, or that another process has for itself.
     """
     import torch
 
+    failed = None
     if torch.cuda.is_available():
-        return
+        try:
+            torch.ones(1, device="cuda").item()
+            return
+        except RuntimeError as error:
+            failed = str(error).partition("\n")[0].rstrip(".")
     driver = _driver_version()
-    if torch.version.cuda is None:
+    if failed is not None:
+        problem = f"{failed}; torch {torch.__version__} is built for CUDA {torch.version.cuda}"
+        remedy = "free the GPU, or install a torch build that supports it"
+    elif torch.version.cuda is None:
         problem = f"torch {torch.__version__} is built without CUDA"
         remedy = "install a CUDA build of torch"
     else:

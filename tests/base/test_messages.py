@@ -34,3 +34,13 @@ def test_lines_are_cut_wherever_the_chunks_end() -> None:
         for start in range(0, len(text), size):
             lines += buffer.feed(text[start : start + size])
         assert lines == [b'{"a":1}', b'{"b":2}']
+
+
+@pytest.mark.timeout(60)  # copying what is there already with each chunk would take many minutes
+def test_a_line_of_a_hundred_megabytes_is_one_line() -> None:
+    buffer, chunk = LineBuffer(), b"x" * (1 << 16)
+    for _ in range(1600):
+        assert buffer.feed(chunk) == []
+    (line,) = buffer.feed(b'\n{"a":1}')
+    assert len(line) == 1600 << 16
+    assert buffer.feed(b"\n") == [b'{"a":1}']

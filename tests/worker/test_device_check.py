@@ -171,13 +171,39 @@ def test_a_model_type_that_uses_a_gpu_is_refused_without_one(
         require_gpu(model_type)
     require_gpu("linear")  # never uses one
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", lambda *shape, device: torch.zeros(*shape))
     monkeypatch.setattr("catboost.utils.get_gpu_device_count", lambda: 1)
     require_gpu(model_type)
 
 
 def test_a_gpu_that_torch_can_open_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", lambda *shape, device: torch.zeros(*shape))
     require_torch_cuda()
+
+
+@pytest.mark.usefixtures("driver_550")
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: no kernel image is available for execution on the device",
+        "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+    ],
+)
+def test_a_gpu_that_is_listed_but_runs_nothing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def fail(*shape: int, device: str) -> None:
+        assert device == "cuda"
+        raise RuntimeError(f"{said}\nCUDA kernel errors might be reported at some other call.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", fail)
+    with pytest.raises(UsageError) as caught:
+        require_torch_cuda()
+    for expected in (said, torch.__version__, "NVIDIA driver is 550.54.14", "--gpus none"):
+        assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
