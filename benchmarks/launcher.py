@@ -53,16 +53,17 @@ def finished(journal: Path) -> int:
 def environment(work: str, folder: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("JOURNAL_LAUNCHER_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python writes its .pyc files
-    path = os.pathsep.join([str(HERE.parent), str(HERE / "peers")])
+    path = os.pathsep.join(map(str, [HERE.parent, HERE, HERE / "peers"]))
     return {**kept, **ONE_THREAD, "PYTHONPATH": path, "BENCH_WORK": work, "BENCH_DIR": str(folder)}
 
 
 def processes(commands: list[list[str]], work: str, folder: Path) -> None:
     with (folder / "output").open("w") as output:
+        # Each in a session of its own, as our workers are: on a busy machine Linux may divide the
+        # CPU among sessions (sched_autogroup), and nobody shall have more of it than the others.
+        options = {"stdout": output, "stderr": output, "cwd": folder, "start_new_session": True}
         started = [
-            subprocess.Popen(
-                command, env=environment(work, folder), stdout=output, stderr=output, cwd=folder
-            )
+            subprocess.Popen(command, env=environment(work, folder), **options)
             for command in commands
         ]
         codes = [process.wait() for process in started]
@@ -121,7 +122,9 @@ def seconds(run: Peer, work: str, n_trials: int, workers: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         run(work, Path(folder), n_trials, workers)
-        return time.monotonic() - began
+        took = time.monotonic() - began
+    print(f"{run.__name__}: {took:.1f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    return took
 
 
 def in_turns(options: argparse.Namespace, work: str) -> dict[str, float]:

@@ -2,25 +2,27 @@
 
 Every way trains the same network with the same recipe on the same encoded folds, in one process;
 they take turns, round after round. Prints a markdown table of medians. `--device cuda` runs on a
-GPU, where the step is captured and vmap can be compiled (`--compile`).
+GPU, where the step is captured and vmap can be compiled (`--compile`). pytabkit takes part if it is
+installed (`pip install '.[bench]'`), with a recipe of its own.
 """
 
 import argparse
+import importlib.util
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 # As in a worker; read when the libraries load.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from plain import Batches, Recipe, indexed, loaded, plain_module, train_fold
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker import metrics
@@ -31,96 +33,24 @@ from journal_launcher.worker.models.mlp import Mlp
 from journal_launcher.worker.models.training import Step, Training, output
 from journal_launcher.worker.table import Dataset
 
-Way = Callable[[list[EncodedFold], "Recipe", torch.device], list[Tensor]]
-AVERAGED = 0.99  # of the moving average of the weights, for each step
+Way = Callable[[list[EncodedFold], Recipe, torch.device], list[Tensor]]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    net: Mlp
-    batch: int
-    epochs: int
-    learning_rate: float = 1e-2
-    weight_decay: float = 1e-2
-
-    def batches(self, folds: list[EncodedFold]) -> int:
-        return min(len(fold.train.x) for fold in folds) // self.batch
-
-    def rate(self, step: int, steps: int) -> float:
-        return self.learning_rate * min(1.0, max(0.02, (1 - step / steps) / 0.7))
+def whole_batches(folds: list[EncodedFold], recipe: Recipe) -> int:
+    """Full batches of the smallest fold."""
+    return min(len(fold.train.x) for fold in folds) // recipe.batch
 
 
-def plain_module(net: Mlp, statistics: bool = True) -> nn.Sequential:
-    """What anybody would write, with the same first weights."""
-    layers: list[nn.Module] = []
-    inputs = net.inputs
-    for _ in range(net.layers):
-        linear = nn.Linear(inputs, net.width, bias=False)
-        layers += [linear, nn.BatchNorm1d(net.width, track_running_stats=statistics)]
-        layers += [nn.LeakyReLU(net.slope), nn.Dropout(net.dropout)]
-        inputs = net.width
-    layers.append(nn.Linear(inputs, net.outputs))
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, (2.0 / layer.in_features) ** 0.5)
-    nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
-    return nn.Sequential(*layers)
-
-
-def loaded(fold: EncodedFold, recipe: Recipe, device: torch.device) -> Iterable[list[Tensor]]:
-    """Batches from a DataLoader over the host's memory."""
-    table = TensorDataset(fold.train.x.cpu(), fold.train.y.cpu())
-    for batch in DataLoader(table, recipe.batch, shuffle=True, drop_last=True):
-        yield [part.to(device) for part in batch]
-
-
-def indexed(fold: EncodedFold, recipe: Recipe, device: torch.device) -> Iterable[list[Tensor]]:
-    """Batches by index from rows that lie on the device."""
-    order = torch.randperm(len(fold.train.x), device=device)
-    for rows in order.split(recipe.batch):
-        if len(rows) == recipe.batch:
-            yield [fold.train.x[rows], fold.train.y[rows]]
-
-
-def plain_loop(batches: Callable[..., Iterable[list[Tensor]]]) -> Way:
-    """Modules, autograd and torch.optim, one fold after the other."""
+def plain_loop(batches: Batches) -> Way:
+    """One fold after the other."""
 
     def train(folds: list[EncodedFold], recipe: Recipe, device: torch.device) -> list[Tensor]:
-        return [_plain_fold(fold, recipe, device, batches) for fold in folds]
+        return [
+            train_fold(fold.train.x, fold.train.y, fold.valid, recipe, device, batches)
+            for fold in folds
+        ]
 
     return train
-
-
-def _plain_fold(
-    fold: EncodedFold,
-    recipe: Recipe,
-    device: torch.device,
-    batches: Callable[..., Iterable[list[Tensor]]],
-) -> Tensor:
-    torch.manual_seed(0)
-    module = plain_module(recipe.net).to(device)
-    optimiser = torch.optim.AdamW(
-        module.parameters(), recipe.learning_rate, (0.9, 0.99), weight_decay=recipe.weight_decay
-    )
-    average = [parameter.detach().clone() for parameter in module.parameters()]
-    loss_of = nn.MSELoss() if fold.scaling else nn.CrossEntropyLoss()
-    steps, taken = recipe.epochs * (len(fold.train.x) // recipe.batch), 0
-    for _ in range(recipe.epochs):
-        for x, y in batches(fold, recipe, device):
-            taken += 1
-            loss = loss_of(module(x), y if fold.scaling else y.squeeze(1))
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-            optimiser.param_groups[0]["lr"] = recipe.rate(taken, steps)
-            optimiser.step()
-            current = [parameter.detach() for parameter in module.parameters()]
-            torch._foreach_lerp_(average, current, max(1 - AVERAGED, 9 / (taken + 10)))
-    with torch.no_grad():
-        for parameter, averaged in zip(module.parameters(), average, strict=True):
-            parameter.copy_(averaged)
-        found: Tensor = module.eval()(fold.valid.to(device))
-    return found
 
 
 def ours(together: bool, captured: bool) -> Way:
@@ -142,7 +72,7 @@ def ours(together: bool, captured: bool) -> Way:
                 rows,
                 learning_rate=recipe.learning_rate,
                 weight_decay=recipe.weight_decay,
-                batches=recipe.batches(folds),
+                batches=whole_batches(folds, recipe),
                 epochs=recipe.epochs,
                 seeds=list(cohort),
             )
@@ -173,10 +103,10 @@ def vmapped(compiled: bool) -> Way:
         optimiser = torch.optim.AdamW(
             stacked.values(), recipe.learning_rate, (0.9, 0.99), weight_decay=recipe.weight_decay
         )
-        steps, taken = recipe.epochs * recipe.batches(folds), 0
+        steps, taken = recipe.epochs * whole_batches(folds, recipe), 0
         for _ in range(recipe.epochs):
-            parts = [indexed(fold, recipe, device) for fold in folds]
-            for _, *batch in zip(range(recipe.batches(folds)), *parts, strict=False):
+            parts = [indexed(fold.train.x, fold.train.y, recipe, device) for fold in folds]
+            for _, *batch in zip(range(whole_batches(folds, recipe)), *parts, strict=False):
                 taken += 1
                 x, y = (torch.stack(part) for part in zip(*batch, strict=True))
                 found = gradients(stacked, x, y if folds[0].scaling else y.squeeze(2))
@@ -220,9 +150,7 @@ def read(options: argparse.Namespace, device: torch.device) -> tuple[Dataset, li
         return dataset, encode_folds(fold_data(dataset), regression, scale=True, device=device)
 
 
-def make_ways(
-    options: argparse.Namespace, dataset: Dataset, inputs: int, device: torch.device
-) -> dict[str, tuple[Way, Recipe]]:
+def make_recipe(options: argparse.Namespace, dataset: Dataset, inputs: int) -> Recipe:
     net = Mlp(
         inputs=inputs,
         outputs=max(1, len(dataset.schema.classes)),
@@ -231,15 +159,32 @@ def make_ways(
         slope=0.01,
         dropout=options.dropout,
     )
-    recipe = Recipe(net, options.batch, options.epochs)
+    return Recipe(net, options.batch, options.epochs)
+
+
+def make_ways(
+    options: argparse.Namespace, dataset: Dataset, recipe: Recipe, device: torch.device
+) -> dict[str, tuple[Way, Recipe]]:
     numbers = len(dataset.schema.numbers)
-    periodic = replace(net, numbers=numbers, frequencies=16, embedding=8, sigma=0.2)
+    periodic = replace(recipe.net, numbers=numbers, frequencies=16, embedding=8, sigma=0.2)
     ways = {name: (way, recipe) for name, way in contenders(device, options.compile).items()}
     ways["ours, all folds together, periodic embeddings"] = (
         ours(together=True, captured=device.type == "cuda"),
         replace(recipe, net=periodic),
     )
+    if importlib.util.find_spec("pytabkit") is not None:
+        from peers.pytabkit_folds import Folds
+
+        ways["nearest thing: pytabkit RealMLP, n_cv=5, its own recipe"] = (Folds(dataset), recipe)
     return ways
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--epochs", type=int, default=10)
 
 
 def main() -> None:
@@ -247,34 +192,31 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("target", nargs="?")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--epochs", type=int, default=10)
+    add_recipe(parser)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     device = torch.device(options.device)
     dataset, folds = read(options, device)
-    ways = make_ways(options, dataset, folds[0].train.x.shape[1], device)
+    recipe = make_recipe(options, dataset, folds[0].train.x.shape[1])
+    ways = make_ways(options, dataset, recipe, device)
     metric = "r2" if dataset.schema.task == "regression" else "log_loss"
     score = metrics.score(metric, dataset.schema.task)
     targets = [dataset.target[fold.valid] for fold in dataset.folds]
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     scores: dict[str, float] = {}
     for number in range(options.rounds + 1):  # the first warms up: imports, graphs, caches
-        for name, (way, recipe) in ways.items():
+        for name, (way, own) in ways.items():
             print(f"round {number}: {name}", file=sys.stderr)
             began = time.perf_counter()
-            found = [part.cpu() for part in way(folds, recipe, device)]
+            found = [part.cpu() for part in way(folds, own, device)]
             seconds[name].append(time.perf_counter() - began)
             scores[name] = statistics.mean(
                 score(target, predictions(part, fold.scaling))
                 for target, part, fold in zip(targets, found, folds, strict=True)
             )
-    steps = recipe.batches(folds) * recipe.epochs * len(folds)
+    steps = whole_batches(folds, recipe) * recipe.epochs * len(folds)
     size = f"{recipe.net.layers} x {recipe.net.width}, batch {recipe.batch}"
     print(f"{options.device}, load {os.getloadavg()[0]:.1f}, {size}, {steps:,} fold-steps\n")
     print(f"| way | s a trial | fold-steps/s | against the DataLoader loop | {metric} |")

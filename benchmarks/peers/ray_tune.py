@@ -1,5 +1,6 @@
 """Ray Tune with OptunaSearch, as many concurrent trials as workers."""
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -14,6 +15,8 @@ n_trials, n_workers = map(int, sys.argv[1:])
 
 
 def trainable(config: dict[str, Any]) -> dict[str, float]:
+    with contextlib.suppress(PermissionError):  # from the second trial of a process on
+        os.setsid()  # see `processes` in launcher.py
     return {"value": run(config["index"])}
 
 
