@@ -56,7 +56,7 @@ def _from_file(folder: Path, content: str) -> LaunchSettings:
             "normalize_features": st.booleans(),
             "spaces": tables,
             "health": st.just({"dead_units": [0.5, 0.75]}),
-            "skip": st.fixed_dictionaries({"hours": positive}),
+            "skip": st.fixed_dictionaries({"hours": st.floats(0, 1_000_000, exclude_min=True)}),
         },
     )
 )
