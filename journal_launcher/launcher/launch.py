@@ -190,6 +190,10 @@ class Launch:
                 self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}"))
             self.again = self.settings.again
             storage = self._storage(create=True)
+            if self.paths.journal.stat().st_size:
+                self.emit(
+                    events.Note("no study in its journal (was it deleted?): a new one begins")
+                )
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
             self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
