@@ -38,15 +38,12 @@ def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
         ) from None
     except ValueError as problem:
         raise UsageError(str(problem)) from None
-    if sidecar.get("kind") != "table":
-        return Verdict(paths.name, ABSENT, reason="a script's model has no diagnostics")
     try:
         diagnostics = _diagnostics_of(paths, sidecar)
         findings = judge(diagnostics, limits or HealthLimits())
-    except ValueError as problem:
-        return Verdict(paths.name, ABSENT, reason=str(problem))
-    except (KeyError, TypeError, AttributeError) as problem:
-        reason = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        odd = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
+        reason = str(problem) if isinstance(problem, ValueError) else odd
         return Verdict(paths.name, ABSENT, reason=reason)
     level = max((finding.level for finding in findings), key=(OK, WARNING, CRITICAL).index)
     result = sidecar.get("launch") or diagnostics["model_sha256"]
@@ -55,6 +52,8 @@ def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
 
 def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
+    if sidecar.get("kind") != "table":
+        raise ValueError("a script's model has no diagnostics")
     try:
         found = read_json(paths.diagnostics, _SCHEMA_VERSION)
     except FileNotFoundError:

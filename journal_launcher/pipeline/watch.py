@@ -4,7 +4,6 @@ Every attempt is an ordinary launch, in a study of its own. Every decision is a 
 NAME/decisions.jsonl, from which a watcher that was killed goes on.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -80,7 +79,7 @@ def watched_launch(
 
 def _beginning(settings: LaunchSettings, home: StudyPaths) -> tuple[int, LaunchSettings]:
     """Where the last watcher stopped, or ended well, if its inputs are still the same."""
-    last = next(iter(deque(decisions(home.decisions), maxlen=1)), None)
+    *_, last = None, *decisions(home.decisions)
     if last is None or last.decision == Word.SKIP_MODEL or settings.overwrite:
         return 0, settings
     try:
