@@ -1,9 +1,9 @@
 """A launch with what goes around it: the skip registry before, a verdict on the model after."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode, UsageError
@@ -18,13 +18,8 @@ from journal_launcher.pipeline.skip_registry import SkipRegistry
 
 __all__ = ["Run", "judged_launch", "not_begun"]
 
-
-class Run(Protocol):
-    """What launches: `run_launch`, or what stands in for it."""
-
-    def __call__(
-        self, settings: LaunchSettings, emit: events.Listener, /, *, limit: float | None = None
-    ) -> events.LaunchEnded: ...
+Run = Callable[..., events.LaunchEnded]
+"""What launches (settings, emit, limit=seconds): `run_launch`, or what stands in for it."""
 
 
 def judged_launch(

@@ -4,7 +4,6 @@ Every attempt is an ordinary launch, in a study of its own. Every decision is a 
 NAME/decisions.jsonl, from which a watcher that was killed goes on.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -92,12 +91,7 @@ def _beginning(settings: LaunchSettings, home: StudyPaths) -> tuple[int, LaunchS
     return (last.attempt + 1, then) if then else (last.attempt, judged)
 
 
-def _attempt(
-    current: LaunchSettings,
-    attempt: int,
-    emit: Listener,
-    launch: Callable[[LaunchSettings, Listener], LaunchEnded],
-) -> LaunchEnded:
+def _attempt(current: LaunchSettings, attempt: int, emit: Listener, launch: Run) -> LaunchEnded:
     """One launch. A study of other data or settings makes room; a failure is an end like others."""
     if not current.overwrite:
         found = freshness(StudiesFolder.at(current.studies_dir).study(current.name), current)
