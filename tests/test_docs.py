@@ -44,6 +44,17 @@ def test_no_option_is_documented_that_does_not_exist() -> None:
     assert documented == names
 
 
+def test_the_options_that_watch_adds_are_documented() -> None:
+    section = CLI.partition("\n## watch\n")[2].partition("\n## ")[0]
+    watch = commands.get_command(None, "watch")  # type: ignore[arg-type]
+    run = commands.get_command(None, "run")  # type: ignore[arg-type]
+    known = {parameter.name for parameter in run.params}
+    added = [parameter for parameter in watch.params if parameter.name not in known]
+    assert [parameter.opts for parameter in added] == [["--max-watch-retries"], ["--step-timeout"]]
+    for parameter in added:
+        assert f"`{parameter.opts[0]} {parameter.metavar}`" in section
+
+
 def test_every_table_of_the_config_file_is_documented() -> None:
     section = CLI.partition("### The config file")[2].partition("\n## ")[0]
     scripts = CLI.partition("#### A script")[2].partition("\n### ")[0]

@@ -1,15 +1,13 @@
 """What must hold for every launch: a light parent, no secrets on disk, one trial to debug."""
 
-import contextlib
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from launcher.harness import ROOT, Workshop, finish, wait_until
+from launcher.harness import ROOT, Workshop, finish
 
 TRIVIAL = """
 def objective(trial):
@@ -113,31 +111,5 @@ def objective(trial):
     return x
 """
     )
-    command = [sys.executable, "-P", "-m", "journal_launcher", "run", "--debug", "--gpus", "none"]
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*command, "--objective", workshop.reference],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        said = b""
-
-        def heard(text: bytes) -> bool:
-            nonlocal said
-            with contextlib.suppress(OSError):  # nothing new, or the other end is closed
-                said += os.read(ours, 4096)
-            return text in said
-
-        wait_until(lambda: heard(b"(Pdb) "))
-        os.write(ours, b"p 6 * 7\n")
-        wait_until(lambda: heard(b"42"))
-        os.write(ours, b"c\n")
-        wait_until(lambda: heard(b"value: "))
-        process.wait(20)
-    os.close(ours)
-    assert process.returncode == 0
+    options = ["--gpus", "none", "--objective", workshop.reference]
+    assert workshop.debug_with_pdb(*options) == 0

@@ -20,6 +20,7 @@ from journal_launcher.base.options import (
 from journal_launcher.base.settings import LaunchSettings
 
 __all__ = [
+    "Duration",
     "GroupedCommand",
     "config_option",
     "make_settings",
@@ -31,7 +32,7 @@ _VARIABLE = "JOURNAL_LAUNCHER_"
 _CONFIG = "journal_launcher.config"  # where a click context keeps the file's name
 
 
-class _Duration(click.ParamType[float]):
+class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(
@@ -118,7 +119,7 @@ def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
     if option.choices:
         return click.Choice(option.choices)
     if option.duration:
-        return _Duration()
+        return Duration()
     return type_of(field)[0]
 
 

@@ -5,6 +5,7 @@ import os
 import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute
+from journal_launcher.base.settings import MODEL_TYPES
 
 __all__ = ["command"]
 
@@ -33,7 +34,7 @@ def _list(studies_dir: str) -> None:
 
 
 @command.command("clear")
-@click.option("--model-type", metavar="TYPE", help="Only this model type.")
+@click.option("--model-type", type=click.Choice(MODEL_TYPES), help="Only this model type.")
 @click.option("--data", metavar="PATH|sklearn:NAME", help="Only on this data.")
 @_studies_dir
 def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
@@ -43,5 +44,8 @@ def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
     if data is not None and not data.startswith("sklearn:"):
         data = os.path.abspath(absolute(data))
     registry = SkipRegistry(StudiesFolder.at(studies_dir).skip_registry)
-    for entry in registry.clear(model_type, data):
+    forgotten = registry.clear(model_type, data)
+    for entry in forgotten:
         click.echo(f"forgotten: {entry}")
+    if not forgotten:
+        click.echo("nothing to forget: see skip list", err=True)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from journal_launcher.cli.options import (
+    Duration,
     GroupedCommand,
     config_option,
     make_settings,
@@ -18,14 +19,24 @@ from journal_launcher.cli.run import output_options, perform
 __all__ = ["command"]
 
 
-def _watch(verbose: int, quiet: bool, as_json: bool, max_watch_retries: int, **options: Any) -> int:
+def _watch(
+    verbose: int,
+    quiet: bool,
+    as_json: bool,
+    max_watch_retries: int,
+    step_timeout: float | None,
+    **options: Any,
+) -> int:
     for line in unknown_variables(os.environ):
         click.echo(f"warning: {line}", err=True)
     settings = make_settings(options)
     from journal_launcher.pipeline.watch import watched_launch
 
     launch = partial(
-        watched_launch, retries=max_watch_retries, other_types=not settings.compare_models
+        watched_launch,
+        retries=max_watch_retries,
+        other_types=not settings.compare_models,
+        step_timeout=step_timeout,
     )
     return perform(settings, launch, verbose, quiet, as_json)
 
@@ -43,6 +54,12 @@ command = GroupedCommand(
             show_default=True,
             metavar="N",
             help="Attempts after the first one, each with something changed.",
+        ),
+        click.Option(
+            ["--step-timeout"],
+            type=Duration(),
+            metavar="30s|10m|2h",
+            help="Stop an attempt that takes longer, whatever hangs in it: it has failed.",
         ),
         *output_options(),
     ],

@@ -45,10 +45,12 @@ def run_launch(
     emit: events.Listener = lambda event: None,
     environment: Mapping[str, str] | None = None,
     part_of: str | None = None,
+    limit: float | None = None,
 ) -> events.LaunchEnded:
     """Run one launch to its end.
 
     part_of: the comparison that this launch belongs to, which may leave its model out later.
+    limit: seconds after which it is stopped, whatever it is at, and failed.
 
     Raises:
         JournalLauncherError: nothing was started (bad input, study in use, damaged journal), or the
@@ -61,7 +63,7 @@ def run_launch(
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
     with SignalInbox() as inbox:
-        launch = Launch(settings, paths, specs, launch_id, emit, inbox, part_of)
+        launch = Launch(settings, paths, specs, launch_id, emit, inbox, part_of, limit)
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
@@ -82,9 +84,11 @@ class Launch:
         emit: events.Listener,
         inbox: SignalInbox,
         part_of: str | None,
+        limit: float | None,
     ) -> None:
         self.settings, self.paths, self.specs = settings, paths, specs
-        self.launch_id, self.emit, self.inbox, self.part_of = launch_id, emit, inbox, part_of
+        self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
+        self.part_of, self.limit = part_of, limit
         self.began, self.began_at = time.monotonic(), utc()
         self.again = AGAIN
 
@@ -154,6 +158,7 @@ class Launch:
             emit=self.emit,
             inbox=self.inbox,
             deadline=None if settings.timeout is None else self.began + settings.timeout,
+            limit=self.limit,
             spec={
                 "settings": settings.to_json(),
                 "folder": str(self.paths.folder),
@@ -193,6 +198,10 @@ class Launch:
                 self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}; {text}"))
             self.again = self.settings.again
             storage = self._storage(create=True)
+            if self.paths.journal.stat().st_size:
+                self.emit(
+                    events.Note("no study in its journal (was it deleted?): a new one begins")
+                )
             study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
             self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))

@@ -28,6 +28,7 @@ class Supervisor:
     """One launch's policy: who may run a trial, and what follows from a death.
 
     `spec` is the first message to every worker; `opened` the second, once the study exists.
+    `deadline`: when the last trial may start; `limit`: seconds until the model must be published.
     `answer` holds the last message that a phase of the launch waits for (prepared, staged).
     """
 
@@ -37,6 +38,7 @@ class Supervisor:
     inbox: SignalInbox
     deadline: float | None
     spec: dict[str, Any]
+    limit: float | None = None
     book: TrialBook | None = None
     grants: Grants | None = None
     opened: dict[str, Any] | None = None
@@ -48,6 +50,7 @@ class Supervisor:
     def __post_init__(self) -> None:
         self.silence = SilenceWatch(self.crew, self.emit)
         self.trial_timeout = TrialTimeout(self.crew, self.settings.trial_timeout)
+        self._began = time.monotonic()
 
     # --- starting
 
@@ -86,7 +89,7 @@ class Supervisor:
             if slot.process is not None:
                 slot.process.send("open", **opened)
             elif slot.unusable:
-                self._go_on_without(slot)
+                self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
         if self.stop is None:
             self.crew.forgive()
 
@@ -109,6 +112,7 @@ class Supervisor:
 
     def dismiss(self) -> None:
         """Let every worker leave, and wait until all are reaped."""
+        self.limit = None  # what is published is no failure any more
         self.crew.dismiss()
         while any(slot.alive for slot in self.crew.slots):
             self.step()
@@ -143,6 +147,8 @@ class Supervisor:
     def _check_deadlines(self) -> None:
         if self.deadline is not None and self.stop is None and time.monotonic() >= self.deadline:
             self.end(Stop("timeout"))
+        if self.limit is not None and time.monotonic() - self._began >= self.limit:
+            self.end(Stop.failed(f"took longer than {self.limit:g} s (--step-timeout)"))
         self.trial_timeout.enforce()
 
     def _is_over(self) -> bool:
@@ -228,8 +234,7 @@ class Supervisor:
     # --- failures and deaths
 
     def _check_failures(self) -> None:
-        text = self.book.verdict() if self.book else None
-        if text is not None:
+        if self.book is not None and (text := self.book.verdict()) is not None:
             self.end(Stop.failed(text))
 
     def _on_exit(self, slot: Slot) -> None:
@@ -271,10 +276,7 @@ class Supervisor:
         if not any(s.alive or s.phase is Phase.DOWN for s in self.crew.slots):
             self.end(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
         elif slot.unusable:
-            self._go_on_without(slot)
-
-    def _go_on_without(self, slot: Slot) -> None:
-        self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
+            self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
 
     # --- stopping
 

@@ -7,7 +7,7 @@ found again by the same command. The hold-out is shown and decides nothing.
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from journal_launcher.base.errors import (
@@ -48,8 +48,7 @@ def compare_models(
     Raises:
         JournalLauncherError: bad usage or input, or no type could even start.
     """
-    types = compared_types(settings)
-    parts = {name: part(settings, name) for name in types}
+    parts = {name: part(settings, name) for name in compared_types(settings)}
     check_inputs(settings)
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     if paths.journal.exists():
@@ -66,9 +65,8 @@ def compared_types(settings: LaunchSettings) -> tuple[str, ...]:
     Raises:
         UsageError: unknown types, or too few; or options that contradict a comparison.
     """
-    default = {field.name: field.default for field in fields(settings)}
     for name in ("model_type", "debug"):
-        if getattr(settings, name) != default[name]:
+        if getattr(settings, name) != getattr(LaunchSettings(), name):
             raise UsageError(f"--{name.replace('_', '-')} does not go with --compare-models")
     if settings.model_types is None:
         return SIMPLEST_FIRST
@@ -86,131 +84,113 @@ def part(settings: LaunchSettings, model_type: str) -> LaunchSettings:
     changed: dict[str, Any] = {"compare_models": False, "model_types": None}
     changed |= {"save_all_models": False, "study_name": f"{settings.name}_{model_type}"}
     if model_type != "neural_net":
-        default = {field.name: field.default for field in fields(settings)}
-        flags = ("normalize_features", "use_leaky_relu", "dropout")
-        changed |= {name: default[name] for name in flags}
+        for flag in ("normalize_features", "use_leaky_relu", "dropout"):
+            changed[flag] = getattr(LaunchSettings(), flag)
     if model_type in CPU_MODEL_TYPES and settings.gpus != "none":
         changed |= {"gpus": "auto", "workers_per_gpu": 1}  # the GPUs asked for are the others'
     return replace(settings, model_type=model_type, **changed)
 
 
+@dataclass
 class _Comparing:
-    """One comparison while it runs."""
+    """One comparison while it runs. `ended` and `errors`: what became of each model type."""
 
-    def __init__(
-        self,
-        settings: LaunchSettings,
-        parts: dict[str, LaunchSettings],
-        paths: StudyPaths,
-        view: View,
-        launch: Judged,
-    ) -> None:
-        self._settings, self._parts, self._paths = settings, parts, paths
-        self._view, self._judged = view, launch
-        self._ended: dict[str, LaunchEnded] = {}
-        self._errors: dict[str, JournalLauncherError] = {}
-        self._began = time.monotonic()
+    settings: LaunchSettings
+    parts: dict[str, LaunchSettings]
+    paths: StudyPaths
+    view: View
+    launch: Judged
+    ended: dict[str, LaunchEnded] = field(default_factory=dict)
+    errors: dict[str, JournalLauncherError] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
 
     def run(self) -> Comparison:
-        if self._settings.overwrite and self._paths.sidecar.exists():
-            move_aside(self._paths)  # nobody shall take the old winner for the new one meanwhile
-        for name in self._parts:
-            self._launch(name)
-            stopped = self._ended.get(name)
-            if stopped and stopped.exit_code in STOPPED:
-                code = ExitCode(stopped.exit_code)
-                return replace(self._result(code, stopped.exit_reason), winner=None)
-        if not self._ended:
-            raise next(iter(self._errors.values()))
-        worst = max(self._ended.values(), key=lambda ended: ended.exit_code)
-        failed = self._errors or worst.exit_code
-        found = self._result(
-            ExitCode.FAILED if failed else ExitCode.DONE,
-            "failed" if failed else worst.exit_reason,
-        )
+        if self.settings.overwrite and self.paths.sidecar.exists():
+            move_aside(self.paths)  # nobody shall take the old winner for the new one meanwhile
+        for name in self.parts:
+            self._launch(name, whole=self.settings.save_all_models)
+            if name in self.ended and self.ended[name].exit_code in STOPPED:
+                return _unpublished(self._result(), self.ended[name])
+        if not self.ended:
+            raise next(iter(self.errors.values()))
+        found = self._result()
         return found if found.winner is None else self._publish(found, found.winner)
 
-    def _launch(self, name: str) -> None:
-        """Run one type; what it raises is its own failure, unless every type would raise it."""
-        place = f"{list(self._parts).index(name) + 1} of {len(self._parts)}"
-        settings = self._parts[name]
-        if self._settings.save_all_models:
-            self._require_files(name)
-        with self._view() as listen:
+    def _launch(self, name: str, *, whole: bool) -> None:
+        """Run one type; what it raises is its own failure, unless every type would raise it.
+
+        whole: refit a model that an earlier comparison left out.
+        """
+        place = f"{list(self.parts).index(name) + 1} of {len(self.parts)}"
+        paths = self._paths_of(name)
+        if whole and (best_model.read(paths) or {}).get("left_out"):
+            paths.sidecar.unlink()
+        with self.view() as listen:
             listen(Note(f"comparing model types, {place}: {name}"))
             try:
-                self._ended[name] = self._judged(
-                    settings,
+                self.ended[name] = self.launch(
+                    self.parts[name],
                     lambda event: listen(_in_brief(event, name)),
-                    lambda part, emit: run_launch(part, emit, None, self._paths.name),
+                    lambda part, emit, limit=None: run_launch(
+                        part, emit, None, self.paths.name, limit
+                    ),
                 )
             except JournalLauncherError as error:
-                same = not self._ended and str(error) in map(str, self._errors.values())
+                same = not self.ended and str(error) in map(str, self.errors.values())
                 if same or error.exit_code in STOPPED:
                     raise  # it is not the type's fault
-                self._errors[name] = error
+                self.errors[name] = error
                 listen(Note(f"{name} failed: {error}", "warning"))
 
-    def _require_files(self, name: str) -> None:
-        """Let a launch refit a model that an earlier comparison left out."""
-        paths = self._paths_of(name)
-        if (best_model.read(paths) or {}).get("left_out"):
-            paths.sidecar.unlink()
-
     def _paths_of(self, name: str) -> StudyPaths:
-        return StudyPaths(self._paths.folder, self._parts[name].name)
+        return StudyPaths(self.paths.folder, self.parts[name].name)
 
     # --- what came out
 
-    def _result(self, exit_code: ExitCode, exit_reason: str) -> Comparison:
-        succeeded = {n: e for n, e in self._ended.items() if e.exit_code == 0 and e.sidecar}
-        some = next((e for e in self._ended.values() if e.directions), None)
-        direction = some.directions[0] if some else "maximize"
-        confirmed = all(
-            (e.sidecar or {}).get("confirmed_score") is not None for e in succeeded.values()
-        )
-        models = _ranked([self._model(name, confirmed) for name in self._parts], direction)
-        winner, p, reason = _choose(models)
+    def _result(self) -> Comparison:
+        ended = self.ended.values()
+        worst = max(ended, key=lambda e: e.exit_code)
+        failed = self.errors or worst.exit_code
+        opened = next((e for e in ended if e.directions), worst)
+        direction = opened.directions[0] if opened.directions else "maximize"
+        sidecars = {n: e.sidecar for n, e in self.ended.items() if e.sidecar and not e.exit_code}
+        confirmed = all(s.get("confirmed_score") is not None for s in sidecars.values())
+        models = [self._model(name, sidecars.get(name, {}), confirmed) for name in self.parts]
+        ranked = _ranked(models, direction)
+        winner, p, reason = _choose(ranked)
         return Comparison(
-            name=self._paths.name,
-            metric=(some.metric if some else None) or "score",
+            name=self.paths.name,
+            metric=opened.metric or "score",
             direction=direction,
             confirmed=confirmed,
-            models=models,
-            baselines=next((e.baselines for e in self._ended.values() if e.baselines), {}),
+            models=ranked,
+            baselines=next((e.baselines for e in ended if e.baselines), {}),
             winner=winner,
             p_value=p,
             reason=reason,
-            exit_code=exit_code,
-            exit_reason=exit_reason,
-            seconds=time.monotonic() - self._began,
-            folder=self._paths.folder,
-            overwrite=self._settings.overwrite,
+            exit_code=ExitCode.FAILED if failed else ExitCode.DONE,
+            exit_reason="failed" if failed else worst.exit_reason,
+            seconds=time.monotonic() - self.began,
+            folder=self.paths.folder,
+            overwrite=self.settings.overwrite,
         )
 
-    def _model(self, name: str, confirmed: bool) -> ComparedModel:
-        study, ended = self._parts[name].name, self._ended.get(name)
+    def _model(self, name: str, sidecar: dict[str, Any], confirmed: bool) -> ComparedModel:
+        """sidecar: what is published, if the type succeeded; else empty."""
+        study, ended = self.parts[name].name, self.ended.get(name)
         if ended is None:
-            return ComparedModel(name, study, message=str(self._errors.get(name, "not run")))
-        model = ComparedModel(
+            return ComparedModel(name, study, message=str(self.errors.get(name, "not run")))
+        return ComparedModel(
             name,
             study,
+            score=sidecar.get("confirmed_score" if confirmed else "selection_score"),
+            fold_scores=sidecar.get("confirmed_fold_scores" if confirmed else "fold_scores", []),
+            holdout=(sidecar.get("holdout_metrics") or {}).get(sidecar.get("metric")),
+            holdout_interval=sidecar.get("holdout_interval"),
             seconds=ended.trial_seconds,
             n_finished=ended.n_finished,
             n_failed=ended.n_failed,
             message=ended.message,
-        )
-        sidecar = ended.sidecar
-        if ended.exit_code or sidecar is None:
-            return model
-        keys = ("confirmed_score", "confirmed_fold_scores")
-        score, folds = keys if confirmed else ("selection_score", "fold_scores")
-        return replace(
-            model,
-            score=sidecar[score],
-            fold_scores=sidecar[folds],
-            holdout=(sidecar["holdout_metrics"] or {}).get(sidecar["metric"]),
-            holdout_interval=sidecar["holdout_interval"],
         )
 
     # --- the winner
@@ -221,37 +201,37 @@ class _Comparing:
         told["models"] = list(told["models"])
         published = self._republish(name, told)
         if published is None:  # left out by an earlier comparison, which it did not win
-            self._require_files(name)
-            self._launch(name)
+            self._launch(name, whole=True)
             published = self._republish(name, told)
         if published is None:
-            ended = self._ended[name]
-            code = ended.exit_code or ExitCode.FAILED
-            return replace(found, winner=None, exit_code=code, exit_reason=ended.exit_reason)
-        for other in self._parts if not self._settings.save_all_models else ():
-            self._leave_out(other)
+            return _unpublished(found, self.ended[name])
+        for other in self.parts if not self.settings.save_all_models else ():
+            self._leave_out(self._paths_of(other))
         return replace(
             found,
             exit_code=ExitCode.DONE,
             exit_reason="complete",
-            model_path=best_model.model_path(self._paths, published),
+            model_path=best_model.model_path(self.paths, published),
             sidecar=published,
         )
 
     def _republish(self, name: str, told: dict[str, Any]) -> dict[str, Any] | None:
-        sidecar = self._ended[name].sidecar
+        source, sidecar = self._paths_of(name), self.ended[name].sidecar
         if sidecar is None:
             return None
-        source = self._paths_of(name)
-        return best_model.republish(source, self._paths, sidecar, {"comparison": told})
+        return best_model.republish(source, self.paths, sidecar, {"comparison": told})
 
-    def _leave_out(self, name: str) -> None:
+    def _leave_out(self, paths: StudyPaths) -> None:
         """Only what a comparison of this name published: a model of the user's own run stays."""
-        paths = self._paths_of(name)
         sidecar = best_model.read(paths)
-        if sidecar is not None and sidecar.get("part_of") == self._paths.name:
+        if sidecar is not None and sidecar.get("part_of") == self.paths.name:
             with suppress(StudyInUseError), Lease(paths.lease, paths.name, "comparison"):
                 best_model.leave_out(paths, sidecar)
+
+
+def _unpublished(found: Comparison, ended: LaunchEnded) -> Comparison:
+    code = ended.exit_code or ExitCode.FAILED
+    return replace(found, winner=None, exit_code=code, exit_reason=ended.exit_reason)
 
 
 def _in_brief(event: Any, name: str) -> Any:

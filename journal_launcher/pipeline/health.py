@@ -38,15 +38,12 @@ def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
         ) from None
     except ValueError as problem:
         raise UsageError(str(problem)) from None
-    if sidecar.get("kind") != "table":
-        return Verdict(paths.name, ABSENT, reason="a script's model has no diagnostics")
     try:
         diagnostics = _diagnostics_of(paths, sidecar)
         findings = judge(diagnostics, limits or HealthLimits())
-    except ValueError as problem:
-        return Verdict(paths.name, ABSENT, reason=str(problem))
-    except (KeyError, TypeError, AttributeError) as problem:
-        reason = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        odd = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
+        reason = str(problem) if isinstance(problem, ValueError) else odd
         return Verdict(paths.name, ABSENT, reason=reason)
     level = max((finding.level for finding in findings), key=(OK, WARNING, CRITICAL).index)
     result = sidecar.get("launch") or diagnostics["model_sha256"]
@@ -55,6 +52,8 @@ def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
 
 def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
+    if sidecar.get("kind") != "table":
+        raise ValueError("a script's model has no diagnostics")
     try:
         found = read_json(paths.diagnostics, _SCHEMA_VERSION)
     except FileNotFoundError:
@@ -73,47 +72,38 @@ def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any
 def judge(diagnostics: dict[str, Any], limits: HealthLimits) -> tuple[Finding, ...]:
     """A finding for each thing that was measured; what was not is not judged."""
     return (
-        _numbers(diagnostics["non_finite"]),
-        *_against_dummy(diagnostics["scores"]),
+        *_results(diagnostics["non_finite"], diagnostics["scores"]),
         *_training(diagnostics, limits),
         *_network(diagnostics.get("network", {}), limits),
         *_features(diagnostics.get("importance", {}), limits),
     )
 
 
-def _numbers(names: list[str]) -> Finding:
+def _results(names: list[str], scores: dict[str, Any]) -> Iterator[Finding]:
     text = f"not finite: {', '.join(names[:5])}" if names else "every number is finite"
-    return Finding("non_finite", CRITICAL if names else OK, len(names), 0, text)
-
-
-def _against_dummy(scores: dict[str, Any]) -> Iterator[Finding]:
+    yield Finding("non_finite", CRITICAL if names else OK, len(names), 0, text)
     ours, dummy = scores["cv"], scores["dummy"]
-    if ours is None or dummy is None:
-        return
-    better = ours > dummy if scores["direction"] == "maximize" else ours < dummy
-    what = "beats" if better else "does not beat"
-    text = f"cross-validated {scores['metric']} {what} a dummy that predicts the average"
-    yield Finding("better_than_dummy", OK if better else CRITICAL, ours, dummy, text)
+    if ours is not None and dummy is not None:
+        better = ours > dummy if scores["direction"] == "maximize" else ours < dummy
+        what = "beats" if better else "does not beat"
+        text = f"cross-validated {scores['metric']} {what} a dummy that predicts the average"
+        yield Finding("better_than_dummy", OK if better else CRITICAL, ours, dummy, text)
 
 
 def _training(diagnostics: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
-    training = diagnostics["training"]
-    if diagnostics["model_type"] == "neural_net" and training["errors"]:
-        yield _overfit(training["errors"], diagnostics["task"], limits.overfit_ratio)
+    training, errors = diagnostics["training"], diagnostics["training"]["errors"]
+    if diagnostics["model_type"] == "neural_net" and errors:
+        text = "RMSE of validation rows ÷ of training rows"
+        ratio = errors["validation"] / max(errors["training"], 1e-300)
+        if diagnostics["task"] == "classification":
+            # A quotient of log losses near 0 is large whatever the model.
+            text = "log loss, validation and training: e to the difference"
+            ratio = math.exp(min(errors["validation"] - errors["training"], 100.0))
+        yield _judged("overfit_ratio", ratio, limits.overfit_ratio, text)
     if training["unit"] == "epoch" and training["limit"]:
         steps, most = training["steps"], training["limit"]
         text = f"of at most {most} epochs, {steps} were best and none after them was better"
         yield _judged("epochs_used", steps / most, limits.epochs_used, text, low=True)
-
-
-def _overfit(errors: dict[str, float], task: str, pair: Pair) -> Finding:
-    validation, training = errors["validation"], errors["training"]
-    if task == "classification":
-        # A quotient of log losses near 0 is large whatever the model.
-        ratio, what = math.exp(min(validation - training, 100.0)), "e to the difference"
-        return _judged("overfit_ratio", ratio, pair, f"log loss, validation and training: {what}")
-    ratio = validation / max(training, 1e-300)
-    return _judged("overfit_ratio", ratio, pair, "RMSE of validation rows ÷ of training rows")
 
 
 def _network(network: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:

@@ -3,13 +3,14 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.limits import Limits
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.base.skips import Entry, Subject
+from journal_launcher.base.skips import Subject
 from journal_launcher.base.verdict import Verdict
 from journal_launcher.launcher import launch
 from journal_launcher.pipeline.health import health
@@ -17,35 +18,38 @@ from journal_launcher.pipeline.skip_registry import SkipRegistry
 
 __all__ = ["Run", "judged_launch", "not_begun"]
 
-Run = Callable[[LaunchSettings, events.Listener], events.LaunchEnded]
+Run = Callable[..., events.LaunchEnded]
+"""What launches (settings, emit, limit=seconds): `run_launch`, or what stands in for it."""
 
 
 def judged_launch(
     settings: LaunchSettings,
     emit: events.Listener = lambda event: None,
     run: Run | None = None,
+    limit: float | None = None,
 ) -> events.LaunchEnded:
     """Run one launch, unless its model type is skipped, and judge the model that it published.
 
     The registry is read before a study is opened; the verdict is in the last event. What the
-    user's own code trains is launched and nothing else. run: what launches (default: `run_launch`).
+    user's own code trains is launched and nothing else. limit: seconds, see `run_launch`.
 
     Raises:
         JournalLauncherError: as `run_launch`, or the skip registry cannot be read.
     """
     run = run or launch.run_launch
+    if limit is not None:
+        run = partial(run, limit=limit)
     if not settings.is_table:
         return run(settings, emit)
     limits = Limits.of(settings.health, settings.skip)
     studies = StudiesFolder.at(settings.studies_dir)
     paths, subject = studies.study(settings.name), Subject.of(settings)
     registry = SkipRegistry(studies.skip_registry, limits.skip)
-    entry = None if settings.ignore_skip else registry.skipped(subject)
-    if entry is not None:
-        ended = _skipped(settings, studies, entry)
-        emit(ended)
+    if not settings.ignore_skip and (entry := registry.skipped(subject)):
+        clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"
+        why = f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it"
+        emit(ended := not_begun(settings, "skipped", ExitCode.DONE, why))
         return ended
-
     judged: list[events.LaunchEnded] = []
 
     def judge(event: events.Event) -> None:
@@ -73,12 +77,6 @@ def _count(
         return
     if entry is not None and entry.skip_until is not None:
         emit(events.Note(str(entry), "warning"))
-
-
-def _skipped(settings: LaunchSettings, studies: StudiesFolder, entry: Entry) -> events.LaunchEnded:
-    clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"
-    message = f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it"
-    return not_begun(settings, "skipped", ExitCode.DONE, message)
 
 
 def not_begun(

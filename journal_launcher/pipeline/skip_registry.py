@@ -100,8 +100,9 @@ class SkipRegistry:
             entries = [Entry.from_json(item) for item in content["entries"]]
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError) as problem:
-            what = str(problem) if isinstance(problem, ValueError) else f"found {problem!r}"
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            odd = isinstance(problem, KeyError | TypeError)
+            what = f"found {problem!r}" if odd else str(problem)
             raise UsageError(
                 f"{self.path}: the skip registry cannot be read ({what}); mend it, or remove it to "
                 "forget what is skipped"

@@ -4,8 +4,8 @@ Every attempt is an ordinary launch, in a study of its own. Every decision is a 
 NAME/decisions.jsonl, from which a watcher that was killed goes on.
 """
 
-from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from journal_launcher.base.decisions import Decision, Word, decisions
@@ -31,10 +31,12 @@ def watched_launch(
     *,
     retries: int = 2,
     other_types: bool = True,
+    step_timeout: float | None = None,
 ) -> LaunchEnded:
     """Launch until a model is good enough, and publish it under the name of `settings`.
 
-    other_types: where nothing else is left to change, try the next model type.
+    other_types: where nothing else is left to change, try the next model type. step_timeout:
+    seconds after which an attempt is stopped, whatever it is at, and has failed.
 
     Raises:
         JournalLauncherError: as `run_launch`, but for a failure of the launch itself.
@@ -42,9 +44,10 @@ def watched_launch(
     if not settings.is_table or settings.debug:
         raise UsageError("watch judges the models of a table (--data); for anything else type run")
     home = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    launch = partial(judged_launch, run=run, limit=step_timeout)
     attempt, current = _beginning(settings, home)
     while True:
-        ended = _attempt(current, attempt, emit, run)
+        ended = _attempt(current, attempt, emit, launch)
         if ended.exit_code not in (ExitCode.DONE, ExitCode.FAILED):
             break  # stopped: no decision
         word, reason = _judged(ended)
@@ -75,7 +78,7 @@ def watched_launch(
 
 def _beginning(settings: LaunchSettings, home: StudyPaths) -> tuple[int, LaunchSettings]:
     """Where the last watcher stopped, or ended well, if its inputs are still the same."""
-    last = next(iter(deque(decisions(home.decisions), maxlen=1)), None)
+    *_, last = None, *decisions(home.decisions)
     if last is None or last.decision == Word.SKIP_MODEL or settings.overwrite:
         return 0, settings
     try:
@@ -88,7 +91,7 @@ def _beginning(settings: LaunchSettings, home: StudyPaths) -> tuple[int, LaunchS
     return (last.attempt + 1, then) if then else (last.attempt, judged)
 
 
-def _attempt(current: LaunchSettings, attempt: int, emit: Listener, run: Run | None) -> LaunchEnded:
+def _attempt(current: LaunchSettings, attempt: int, emit: Listener, launch: Run) -> LaunchEnded:
     """One launch. A study of other data or settings makes room; a failure is an end like others."""
     if not current.overwrite:
         found = freshness(StudiesFolder.at(current.studies_dir).study(current.name), current)
@@ -96,12 +99,10 @@ def _attempt(current: LaunchSettings, attempt: int, emit: Listener, run: Run | N
         if attempt and found.state == CHANGED:  # the first attempt's study is the user's as well
             current = replace(current, overwrite=True)
     try:
-        return judged_launch(
-            current, lambda event: None if isinstance(event, LaunchEnded) else emit(event), run
-        )
+        return launch(current, lambda e: None if isinstance(e, LaunchEnded) else emit(e))
     except IdentityError as changed:
         emit(Note(f"stale, so it is moved aside: {changed}", "warning"))
-        return _attempt(replace(current, overwrite=True), attempt, emit, run)
+        return _attempt(replace(current, overwrite=True), attempt, emit, launch)
     except JournalLauncherError as error:
         if error.exit_code != ExitCode.FAILED:
             raise

@@ -208,27 +208,26 @@ class DurableJournalFileBackend(JournalFileBackend):
         try:
             descriptor = os.open(self._file_path, access | _SAFELY)
         except FileNotFoundError:
-            raise self._changed("it is gone") from None
+            raise self.changed("it is gone") from None
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise self._changed("a symbolic link took its place") from None
+                raise self.changed("a symbolic link took its place") from None
             raise
         try:
             status, (_, offset, _) = os.fstat(descriptor), self._position
             if (status.st_dev, status.st_ino) != self._file:
-                raise self._changed("another file took its place")
+                raise self.changed("another file took its place")
             if status.st_size < offset:
-                raise self._changed(f"{offset} bytes were read, {status.st_size} are left")
+                raise self.changed(f"{offset} bytes were read, {status.st_size} are left")
             if offset and os.pread(descriptor, 1, offset - 1) != b"\n":
-                raise self._changed(f"byte {offset} no longer ends a record")
+                raise self.changed(f"byte {offset} no longer ends a record")
             yield descriptor
         finally:
             os.close(descriptor)
 
-    def _changed(self, how: str) -> JournalDamagedError:
-        return JournalDamagedError(
-            f"{self._file_path}: journal changed underneath ({how}); put the file back and resume"
-        )
+    def changed(self, how: str, then: str = "put the file back and resume") -> JournalDamagedError:
+        """What to raise when somebody did something to the log that no other writer does."""
+        return JournalDamagedError(f"{self._file_path}: journal changed underneath ({how}); {then}")
 
     def meaningless(self, error: Exception) -> JournalDamagedError:
         """What to raise when Optuna could not apply the record that was read last."""

@@ -38,8 +38,13 @@ class StudyStorage(JournalStorage):
     broken: JournalLauncherError | None = None
     _held: list[dict[str, Any]] | None = None  # records, inside `together`
     _last_read: Mapping[str, Any] = {}
+    _opened: int | None = None  # the study that this storage was opened for
     _backend: DurableJournalFileBackend
     again = AGAIN  # what to do once there is room
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        self._opened = super().get_study_id_from_name(study_name)
+        return self._opened
 
     def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
         """Create a RUNNING trial whose owner and other `attributes` are in the same record."""
@@ -145,7 +150,16 @@ class StudyStorage(JournalStorage):
     def _noting(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for record in logs:
             self._last_read = record
+            if record["op_code"] == JournalOperation.DELETE_STUDY:
+                self._refuse_deletion(record)
             yield record
+
+    def _refuse_deletion(self, record: Mapping[str, Any]) -> None:
+        """Optuna would answer whatever is asked of a deleted study with a bare KeyError."""
+        ours = record["worker_id"] == self._replay_result.worker_id
+        if record["study_id"] == self._opened and not ours:
+            how = "somebody deleted this study, in a dashboard say"
+            raise self._backend.changed(how, "the same command begins it anew")
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

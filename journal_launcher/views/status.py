@@ -87,6 +87,8 @@ class Status:
         yield f"file          {self._paths.journal}"
         yield f"journal       {self.damage or _soundness(self._paths.journal)}"
         if self._study is None:
+            if self.damage is None:
+                yield "progress      empty: the journal holds no study (deleted, or not begun)"
             return
         counts = Counter(map(self._state, self._trials))
         yield f"progress      {self._progress(self._study)}"

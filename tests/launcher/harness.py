@@ -1,13 +1,16 @@
 """Real launches for tests: a folder with an objective, a way to talk to it, and stock Optuna."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +137,35 @@ class Workshop:
 
     def run(self, *options: str, **more: Any) -> "Ended":
         return finish(self.start(*options, **more))
+
+    def debug_with_pdb(self, *options: str) -> int:
+        """`run --debug` in a terminal: stop at its breakpoint, calculate, go on. Its exit code."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "journal_launcher", "run", "--debug", *options],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as process:
+            os.close(theirs)
+            os.set_blocking(ours, False)
+            said = b""
+
+            def heard(text: bytes) -> bool:
+                nonlocal said
+                with contextlib.suppress(OSError):  # nothing new, or the other end is closed
+                    said += os.read(ours, 4096)
+                return text in said
+
+            for answer, typed in ((b"(Pdb) ", b"p 6 * 7\n"), (b"42", b"c\n")):
+                wait_until(partial(heard, answer))
+                os.write(ours, typed)
+            wait_until(partial(heard, b"\nvalue: "))
+            code = process.wait(20)
+        os.close(ours)
+        return code
 
     # --- what is left
 

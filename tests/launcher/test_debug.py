@@ -1,15 +1,11 @@
 """`--debug` with a script, and with what comes along with an objective."""
 
-import contextlib
 import os
-import pty
 import signal
-import subprocess
-import sys
 
 import psutil
 import pytest
-from launcher.harness import ROOT, Workshop, finish, wait_until
+from launcher.harness import Workshop, finish
 from launcher.scripts import ScriptShop, scripts
 
 __all__ = ["scripts"]
@@ -47,34 +43,8 @@ def test_a_value_that_every_launch_refuses_is_refused(workshop: Workshop) -> Non
 
 def test_a_debugger_works_in_a_script(scripts: ScriptShop) -> None:
     scripts.write("breakpoint()\nprint(sys.argv[1])")
-    options = scripts.configured("--debug", "--gpus", "none")
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "journal_launcher", "run", *options],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        said = b""
-
-        def heard(text: bytes) -> bool:
-            nonlocal said
-            with contextlib.suppress(OSError):  # nothing new, or the other end is closed
-                said += os.read(ours, 4096)
-            return text in said
-
-        wait_until(lambda: heard(b"(Pdb) "))
-        os.write(ours, b"p 6 * 7\n")
-        wait_until(lambda: heard(b"42"))
-        os.write(ours, b"c\n")
-        wait_until(lambda: heard(b"\nvalue: "))
-        process.wait(20)
-    os.close(ours)
-    assert process.returncode == 0
+    options = scripts.configured("--gpus", "none")
+    assert scripts.shop.debug_with_pdb(*options) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

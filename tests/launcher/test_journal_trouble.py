@@ -6,12 +6,16 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
-from launcher.harness import Workshop, finish, wait_until
+from launcher.harness import ROOT, Workshop, finish, wait_until
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import JournalDamagedError, ResumableStop
@@ -62,6 +66,35 @@ def test_all_stop_when_the_journal_changes_underneath(workshop: Workshop, how: s
     assert ended.code == 3 and "journal changed underneath" in ended.err
     assert "Traceback" not in ended.err
     assert journal.exists() == (how in ("truncated", "replaced"))
+
+
+def test_all_stop_when_the_study_is_deleted_and_the_same_command_begins_it_anew(
+    workshop: Workshop,
+) -> None:
+    workshop.write(BUSY)
+    process = workshop.start("--n-trials", "4", "--workers", "2")
+    for number in range(2):
+        workshop.noted(f"running {number}")
+    stock = JournalStorage(JournalFileBackend(str(workshop.paths.journal)))
+    optuna.delete_study(study_name="study", storage=stock)
+    ended = finish(process)
+    assert ended.code == 3 and "Traceback" not in ended.err, ended.err
+    said = "journal changed underneath (somebody deleted this study, in a dashboard say)"
+    assert ended.err.count(said) == 1 and "the same command begins it anew" in ended.err
+    assert said in ended.err.splitlines()[-1]
+    studies = ["--studies-dir", str(workshop.paths.folder)]
+    status = [sys.executable, "-m", "journal_launcher", "status", *studies]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = [
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+        for command in (status, [*status, "study"])
+    ]
+    assert shown[0] == "study  empty\n"
+    assert "the journal holds no study (deleted, or not begun)" in shown[1]
+    workshop.tell("go")
+    again = workshop.run("--n-trials", "2")
+    assert again.code == 0 and "no study in its journal" in again.err, again.err
+    assert workshop.states() == ["COMPLETE"] * 2
 
 
 def test_a_full_disk_is_resumable_and_nothing_is_lost(workshop: Workshop) -> None:

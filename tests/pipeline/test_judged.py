@@ -70,7 +70,8 @@ def test_a_model_that_loses_to_a_dummy_is_critical_counted_and_then_skipped(
 def test_a_sound_model_is_ok_and_a_command_says_so(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert launch(workshop).health == "ok"
+    assert launch(workshop, n_trials=2).health == "ok"
+    assert list(workshop.paths.folder.rglob("*diagnostics*")) == [workshop.paths.diagnostics]
     folder = ["--studies-dir", str(workshop.paths.folder)]
     assert command("health", "study", "--json", *folder) == 0
     verdict = json.loads(capsys.readouterr().out)

@@ -130,6 +130,25 @@ def test_other_data_puts_the_old_model_aside_before_the_new_one_and_a_retry_is_f
     assert decided(workshop, "other") == ["PROCEED"]
 
 
+def test_an_attempt_that_hangs_is_stopped_and_the_next_one_has_its_turn(
+    workshop: Workshop, table: Path
+) -> None:
+    hang = (
+        "import sys, time\nif any('worker' in word for word in sys.orig_argv): time.sleep(1000)\n"
+    )
+    (workshop.folder / "broken" / "sitecustomize.py").write_text(hang)
+    limits = ["--step-timeout", "1.5s", "--max-watch-retries", "1"]
+    ended = watch(workshop, "watch", "--config", "my.toml", *limits, "--json")
+    assert ended.code == 1 and ended.json["exit_reason"] == "failed", ended.err
+    found = list(decisions(workshop.paths.folder / "night" / "decisions.jsonl"))
+    assert [decision.decision for decision in found] == ["RETRY", "SKIP_MODEL"]
+    late = "failed: took longer than 1.5 s (--step-timeout)"
+    assert (
+        found[0].reason == f"night {late}; next: study_name = night_retry1, model_type = catboost"
+    )
+    assert found[1].reason == f"night_retry1 {late}"
+
+
 def test_an_objective_of_the_users_own_is_refused_in_one_line(workshop: Workshop) -> None:
     workshop.write("def objective(trial):\n    return 1.0\n")
     ended = watch(workshop, "watch", "--objective", workshop.reference, "--json")

@@ -1,6 +1,7 @@
 """The skip registry: what counts, what resets, and what happens to its file."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from journal_launcher.__main__ import main
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.limits import SkipLimits
 from journal_launcher.base.settings import LaunchSettings
@@ -149,6 +151,24 @@ def test_a_damaged_file_is_one_line_and_never_replaced(
             action()
         assert "skip_registry.json" in str(caught.value) and "\n" not in str(caught.value)
     assert registry.path.read_bytes() == damage
+
+
+def test_what_cannot_be_read_or_forgotten_is_one_line(
+    registry: SkipRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--studies-dir", str(registry.path.parent)]
+    for command, said in (
+        (["clear"], "nothing to forget"),
+        (["list"], "no model type is critical"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["skip", *command, *folder])
+        assert said in capsys.readouterr().err
+    registry.path.mkdir()
+    with pytest.raises(SystemExit) as caught:
+        main(["skip", "list", *folder])
+    assert caught.value.code == 2
+    assert re.fullmatch(r"error: .*cannot be read.*Is a directory.*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("field", ["critical_in_a_row", "judged", "skip_until"])

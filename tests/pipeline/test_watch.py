@@ -1,4 +1,4 @@
-"""The watcher: what it decides, what a retry changes, where it goes on, and a whole night."""
+"""The watcher: what it decides, what a retry changes, and where it goes on."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from journal_launcher.base import events
-from journal_launcher.base.decisions import Decision, Word, decisions
+from journal_launcher.base.decisions import Decision, decisions
 from journal_launcher.base.errors import (
     ExitCode,
     IdentityError,
@@ -16,15 +16,12 @@ from journal_launcher.base.errors import (
     ResumableStop,
     UsageError,
 )
-from journal_launcher.base.limits import HealthLimits
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
-from journal_launcher.base.remedies import REMEDIES, remedied
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.launcher import best_model
 from journal_launcher.pipeline.watch import watched_launch
 from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
-from journal_launcher.worker.models import MODEL_TYPES
 
 HEALTHY = {"cv": 1.0}
 WARNED = {"cv": 1.0, "dead": 0.3}
@@ -203,41 +200,6 @@ def test_input_that_is_bad_is_not_tried_again(tmp_path: Path) -> None:
         watched_launch(LaunchSettings(objective="a.py:f"))
 
 
-# --- remedies
-
-
-def test_every_finding_has_a_remedy_and_every_model_type_some() -> None:
-    import dataclasses
-
-    measured = {field.name for field in dataclasses.fields(HealthLimits)}
-    assert set(REMEDIES) == measured | {"non_finite", "better_than_dummy"}
-    for name in MODEL_TYPES:
-        settings = LaunchSettings(model_type=name)
-        changed = remedied(settings, ["better_than_dummy"])
-        assert changed is not None and changed.spaces is not None and set(changed.spaces) == {name}
-        while changed is not None:
-            settings, changed = changed, remedied(changed, REMEDIES)
-        assert remedied(settings, REMEDIES) is None, "remedies come to an end"
-
-
-def test_a_users_own_choices_survive_a_remedy() -> None:
-    asked = LaunchSettings(dropout=0.1, spaces={"neural_net": {"width": 64}, "linear": {}})
-    found = remedied(asked, ["overfit_ratio"])
-    assert found is not None and found.spaces is not None
-    assert found.dropout == 0.1 and found.spaces["linear"] == {}
-    assert found.spaces["neural_net"].keys() == {"width", "weight_decay"}
-
-
-@pytest.mark.parametrize("name", MODEL_TYPES)
-def test_the_ranges_of_a_remedy_are_ranges_of_the_model_type(name: str) -> None:
-    from journal_launcher.worker.cross_validation import check_ranges
-
-    settings: LaunchSettings | None = LaunchSettings(model_type=name)
-    while settings is not None:
-        check_ranges(settings)
-        settings = remedied(settings, REMEDIES)
-
-
 # --- going on
 
 
@@ -297,12 +259,3 @@ def test_an_old_retry_with_other_changes_is_not_continued(tmp_path: Path) -> Non
     launches.watch(ignore_skip=True)
     retry = launches.ran[1]
     assert retry.name == "s_retry1" and retry.overwrite and not retry.use_leaky_relu
-
-
-def test_a_decision_is_one_line_with_its_time(tmp_path: Path) -> None:
-    path = tmp_path / "decisions.jsonl"
-    for attempt in range(2):
-        Decision(Word.RETRY, "line\nbreak", attempt, "s").append_to(path)
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["attempt"] for line in lines] == [0, 1]
-    assert lines[0]["time"].endswith("Z") and lines[0]["schema_version"] == 1

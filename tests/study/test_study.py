@@ -267,3 +267,19 @@ def test_the_first_error_of_the_journal_is_remembered(study: StudyRecord, journa
         with pytest.raises(JournalLauncherError):
             study.check()
     assert isinstance(study.storage.broken, JournalDamagedError)
+
+
+def test_a_deleted_study_is_refused_again_and_again_and_another_ones_deletion_is_not_ours(
+    study: StudyRecord, journal: Path
+) -> None:
+    other = JournalStorage(JournalFileBackend(str(journal)))
+    optuna.create_study(study_name="b", storage=other)
+    optuna.delete_study(study_name="b", storage=other)
+    study.check()
+    optuna.delete_study(study_name="study", storage=other)
+    for _ in range(2):
+        with pytest.raises(JournalDamagedError, match="somebody deleted this study"):
+            study.check()
+    with pytest.raises(JournalDamagedError):
+        study.set_attribute("a", 1)
+    assert StudyRecord.find(open_storage(journal), "study") is None

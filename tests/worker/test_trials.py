@@ -251,6 +251,16 @@ def test_first_trials_of_two_workers_differ(tmp_path: Path) -> None:
     assert drawn[0] != drawn[1]
 
 
+def test_tpe_takes_the_trials_that_others_run_into_account(tmp_path: Path) -> None:
+    run_study(tmp_path / "a", "tpe", 12)
+    study = WorkerStudy("study", open_storage(tmp_path / "a" / "study.log"))
+    drawn = []
+    for _ in range(2):  # the same seed; while the second one is drawn the first one runs
+        study.sampler = make_sampler("tpe", 7, 12)
+        drawn.append(draw(study.ask()))
+    assert drawn[0] != drawn[1]
+
+
 @pytest.mark.parametrize("name", ["none", "median", "hyperband"])
 def test_pruners_come_without_warnings(name: str) -> None:
     assert isinstance(make_pruner(name), optuna.pruners.BasePruner)
