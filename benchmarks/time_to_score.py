@@ -20,6 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# As in a worker; read when the libraries load.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import optuna
 import torch
