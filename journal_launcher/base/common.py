@@ -53,7 +53,7 @@ class CommonSettings:
         reference=True,
     )
     pruner: str = option(
-        "none",
+        "median",
         SEARCH,
         "Which unpromising trials end early.",
         choices=("none", "median", "hyperband"),

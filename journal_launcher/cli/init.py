@@ -28,7 +28,7 @@ def command() -> None:
     for path in (_CONFIG, _SCRIPT):
         if os.path.lexists(path):
             raise UsageError(f"{absolute(path)} exists; move it away, or type this elsewhere")
-    config = _HEADER + explained({"objective": f"{_SCRIPT}:objective", "pruner": "median"})
+    config = _HEADER + explained({"objective": f"{_SCRIPT}:objective"})
     example = Path(__file__).with_name("example.py").read_text()
     for path, content in ((_SCRIPT, example), (_CONFIG, config)):
         try:

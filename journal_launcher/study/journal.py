@@ -154,7 +154,7 @@ class DurableJournalFileBackend(JournalFileBackend):
                 self._sync(descriptor)
             return True
         except FileNotFoundError:  # the lock's own file cannot be made
-            raise self._changed("it is gone with its folder") from None
+            raise self.changed("it is gone with its folder") from None
         finally:
             # Ctrl-C may come at any point, also right after acquire: then this process would wait
             # for itself when Optuna records the interrupted trial.

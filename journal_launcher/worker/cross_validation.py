@@ -24,6 +24,11 @@ __all__ = ["Progress", "TableObjective", "build_model_type", "check_ranges", "fo
 Progress = Callable[[str, int, int, float | None], None]
 """progress(unit, step, total, value)"""
 
+REPORTS = 8
+"""Parts of the epochs after which a trial reports; folds are so few that each is one.
+
+The steps follow from the table and the model type alone: those of a study are always the same."""
+
 
 def build_model_type(
     settings: LaunchSettings, dataset: Dataset, metric: str, gpu: bool, threads: int
@@ -108,8 +113,10 @@ class TableObjective:
 
         def report(step: int, total: int, value: float) -> None:
             self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)
-            # A report is a journal append with an fsync: only where somebody reads it.
-            if self._prunes and np.isfinite(value):
+            # A report is a journal append with an fsync: only where somebody reads it, not for each
+            # short epoch, and not at the end, where pruning would save nothing and lose the score.
+            due = step < total and step % max(1, total // REPORTS) == 0
+            if self._prunes and due and np.isfinite(value):
                 trial.report(value, step)
                 if trial.should_prune():
                     raise optuna.TrialPruned(f"pruned at {self.model.unit} {step} of {total}")

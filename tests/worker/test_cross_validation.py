@@ -13,7 +13,7 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import TableObjective, fold_data
-from journal_launcher.worker.models import Curve
+from journal_launcher.worker.models import MODEL_TYPES, Curve
 from journal_launcher.worker.models.catboost import CatBoost
 from journal_launcher.worker.table import Dataset
 
@@ -53,8 +53,8 @@ def test_the_value_is_the_mean_of_the_folds(make_table: MakeTable) -> None:
     errors = attributes["jl_errors"]
     assert attributes["jl_overfit_ratio"] == errors["validation"] / errors["training"] > 1
     json.dumps(attributes, allow_nan=False)
-    # The caller writes everything in one append.
-    assert trial.user_attrs == {} and trial.intermediate_values == {}
+    # The caller writes the attributes in one append.
+    assert trial.user_attrs == {} and list(trial.intermediate_values) == [1, 2]
     assert [step[:3] for step in steps] == [("fold", 1, 3), ("fold", 2, 3), ("fold", 3, 3)]
 
 
@@ -91,6 +91,44 @@ def test_a_pruner_ends_a_trial_between_folds(make_table: MakeTable) -> None:
     assert list(trial.intermediate_values) == [1]
     assert len(steps) == 1
     assert objective.attributes == {}
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [
+        (5, [1, 2, 3, 4]),
+        (20, [2, 4, 6, 8, 10, 12, 14, 16, 18]),
+        (96, [12, 24, 36, 48, 60, 72, 84]),
+    ],
+)
+def test_reports_are_few_and_none_at_the_end(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, total: int, expected: list[int]
+) -> None:
+    def reporting(
+        self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any
+    ) -> Curve:
+        for step in range(1, total + 1):
+            report(step, total, float(step))
+        return Curve(1, *np.ones((4, 3)))
+
+    monkeypatch.setattr(CatBoost, "cross_validate", reporting)
+    for pruner, reported in (("median", expected), ("none", [])):
+        steps: Steps = []
+        study = optuna.create_study(direction="maximize")
+        study.optimize(_objective(make_table(), steps, pruner=pruner), n_trials=1)
+        assert study.trials[0].intermediate_values == {step: float(step) for step in reported}
+        assert len(steps) == total
+
+
+@pytest.mark.parametrize("name", MODEL_TYPES)
+def test_what_a_trial_reports_is_the_same_on_every_device(make_table: MakeTable, name: str) -> None:
+    """A study that began on a CPU may go on with GPUs: its pruner compares equal steps."""
+    settings, table = LaunchSettings(model_type=name), make_table()
+    found = [
+        TableObjective(settings, table, "r2", 5, gpu, threads, lambda *step: None).model
+        for gpu, threads in ((False, 1), (False, 8), (True, 1))
+    ]
+    assert len({(model.unit, model.limit) for model in found}) == 1
 
 
 def test_a_score_that_is_not_finite_fails_the_trial(make_table: MakeTable) -> None:
