@@ -58,14 +58,8 @@ class Supervisor:
         """Start a worker; a restarted one opens the study at once."""
         process = self.crew.start(slot)
         device = slot.spec.device
-        process.send(
-            "spec",
-            device=device.label,
-            device_uuid=device.uuid,
-            threads=slot.spec.threads,
-            prepare=prepare,
-            **self.spec,
-        )
+        given = {"device": device.label, "device_uuid": device.uuid, "threads": slot.spec.threads}
+        process.send("spec", **given, prepare=prepare, **self.spec)
         if prepare:
             slot.begin("the preparation")
         if self.opened is not None:

@@ -79,7 +79,7 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
         print(f"trial {trial.number}: {error}", file=sys.stderr)
         return Outcome(TrialState.FAIL, None, str(error)[:2000], error.broken)
     except (Exception, SystemExit) as error:
-        with contextlib.suppress(Exception):  # the objective may have closed it
+        with contextlib.suppress(ValueError):  # the objective may have closed it
             traceback.print_exc()  # into this worker's log file, whole
         kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
         reason = f"{kind}: {words(error)}".strip().removesuffix(":")

@@ -21,7 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from journal_launcher.api import LaunchResult, launch
 from journal_launcher.base import events
-from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.paths import StudyPaths
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKES = ROOT / "tests" / "fakes"
@@ -70,7 +70,7 @@ class Workshop:
 
     @property
     def paths(self) -> StudyPaths:
-        return StudiesFolder.at(self.folder / "studies").study("study")
+        return StudyPaths(self.folder / "studies", "study")
 
     def write(self, code: str, **values: Any) -> None:
         """The objective's file: `def objective(trial)` and what it needs; `values` are globals."""

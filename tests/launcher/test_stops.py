@@ -256,14 +256,19 @@ def test_a_wall_clock_that_jumps_by_a_day_ends_nothing(workshop: Workshop) -> No
     assert workshop.states() == ["COMPLETE"] * 12
 
 
-def test_after_the_timeout_running_trials_finish_and_the_model_is_saved(workshop: Workshop) -> None:
+def test_after_the_timeout_running_trials_finish_and_the_model_is_saved(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workshop.write(PATIENT)
+    real = time.monotonic
 
     def watch(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted) and event.number == 1:
+            monkeypatch.setattr(time, "monotonic", lambda: real() + 3600)
         if isinstance(event, events.PhaseChanged) and event.phase == "stopping":
             workshop.tell("go")
 
-    result = workshop.launch(watch, n_trials=50, timeout=1.5)
+    result = workshop.launch(watch, n_trials=50, timeout=3600)
     assert (result.exit_code, result.exit_reason) == (0, "timeout")
     assert workshop.states() == ["COMPLETE", "COMPLETE"]
     assert workshop.paths.sidecar.exists()

@@ -232,7 +232,8 @@ def test_a_worker_that_not_even_sigkill_ends_is_left_behind(clock: Clock) -> Non
     stage.supervisor.run_trials()
     stage.supervisor.dismiss()
     assert clock.now - before == pytest.approx(2 * STOP_GRACE + LOOK, abs=0.1)
-    assert notes(stage) == [left_behind(2**31 - 2)]
+    stopping = "stopping: running trials have 10 s to end"
+    assert notes(stage) == [stopping, left_behind(2**31 - 2)]
     assert stage.book.buried == [(0, "worker killed, but it does not end", True)]
     assert stage.crew.close() == []
 
@@ -258,7 +259,8 @@ def test_a_third_ctrl_c_waits_for_nobody(clock: Clock) -> None:
         stage.turn()
     stage.supervisor.run_trials()
     assert clock.now - before <= 3 * LOOK, "not even the grace"
-    assert len(notes(stage)) == 1
+    stopping = "stopping: running trials have 10 s to end; Ctrl-C again kills them now"
+    assert notes(stage) == [stopping, left_behind(2**31 - 2)]
 
 
 def test_closing_names_who_does_not_end(clock: Clock) -> None:
