@@ -234,11 +234,11 @@ class TestCache:
         entry = Path(prepared["content"]["directory"])
         week_ago = time.time() - dataset.KEEP_UNUSED - 60
         os.utime(entry, (week_ago, week_ago))
-        trial = optuna.create_study().ask()
-        job(trial)
+        study = optuna.create_study()
+        job(study.ask())
         assert time.time() - entry.stat().st_mtime < 3600
         shutil.rmtree(entry)  # by hand: what is mapped stays readable
-        assert np.isfinite(job(trial))
+        assert np.isfinite(job(study.ask()))
 
     def test_many_at_once(self, tmp_path: Path) -> None:
         settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y")
