@@ -12,11 +12,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
-from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import StudyStorage
+from journal_launcher.study.tally import Tally, best_of, ranked
 
-__all__ = ["FINISHED", "IDENTITY_ATTRIBUTE", "StudyRecord", "best_of", "has_failed"]
+__all__ = ["IDENTITY_ATTRIBUTE", "StudyRecord"]
 
 IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
@@ -25,7 +25,6 @@ SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a r
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
 COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 _METRIC_NAMES = "study:metric_names"  # Optuna's own
 _NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
@@ -43,6 +42,10 @@ class StudyRecord:
     def __init__(self, storage: StudyStorage, name: str) -> None:
         self.storage = storage
         self._study = optuna.study.Study(name, storage)  # the sampler is each worker's own
+        self._begin_tally()
+
+    def _begin_tally(self) -> None:
+        self._tally = Tally(lambda trials: next(iter(self._ranked(trials)), None))
 
     @classmethod
     def find(cls, storage: StudyStorage, name: str) -> "StudyRecord | None":
@@ -110,6 +113,7 @@ class StudyRecord:
             found = {**(found or {}), "directions": list(self.directions)}
         if found is None:
             self.set_attribute(IDENTITY_ATTRIBUTE, dict(wanted))
+            self._begin_tally()  # of a table, what counts as the best is another question
             return
         changed = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
         aside = "choose another --study-name, or move the old study aside with --overwrite"
@@ -150,23 +154,24 @@ class StudyRecord:
 
     def count(self) -> tuple[int, int]:
         """(finished, failed) trials; what a stop interrupted did not fail."""
-        trials = self.trials()
-        finished = sum(trial.state in FINISHED for trial in trials)
-        return finished, sum(map(has_failed, trials))
+        return self._tally.count(self.trials())
 
     def trial(self, number: int) -> FrozenTrial:
         return self.trials()[number]
 
     def best(self) -> FrozenTrial | None:
         """The best COMPLETE trial of a single-objective study; the earliest of equals."""
-        return next(iter(self.ranked()), None)
+        return self._tally.best(self.trials())
 
     def ranked(self) -> list[FrozenTrial]:
         """The COMPLETE trials of a single-objective study, best first.
 
         Of a table, those that can be refitted: a foreign writer's trials cannot.
         """
-        trials = self.trials(TrialState.COMPLETE)
+        return self._ranked(self.trials())
+
+    def _ranked(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        trials = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if (self.identity or {}).get("kind") == "table":
             trials = [trial for trial in trials if trial.user_attrs.keys() >= _REFITTED]
         return ranked(trials, self.directions)
@@ -270,29 +275,3 @@ class StudyRecord:
                 system_attrs=system,
             )
         )
-
-
-def has_failed(trial: FrozenTrial) -> bool:
-    """Did it fail by itself, and not because a launch was stopped?"""
-    reason = trial.user_attrs.get("jl_fail_reason")
-    return trial.state == TrialState.FAIL and not str(reason).startswith(INTERRUPTED)
-
-
-def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
-    """COMPLETE trials of one objective, best first: finite, constraints met, earliest of equals."""
-    if len(directions) != 1:
-        return []
-    valued = [
-        trial
-        for trial in trials
-        if trial.value is not None
-        and math.isfinite(trial.value)
-        and all(constraint <= 0 for constraint in trial.constraints.values())
-    ]
-    sign = 1 if directions[0] == "minimize" else -1
-    return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-
-
-def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
-    """The first of `ranked`, if there is one."""
-    return next(iter(ranked(trials, directions)), None)

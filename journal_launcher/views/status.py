@@ -16,7 +16,8 @@ from journal_launcher.base.times import utc
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.storage import open_storage
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, FINISHED, StudyRecord, has_failed
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
+from journal_launcher.study.tally import FINISHED, has_failed
 from journal_launcher.views.figures import counted, number
 
 __all__ = ["Status", "comparison_lines", "winner_lines"]

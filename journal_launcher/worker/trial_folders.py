@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.study.study import best_of
+from journal_launcher.study.tally import best_of
 
 __all__ = ["create", "remove_losers", "stage"]
 

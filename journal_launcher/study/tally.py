@@ -1,0 +1,87 @@
+"""How many trials have finished and which is the best, kept up to date instead of counted anew."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.events import INTERRUPTED
+
+__all__ = ["FINISHED", "Tally", "best_of", "has_failed", "ranked"]
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+Best = Callable[[Sequence[FrozenTrial]], FrozenTrial | None]
+
+
+class Tally:
+    """Takes in each trial once, when it and all before it have ended: Optuna never changes it then.
+
+    A parent asks several times for every trial, so counting all of them would cost the square of
+    their number.
+
+    Args:
+        best: the best of some trials, if there is one.
+    """
+
+    def __init__(self, best: Best) -> None:
+        self._best = best
+        self._settled = 0
+        self._counts = (0, 0)
+        self._leader: FrozenTrial | None = None
+
+    def count(self, trials: Sequence[FrozenTrial]) -> tuple[int, int]:
+        """(finished, failed) of a study's trials."""
+        self._settle(trials)
+        finished, failed = _count(trials[self._settled :])
+        return self._counts[0] + finished, self._counts[1] + failed
+
+    def best(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """The best of a study's trials."""
+        self._settle(trials)
+        return self._better(trials[self._settled :])
+
+    def _settle(self, trials: Sequence[FrozenTrial]) -> None:
+        end = self._settled
+        while end < len(trials) and trials[end].state.is_finished():
+            end += 1
+        ended = trials[self._settled : end]
+        if ended:
+            finished, failed = _count(ended)
+            self._counts = self._counts[0] + finished, self._counts[1] + failed
+            self._leader = self._better(ended)
+            self._settled = end
+
+    def _better(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        return self._best(trials if self._leader is None else [self._leader, *trials])
+
+
+def _count(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
+    finished = sum(trial.state in FINISHED for trial in trials)
+    return finished, sum(map(has_failed, trials))
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Did it fail by itself, and not because a launch was stopped?"""
+    reason = trial.user_attrs.get("jl_fail_reason")
+    return trial.state == TrialState.FAIL and not str(reason).startswith(INTERRUPTED)
+
+
+def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
+    """COMPLETE trials of one objective, best first: finite, constraints met, earliest of equals."""
+    if len(directions) != 1:
+        return []
+    valued = [
+        trial
+        for trial in trials
+        if trial.value is not None
+        and math.isfinite(trial.value)
+        and all(constraint <= 0 for constraint in trial.constraints.values())
+    ]
+    sign = 1 if directions[0] == "minimize" else -1
+    return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
+    """The first of `ranked`, if there is one."""
+    return next(iter(ranked(trials, directions)), None)

@@ -1,0 +1,51 @@
+"""Counting what is new gives what counting everything gives, in whatever order trials end."""
+
+from pathlib import Path
+from random import Random
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from journal_launcher.study.storage import open_storage
+from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.tally import FINISHED, best_of, has_failed
+
+IDENTITY = {"directions": ["maximize"], "kind": "objective", "seed": 0}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_and_best_are_those_of_all_trials(tmp_path: Path, seed: int) -> None:
+    storage = open_storage(tmp_path / "s.log", create=True)
+    record = StudyRecord.create(storage, "s", IDENTITY)
+    study = optuna.load_study(study_name="s", storage=storage)
+    chance, running = Random(seed), []
+    for step in range(60):
+        if chance.random() < 0.5 or not running:
+            running.append(study.ask())
+        else:
+            trial = running.pop(chance.randrange(len(running)))
+            state = chance.choice((TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED))
+            if state == TrialState.PRUNED:
+                trial.report(99.0, 0)  # Optuna makes it the value
+            value = float(chance.randrange(5)) if state == TrialState.COMPLETE else None
+            study.tell(trial, value, state=state)
+        if step % 3 == 0:
+            continue
+        trials = study.get_trials()
+        finished = sum(trial.state in FINISHED for trial in trials)
+        assert record.count() == (finished, sum(map(has_failed, trials)))
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        expected, found = best_of(complete, ["maximize"]), record.best()
+        assert (found and found.number) == (expected and expected.number)
+
+
+def test_an_adopted_table_counts_as_best_what_can_be_refitted(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "s.log", create=True)
+    storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "s")
+    study = optuna.load_study(study_name="s", storage=storage)
+    study.tell(study.ask(), 1.0)
+    record = StudyRecord(storage, "s")
+    assert record.best() is not None
+    record.check_identity({"directions": ["maximize"], "kind": "table"})
+    assert record.best() is None and record.count() == (1, 0)
