@@ -151,6 +151,8 @@ class DurableJournalFileBackend(JournalFileBackend):
                 if not lock.still_ours():
                     return False
                 self._write(descriptor, lines, end)
+                lock.release()
+                # Without the lock, so that writers flush together: the disk commits once for all.
                 self._sync(descriptor)
             return True
         except FileNotFoundError:  # the lock's own file cannot be made

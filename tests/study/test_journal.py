@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 from optuna.storages.journal import JournalFileBackend
-from stock_and_ours import attribute, finish, keys_by_stock, new_journal, start
+from stock_and_ours import (
+    attribute,
+    finish,
+    keys_by_stock,
+    new_journal,
+    seconds_to_acquire,
+    start,
+)
 
 from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.study.journal import DurableJournalFileBackend
@@ -138,6 +145,34 @@ class TestAppending:
         for thread in threads:
             thread.join()
         assert len(keys_by_stock(journal)) == 200
+
+    @pytest.mark.timeout(30)
+    def test_a_slow_disk_of_one_writer_keeps_no_other_from_writing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Flushes that overlap share one commit of the disk; behind a lock they would queue."""
+        journal = new_journal(tmp_path / "s.log")
+        flushing, flushed, fsync = threading.Event(), threading.Event(), os.fsync
+
+        def slow(descriptor: int) -> None:
+            if threading.current_thread() is thread:
+                flushing.set()
+                assert flushed.wait(20)
+            fsync(descriptor)
+
+        def write() -> None:
+            DurableJournalFileBackend(journal).append_logs([attribute("slow")])
+
+        thread = threading.Thread(target=write)
+        monkeypatch.setattr(os, "fsync", slow)
+        thread.start()
+        assert flushing.wait(20)
+        assert seconds_to_acquire(str(journal)) < 5
+        DurableJournalFileBackend(journal).append_logs([attribute("quick")])
+        assert thread.is_alive()  # not acknowledged before it is on the disk
+        flushed.set()
+        thread.join()
+        assert keys_by_stock(journal) == ["slow", "quick"]
 
     def test_survives_pickling(self, tmp_path: Path) -> None:
         backend = DurableJournalFileBackend(new_journal(tmp_path / "s.log", keys=1))
