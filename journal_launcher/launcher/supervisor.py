@@ -83,7 +83,7 @@ class Supervisor:
             if slot.process is not None:
                 slot.process.send("open", **opened)
             elif slot.unusable:
-                self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
+                self._go_on_without(slot)
         if self.stop is None:
             self.crew.forgive()
 
@@ -270,7 +270,10 @@ class Supervisor:
         if not any(s.alive or s.phase is Phase.DOWN for s in self.crew.slots):
             self.end(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
         elif slot.unusable:
-            self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
+            self._go_on_without(slot)
+
+    def _go_on_without(self, slot: Slot) -> None:
+        self.emit(events.Note(f"{slot.unusable}; going on without it", "warning"))
 
     # --- stopping
 

@@ -239,23 +239,6 @@ def test_two_hundred_killed_parents_cost_no_trial(workshop: Workshop) -> None:
     assert not {"RUNNING", "WAITING"} & set(workshop.states())
 
 
-JUMPING_CLOCK = """
-import itertools, time
-days, real = itertools.cycle((-86400.0, 86400.0)), time.time
-time.time = lambda: real() + next(days)
-"""
-
-
-def test_a_wall_clock_that_jumps_by_a_day_ends_nothing(workshop: Workshop) -> None:
-    workshop.write(JUMPING_CLOCK + "def objective(trial):\n    time.sleep(0.02)\n    return 0.0\n")
-    limits = ("--timeout", "1h", "--trial-timeout", "30m")
-    first = f"exec({JUMPING_CLOCK!r})"
-    ended = workshop.run("--n-trials", "12", "--workers", "2", "--json", *limits, first=first)
-    assert ended.code == 0, ended.err
-    assert ended.json["exit_reason"] == "complete" and ended.json["n_failed"] == 0
-    assert workshop.states() == ["COMPLETE"] * 12
-
-
 def test_after_the_timeout_running_trials_finish_and_the_model_is_saved(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

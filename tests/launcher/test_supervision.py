@@ -214,3 +214,20 @@ def objective(trial):
     assert workshop.launch(n_trials=1).exit_code == 0
     child = int(workshop.noted("child"))
     wait_until(lambda: child not in [p.pid for p in workshop.processes()], 1)
+
+
+JUMPING_CLOCK = """
+import itertools, time
+days, real = itertools.cycle((-86400.0, 86400.0)), time.time
+time.time = lambda: real() + next(days)
+"""
+
+
+def test_a_wall_clock_that_jumps_by_a_day_ends_nothing(workshop: Workshop) -> None:
+    workshop.write(JUMPING_CLOCK + "def objective(trial):\n    time.sleep(0.02)\n    return 0.0\n")
+    limits = ("--timeout", "1h", "--trial-timeout", "30m")
+    first = f"exec({JUMPING_CLOCK!r})"
+    ended = workshop.run("--n-trials", "12", "--workers", "2", "--json", *limits, first=first)
+    assert ended.code == 0, ended.err
+    assert ended.json["exit_reason"] == "complete" and ended.json["n_failed"] == 0
+    assert workshop.states() == ["COMPLETE"] * 12
