@@ -82,14 +82,12 @@ def bare(work: str, folder: Path, n_trials: int, workers: int) -> None:
 
 def docs_way(work: str, folder: Path, n_trials: int, workers: int) -> None:
     """What Optuna's documentation says: the same script started once for every device."""
-    queue(folder, n_trials)
     shares = [len(range(w, n_trials, workers)) for w in range(workers)]
     processes([peer("docs_way", share) for share in shares], work, folder)
 
 
 def threads(work: str, folder: Path, n_trials: int, workers: int) -> None:
     """One process with n_jobs threads."""
-    queue(folder, n_trials)
     processes([peer("docs_way", n_trials, workers)], work, folder)
 
 
@@ -98,13 +96,11 @@ def ray_tune(work: str, folder: Path, n_trials: int, workers: int) -> None:
 
 
 def ours(work: str, folder: Path, n_trials: int, workers: int) -> None:
-    queue(folder, n_trials)
     options = {"objective": f"{OBJECTIVE}:objective", "study-name": "study", "sampler": "random"}
     options |= {"studies-dir": folder, "gpus": "none", "workers": workers, "n-trials": n_trials}
     words = [f"--{key}={value}" for key, value in options.items()]
     command = [sys.executable, "-P", "-m", "journal_launcher", "run", *words]
     processes([command], work, folder)
-    assert finished(folder / "study.log") == n_trials
 
 
 Peer = Callable[[str, Path, int, int], None]
@@ -120,9 +116,11 @@ if importlib.util.find_spec("ray") is not None:
 
 def seconds(run: Peer, work: str, n_trials: int, workers: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
+        journal = queue(Path(folder), n_trials)
         began = time.monotonic()
         run(work, Path(folder), n_trials, workers)
         took = time.monotonic() - began
+        assert finished(journal) == n_trials or run not in (ours, docs_way, threads)
     print(f"{run.__name__}: {took:.1f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     return took
 
@@ -146,10 +144,11 @@ def print_ratios(found: dict[str, float], base: str) -> None:
 def train(options: argparse.Namespace) -> None:
     found = in_turns(options, "train")
     print_ratios(found, "journal_launcher")
-    one = statistics.median(
-        seconds(ours, "train", options.n_trials, 1) for _ in range(options.rounds)
-    )
-    print(f"\none worker {one:.1f} s: {one / found['journal_launcher']:.2f} times as long")
+    print("\n| who | one worker, seconds | times as long as two |\n|---|---:|---:|")
+    for name in ("bare processes, no Optuna", "journal_launcher"):
+        took = [seconds(PEERS[name], "train", options.n_trials, 1) for _ in range(options.rounds)]
+        one = statistics.median(took)
+        print(f"| {name} | {one:.1f} | {one / found[name]:.2f} |")
 
 
 def makespan(options: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ class Recipe:
     epochs: int
     learning_rate: float = 1e-2
     weight_decay: float = 1e-2
+    seed: int = 0
 
     def rate(self, step: int, steps: int) -> float:
         return self.learning_rate * min(1.0, max(0.02, (1 - step / steps) / 0.7))
@@ -72,7 +73,7 @@ def train_fold(
     x: Tensor, y: Tensor, valid: Tensor, recipe: Recipe, device: torch.device, batches: Batches
 ) -> Tensor:
     """Train on x (rows, inputs) and y (rows, 1); the output for the rows `valid`."""
-    torch.manual_seed(0)
+    torch.manual_seed(recipe.seed)
     module = plain_module(recipe.net).to(device)
     optimiser = torch.optim.AdamW(
         module.parameters(), recipe.learning_rate, (0.9, 0.99), weight_decay=recipe.weight_decay

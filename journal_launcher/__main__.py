@@ -1,5 +1,6 @@
 """`python -m journal_launcher`, also installed as `journal-launcher`."""
 
+import gc
 import json
 import sys
 
@@ -21,7 +22,9 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
         arguments = ["run", *arguments]
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    gc.freeze()  # the interpreter would look through everything for garbage once more
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -129,14 +129,14 @@ class LaunchEnded:
     exit_reason: str
     exit_code: int
     n_trials: int
-    n_finished: int
-    n_failed: int
-    directions: tuple[str, ...]
-    metric: str | None
-    best_trial: dict[str, Any] | None
-    model_path: Path | None
     journal: Path
-    seconds: float
+    n_finished: int = 0
+    n_failed: int = 0
+    directions: tuple[str, ...] = ()
+    metric: str | None = None
+    best_trial: dict[str, Any] | None = None
+    model_path: Path | None = None
+    seconds: float = 0.0
     n_interrupted: int = 0  # by this launch's stop; queued again, not among n_failed
     message: str | None = None
     sidecar: dict[str, Any] | None = None

@@ -4,6 +4,7 @@ import contextlib
 import platform
 import shlex
 import sys
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = ["command_line", "launch_record", "versions"]
 _PACKAGES = ("optuna", "torch", "numpy", "scikit-learn", "catboost", "scipy", "pandas")
 
 
+@cache
 def versions() -> dict[str, str]:
     """Installed versions, read from metadata: nothing is imported."""
     from journal_launcher import __version__

@@ -89,13 +89,6 @@ def not_begun(
         exit_reason=exit_reason,
         exit_code=exit_code,
         n_trials=settings.n_trials,
-        n_finished=0,
-        n_failed=0,
-        directions=(),
-        metric=None,
-        best_trial=None,
-        model_path=None,
         journal=paths.journal,
-        seconds=0.0,
         message=message,
     )

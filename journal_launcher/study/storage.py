@@ -1,10 +1,10 @@
-"""Optuna's journal storage with two records that it has no call for.
+"""Optuna's journal storage, with a start that names its owner and several records in one append.
 
 Both write only what stock Optuna itself could have written: no new operation codes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage
 from optuna.storages.journal._storage import JournalOperation
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from journal_launcher.base.errors import (
     AGAIN,
@@ -25,11 +25,11 @@ from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 from journal_launcher.study.records import MEANINGLESS
 
-__all__ = ["StudyStorage", "open_storage"]
+__all__ = ["StudyStorage", "open_storage", "together"]
 
 
 class StudyStorage(JournalStorage):
-    """Owner and state in one record; several attributes in one append.
+    """Owner and state in one record; several records in one append.
 
     `broken` keeps the first error of the journal itself. A user's objective may swallow the
     exception (it passes through `trial.report`), but the worker must not go on after it.
@@ -76,24 +76,10 @@ class StudyStorage(JournalStorage):
                 return False
         except UpdateFinishedTrialError:
             return False
-        self.set_trial_user_attrs(trial_id, attributes)
+        with self.together():
+            for key, value in attributes.items():
+                self.set_trial_user_attr(trial_id, key, value)
         return True
-
-    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Set several user attributes of a trial with one append (one fsync)."""
-        with self._thread_lock, self._remembering():
-            self._backend.append_logs(
-                [
-                    {
-                        "op_code": JournalOperation.SET_TRIAL_USER_ATTR,
-                        "worker_id": self._replay_result.worker_id,
-                        "trial_id": trial_id,
-                        "user_attr": {key: value},
-                    }
-                    for key, value in attributes.items()
-                ]
-            )
-            self._sync_with_backend()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -176,6 +162,15 @@ class StudyStorage(JournalStorage):
             )
             self.broken = self.broken or stop
             raise stop from error
+
+
+def together(trial: BaseTrial) -> AbstractContextManager[None]:
+    """Record with one append what is recorded of a trial inside; see `StudyStorage.together`.
+
+    Of a trial that is not in a journal (a replay's) nothing is recorded.
+    """
+    storage = getattr(trial, "storage", None)
+    return storage.together() if isinstance(storage, StudyStorage) else nullcontext()
 
 
 def open_storage(

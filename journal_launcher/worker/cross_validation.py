@@ -8,6 +8,7 @@ import optuna
 
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.study.storage import together
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import (
     Curve,
@@ -109,7 +110,8 @@ class TableObjective:
             ValueError: the score is not a finite number.
         """
         self.attributes = {}
-        params = self.model.suggest(trial)
+        with together(trial):
+            params = self.model.suggest(trial)
 
         def report(step: int, total: int, value: float) -> None:
             self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)

@@ -15,6 +15,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from journal_launcher.study.storage import together
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
 from journal_launcher.worker.jobs import Job
 from journal_launcher.worker.script import ScriptFailedError
@@ -134,7 +135,7 @@ def _free_memory(out_of_memory: bool) -> None:
 def record(
     study: optuna.Study, trial: optuna.Trial, outcome: Outcome, attributes: dict[str, Any]
 ) -> Outcome:
-    """Write the attributes in one append, then the state: a finished trial always has both.
+    """Write the attributes and then the state, in one append: a finished trial always has both.
 
     Returns the outcome that stands: somebody else, with a dashboard say, may have ended the trial.
     """
@@ -142,10 +143,10 @@ def record(
         attributes = {**attributes, "jl_fail_reason": outcome.reason}
     values = list(outcome.values) if outcome.values is not None else None
     try:
-        study._storage.set_trial_user_attrs(  # type: ignore[attr-defined]
-            trial._trial_id, attributes
-        )
-        study.tell(trial, values, state=outcome.state)
+        with together(trial):
+            for key, value in attributes.items():
+                study._storage.set_trial_user_attr(trial._trial_id, key, value)
+            study.tell(trial, values, state=outcome.state)
     except (UpdateFinishedTrialError, ValueError) as error:
         own = isinstance(error, ValueError) and not str(error).startswith("Cannot tell a")
         if own and not isinstance(error, UpdateFinishedTrialError):

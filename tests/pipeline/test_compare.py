@@ -122,11 +122,17 @@ class Launches:
         score = {"confirmed_score": 0.5, "confirmed_fold_scores": [0.4, 0.5, 0.6]}
         sidecar = {"metric": "r2", "holdout_metrics": {"r2": 0.4}, "holdout_interval": [0.3, 0.5]}
         return LaunchEnded(
-            settings.name, "complete", end, 2, 2, 0, ("maximize",), "r2", None, None,
-            self.folder / f"{settings.name}.log", 1.0,
+            settings.name,
+            "complete",
+            end,
+            n_trials=2,
+            journal=self.folder / f"{settings.name}.log",
+            n_finished=2,
+            directions=("maximize",),
+            metric="r2",
             message=None if end == 0 else "too many failures",
             sidecar=None if end else {**sidecar, **score},
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture

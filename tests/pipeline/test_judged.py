@@ -118,10 +118,15 @@ class Pretended:
         content |= {"training": {"errors": None, "unit": "round", "limit": 1}}
         self.paths.diagnostics.write_text(json.dumps(content))
         ended = events.LaunchEnded(
-            **{"study": "s", "exit_reason": "complete", "exit_code": 0, "n_trials": 1},
-            **{"n_finished": 1, "n_failed": 0, "directions": ("maximize",), "metric": "r2"},
-            **{"best_trial": None, "model_path": None, "journal": self.paths.journal},
-            **{"seconds": 1.0, "sidecar": self.sidecar},
+            study="s",
+            exit_reason="complete",
+            exit_code=0,
+            n_trials=1,
+            journal=self.paths.journal,
+            n_finished=1,
+            directions=("maximize",),
+            metric="r2",
+            sidecar=self.sidecar,
         )
         emit(ended)
         return ended

@@ -51,11 +51,18 @@ class Launches:
         self._study(paths, settings)
         sidecar = None if isinstance(will, int) else self._model(paths, settings, will)
         ended = events.LaunchEnded(
-            settings.name, "failed" if sidecar is None else "complete",
-            will if sidecar is None else 0, 1, 1, 0, ("maximize",), "r2", None,
-            best_model.model_path(paths, sidecar), paths.journal, 1.0,
-            message="no trial completed" if sidecar is None else None, sidecar=sidecar,
-        )  # fmt: skip
+            settings.name,
+            "failed" if sidecar is None else "complete",
+            will if sidecar is None else 0,
+            n_trials=1,
+            journal=paths.journal,
+            n_finished=1,
+            directions=("maximize",),
+            metric="r2",
+            model_path=best_model.model_path(paths, sidecar),
+            message="no trial completed" if sidecar is None else None,
+            sidecar=sidecar,
+        )
         emit(ended)
         return ended
 

@@ -129,11 +129,7 @@ def test_the_terminal_is_restored_after_an_interrupt() -> None:
 def test_the_summary_takes_the_place_of_the_region() -> None:
     console, file = terminal()
     with LiveView(console) as view:
-        view(
-            LaunchEnded(
-                "s", "done", 0, 1, 1, 0, ("minimize",), None, None, None, STUDIES / "s.log", 3.0
-            )
-        )
+        view(LaunchEnded("s", "done", 0, 1, STUDIES / "s.log", n_finished=1, seconds=3.0))
         assert SHOW_CURSOR in file.getvalue()
     assert screen(file.getvalue()) == [
         "s done: 1 of 1 trials finished in 3.0 s",

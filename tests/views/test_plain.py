@@ -158,7 +158,9 @@ def test_nothing_follows_the_summary_and_leaving_stops_the_ticker() -> None:
     run = Run()
     with run.view:
         run.view(
-            LaunchEnded("s", "done", 0, 1, 1, 0, ("minimize",), None, None, None, JOURNAL, 3.0)
+            LaunchEnded(
+                "s", "done", 0, 1, JOURNAL, n_finished=1, directions=("minimize",), seconds=3.0
+            )
         )
     run.now += 100
     run.view.tick()

@@ -15,7 +15,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.storage import open_storage, together
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, record
 
@@ -295,3 +295,38 @@ def test_a_trial_that_somebody_else_ended_stays_as_they_ended_it(tmp_path: Path)
     outcome = record(study, trial, Outcome(TrialState.COMPLETE, (1.0,)), {"jl_duration_s": 1.0})
     assert (outcome.state, outcome.reason) == (TrialState.FAIL, "ended by another writer")
     assert study.trials[0].state == TrialState.FAIL
+
+
+def appends(study: WorkerStudy, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many records each append to the journal has from here on."""
+    backend: Any = study._storage._backend  # type: ignore[attr-defined]
+    found: list[int] = []
+    append = backend.append_logs
+
+    def counted(records: list[Any]) -> None:
+        found.append(len(records))
+        append(records)
+
+    monkeypatch.setattr(backend, "append_logs", counted)
+    return found
+
+
+def test_the_parameters_of_a_trial_and_its_end_are_one_append_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = in_journal(tmp_path)
+    trial = study.ask()
+    found = appends(study, monkeypatch)
+    with together(trial):
+        params = draw(trial)
+    assert found == [len(params)]
+    record(study, trial, Outcome(TrialState.COMPLETE, (1.0,)), {"jl_a": 1, "jl_b": 2})
+    assert found == [len(params), 3]
+    (ended,) = open_storage(tmp_path / "study.log", read_only=True).get_all_trials(0)
+    assert (ended.params, ended.value, ended.user_attrs) == (params, 1.0, {"jl_a": 1, "jl_b": 2})
+
+
+def test_outside_a_journal_nothing_is_recorded_together() -> None:
+    trial = optuna.trial.FixedTrial({"x": 1.0})
+    with together(trial):
+        assert trial.suggest_float("x", 0.0, 2.0) == 1.0
