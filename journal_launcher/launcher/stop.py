@@ -1,7 +1,7 @@
 """Why a launch grants nothing more, and how it will exit."""
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 
@@ -34,6 +34,17 @@ class Stop:
             return cls("signal", ExitCode.INTERRUPTED, "stopped by Ctrl-C", abort=True)
         text = f"stopped by {signal.Signals(number).name}"
         return cls("signal", ExitCode.RESUMABLE, text, abort=True)
+
+    def after(self, before: "Stop | None") -> "Stop":
+        """Which of the two stands: an abort overrules a stop that waits for running trials, and a
+        signal a failure too, for whoever sent it wants no other attempt."""
+        if before is None:
+            return self
+        weights = [stop.abort + (stop.reason == "signal") for stop in (before, self)]
+        if weights[1] <= weights[0]:
+            return before
+        said = [stop.message for stop in (before, self) if stop.message]
+        return replace(self, message="; ".join(said) or None)
 
     def as_error(self) -> JournalLauncherError:
         """What a stop before the study exists amounts to."""

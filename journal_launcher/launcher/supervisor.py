@@ -278,9 +278,9 @@ class Supervisor:
     # --- stopping
 
     def end(self, stop: Stop) -> None:
-        """Grant nothing more; an abort overrules a stop that waits for running trials."""
-        if self.stop is None or (stop.abort and not self.stop.abort):
-            self.stop = stop
+        """Grant nothing more, for this reason unless a weightier one stands already."""
+        if (standing := stop.after(self.stop)) is not self.stop:
+            self.stop = standing
             if self.book is not None:  # before that there is nothing to stop
                 self.emit(events.PhaseChanged("stopping"))
             self.crew.close_waiting()
