@@ -60,7 +60,7 @@ def test_every_model_type_writes_the_same_sections(
     assert found["model_sha256"] == sha256(model).hexdigest()
     assert found["non_finite"] == []
     assert set(found["importance"]["increase"]) == {"a", "b", "c", "colour"}
-    unit, limit = ("epoch", 96) if model_type == "neural_net" else ("round", None)
+    unit, limit = ("epoch", 48) if model_type == "neural_net" else ("round", None)
     assert found["training"]["unit"] == unit and found["training"]["steps"] == 3
     assert limit in (None, found["training"]["limit"])
     scores = found["scores"]

@@ -41,7 +41,7 @@ __all__ = ["NeuralNet"]
 
 _PATIENCE = 16
 """Epochs without a better mean score after which a trial ends."""
-_ROWS_SEEN, _MOST_EPOCHS, _LEAST_EPOCHS = 640_000, 96, 24
+_ROWS_SEEN, _MOST_EPOCHS, _LEAST_EPOCHS = 640_000, 48, 24
 """Rows that a full training goes through, repeats counted, and the epochs that bound it."""
 _FREQUENCIES, _EMBEDDING = 16, 8
 """Of a periodic embedding: frequencies, and units it ends in."""
