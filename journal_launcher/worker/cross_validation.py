@@ -69,7 +69,10 @@ def _build(
 
 def fold_data(dataset: Dataset) -> tuple[FoldData, ...]:
     """The rows of every fold: the hold-out is in none of them."""
-    return tuple(FoldData(dataset.features, dataset.target, fold) for fold in dataset.folds)
+    return tuple(
+        FoldData(dataset.features, dataset.target, fold, dataset.directory)
+        for fold in dataset.folds
+    )
 
 
 class TableObjective:

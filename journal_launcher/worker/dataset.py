@@ -10,34 +10,26 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from journal_launcher.base.atomic import move_into_place, read_json, write_json
 from journal_launcher.base.choices import CLASSIFICATION_METRICS, METRICS
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import check_data
 from journal_launcher.base.paths import absolute
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker.arrays import are_stored, map_arrays, store, stored_facts
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema
-
-if TYPE_CHECKING:
-    from journal_launcher.worker.parsing import Parsed
 
 __all__ = ["features_from_frame", "fresh_folds", "keep", "load", "prepare", "read_features"]
 
 PARSER_VERSION = 2  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
-_META_SCHEMA = 1
-_META = "meta.json"
 _SHAPING = ("target", "task", "k_folds", "test_size", "split", "group_column", "time_column")
 
 
@@ -60,13 +52,14 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
     source = str(absolute(settings.data)) if is_file else settings.data
     with _about(source):
         directory = cache / _key(settings, seed, source)
-        if not (directory / _META).exists():
+        if not are_stored(directory):
             from journal_launcher.worker.parsing import parse
 
             parsed = parse(settings, seed, source)
             _refuse(settings, parsed.facts)  # before anything is written
-            _store(parsed, directory)
-        facts = read_json(directory / _META, _META_SCHEMA)["prepared"]
+            facts = {"schema": parsed.schema.to_json(), "prepared": parsed.facts}
+            store(directory, parsed.arrays, facts)
+        facts = stored_facts(directory)["prepared"]
         metric = _refuse(settings, facts)
         notes = [*facts["notes"], *facts.pop("doubts")]
     keep(directory)
@@ -86,12 +79,14 @@ def keep(directory: Path) -> None:
 
 def load(directory: Path) -> Dataset:
     """Map what `prepare` wrote; only the pages that are read take memory, once for all workers."""
-    meta, arrays = _map(directory)
+    keep(directory)
+    meta, arrays = stored_facts(directory), map_arrays(directory)
     folds = [
         Fold(arrays[f"fold{number}_train"], arrays[f"fold{number}_valid"])
         for number in range(meta["prepared"]["split"]["k_folds"])
     ]
     return Dataset(
+        directory=directory,
         schema=Schema.from_json(meta["schema"]),
         features=Features(arrays["numbers"], arrays["codes"]),
         target=arrays["target"],
@@ -105,7 +100,7 @@ def fresh_folds(directory: Path, seed: int) -> list[Fold]:
     """Other folds of the same training rows, under the same rule, from another seed."""
     from journal_launcher.worker.splits import make_folds
 
-    meta, arrays = _map(directory)
+    meta, arrays = stored_facts(directory), map_arrays(directory)
     split = meta["prepared"]["split"]
     return make_folds(
         split["kind"], split["k_folds"], arrays["target"], arrays["units"], arrays["train"], seed
@@ -182,43 +177,6 @@ def _metric(asked: str | None, task: str) -> str:
     if asked not in known:
         raise UsageError(f"--metric {asked} does not score a {task}; use {', '.join(known)}")
     return asked
-
-
-def _store(parsed: "Parsed", directory: Path) -> None:
-    """Write beside the final place and rename: a reader sees all of it or nothing."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".building-"))
-    try:
-        for name, array in parsed.arrays.items():
-            _save(beside / f"{name}.npy", array)
-        meta = {"schema": parsed.schema.to_json(), "prepared": parsed.facts}
-        write_json(beside / _META, {"schema_version": _META_SCHEMA, **meta})
-        try:
-            move_into_place(beside, directory)
-        except OSError:
-            # Another launch was first: its arrays are the same, and it may be reading them.
-            if not (directory / _META).exists():
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    with open(path, "wb") as file:
-        # Not the file itself: NumPy would then say how much it wrote, but not why no more.
-        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _map(directory: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """(meta, arrays by name)."""
-    keep(directory)
-    arrays = {
-        path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        for path in directory.glob("*.npy")
-    }
-    return read_json(directory / _META, _META_SCHEMA), arrays
 
 
 def _remove_unused(cache: Path) -> None:

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.inputs import find_reference
-from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.study.confirmation import attribute_name
@@ -75,15 +75,20 @@ class TableJob:
         self._gpu, self._threads = gpu, threads
 
     def prepare(self, seed: int) -> Prepared:
-        from journal_launcher.base.paths import StudiesFolder
         from journal_launcher.worker import dataset
+        from journal_launcher.worker.cross_validation import (
+            build_model_type,
+            check_ranges,
+            fold_data,
+        )
 
         settings = self._settings
         if settings.spaces:
-            from journal_launcher.worker.cross_validation import check_ranges
-
             check_ranges(settings)
         table = dataset.prepare(settings, seed, StudiesFolder(self._paths.folder).cache)
+        loaded = dataset.load(Path(table["directory"]))
+        model = build_model_type(settings, loaded, table["metric"], self._gpu, self._threads)
+        model.share(fold_data(loaded))
         flags = {}
         if settings.model_type == "neural_net":
             flags = {

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ class Dataset:
 
     target: (rows,) float64, for classification the class positions 0, 1, …
     train: rows that cross-validation and the refit may see. holdout: the others, maybe none.
-    folds: K folds of `train`.
+    folds: K folds of `train`. directory: where the arrays lie, if they are in files; what every
+    worker would derive from them in the same way may be kept there.
     """
 
     schema: Schema
@@ -109,3 +111,4 @@ class Dataset:
     train: Rows
     holdout: Rows
     folds: Sequence[Fold]
+    directory: Path | None = None

@@ -18,6 +18,7 @@ from worker.tables import ROWS, arrays, columns, csv_of, loaded, prepared, refus
 
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker import arrays as arrays_module
 from journal_launcher.worker import dataset
 from journal_launcher.worker.dataset import (
     load,
@@ -257,7 +258,7 @@ class TestCache:
         def full(source: Path, target: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(dataset, "move_into_place", full)
+        monkeypatch.setattr(arrays_module, "move_into_place", full)
         with pytest.raises(OSError, match="No space left"):
             prepared(tmp_path, columns())
         assert list((tmp_path / "cache").iterdir()) == []

@@ -79,11 +79,13 @@ class FoldData:
 
     `features` and `target` are the whole mapped table, `rows` the fold's positions in it. Each use
     of `train` or `valid` gathers a new copy of those rows' features: keep it no longer than needed.
+    directory: where all workers may share what is derived from the rows, if there is such a place.
     """
 
     features: Features
     target: NDArray[np.float64]
     rows: Fold
+    directory: Path | None = None
 
     @property
     def train(self) -> Features:
@@ -169,6 +171,13 @@ class ModelType(Protocol):
 
     def defaults(self) -> Params:
         """Good parameters to begin with: what trial 0 runs; the keys that `suggest` asks for."""
+        ...
+
+    def share(self, folds: Sequence[FoldData]) -> None:
+        """Write what every worker would derive from the folds in the same way to their directory.
+
+        Called by one worker, before the others use the folds.
+        """
         ...
 
     def cross_validate(

@@ -1,15 +1,18 @@
 """Tables as a network reads them, and its outputs as predictions."""
 
+import hashlib
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
+from journal_launcher.worker.arrays import are_stored, map_arrays, store
 from journal_launcher.worker.models import FoldData, Predictions
 from journal_launcher.worker.models.training import Rows
 from journal_launcher.worker.preprocessing import Encoder
@@ -19,6 +22,7 @@ __all__ = ["EncodedFold", "Scaling", "encode", "encode_folds", "place", "predict
 
 _logger = logging.getLogger("journal_launcher.worker")
 
+_VERSION = 1  # counts up when the same rows would be encoded in another way
 _SHARE = 0.5
 """Of a GPU's free memory that the rows may take; other workers may be about to take theirs."""
 
@@ -44,34 +48,80 @@ def encode(
     features: Features, target: NDArray[np.float64], regression: bool, scale: bool
 ) -> tuple[Encoder, Rows, Scaling | None]:
     """Fit an encoder, and for a regression a scaling, and apply them to the rows they saw."""
-    encoder, scaling = Encoder.fit(features, scale), None
-    if regression:
-        scaling = Scaling(float(target.mean()), float(target.std()) or 1.0)
-        y = torch.from_numpy((target - scaling.mean) / scaling.std).float()
-    else:
-        y = torch.from_numpy(target).long()
-    return encoder, Rows(torch.from_numpy(encoder.transform(features)), y[:, None]), scaling
+    encoder = Encoder.fit(features, scale)
+    y, scaling = _encoded_target(target, regression)
+    rows = Rows(torch.from_numpy(encoder.transform(features)), torch.from_numpy(y))
+    return encoder, rows, scaling if regression else None
 
 
 def encode_folds(
     folds: Sequence[FoldData], regression: bool, scale: bool, device: torch.device
 ) -> list[EncodedFold]:
-    """Every fold with an encoder of its own, equally wide, on the device if all fit there."""
-    encoded = [encode(fold.train, fold.train_target, regression, scale) for fold in folds]
-    widest = max(encoder.width for encoder, _, _ in encoded)
-    tensors: list[Tensor] = []
-    for fold, (encoder, rows, _) in zip(folds, encoded, strict=True):
-        valid = torch.from_numpy(encoder.transform(fold.valid))
-        # Folds may differ in their rare categories; a column of zeros changes nothing.
-        missing = (0, widest - encoder.width)
-        tensors += [functional.pad(rows.x, missing), rows.y, functional.pad(valid, missing)]
-    placed = place(tensors, device)
-    return [
-        EncodedFold(scaling, Rows(x, y), valid)
-        for (_, _, scaling), x, y, valid in zip(
-            encoded, placed[::3], placed[1::3], placed[2::3], strict=True
-        )
-    ]
+    """Every fold with an encoder of its own, equally wide, on the device if all fit there.
+
+    Folds that have a directory are encoded into it once, and then mapped.
+    """
+    directory = folds[0].directory
+    if directory is None or not directory.is_dir():  # removed by hand
+        arrays = _encoded(folds, regression, scale)
+    else:
+        directory /= _name(folds, scale)
+        if not are_stored(directory):
+            store(directory, _encoded(folds, regression, scale), {})
+        arrays = map_arrays(directory)
+    x, y = place([_tensor(arrays["x"]), _tensor(arrays["y"])], device)
+    found, at, y_at = [], 0, 0
+    for fold, (mean, std) in zip(folds, arrays["scalings"].tolist(), strict=True):
+        end, y_end = at + len(fold.rows.train), y_at + len(fold.rows.train)
+        rows, scaling = Rows(x[at:end], y[y_at:y_end]), Scaling(mean, std) if regression else None
+        at, y_at = end + len(fold.rows.valid), y_end
+        found.append(EncodedFold(scaling, rows, x[end:at]))
+    return found
+
+
+def _encoded(folds: Sequence[FoldData], regression: bool, scale: bool) -> dict[str, NDArray[Any]]:
+    """x: the rows of all folds, of each the training rows and then the validation rows; y: the
+    targets of all training rows; scalings: (folds, 2)."""
+    encoders = [Encoder.fit(fold.train, scale) for fold in folds]
+    # Folds may differ in their rare categories; a column of zeros changes nothing.
+    widest = max(encoder.width for encoder in encoders)
+    n_rows = sum(len(fold.rows.train) + len(fold.rows.valid) for fold in folds)
+    x, at = np.zeros((n_rows, widest), dtype=np.float32), 0
+    for fold, encoder in zip(folds, encoders, strict=True):
+        for part in ("train", "valid"):
+            found = encoder.transform(getattr(fold, part))
+            x[at : at + len(found), : encoder.width] = found
+            at += len(found)
+    targets = [_encoded_target(fold.train_target, regression) for fold in folds]
+    return {
+        "x": x,
+        "y": np.concatenate([y for y, _ in targets]),
+        "scalings": np.array([(scaling.mean, scaling.std) for _, scaling in targets]),
+    }
+
+
+def _encoded_target(target: NDArray[np.float64], regression: bool) -> tuple[NDArray[Any], Scaling]:
+    """(rows, 1) values or class positions, and the scaling, which classes have no use for."""
+    if not regression:
+        return target[:, None].astype(np.int64), Scaling(0.0, 1.0)
+    scaling = Scaling(float(target.mean()), float(target.std()) or 1.0)
+    return ((target - scaling.mean) / scaling.std)[:, None].astype(np.float32), scaling
+
+
+def _name(folds: Sequence[FoldData], scale: bool) -> str:
+    """Of what these rows become: the directory is that of one table, whose folds may be others."""
+    digest = hashlib.sha256(f"{_VERSION} {scale}".encode())
+    for fold in folds:
+        for rows in (fold.rows.train, fold.rows.valid):
+            digest.update(np.append(len(rows), rows).astype(np.int64).tobytes())
+    return f"encoded-{digest.hexdigest()[:16]}"
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """Without a copy, also of an array that is mapped and so must not be written to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def place(tensors: list[Tensor], device: torch.device) -> list[Tensor]:

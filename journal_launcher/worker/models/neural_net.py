@@ -124,6 +124,10 @@ class NeuralNet(Tuned):
             del params["sigma"]
         return params
 
+    def share(self, folds: Sequence[FoldData]) -> None:
+        scale = self._settings.normalize_features
+        encode_folds(folds, self._regression, scale, torch.device("cpu"))
+
     def cross_validate(
         self,
         params: Params,

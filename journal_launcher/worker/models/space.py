@@ -6,7 +6,7 @@ the file says by then), and a resume notes fixed against tuned like any other ch
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import optuna
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.options import nearest_or_all
 from journal_launcher.base.ranges import Asked, Range, Scalar, parse_range
-from journal_launcher.worker.models import ModelSettings, Params
+from journal_launcher.worker.models import FoldData, ModelSettings, Params
 
 __all__ = ["Parameter", "Space", "Tuned", "between", "narrowed", "one_of"]
 
@@ -89,6 +89,9 @@ class Tuned(ABC):
             UsageError: an unknown parameter, or values that the model cannot work with.
         """
         return narrowed(self.space(), self.settings.ranges, self.settings.name)
+
+    def share(self, folds: Sequence[FoldData]) -> None:  # noqa: B027, most have nothing to share
+        """Nothing: what the libraries derive from the rows cannot be mapped."""
 
     def suggest(self, trial: optuna.Trial) -> Params:
         return {name: parameter.suggest(trial, name) for name, parameter in self.searched.items()}

@@ -1,0 +1,65 @@
+"""Arrays in files: written once by one worker, mapped by all, who so share the same memory."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from journal_launcher.base.atomic import move_into_place, read_json, write_json
+
+__all__ = ["are_stored", "map_arrays", "store", "stored_facts"]
+
+_SCHEMA_VERSION = 1
+_META = "meta.json"
+
+
+def are_stored(directory: Path) -> bool:
+    return (directory / _META).exists()
+
+
+def store(directory: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, Any]) -> None:
+    """Write beside the final place and rename: a reader sees all of it or nothing.
+
+    facts: JSON that belongs to the arrays.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".building-"))
+    try:
+        for name, array in arrays.items():
+            _save(beside / f"{name}.npy", array)
+        write_json(beside / _META, {"schema_version": _SCHEMA_VERSION, **facts})
+        try:
+            move_into_place(beside, directory)
+        except OSError:
+            # Somebody else was first: these arrays are the same, and they may be in use.
+            if not are_stored(directory):
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def stored_facts(directory: Path) -> dict[str, Any]:
+    """The facts of arrays that were stored."""
+    return read_json(directory / _META, _SCHEMA_VERSION)
+
+
+def map_arrays(directory: Path) -> dict[str, NDArray[Any]]:
+    """The arrays by name; writing into one raises. Pages that are read take memory once for all."""
+    return {
+        path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        for path in directory.glob("*.npy")
+    }
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with open(path, "wb") as file:
+        # Not the file itself: NumPy would then say how much it wrote, but not why no more.
+        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())

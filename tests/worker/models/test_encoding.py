@@ -1,0 +1,99 @@
+"""Folds are encoded once, into files that all workers map."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from worker.models.small_tables import folds, table
+from worker.tables import columns, csv_of
+
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker.jobs import TableJob
+from journal_launcher.worker.models import FoldData, encoding
+from journal_launcher.worker.models.encoding import EncodedFold, encode_folds
+from journal_launcher.worker.preprocessing import Encoder
+
+CPU = torch.device("cpu")
+Folds = Sequence[FoldData]
+
+
+def kept_in(directory: Path, data: Folds) -> Folds:
+    return [replace(fold, directory=directory) for fold in data]
+
+
+def assert_same(found: list[EncodedFold], expected: list[EncodedFold]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert one.scaling == other.scaling
+        for part, its in ((one.train.x, other.train.x), (one.train.y, other.train.y)):
+            assert torch.equal(part, its)
+        assert torch.equal(one.valid, other.valid)
+
+
+def refuse(*_: Any) -> None:
+    raise AssertionError("encoded again")
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_each_fold_is_encoded_by_itself(classes: int) -> None:
+    data = folds(*table(classes))
+    for fold, found in zip(data, encode_folds(data, not classes, True, CPU), strict=True):
+        encoder = Encoder.fit(fold.train)
+        np.testing.assert_array_equal(found.train.x.numpy(), encoder.transform(fold.train))
+        np.testing.assert_array_equal(found.valid.numpy(), encoder.transform(fold.valid))
+        if found.scaling is None:
+            np.testing.assert_array_equal(found.train.y.numpy()[:, 0], fold.train_target)
+        else:
+            assert found.scaling.mean == pytest.approx(fold.train_target.mean())
+            assert found.train.y.mean().item() == pytest.approx(0, abs=1e-6)
+            assert found.train.y.std(correction=0).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_what_one_worker_wrote_the_others_map(
+    classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folds(*table(classes))
+    alone = encode_folds(data, not classes, True, CPU)
+    assert_same(encode_folds(kept_in(tmp_path, data), not classes, True, CPU), alone)
+    monkeypatch.setattr(encoding, "_encoded", refuse)
+    mapped = encode_folds(kept_in(tmp_path, data), not classes, True, CPU)
+    assert_same(mapped, alone)
+    (entry,) = tmp_path.iterdir()
+    assert f"{entry}/x.npy" in Path("/proc/self/maps").read_text()
+
+
+def test_other_rows_or_another_scale_are_other_files(tmp_path: Path) -> None:
+    data = kept_in(tmp_path, folds(*table()))
+    for some, scale in ((data, True), (data, False), (data[::-1], True), (data, True)):
+        found = encode_folds(some, True, scale, CPU)
+        alone = [replace(fold, directory=None) for fold in some]
+        assert_same(found, encode_folds(alone, True, scale, CPU))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_directory_that_was_removed_by_hand_is_not_made_again(tmp_path: Path) -> None:
+    data = folds(*table())
+    found = encode_folds(kept_in(tmp_path / "gone", data), True, True, CPU)
+    assert_same(found, encode_folds(data, True, True, CPU))
+    assert not (tmp_path / "gone").exists()
+
+
+def test_the_worker_that_prepares_a_table_encodes_it_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y", k_folds=3)
+
+    def job() -> TableJob:
+        return TableJob(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
+
+    prepared = job().prepare(0)
+    monkeypatch.setattr(encoding, "_encoded", refuse)
+    other = job()
+    other.open(prepared, 0, lambda *_: None)
+    model = other._objective.model
+    assert len(model._prepare(other._objective._folds)) == 3  # type: ignore[attr-defined]
