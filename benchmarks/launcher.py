@@ -4,6 +4,7 @@
     python benchmarks/launcher.py makespan   lengths spread over 10x, against a greedy schedule
     python benchmarks/launcher.py overhead   1,000 trivial trials: cost of one, and of the parent
     python benchmarks/launcher.py workers    10 to 10,000 trivial trials, 1 to 16 workers
+    python benchmarks/launcher.py memory     of workers that train on 98,783 x 62, `--workers 8` say
 
 Every peer gets the same queue of trials {"index": 0}, {"index": 1}, ... and one thread per process.
 The peers take turns, `--rounds` times; the table shows medians. Ray Tune takes part if it is
@@ -11,8 +12,10 @@ installed (`pip install '.[bench]'`).
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -26,6 +29,7 @@ import optuna
 import psutil
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 HERE = Path(__file__).resolve().parent
 OBJECTIVE = HERE / "peers" / "objective.py"
@@ -44,10 +48,14 @@ def queue(folder: Path, n_trials: int) -> Path:
     return journal
 
 
-def finished(journal: Path) -> int:
+def count(journal: Path, state: TrialState) -> int:
+    """How many trials of the study are in that state."""
     storage = JournalStorage(JournalFileBackend(str(journal)))
+    names = [study.study_name for study in storage.get_all_studies()]
+    if "study" not in names:
+        return 0
     study = optuna.load_study(study_name="study", storage=storage)
-    return len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+    return len(study.get_trials(states=(state,)))
 
 
 def environment(work: str, folder: Path) -> dict[str, str]:
@@ -120,7 +128,8 @@ def seconds(run: Peer, work: str, n_trials: int, workers: int) -> float:
         began = time.monotonic()
         run(work, Path(folder), n_trials, workers)
         took = time.monotonic() - began
-        assert finished(journal) == n_trials or run not in (ours, docs_way, threads)
+        done = count(journal, TrialState.COMPLETE)
+        assert done == n_trials or run not in (ours, docs_way, threads)
     print(f"{run.__name__}: {took:.1f} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     return took
 
@@ -155,6 +164,7 @@ def makespan(options: argparse.Namespace) -> None:
     sys.path.insert(0, str(OBJECTIVE.parent))
     from objective import sleep_seconds
 
+    os.environ["BENCH_LONGEST"] = str(options.longest)
     print_ratios(in_turns(options, "sleep"), "journal_launcher")
     free = [0.0] * options.workers
     for index in range(options.n_trials):  # the first worker that is free takes the next trial
@@ -202,15 +212,61 @@ def workers(options: argparse.Namespace) -> None:
             print(f"| {count} | {n_trials:,} | {took:.1f} | {n_trials / took:.0f} |", flush=True)
 
 
+def memory(options: argparse.Namespace) -> None:
+    from designs import synthetic
+
+    bare = "import journal_launcher.worker.models.neural_net; print(flush=True); input()"
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        synthetic(folder / "synthetic.npz")
+        command = [sys.executable, "-P", "-m", "journal_launcher", "run", "--gpus=none"]
+        command += [f"--workers={options.workers}", "--n-trials=1000", "--study-name=study"]
+        command += [f"--studies-dir={folder}", f"--data={folder / 'synthetic.npz'}", "--target=y"]
+        around = environment("", folder)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        for _ in range(2):  # two, so that the libraries' own pages are shared
+            importer = psutil.Popen([sys.executable, "-c", bare], env=around, **pipes)
+            stack.callback(importer.kill)
+            importer.stdout.readline()
+        imports = importer.memory_full_info().uss
+        process = psutil.Popen(command, env=around, stderr=subprocess.DEVNULL)
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        began, training, most = time.monotonic(), math.inf, (0, 0)
+        while (now := time.monotonic()) < training + 20 and process.poll() is None:
+            time.sleep(1)
+            log = folder / "study.log"
+            if training == math.inf and log.exists():
+                training = now if count(log, TrialState.RUNNING) == options.workers else math.inf
+            most = max(most, held(process))
+    own, shared = most[0] / options.workers / 2**20, most[1] / 2**20
+    print(f"{options.workers} workers, all of them in a trial after {training - began:.0f} s")
+    print(f"each holds {own:.0f} MB for itself, {imports / 2**20:.0f} of them its imports")
+    print(f"together they share {shared:.0f} MB, libraries among them")
+
+
+def held(process: psutil.Process) -> tuple[int, int]:
+    """Bytes that the workers of a launch hold each for itself, summed, and what they share."""
+    own = shared = 0
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "python" in child.name():
+                found = child.memory_full_info()
+                own, shared = own + found.uss, shared + found.pss - found.uss
+    return own, shared
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     measures = {"train": train, "makespan": makespan, "overhead": overhead, "workers": workers}
+    measures["memory"] = memory
     parser.add_argument("measure", choices=measures)
     parser.add_argument("--n-trials", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--longest", type=float, default=2.0, help="seconds of a sleeping trial")
     options = parser.parse_args()
     measures[options.measure](options)
 

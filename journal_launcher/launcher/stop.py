@@ -7,6 +7,8 @@ from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageEr
 
 __all__ = ["Stop", "stopping"]
 
+_RETRIED = (ExitCode.DONE, ExitCode.FAILED)
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -37,11 +39,11 @@ class Stop:
 
     def after(self, before: "Stop | None") -> "Stop":
         """Which of the two stands: an abort overrules a stop that waits for running trials, and a
-        signal a failure too, for whoever sent it wants no other attempt."""
+        signal overrules a mere failure, for whoever sent it wants no other attempt."""
         if before is None:
             return self
-        weights = [stop.abort + (stop.reason == "signal") for stop in (before, self)]
-        if weights[1] <= weights[0]:
+        of_old, of_new = ((stop.abort, stop.exit_code not in _RETRIED) for stop in (before, self))
+        if of_new <= of_old:
             return before
         said = [stop.message for stop in (before, self) if stop.message]
         return replace(self, message="; ".join(said) or None)

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from journal_launcher.base import events
 from journal_launcher.base.settings import LaunchSettings
@@ -44,8 +44,7 @@ class TrialBook:
 
     def next_queued(self, taken: set[int | None]) -> int | None:
         """The first queued trial that nobody was granted yet."""
-        waiting = (trial.number for trial in self.study.trials(TrialState.WAITING))
-        return next((number for number in waiting if number not in taken), None)
+        return next((number for number in self.study.waiting() if number not in taken), None)
 
     @property
     def baselines(self) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage
 from optuna.storages.journal._storage import JournalOperation
@@ -25,7 +26,7 @@ from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 from journal_launcher.study.records import MEANINGLESS
 
-__all__ = ["StudyStorage", "open_storage", "together"]
+__all__ = ["StudyStorage", "open_storage", "suggesting", "together"]
 
 
 class StudyStorage(JournalStorage):
@@ -100,11 +101,12 @@ class StudyStorage(JournalStorage):
             self._apply_all()
 
     def _apply_all(self) -> None:
-        """Optuna raises for each record on a trial that somebody else has finished."""
+        """Optuna raises for each record of our own that does not go with the study: on a trial that
+        somebody else has finished, or with another range. The first error counts."""
         try:
             self._sync_with_backend()
-        except UpdateFinishedTrialError:
-            with suppress(UpdateFinishedTrialError):
+        except (UpdateFinishedTrialError, ValueError):
+            with suppress(UpdateFinishedTrialError, ValueError):
                 self._apply_all()
             raise
 
@@ -171,6 +173,15 @@ def together(trial: BaseTrial) -> AbstractContextManager[None]:
     """
     storage = getattr(trial, "storage", None)
     return storage.together() if isinstance(storage, StudyStorage) else nullcontext()
+
+
+def suggesting(trial: BaseTrial) -> AbstractContextManager[None]:
+    """Record with one append what `trial` suggests inside."""
+    if isinstance(trial, optuna.Trial) and not trial._fixed_params:
+        # Before the block: a sampler may record what it draws from (a position in a sequence), and
+        # the next worker must see it.
+        _ = trial.relative_params
+    return together(trial)
 
 
 def open_storage(

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -155,6 +155,12 @@ class StudyRecord:
     def count(self) -> tuple[int, int]:
         """(finished, failed) trials; what a stop interrupted did not fail."""
         return self._tally.count(self.trials())
+
+    def waiting(self) -> Iterator[int]:
+        """Numbers of the queued trials, in order."""
+        for trial in self._tally.under_way(self.trials()):
+            if trial.state == TrialState.WAITING:
+                yield trial.number
 
     def trial(self, number: int) -> FrozenTrial:
         return self.trials()[number]

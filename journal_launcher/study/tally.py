@@ -41,6 +41,11 @@ class Tally:
         self._settle(trials)
         return self._better(trials[self._settled :])
 
+    def under_way(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
+        """A study's trials from the first one on that has not ended."""
+        self._settle(trials)
+        return trials[self._settled :]
+
     def _settle(self, trials: Sequence[FrozenTrial]) -> None:
         end = self._settled
         while end < len(trials) and trials[end].state.is_finished():

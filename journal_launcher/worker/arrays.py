@@ -1,9 +1,15 @@
-"""Arrays in files: written once by one worker, mapped by all, who so share the same memory."""
+"""Arrays in files: written once by one worker, mapped by all, who so share the same memory.
 
+Each set of arrays is a directory of its own in the cache, named by the hash of what decides them.
+"""
+
+import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +19,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.atomic import move_into_place, read_json, write_json
 
-__all__ = ["are_stored", "map_arrays", "store", "stored_facts"]
+__all__ = ["are_stored", "keep", "map_arrays", "one_at_a_time", "store", "stored_facts"]
 
 _SCHEMA_VERSION = 1
 _META = "meta.json"
@@ -44,17 +50,43 @@ def store(directory: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, 
         shutil.rmtree(beside, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def one_at_a_time(cache: Path) -> Iterator[None]:
+    """Let nobody else make arrays for this cache meanwhile."""
+    cache.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(cache, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def keep(directory: Path) -> None:
+    """Mark an entry as used: a launch that restarts a worker after weeks still finds it."""
+    with contextlib.suppress(FileNotFoundError):  # removed by hand: what is mapped stays readable
+        os.utime(directory)
+
+
 def stored_facts(directory: Path) -> dict[str, Any]:
     """The facts of arrays that were stored."""
     return read_json(directory / _META, _SCHEMA_VERSION)
 
 
 def map_arrays(directory: Path) -> dict[str, NDArray[Any]]:
-    """The arrays by name; writing into one raises. Pages that are read take memory once for all."""
-    return {
+    """The arrays by name, not to be written to. Pages that are read take memory once for all.
+
+    Raises:
+        FileNotFoundError: they are not there.
+    """
+    keep(directory)
+    arrays = {
         path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         for path in directory.glob("*.npy")
     }
+    if not arrays:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+    return arrays
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -25,7 +25,7 @@ from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.ranges import Asked, Range
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.space import kind_of, parse_space
-from journal_launcher.study.storage import together
+from journal_launcher.study.storage import suggesting
 from journal_launcher.worker import trial_folders
 from journal_launcher.worker.jobs import Prepared, Progress
 from journal_launcher.worker.script import Line, Script, ScriptFailedError, exit_in_words
@@ -82,7 +82,7 @@ class CommandJob:
         return None
 
     def __call__(self, trial: optuna.Trial) -> float | list[float]:
-        with together(trial):
+        with suggesting(trial):
             values = {name: _suggest(trial, name, asked) for name, asked in self._space.items()}
         folder = trial_folders.create(self._paths, trial.number)
         try:

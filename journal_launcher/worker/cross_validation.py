@@ -8,7 +8,7 @@ import optuna
 
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.study.storage import together
+from journal_launcher.study.storage import suggesting
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import (
     Curve,
@@ -113,7 +113,7 @@ class TableObjective:
             ValueError: the score is not a finite number.
         """
         self.attributes = {}
-        with together(trial):
+        with suggesting(trial):
             params = self.model.suggest(trial)
 
         def report(step: int, total: int, value: float) -> None:

@@ -8,7 +8,6 @@ something must be parsed.
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,11 +21,11 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.base.inputs import check_data
 from journal_launcher.base.paths import absolute
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.worker.arrays import are_stored, map_arrays, store, stored_facts
+from journal_launcher.worker.arrays import are_stored, keep, map_arrays, store, stored_facts
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema
 
-__all__ = ["features_from_frame", "fresh_folds", "keep", "load", "prepare", "read_features"]
+__all__ = ["features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
 
 PARSER_VERSION = 2  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
@@ -71,15 +70,8 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
     }
 
 
-def keep(directory: Path) -> None:
-    """Mark an entry as used: a launch that restarts a worker after weeks still finds it."""
-    with contextlib.suppress(FileNotFoundError):  # removed by hand: what is mapped stays readable
-        os.utime(directory)
-
-
 def load(directory: Path) -> Dataset:
     """Map what `prepare` wrote; only the pages that are read take memory, once for all workers."""
-    keep(directory)
     meta, arrays = stored_facts(directory), map_arrays(directory)
     folds = [
         Fold(arrays[f"fold{number}_train"], arrays[f"fold{number}_valid"])

@@ -20,6 +20,7 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.study.confirmation import attribute_name
+from journal_launcher.worker.arrays import keep
 from journal_launcher.worker.device_check import require_gpu
 from journal_launcher.worker.objective import Reporter, UserObjective, load_objective
 
@@ -33,7 +34,7 @@ Progress = Callable[[str, int, int | None, float | None], None]
 """progress(unit, step, total, value)"""
 
 Prepared = dict[str, Any]
-"""identity: what the study is (see ARCHITECTURE, "Identity of a study"); metric; notes: lines for
+"""identity: what the study is, and a resume must be; metric; notes: lines for
 the user; noted: what may change, with one note; content: what `open` needs."""
 
 
@@ -92,6 +93,7 @@ class TableJob:
         flags = {}
         if settings.model_type == "neural_net":
             flags = {
+                "epochs": model.limit,  # and so what a trial reports, and its learning rates
                 "normalize_features": settings.normalize_features,
                 "use_leaky_relu": settings.use_leaky_relu,
                 "dropout": settings.dropout,
@@ -139,8 +141,6 @@ class TableJob:
         return dict(self._objective.defaults())
 
     def __call__(self, trial: optuna.Trial) -> float:
-        from journal_launcher.worker.dataset import keep
-
         keep(Path(self._table["directory"]))
         return self._objective(trial)
 

@@ -135,7 +135,9 @@ def _free_memory(out_of_memory: bool) -> None:
 def record(
     study: optuna.Study, trial: optuna.Trial, outcome: Outcome, attributes: dict[str, Any]
 ) -> Outcome:
-    """Write the attributes and then the state, in one append: a finished trial always has both.
+    """Write the attributes in one append, then the state: a finished trial always has both.
+
+    Not both in one: what the user's sampler does at the end reads the study, and may raise.
 
     Returns the outcome that stands: somebody else, with a dashboard say, may have ended the trial.
     """
@@ -146,7 +148,7 @@ def record(
         with together(trial):
             for key, value in attributes.items():
                 study._storage.set_trial_user_attr(trial._trial_id, key, value)
-            study.tell(trial, values, state=outcome.state)
+        study.tell(trial, values, state=outcome.state)
     except (UpdateFinishedTrialError, ValueError) as error:
         own = isinstance(error, ValueError) and not str(error).startswith("Cannot tell a")
         if own and not isinstance(error, UpdateFinishedTrialError):

@@ -8,6 +8,7 @@ from journal_launcher.base.errors import ExitCode
 from journal_launcher.launcher.stop import Stop
 
 TIMEOUT, FAILED = Stop("timeout"), Stop.failed("3 trials failed")
+DAMAGED = Stop.failed("no journal record", ExitCode.JOURNAL)
 CTRL_C, TERM = Stop.by_signal(signal.SIGINT), Stop.by_signal(signal.SIGTERM)
 
 
@@ -18,7 +19,7 @@ def test_the_first_one_stands(stop: Stop) -> None:
 
 @pytest.mark.parametrize(
     ("before", "later"), [(TIMEOUT, TIMEOUT), (FAILED, TIMEOUT), (FAILED, Stop.failed("more")),
-    (CTRL_C, FAILED), (CTRL_C, TERM), (TERM, CTRL_C)]
+    (CTRL_C, FAILED), (CTRL_C, TERM), (TERM, CTRL_C), (DAMAGED, TERM)]
 )  # fmt: skip
 def test_a_later_one_of_no_more_weight_changes_nothing(before: Stop, later: Stop) -> None:
     assert later.after(before) is before

@@ -1,7 +1,7 @@
 """The diagnostics of a refit: the same file for every model type, and what is in it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -30,12 +30,17 @@ TRIAL: dict[str, Any] = {
 
 
 def diagnosed(
-    table: Dataset, folder: Path, model_type: str = "linear", spoil: Any = None, **more: Any
+    table: Dataset,
+    folder: Path,
+    model_type: str = "linear",
+    spoil: Any = None,
+    params: Mapping[str, Any] = {},
+    **more: Any,
 ) -> dict[str, Any]:
     metric = "r2" if table.schema.task == "regression" else "log_loss"
     model = build_model_type(LaunchSettings(model_type=model_type), table, metric, False, 1)
     features, target = table.features.take(table.train), table.target[table.train]
-    fitted = model.fit(model.defaults(), features, target, 3, 0)
+    fitted = model.fit({**model.defaults(), **params}, features, target, 3, 0)
     staging = folder / "my_study" / "staging"
     staging.mkdir(parents=True)
     fitted.save(staging / "best_model.x")
@@ -79,8 +84,11 @@ def test_curves_are_kept_where_there_are_any(make_table: MakeTable, tmp_path: Pa
     assert found["non_finite"] == ["curves.validation[1]"]
 
 
-def test_a_network_is_looked_at_inside(make_table: MakeTable, tmp_path: Path) -> None:
-    network = diagnosed(make_table(), tmp_path, "neural_net")["network"]
+@pytest.mark.parametrize("params", [{}, {"embedding": "periodic", "sigma": 0.2}])
+def test_a_network_is_looked_at_inside(
+    make_table: MakeTable, tmp_path: Path, params: dict[str, Any]
+) -> None:
+    network = diagnosed(make_table(), tmp_path, "neural_net", params=params)["network"]
     assert [layer["name"] for layer in network["layers"]] == ["hidden 1", "output"]
     hidden, output = network["layers"]
     assert "dead_units" not in output

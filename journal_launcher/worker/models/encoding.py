@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from journal_launcher.worker.arrays import are_stored, map_arrays, store
+from journal_launcher.worker.arrays import are_stored, map_arrays, one_at_a_time, store
 from journal_launcher.worker.models import FoldData, Predictions
 from journal_launcher.worker.models.training import Rows
 from journal_launcher.worker.preprocessing import Encoder
@@ -22,7 +22,8 @@ __all__ = ["EncodedFold", "Scaling", "encode", "encode_folds", "place", "predict
 
 _logger = logging.getLogger("journal_launcher.worker")
 
-_VERSION = 1  # counts up when the same rows would be encoded in another way
+_VERSION = 1
+"""Counts up when the same rows would be encoded in another way."""
 _SHARE = 0.5
 """Of a GPU's free memory that the rows may take; other workers may be about to take theirs."""
 
@@ -59,16 +60,9 @@ def encode_folds(
 ) -> list[EncodedFold]:
     """Every fold with an encoder of its own, equally wide, on the device if all fit there.
 
-    Folds that have a directory are encoded into it once, and then mapped.
+    Folds that have a directory are encoded once, into one beside it, and then mapped.
     """
-    directory = folds[0].directory
-    if directory is None or not directory.is_dir():  # removed by hand
-        arrays = _encoded(folds, regression, scale)
-    else:
-        directory /= _name(folds, scale)
-        if not are_stored(directory):
-            store(directory, _encoded(folds, regression, scale), {})
-        arrays = map_arrays(directory)
+    arrays = _kept(folds, regression, scale) or _encoded(folds, regression, scale)
     x, y = place([_tensor(arrays["x"]), _tensor(arrays["y"])], device)
     found, at, y_at = [], 0, 0
     for fold, (mean, std) in zip(folds, arrays["scalings"].tolist(), strict=True):
@@ -77,6 +71,24 @@ def encode_folds(
         at, y_at = end + len(fold.rows.valid), y_end
         found.append(EncodedFold(scaling, rows, x[end:at]))
     return found
+
+
+def _kept(
+    folds: Sequence[FoldData], regression: bool, scale: bool
+) -> dict[str, NDArray[Any]] | None:
+    """What any worker has encoded; None if there is no place for it."""
+    table = folds[0].directory
+    if table is None:
+        return None
+    directory = table.with_name(f"{table.name[:16]}-{_digest(folds, scale)}")
+    try:
+        with one_at_a_time(directory.parent):
+            if not are_stored(directory):
+                store(directory, _encoded(folds, regression, scale), {})
+        return map_arrays(directory)
+    except OSError as error:  # a full disk, say, which a table that has been read can do without
+        _logger.warning("every worker encodes the table for itself: %s", error)
+        return None
 
 
 def _encoded(folds: Sequence[FoldData], regression: bool, scale: bool) -> dict[str, NDArray[Any]]:
@@ -108,13 +120,13 @@ def _encoded_target(target: NDArray[np.float64], regression: bool) -> tuple[NDAr
     return ((target - scaling.mean) / scaling.std)[:, None].astype(np.float32), scaling
 
 
-def _name(folds: Sequence[FoldData], scale: bool) -> str:
-    """Of what these rows become: the directory is that of one table, whose folds may be others."""
+def _digest(folds: Sequence[FoldData], scale: bool) -> str:
+    """Of the rows of the folds and how they are encoded."""
     digest = hashlib.sha256(f"{_VERSION} {scale}".encode())
     for fold in folds:
         for rows in (fold.rows.train, fold.rows.valid):
             digest.update(np.append(len(rows), rows).astype(np.int64).tobytes())
-    return f"encoded-{digest.hexdigest()[:16]}"
+    return digest.hexdigest()[:16]
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

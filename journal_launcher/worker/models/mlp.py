@@ -227,7 +227,7 @@ def _embed(x: Tensor, frequencies: Tensor, matrix: Tensor, bias: Tensor) -> tupl
     angles = x[:, :, :numbers, None] * (2 * pi * frequencies)
     waves = torch.cat([angles.cos(), angles.sin()], dim=3).flatten(1, 2)
     hidden = _linear(waves, matrix.reshape(folds * numbers, *matrix.shape[2:]))
-    hidden = hidden.view(len(x), folds, -1).add_(bias.flatten(1)).relu_()
+    hidden = hidden.reshape(len(x), folds, -1).add_(bias.flatten(1)).relu_()
     return torch.cat([hidden, x[:, :, numbers:]], dim=2), waves
 
 

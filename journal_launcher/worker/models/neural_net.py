@@ -47,6 +47,8 @@ _FREQUENCIES, _EMBEDDING = 16, 8
 """Of a periodic embedding: frequencies, and units it ends in."""
 _EMBEDDED = 100
 """Number columns up to which the default parameters embed them: each one costs time."""
+_STEPS = 16
+"""Steps kept for the next trial of an architecture: each holds memory of the GPU."""
 _SMALL_LAYER = 2**14
 """Units of a batch up to which a CPU is faster with all folds at once than one by one."""
 _TF32 = True
@@ -87,13 +89,13 @@ class NeuralNet(Tuned):
             self._sizes = _LARGE
         # Long tables need fewer rounds. Of the settings alone: a refit has the same epochs.
         epochs = _ROWS_SEEN // max(1, settings.n_rows)
-        self._epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
+        self._limit = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
         self._steps: dict[tuple[Mlp, range, int], Step] = {}
         self._prepared: tuple[Sequence[FoldData], list[EncodedFold]] | None = None
 
     @property
     def limit(self) -> int:
-        return self._epochs
+        return self._limit
 
     def space(self) -> Space:
         sizes, numbers = self._sizes, len(self._settings.schema.numbers)
@@ -143,21 +145,22 @@ class NeuralNet(Tuned):
         steps, best = 0, -np.inf
         fitted: list[Weights] = []
         way: list[tuple[float, float]] = []
-        limit, net = fixed or self._epochs, trainings[0].net
+        limit, net = fixed or self._limit, trainings[0].net
         with ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads) as pool:
             trained = epochs(trainings, [fold.valid for fold in prepared], limit, pool)
             trained = ahead(trained) if self._settings.gpu else trained
             for epoch, (weights, outputs) in enumerate(trained, start=1):
                 found = [
-                    score(data.valid_target, predictions(output, fold.scaling))
-                    for data, fold, output in zip(folds, prepared, outputs.wait(), strict=True)
+                    score(data.valid_target, predictions(part, fold.scaling))
+                    for data, fold, part in zip(folds, prepared, outputs.wait(), strict=True)
                 ]
                 value = sign * float(np.mean(found))
                 if fixed:
                     train = self._curve(epoch, net, weights, folds, prepared, score).train_scores
                     way.append((sign * value, float(np.mean(train))))
                 # The first epoch counts even if its score is not a number: the caller refuses it.
-                if value > best or not fitted or epoch == fixed:
+                recovered = np.isnan(best) and not np.isnan(value)
+                if value > best or not fitted or recovered or epoch == fixed:
                     steps, best, fitted = epoch, value, weights
                 report(epoch, limit, sign * best)
                 if epoch - steps >= _PATIENCE and not fixed:
@@ -210,7 +213,7 @@ class NeuralNet(Tuned):
                 learning_rate=params["learning_rate"],
                 weight_decay=params["weight_decay"],
                 batches=(min(sizes) if even else sizes[cohort[0]]) // batch,
-                epochs=self._epochs,
+                epochs=self._limit,
                 seeds=[seed + number for number in cohort],
             )
             for cohort in cohorts
@@ -238,13 +241,18 @@ class NeuralNet(Tuned):
             return Step(net, len(cohort), batch, like, self._device, captured=False)
         key = replace(net, dropout=float(net.dropout > 0), sigma=0.0), cohort, batch
         if key not in self._steps:
+            while len(self._steps) >= _STEPS:
+                del self._steps[next(iter(self._steps))]
             self._steps[key] = Step(net, len(cohort), batch, like, self._device, captured=True)
-        return self._steps[key]
+        step = self._steps[key] = self._steps.pop(key)  # the one used last is the last to go
+        return step
 
     def _prepare(self, folds: Sequence[FoldData]) -> list[EncodedFold]:
         """Encode the folds, once for all trials: nothing in it depends on parameters."""
         if self._prepared is None or self._prepared[0] is not folds:
-            self._prepared = None  # and its memory, before the next ones take theirs
+            self._prepared = None  # before the next ones take their memory
+            if self._settings.gpu:
+                torch.cuda.empty_cache()  # or else it would not count as free
             scale = self._settings.normalize_features
             self._prepared = folds, encode_folds(folds, self._regression, scale, self._device)
         return self._prepared[1]

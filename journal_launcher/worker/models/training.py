@@ -19,8 +19,8 @@ _DECAY = 0.99
 """Of the moving average of the weights, for each step."""
 _CONSTANT, _FLOOR = 0.3, 0.02
 """Share of the epochs with the full learning rate; what is left of it after the last one."""
-_MASKED_UNITS = 2**21
-"""Hidden units of one network for which dropout masks are drawn at once."""
+_AT_ONCE = 2**21
+"""Hidden units of one network for which dropout masks are drawn at once, or inputs gathered."""
 _CHUNK = 8192
 """Rows predicted at once: bounds the memory of a wide network on a long table."""
 
@@ -46,7 +46,8 @@ class Step:
     one switch) and replay it with a single launch, for all trials of an architecture and batch
     size.
 
-    average: the moving average of the weights, which is the network that predicts.
+    average: the network that predicts: the moving average of the weights, and BatchNorm's
+    statistics of the weights themselves.
     """
 
     def __init__(
@@ -117,18 +118,24 @@ class _Graph:
 
     def __init__(self, function: Callable[..., None], *inputs: Tensor) -> None:
         self._inputs, self._graph = inputs, torch.cuda.CUDAGraph()
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side = _side_stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # the libraries' first calls allocate, which no graph may
             function(*inputs)
         torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(self._graph, _graph_memory(), capture_error_mode="thread_local"):
+        with torch.cuda.graph(self._graph, _graph_memory(), side, "thread_local"):
             function(*inputs)
 
     def __call__(self, *inputs: Tensor) -> None:
         for mine, given in zip(self._inputs, inputs, strict=True):
             mine.copy_(given)
         self._graph.replay()
+
+
+@cache
+def _side_stream() -> torch.cuda.Stream:
+    """One for all captures: the libraries keep memory for every stream that they have seen."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
 @cache
@@ -165,7 +172,7 @@ class Training:
         self._random = [torch.Generator(flat.device).manual_seed(seed) for seed in seeds]
         step.begin(net.initial(self._random, flat.dtype))
         self._rates = _schedule(learning_rate, weight_decay, batches * epochs).to(flat)
-        self._epochs = 0
+        self._done = 0  # epochs
 
     def snapshot(self) -> list[Weights]:
         """A copy of each fold's network that predicts."""
@@ -179,8 +186,9 @@ class Training:
             torch.randperm(len(rows.x), generator=random, device=flat.device).to(rows.x.device)
             for rows, random in zip(self._rows, self._random, strict=True)
         ]
-        rates = self._rates[self._epochs * self._batches :]
-        at_once = max(1, _MASKED_UNITS // (net.layers * step.batch * net.width))
+        rates = self._rates[self._done * self._batches :]
+        widest = max(net.layers * net.width, self._rows[0].x.shape[1])
+        at_once = max(1, _AT_ONCE // (step.batch * widest))
         for first in range(0, self._batches, at_once):
             count = min(at_once, self._batches - first)
             rows = slice(first * step.batch, (first + count) * step.batch)
@@ -191,7 +199,7 @@ class Training:
             masks = _side_by_side(drawn, 3).to(flat.dtype)
             for batch in zip(x, y, masks, rates[first : first + count], strict=True):
                 step(*batch)
-        self._epochs += 1
+        self._done += 1
 
     def _gather(self, tables: list[Tensor], orders: list[Tensor], rows: slice) -> Tensor:
         """The chosen rows of every fold as (batches, rows of a batch, folds, columns)."""
@@ -264,8 +272,8 @@ def epochs(
     for _ in range(count):
         list(pool.map(Training.epoch, trainings))
         weights = [fold for training in trainings for fold in training.snapshot()]
-        found = [output(net, own, rows) for own, rows in zip(weights, valid, strict=True)]
-        yield weights, Arriving(found)
+        found = pool.map(lambda own, rows: output(net, own, rows), weights, valid)
+        yield weights, Arriving(list(found))
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -19,7 +19,7 @@ from worker.models.small_tables import (
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import FoldData, neural_net
 from journal_launcher.worker.models.neural_net import NeuralNet
-from journal_launcher.worker.models.training import Training
+from journal_launcher.worker.models.training import Rows, Training
 from journal_launcher.worker.table import Features, Fold
 
 
@@ -88,6 +88,19 @@ def test_on_a_gpu_one_recorded_step_serves_all_trials_of_an_architecture(
     assert len(model._steps) == 1
     model.cross_validate({**SMALL, **PERIODIC}, data, score, 1, Reports())
     assert len(model._steps) == 2
+
+
+def test_on_a_gpu_the_steps_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds memory of the GPU, and ranges may have hundreds of widths."""
+    monkeypatch.setattr(neural_net, "Step", lambda net, *rest, **more: net)
+    model = NeuralNet(settings(gpu=True))
+    rows, most = Rows(torch.zeros(9, 4), torch.zeros(9, 1)), neural_net._STEPS
+    nets = [model._net({**SMALL, "width": 8 + extra}, 4) for extra in range(most + 5)]
+    for net in nets:
+        assert model._step(net, range(3), 32, rows).width == net.width
+        model._step(nets[0], range(3), 32, rows)
+    kept = [step.width for step in model._steps.values()]
+    assert kept == [net.width for net in [*nets[-most + 1 :], nets[0]]]
 
 
 def test_folds_may_differ_in_their_rare_categories() -> None:

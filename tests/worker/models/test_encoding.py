@@ -1,6 +1,7 @@
 """Folds are encoded once, into files that all workers map."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from worker.tables import columns, csv_of
 
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.worker import arrays
 from journal_launcher.worker.jobs import TableJob
 from journal_launcher.worker.models import FoldData, encoding
 from journal_launcher.worker.models.encoding import EncodedFold, encode_folds
@@ -22,8 +24,8 @@ CPU = torch.device("cpu")
 Folds = Sequence[FoldData]
 
 
-def kept_in(directory: Path, data: Folds) -> Folds:
-    return [replace(fold, directory=directory) for fold in data]
+def kept_in(cache: Path, data: Folds) -> Folds:
+    return [replace(fold, directory=cache / "table") for fold in data]
 
 
 def assert_same(found: list[EncodedFold], expected: list[EncodedFold]) -> None:
@@ -76,11 +78,46 @@ def test_other_rows_or_another_scale_are_other_files(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_directory_that_was_removed_by_hand_is_not_made_again(tmp_path: Path) -> None:
+def test_a_disk_without_room_costs_memory_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(arrays, "move_into_place", full)
     data = folds(*table())
-    found = encode_folds(kept_in(tmp_path / "gone", data), True, True, CPU)
+    found = encode_folds(kept_in(tmp_path, data), True, True, CPU)
     assert_same(found, encode_folds(data, True, True, CPU))
-    assert not (tmp_path / "gone").exists()
+    assert "every worker encodes the table for itself: " in caplog.text
+    assert "No space left on device" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_workers_encode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, calls, encoded = folds(*table()), [], encoding._encoded
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return encoded(*arguments)
+
+    monkeypatch.setattr(encoding, "_encoded", counted)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(lambda _: encode_folds(kept_in(tmp_path, data), True, True, CPU), range(8))
+        )
+    assert len(calls) == 1
+    for one in found[1:]:
+        assert_same(one, found[0])
+
+
+def test_the_files_of_an_older_encoder_are_left_alone() -> None:
+    """Whoever changes what this test sees must let `encoding._VERSION` count up."""
+    found = encode_folds(folds(*table()), True, True, CPU)[0]
+    means = [-0.0013, 0.0016, 0.0451, 0.2105, 0.2406, 0.3308, 0.218, 0.0]
+    row = [0.2745, -0.5865, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    assert found.train.x.double().mean(0).tolist() == pytest.approx(means, abs=1e-3)
+    assert found.valid[0].tolist() == pytest.approx(row, abs=1e-3)
+    assert encoding._VERSION == 1
 
 
 def test_the_worker_that_prepares_a_table_encodes_it_for_all(

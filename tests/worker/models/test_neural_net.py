@@ -1,5 +1,6 @@
 """Networks on small tables: what they learn, what an epoch means, what comes back from disk."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,18 @@ def test_no_fold_stops_alone() -> None:
     assert curve.steps == 20
     assert [value for _, _, value in reports][1::18] == [-27.0, -9.0]
     assert len(reports) == 20 + 16
+
+
+@pytest.mark.parametrize("bad", [2, 99])
+def test_epochs_without_a_score_count_only_if_there_is_no_other(bad: int) -> None:
+    calls = itertools.count()
+
+    def score(target: Target, predictions: Target) -> float:
+        return float("nan") if next(calls) // 2 < bad else 0.5
+
+    data, reports = folds(*table(rows=40), k=2), Reports()
+    curve = NeuralNet(settings()).cross_validate(SMALL, data, score, 1, reports)
+    assert (curve.steps, len(reports)) == ((3, 3 + 16) if bad == 2 else (1, 1 + 16))
 
 
 def test_the_refit_trains_exactly_the_steps_that_cross_validation_found() -> None:
