@@ -47,6 +47,11 @@ class StudyStorage(JournalStorage):
         self._opened = super().get_study_id_from_name(study_name)
         return self._opened
 
+    @property
+    def records_read(self) -> int:
+        """As long as it is the same, so is everything that was read."""
+        return int(self._replay_result.log_number_read)
+
     def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
         """Create a RUNNING trial whose owner and other `attributes` are in the same record."""
         template = FrozenTrial(

@@ -42,6 +42,7 @@ class StudyRecord:
     def __init__(self, storage: StudyStorage, name: str) -> None:
         self.storage = storage
         self._study = optuna.study.Study(name, storage)  # the sampler is each worker's own
+        self._listed: tuple[int, tuple[FrozenTrial, ...]] = (0, ())
         self._begin_tally()
 
     def _begin_tally(self) -> None:
@@ -149,8 +150,14 @@ class StudyRecord:
 
     # --- its trials
 
-    def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=states or None)
+    def trials(self, *states: TrialState) -> Sequence[FrozenTrial]:
+        """All trials, or those in a state; not to be changed."""
+        self.check()
+        read = self.storage.records_read
+        if read != self._listed[0]:  # a parent asks several times between two records
+            self._listed = read, tuple(self._study.get_trials(deepcopy=False))
+        trials = self._listed[1]
+        return [trial for trial in trials if trial.state in states] if states else trials
 
     def count(self) -> tuple[int, int]:
         """(finished, failed) trials; what a stop interrupted did not fail."""

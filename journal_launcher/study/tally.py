@@ -62,8 +62,9 @@ class Tally:
 
 
 def _count(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
-    finished = sum(trial.state in FINISHED for trial in trials)
-    return finished, sum(map(has_failed, trials))
+    begun = [trial for trial in trials if trial.state is not TrialState.WAITING]  # may be thousands
+    finished = sum(trial.state in FINISHED for trial in begun)
+    return finished, sum(map(has_failed, begun))
 
 
 def has_failed(trial: FrozenTrial) -> bool:

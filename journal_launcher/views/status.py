@@ -1,7 +1,7 @@
 """What `status` says of a study: read from its files alone, changing none of them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
@@ -64,7 +64,7 @@ class Status:
         self._paths = paths
         self._holder = holder_of(paths.lease)
         self._study: StudyRecord | None = None
-        self._trials: list[FrozenTrial] = []
+        self._trials: Sequence[FrozenTrial] = []
         self.damage: str | None = None
         try:
             storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)

@@ -247,7 +247,8 @@ class Worker:
         }
         if queued is None:
             return self._storage.start_trial(self._study._study_id, attributes)
-        trial_id = self._study.get_trials(deepcopy=False)[queued]._trial_id
+        study_id = self._study._study_id
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, queued)
         return trial_id if self._storage.start_queued_trial(trial_id, attributes) else None
 
     def _confirm(self, number: int) -> None:
