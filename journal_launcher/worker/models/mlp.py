@@ -11,6 +11,7 @@ autograd, whose bookkeeping costs more than the arithmetic of a small network.
 
 from dataclasses import dataclass
 from math import pi, prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,6 +56,22 @@ class _Layers:
     """Matrix, scale and shift of each layer."""
     matrix: Tensor
     bias: Tensor
+
+
+class _Passed(NamedTuple):
+    """What the gradient of a hidden layer needs of its way forward.
+
+    x: its input. linear: (rows, folds, width), before BatchNorm. scale, mean and inverse_std:
+    (folds * width,), of BatchNorm, the last two of this batch. normal: (rows, folds * width), after
+    BatchNorm and before the ReLU.
+    """
+
+    x: Tensor
+    linear: Tensor
+    scale: Tensor
+    mean: Tensor
+    inverse_std: Tensor
+    normal: Tensor
 
 
 @dataclass(frozen=True)
@@ -144,13 +161,11 @@ class Mlp:
         x: (rows, folds, inputs). y: (rows, folds, 1) values or class positions.
         masks: (layers, rows, folds, width) for dropout, or empty.
         """
-        inputs, waves = x, x
-        if self.numbers:
-            x, waves = _embed(inputs, *layers.periodic)
-        embedded, trace = x, []
+        embedded, waves = _embed(x, *layers.periodic) if self.numbers else (x, None)
+        inputs, x, passed = x, embedded, []
         for number, (matrix, scale, shift) in enumerate(layers.hidden):
             linear, scale = _linear(x, matrix), scale.reshape(-1)
-            normal, *saved = torch.native_batch_norm(
+            normal, mean, inverse_std = torch.native_batch_norm(
                 linear.flatten(1),
                 scale,
                 shift.reshape(-1),
@@ -160,7 +175,7 @@ class Mlp:
                 _MOMENTUM,
                 _EPS,
             )
-            trace.append((x, linear, scale, normal, saved))
+            passed.append(_Passed(x, linear, scale, mean, inverse_std, normal))
             x = functional.leaky_relu(normal, self.slope).view_as(linear)
             if len(masks):
                 x.mul_(masks[number])
@@ -169,29 +184,31 @@ class Mlp:
         torch.sum(error, 0, out=into.bias)
         back = _linear(error, layers.matrix.mT)
         for number in reversed(range(self.layers)):
-            x, linear, scale, normal, saved = trace[number]
+            layer, (into_matrix, into_scale, into_shift) = passed[number], into.hidden[number]
             if len(masks):
                 back.mul_(masks[number])
-            back = torch.ops.aten.leaky_relu_backward(back.flatten(1), normal, self.slope, False)
-            back, *found = torch.ops.aten.native_batch_norm_backward(
-                back,
-                linear.flatten(1),
-                scale,
+            flat = torch.ops.aten.leaky_relu_backward(
+                back.flatten(1), layer.normal, self.slope, False
+            )
+            flat, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
+                flat,
+                layer.linear.flatten(1),
+                layer.scale,
                 None,
                 None,
-                *saved,
+                layer.mean,
+                layer.inverse_std,
                 True,
                 _EPS,
                 [True, True, True],
             )
-            into_matrix, *into_others = into.hidden[number]
-            for target, gradient in zip(into_others, found, strict=True):
-                target.copy_(gradient.view_as(target))
-            back = back.view_as(linear)
-            _matrix_gradient(back, x, into_matrix)
+            into_scale.copy_(of_scale.view_as(into_scale))
+            into_shift.copy_(of_shift.view_as(into_shift))
+            back = flat.view_as(layer.linear)
+            _matrix_gradient(back, layer.x, into_matrix)
             if number or self.numbers:
                 back = _linear(back, layers.hidden[number][0].mT)
-        if self.numbers:
+        if waves is not None:
             _embed_backward(back, inputs, embedded, waves, layers.periodic, into.periodic)
 
 

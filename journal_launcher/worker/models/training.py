@@ -84,15 +84,15 @@ class Step:
             tensor.zero_()
 
     def __call__(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
-        """x, y and masks: see `Mlp.backpropagate`. rates: a row of `_schedule`."""
-        self._run(x, y, masks, rates)
+        """Take one step. x, y and masks: see `Mlp.backpropagate`. rates: a row of `_schedule`."""
+        self._run(x, y, masks, rates)  # `_take`, or its graph
 
     def _take(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
         self._net.backpropagate(self._layers, self._gradients, self.average.stats, x, y, masks)
         norms = torch.linalg.vector_norm(self._gradient, dim=1, keepdim=True)
         self._gradient.mul_((_CLIP / (norms + 1e-6)).clamp_(max=1.0))
-        rate, kept, pull = rates.unbind()
-        self._flat.mul_(kept)
+        rate, left_by_decay, share_of_new = rates.unbind()
+        self._flat.mul_(left_by_decay)
         self._count.add_(1)
         # Without torch.optim, which imports the compiler: that takes every worker seconds.
         torch._fused_adamw_(
@@ -110,7 +110,7 @@ class Step:
             amsgrad=False,
             maximize=False,
         )
-        self.average.flat.lerp_(self._flat, pull)
+        self.average.flat.lerp_(self._flat, share_of_new)
 
 
 class _Graph:
@@ -221,12 +221,13 @@ def _side_by_side(folds: list[Tensor], dim: int) -> Tensor:
 
 
 def _schedule(rate: float, decay: float, steps: int) -> Tensor:
-    """For each step: the learning rate, what decay leaves of the weights, the average's share."""
+    """For each step: the learning rate, what weight decay leaves of the weights, and how far the
+    average moves towards the new weights; (steps, 3)."""
     taken = torch.arange(1, steps + 1, dtype=torch.float64)
     rates = rate * ((1 - taken / steps) / (1 - _CONSTANT)).clamp_(_FLOOR, 1.0)
     # Early weights are far off: the average begins short.
-    pull = (9.0 / (taken + 10)).clamp_(min=1 - _DECAY)
-    return torch.stack([rates, 1 - rates * decay, pull], dim=1)
+    share_of_new = (9.0 / (taken + 10)).clamp_(min=1 - _DECAY)
+    return torch.stack([rates, 1 - rates * decay, share_of_new], dim=1)
 
 
 def draw_masks(dropout: float, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
