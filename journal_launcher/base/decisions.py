@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.atomic import append_line
+from journal_launcher.base.errors import UsageError
 from journal_launcher.base.times import utc
 
 __all__ = ["Decision", "Word", "decisions"]
@@ -25,7 +26,8 @@ class Word(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """changed: settings of this attempt that are not the user's; then: those of the next one."""
+    """changed: settings of this attempt that are not the user's, which are `asked`; then: those of
+    the next attempt."""
 
     decision: Word
     reason: str
@@ -33,6 +35,7 @@ class Decision:
     study: str
     changed: dict[str, Any] = field(default_factory=dict)
     then: dict[str, Any] | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
     time: str = field(default_factory=utc)
     schema_version: int = _SCHEMA_VERSION
 
@@ -41,8 +44,16 @@ class Decision:
 
 
 def decisions(path: Path) -> Iterator[Decision]:
-    """Those in the file, in order; not what a power loss tore, or a later version wrote."""
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    """Those in the file, in order; not what a power loss tore, or a later version wrote.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise UsageError(f"{path}: expected decisions to read: {error.strerror}") from None
+    for line in lines:
         with suppress(ValueError, TypeError):
             found = Decision(**json.loads(line))
             if found.schema_version == _SCHEMA_VERSION:

@@ -92,8 +92,11 @@ def _compare(
     with while_read(sys.stdout):
         if as_json:
             click.echo(json.dumps(comparison_json(found)))
-        elif quiet:
+        elif quiet and found.winner is not None:
             click.echo(comparison_line(found))
+    if quiet and not as_json and found.winner is None:
+        with while_read(sys.stderr):
+            click.echo(f"error: {found.reason}", err=True)
     return found.exit_code
 
 

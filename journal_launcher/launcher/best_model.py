@@ -112,28 +112,41 @@ def republish(
     """Publish the model of one study under another name too, with `more` in its sidecar.
 
     Returns None if it is not there yet and `source` left it out.
+
+    Raises:
+        JournalLauncherError: the files are not those that `sidecar` names, as when another launch
+            replaced them meanwhile.
     """
     content = {**sidecar, **more}
+    left_out = content.pop("left_out", False)
     same = {key: content[key] for key in ("study", "identity_sha256", "trial", "params", "refit")}
     found = published(target, same)
-    if found is not None:
-        content |= {key: found[key] for key in ("files", "left_out") if key in found}
+    if found is not None and not found.get("left_out"):
+        content["files"] = found["files"]
         if found != content:
             write_json(target.sidecar, content)
         return content
-    if sidecar.get("left_out"):
+    if left_out:
         return None
     staging = clear_staging(target)
     for name in sidecar["files"]:
         (staging / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.directory / name, staging / name)
+    if hash_files(staging) != sidecar["files"]:
+        drop_staging(target)
+        raise JournalLauncherError(
+            f"{source.directory}: the model changed while it was copied; repeat the command"
+        )
     return publish(target, stage(target, content))
 
 
 def leave_out(paths: StudyPaths, sidecar: dict[str, Any]) -> None:
-    """Keep what the sidecar says of the published model; remove the model and its diagnostics."""
+    """Keep what the sidecar and the diagnostics say of the published model, and remove the model.
+
+    The next comparison judges it again without training it.
+    """
     write_json(paths.sidecar, {**sidecar, "files": {}, "left_out": True})
-    for path in (*paths.directory.glob("best_model*"), paths.diagnostics):
+    for path in paths.directory.glob("best_model*"):
         if path != paths.sidecar:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

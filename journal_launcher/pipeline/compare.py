@@ -128,19 +128,32 @@ class _Comparing:
         with self.view() as listen:
             listen(Note(f"comparing model types, {place}: {name}"))
             try:
-                self.ended[name] = self.launch(
+                ended = self.launch(
                     self.parts[name],
                     lambda event: listen(_in_brief(event, name)),
                     lambda part, emit, limit=None: run_launch(
                         part, emit, None, self.paths.name, limit
                     ),
                 )
+                self._check_folds(name, ended)
+                self.ended[name] = ended
             except JournalLauncherError as error:
                 same = not self.ended and str(error) in map(str, self.errors.values())
                 if same or error.exit_code in STOPPED:
                     raise  # it is not the type's fault
                 self.errors[name] = error
                 listen(Note(f"{name} failed: {error}", "warning"))
+
+    def _check_folds(self, name: str, ended: LaunchEnded) -> None:
+        """Refuse a study whose rows were divided in another way: it was begun with another seed, or
+        the data changed since."""
+        for other, earlier in self.ended.items():
+            if ended.sidecar and earlier.sidecar and _rows(ended.sidecar) != _rows(earlier.sidecar):
+                study = self.parts[name].name
+                raise UsageError(
+                    f"{study} has another seed or other data than {self.parts[other].name}, and so "
+                    "other folds; give all --seed, or begin anew with --overwrite"
+                )
 
     def _paths_of(self, name: str) -> StudyPaths:
         return StudyPaths(self.paths.folder, self.parts[name].name)
@@ -201,7 +214,10 @@ class _Comparing:
         told["models"] = list(told["models"])
         published = self._republish(name, told)
         if published is None:  # left out by an earlier comparison, which it did not win
+            del self.ended[name]
             self._launch(name, whole=True)
+            if name not in self.ended:
+                raise self.errors[name]
             published = self._republish(name, told)
         if published is None:
             return _unpublished(found, self.ended[name])
@@ -216,10 +232,10 @@ class _Comparing:
         )
 
     def _republish(self, name: str, told: dict[str, Any]) -> dict[str, Any] | None:
-        source, sidecar = self._paths_of(name), self.ended[name].sidecar
-        if sidecar is None:
+        source, ended = self._paths_of(name), self.ended[name]
+        if ended.sidecar is None or ended.exit_code:
             return None
-        return best_model.republish(source, self.paths, sidecar, {"comparison": told})
+        return best_model.republish(source, self.paths, ended.sidecar, {"comparison": told})
 
     def _leave_out(self, paths: StudyPaths) -> None:
         """Only what a comparison of this name published: a model of the user's own run stays."""
@@ -227,6 +243,11 @@ class _Comparing:
         if sidecar is not None and sidecar.get("part_of") == self.paths.name:
             with suppress(StudyInUseError), Lease(paths.lease, paths.name, "comparison"):
                 best_model.leave_out(paths, sidecar)
+
+
+def _rows(sidecar: dict[str, Any]) -> Any:
+    """What decides which rows are in which fold."""
+    return sidecar.get("seeds", {}).get("study"), sidecar.get("data_sha256")
 
 
 def _unpublished(found: Comparison, ended: LaunchEnded) -> Comparison:

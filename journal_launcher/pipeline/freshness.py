@@ -3,30 +3,30 @@
 import gzip
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.paths import StudyPaths, absolute
 from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.base.skips import Subject
 from journal_launcher.base.times import utc
 from journal_launcher.launcher import best_model
 from journal_launcher.study.confirmation import winner
 from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
 
-__all__ = ["CHANGED", "FRESH", "STALE", "Freshness", "freshness"]
+__all__ = ["CHANGED", "FRESH", "MISSING", "STALE", "Freshness", "freshness"]
 
-FRESH, STALE, CHANGED = "fresh", "stale", "changed"
+FRESH, STALE, CHANGED, MISSING = "fresh", "stale", "changed", "missing"
 _JUDGING = {"health", "skip", "ignore_skip", "strict_data"}
 """What is said about a model and changes none."""
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """state: fresh; stale: the inputs are the same, but there is more to do; changed: they are not
-    (or there is no study)."""
+    """state: fresh; stale: the inputs are the same, but there is more to do; changed: they are not;
+    missing: there is no study."""
 
     state: str
     reason: str
@@ -44,8 +44,9 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
             open_storage(paths.journal, read_only=True, allow_network_fs=True), paths.name
         )
     if study is None or study.identity is None:
-        return Freshness(CHANGED, "no study yet")
-    source = Subject.of(settings).data
+        return Freshness(MISSING, "no study yet")
+    is_file = not settings.data.startswith("sklearn:")
+    source = str(absolute(settings.data)) if is_file else settings.data  # as the study records it
     asked = json.loads(json.dumps({**settings.of_trials(), "data": source}))
     found = study.attribute(SETTINGS_ATTRIBUTE) or {}
     other = [key for key in sorted({*asked, *found} - _JUDGING) if asked.get(key) != found.get(key)]
@@ -71,8 +72,11 @@ def _data(source: str, sha256: str, sidecar: dict[str, Any] | None) -> tuple[boo
     if changed < published:
         return True, times
     opened = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(path, "rb") as file:
-        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest() == sha256, times
+    try:
+        with opened(path, "rb") as file:
+            return hashlib.file_digest(cast(Any, file), "sha256").hexdigest() == sha256, times
+    except (OSError, EOFError, zlib.error):  # the launch says what is wrong with it
+        return True, times
 
 
 def _unfinished(
@@ -81,10 +85,10 @@ def _unfinished(
     """What is left to do, if anything."""
     finished, best = study.count()[0], winner(study, settings.confirm)
     identity = json.dumps(study.identity, sort_keys=True).encode()
-    if sidecar is None or sidecar["identity_sha256"] != hashlib.sha256(identity).hexdigest():
+    if sidecar is None or sidecar.get("identity_sha256") != hashlib.sha256(identity).hexdigest():
         return "no model of this study is published"
     if best is None or best.number != sidecar.get("trial"):
         return "the best trial is another one by now"
-    if finished < settings.n_trials or finished != sidecar["n_finished"]:
-        return f"{finished} trials finished, {sidecar['n_finished']} when the model was saved"
+    if finished < settings.n_trials or finished != sidecar.get("n_finished"):
+        return f"{finished} trials finished, {sidecar.get('n_finished')} when the model was saved"
     return None

@@ -4,6 +4,7 @@ Every attempt is an ordinary launch, in a study of its own. Every decision is a 
 NAME/decisions.jsonl, from which a watcher that was killed goes on.
 """
 
+import json
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 from journal_launcher.base.decisions import Decision, Word, decisions
 from journal_launcher.base.errors import ExitCode, IdentityError, JournalLauncherError, UsageError
 from journal_launcher.base.events import LaunchEnded, Listener, Note
-from journal_launcher.base.paths import StudiesFolder, StudyPaths
+from journal_launcher.base.inputs import check_inputs
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
 from journal_launcher.base.remedies import remedied
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.verdict import CRITICAL, OK
 from journal_launcher.launcher import best_model
 from journal_launcher.pipeline.compare import SIMPLEST_FIRST, part
-from journal_launcher.pipeline.freshness import CHANGED, freshness
+from journal_launcher.pipeline.freshness import CHANGED, MISSING, freshness
 from journal_launcher.pipeline.judged import Run, judged_launch, not_begun
 from journal_launcher.study.lease import Lease
 
@@ -43,9 +45,16 @@ def watched_launch(
     """
     if not settings.is_table or settings.debug:
         raise UsageError("watch judges the models of a table (--data); for anything else type run")
-    home = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    check_inputs(settings)
+    studies = StudiesFolder.at(settings.studies_dir)
+    home = studies.study(settings.name)
+    if retries and not is_study_name(f"{home.name}_retry{retries}"):
+        raise UsageError(
+            f"study name {home.name}: watch adds _retry{retries} to it, which makes it too long; "
+            "choose a shorter --study-name"
+        )
     launch = partial(judged_launch, run=run, limit=step_timeout)
-    attempt, current = _beginning(settings, home)
+    attempt, current = _beginning(settings, home, retries)
     while True:
         ended = _attempt(current, attempt, emit, launch)
         if ended.exit_code not in (ExitCode.DONE, ExitCode.FAILED):
@@ -66,6 +75,7 @@ def watched_launch(
             current.name,
             changed=_differences(settings, current),
             then=None if then is None else _differences(settings, then),
+            asked=_asked(settings),
         ).append_to(home.decisions)
         emit(Note(f"{word}: {reason}", "note" if word == Word.PROCEED else "warning"))
         if then is None:
@@ -76,19 +86,32 @@ def watched_launch(
     return ended
 
 
-def _beginning(settings: LaunchSettings, home: StudyPaths) -> tuple[int, LaunchSettings]:
+def _beginning(
+    settings: LaunchSettings, home: StudyPaths, retries: int
+) -> tuple[int, LaunchSettings]:
     """Where the last watcher stopped, or ended well, if its inputs are still the same."""
     *_, last = None, *decisions(home.decisions)
     if last is None or last.decision == Word.SKIP_MODEL or settings.overwrite:
+        return 0, settings
+    if last.asked != _asked(settings):
         return 0, settings
     try:
         judged = replace(settings, **last.changed)
         then = last.then and replace(settings, **last.then)
     except (UsageError, TypeError):  # they do not go with what is asked for now
         return 0, settings
-    if freshness(StudyPaths(home.folder, last.study), judged).state == CHANGED:
+    state = freshness(StudyPaths(home.folder, last.study), judged).state
+    if state == CHANGED or (state == MISSING and not then):  # it may have failed without a study
         return 0, settings
-    return (last.attempt + 1, then) if then else (last.attempt, judged)
+    if then and last.attempt < retries:
+        return last.attempt + 1, then
+    return last.attempt, judged
+
+
+def _asked(settings: LaunchSettings) -> dict[str, Any]:
+    """What the user asks for, where it decides a trial's score."""
+    found: dict[str, Any] = json.loads(json.dumps(settings.of_trials()))
+    return found
 
 
 def _attempt(current: LaunchSettings, attempt: int, emit: Listener, launch: Run) -> LaunchEnded:
@@ -104,7 +127,9 @@ def _attempt(current: LaunchSettings, attempt: int, emit: Listener, launch: Run)
         emit(Note(f"stale, so it is moved aside: {changed}", "warning"))
         return _attempt(replace(current, overwrite=True), attempt, emit, launch)
     except JournalLauncherError as error:
-        if error.exit_code != ExitCode.FAILED:
+        # What was changed may not go with the user's settings or the machine: another failure.
+        failed = (ExitCode.FAILED, ExitCode.USAGE) if attempt else (ExitCode.FAILED,)
+        if error.exit_code not in failed:
             raise
         return not_begun(current, "failed", ExitCode.FAILED, str(error))
 

@@ -3,6 +3,7 @@
 import math
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ def replay(task: dict[str, Any]) -> int:
     except JournalLauncherError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)
+    except Exception as error:  # the user's module, or a full disk
+        traceback.print_exc()
+        print(f"error: nothing could be compared: {type(error).__name__}: {error}", file=sys.stderr)
+        return int(ExitCode.USAGE)
 
 
 def _replay(task: dict[str, Any]) -> int:
@@ -56,7 +61,9 @@ def _replay(task: dict[str, Any]) -> int:
 def _check(record: StudyRecord, prepared: Prepared) -> None:
     """Refuse another data set; note another source."""
     differences = [
-        key for key, value in prepared["identity"].items() if (record.identity or {})[key] != value
+        key
+        for key, value in prepared["identity"].items()
+        if (record.identity or {}).get(key) != value
     ]
     if differences:
         raise UsageError(

@@ -186,3 +186,14 @@ def test_a_tables_trial_is_the_same_and_other_data_are_refused(workshop: Worksho
     path.write_text("\n".join(["a,b,y", *rows, "1,2,3"]))
     other = replay(workshop, 1)
     assert other.code == 2 and "data_sha256 changed" in other.err
+
+
+def test_an_objective_that_can_no_longer_be_imported_is_one_line(workshop: Workshop) -> None:
+    workshop.write(SEEDED)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    workshop.write("import no_such_module")
+    ended = replay(workshop, 0)
+    assert ended.code == 2 and ended.out == ""
+    assert ended.err.splitlines()[-1] == (
+        "error: nothing could be compared: ModuleNotFoundError: No module named 'no_such_module'"
+    )

@@ -11,7 +11,13 @@ import pytest
 from journal_launcher.__main__ import main
 from journal_launcher.api import launch
 from journal_launcher.base import events
-from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, UsageError
+from journal_launcher.base.errors import (
+    ExitCode,
+    JournalLauncherError,
+    ResumableStop,
+    StudyInUseError,
+    UsageError,
+)
 from journal_launcher.base.events import ComparedModel, LaunchEnded
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.pipeline import compare
@@ -113,6 +119,7 @@ class Launches:
     def __init__(self, folder: Path) -> None:
         self.folder, self.ran = folder, list[str]()
         self.will: dict[str, Any] = {}
+        self.seeds: dict[str, int] = {}
 
     def __call__(self, settings: LaunchSettings, emit: Any, *_: Any) -> LaunchEnded:
         self.ran.append(settings.model_type)
@@ -121,6 +128,7 @@ class Launches:
             raise end
         score = {"confirmed_score": 0.5, "confirmed_fold_scores": [0.4, 0.5, 0.6]}
         sidecar = {"metric": "r2", "holdout_metrics": {"r2": 0.4}, "holdout_interval": [0.3, 0.5]}
+        folds = {"seeds": {"study": self.seeds.get(settings.model_type, 0)}, "data_sha256": "x"}
         return LaunchEnded(
             settings.name,
             "complete",
@@ -131,7 +139,7 @@ class Launches:
             directions=("maximize",),
             metric="r2",
             message=None if end == 0 else "too many failures",
-            sidecar=None if end else {**sidecar, **score},
+            sidecar=None if end else {**sidecar, **score, **folds},
         )
 
 
@@ -185,6 +193,29 @@ def test_a_winner_that_was_left_out_and_cannot_be_refitted_now_is_not_published(
     found = compared(tmp_path, model_types="linear,catboost")
     assert launches.ran == ["linear", "catboost", "linear"]
     assert (found.exit_code, found.winner) == (130, None)
+
+
+def test_a_winner_whose_refit_cannot_even_start_is_that_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launches = Launches(tmp_path)
+    monkeypatch.setattr(compare, "run_launch", launches)
+
+    def left_out(self: Any, name: str, told: Any) -> None:
+        launches.will = {name: StudyInUseError("study in use")}
+
+    monkeypatch.setattr(compare._Comparing, "_republish", left_out)
+    with pytest.raises(StudyInUseError):
+        compared(tmp_path, model_types="linear,catboost")
+
+
+def test_a_study_with_other_folds_is_not_compared(launches: Launches) -> None:
+    launches.seeds = {"linear": 7}
+    found = compared(launches.folder, model_types="catboost,linear,neural_net")
+    assert found.winner in ("catboost", "neural_net") and found.exit_code == 1
+    messages = {m.model_type: m.message for m in found.models}
+    assert "linear has another seed or other data than" in str(messages["linear"])
+    assert messages["catboost"] is messages["neural_net"] is None
 
 
 def test_input_that_is_bad_for_every_type_is_said_once_and_leaves_nothing(

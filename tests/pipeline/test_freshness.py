@@ -12,7 +12,7 @@ from launcher.harness import Workshop
 
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.pipeline import freshness as module
-from journal_launcher.pipeline.freshness import CHANGED, FRESH, STALE, freshness
+from journal_launcher.pipeline.freshness import CHANGED, FRESH, MISSING, STALE, freshness
 
 TABLE = {"model_type": "linear", "k_folds": 3, "target": "y", "gpus": "none", "confirm": 0}
 
@@ -39,7 +39,7 @@ def test_a_model_is_fresh_until_data_settings_best_trial_or_counts_say_otherwise
     write(data, table(0))
     os.utime(data, (1e9, 1e9))
     before = freshness(workshop.paths, settings(workshop))
-    assert (before.state, before.reason) == (CHANGED, "no study yet")
+    assert (before.state, before.reason) == (MISSING, "no study yet")
     options = {key: value for key, value in TABLE.items() if key != "gpus"}
     assert workshop.launch(objective=None, data="t.csv.gz", **options).exit_code == 0
     files = sorted(workshop.paths.folder.rglob("*"))
@@ -94,3 +94,14 @@ def test_a_model_is_fresh_until_data_settings_best_trial_or_counts_say_otherwise
     sidecar.unlink()
     gone = freshness(workshop.paths, settings(workshop))
     assert gone.state == STALE and gone.reason.startswith("no model of this study")
+
+
+def test_a_path_with_dots_is_the_same_path(workshop: Workshop) -> None:
+    write(workshop.folder / "t.csv.gz", table(0))
+    data = f"../{workshop.folder.name}/t.csv.gz"
+    options = {key: value for key, value in TABLE.items() if key != "gpus"}
+    assert workshop.launch(objective=None, data=data, **options).exit_code == 0
+    assert freshness(workshop.paths, settings(workshop, data=data)).state == FRESH
+    whole = (workshop.folder / "t.csv.gz").read_bytes()
+    (workshop.folder / "t.csv.gz").write_bytes(whole[:-20])
+    assert freshness(workshop.paths, settings(workshop, data=data)).state == FRESH, "unreadable"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.findings import judge
 from journal_launcher.base.limits import HealthLimits, Limits
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.pipeline.health import health, judge
+from journal_launcher.pipeline.health import health
 
 SOUND: dict[str, Any] = {
     "schema_version": 1,
@@ -174,3 +175,13 @@ def test_without_a_model_there_is_nothing_to_ask(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     with pytest.raises(UsageError, match="no model"):
         health(StudyPaths(tmp_path, "s"))
+
+
+def test_what_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
+    paths = published(tmp_path, None)
+    paths.diagnostics.mkdir()
+    assert health(paths).level == "absent"
+    paths.sidecar.unlink()
+    paths.sidecar.mkdir()
+    with pytest.raises(UsageError, match="Is a directory"):
+        health(paths)

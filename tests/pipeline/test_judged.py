@@ -108,7 +108,9 @@ class Pretended:
         self.sidecar |= {"model_file": "m", "files": {"m": "abc"}}
         self.started = False
 
-    def __call__(self, settings: LaunchSettings, emit: events.Listener) -> events.LaunchEnded:
+    def __call__(
+        self, settings: LaunchSettings, emit: events.Listener, limit: Any = None
+    ) -> events.LaunchEnded:
         self.started = True
         self.paths.directory.mkdir(exist_ok=True)
         self.paths.sidecar.write_text(json.dumps(self.sidecar))
