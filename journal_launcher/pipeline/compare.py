@@ -170,7 +170,7 @@ class _Comparing:
         confirmed = all(s.get("confirmed_score") is not None for s in sidecars.values())
         models = [self._model(name, sidecars.get(name, {}), confirmed) for name in self.parts]
         ranked = _ranked(models, direction)
-        winner, p, reason = _choose(ranked)
+        winner, p, reason = _choose(ranked, growing=self.settings.split == "time")
         return Comparison(
             name=self.paths.name,
             metric=opened.metric or "score",
@@ -277,8 +277,10 @@ def _ranked(models: list[ComparedModel], direction: str) -> tuple[ComparedModel,
     return (*ranked, *(model for model in models if model.score is None))
 
 
-def _choose(models: tuple[ComparedModel, ...]) -> tuple[str | None, float | None, str]:
-    """(winner, p of the first against the second, why), from `_ranked` models."""
+def _choose(
+    models: tuple[ComparedModel, ...], growing: bool = False
+) -> tuple[str | None, float | None, str]:
+    """(winner, p of the first against the second, why), from `_ranked` models; see `p_value`."""
     scored = [model for model in models if model.score is not None]
     if not scored:
         return None, None, "no model type has a score"
@@ -286,7 +288,7 @@ def _choose(models: tuple[ComparedModel, ...]) -> tuple[str | None, float | None
     if not others:
         return first.model_type, None, f"{first.model_type} is the only one with a score"
     second = others[0]
-    p = p_value(first.fold_scores, second.fold_scores)
+    p = p_value(first.fold_scores, second.fold_scores, growing)
     ahead = f"{first.model_type} is ahead of {second.model_type}"
     if p < NOISE:
         return first.model_type, p, f"{ahead} beyond noise (p = {p:.2g})"

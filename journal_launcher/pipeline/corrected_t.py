@@ -7,11 +7,12 @@ from collections.abc import Sequence
 __all__ = ["p_value"]
 
 
-def p_value(first: Sequence[float], second: Sequence[float]) -> float:
+def p_value(first: Sequence[float], second: Sequence[float], growing: bool = False) -> float:
     """Two-sided p of equal means, from the scores of two models on the same K folds.
 
     The training rows of K folds overlap, so their scores vary less than those of K samples would;
-    Nadeau and Bengio (2003) add the share of test to training rows, 1 / (K - 1), to 1 / K.
+    Nadeau and Bengio (2003) add the quotient of test and training rows, 1 / (K - 1), to 1 / K.
+    growing: of a time split, where it is 1, 1/2, … 1/K, and the mean of these counts.
     """
     from scipy.special import stdtr
 
@@ -20,5 +21,6 @@ def p_value(first: Sequence[float], second: Sequence[float]) -> float:
     mean, variance = statistics.fmean(differences), statistics.variance(differences)
     if variance == 0:
         return 1.0 if mean == 0 else 0.0
-    t = mean / math.sqrt((1 / k + 1 / (k - 1)) * variance)
+    quotient = statistics.fmean(1 / i for i in range(1, k + 1)) if growing else 1 / (k - 1)
+    t = mean / math.sqrt((1 / k + quotient) * variance)
     return float(2 * stdtr(k - 1, -abs(t)))

@@ -15,6 +15,13 @@ def test_the_correction_widens_the_test() -> None:
     assert p_value(second, FIRST) == p_value(FIRST, second)
 
 
+def test_folds_whose_training_rows_grow_with_time_overlap_more() -> None:
+    second = [0.80, 0.84, 0.79, 0.81, 0.82]
+    # The same with (1 + 1/2 + 1/3 + 1/4 + 1/5) / 5 = 0.45667 instead of 1/4:
+    # t = 0.016 / sqrt(0.65667 * 8e-5) = 2.2075.
+    assert p_value(FIRST, second, growing=True) == pytest.approx(0.0919, abs=5e-5)
+
+
 def test_equal_scores_are_noise_and_a_constant_lead_is_none() -> None:
     assert p_value(FIRST, FIRST) == 1.0
     assert p_value([2.0, 3.0], [1.0, 2.0]) == 0.0
