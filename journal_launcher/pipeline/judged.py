@@ -36,7 +36,9 @@ def judged_launch(
     Raises:
         JournalLauncherError: as `run_launch`, or the skip registry cannot be read.
     """
-    run = partial(run or launch.run_launch, limit=limit)
+    run = run or launch.run_launch
+    if limit is not None:
+        run = partial(run, limit=limit)
     if not settings.is_table:
         return run(settings, emit)
     limits = Limits.of(settings.health, settings.skip)
