@@ -41,7 +41,7 @@ class Weights:
         self.stats.copy_(other.stats)
 
     def fold(self, number: int) -> "Weights":
-        """A view of one fold's network, as a batch of one."""
+        """A view of one fold's network, with a dimension of one fold."""
         one = slice(number, number + 1)
         return Weights(self.flat[one], self.stats[:, one])
 
@@ -155,61 +155,63 @@ class Mlp:
     def backpropagate(
         self, layers: _Layers, into: _Layers, stats: Tensor, x: Tensor, y: Tensor, masks: Tensor
     ) -> None:
-        """Write the gradient of the mean loss of a batch, squared error or cross-entropy.
+        """Write the gradient of each fold's mean loss of a batch, squared error or cross-entropy.
 
         layers: the weights. into: views of the gradient. stats: as in `Weights`, updated.
         x: (rows, folds, inputs). y: (rows, folds, 1) values or class positions.
         masks: (layers, rows, folds, width) for dropout, or empty.
         """
         embedded, waves = _embed(x, *layers.periodic) if self.numbers else (x, None)
-        inputs, x, passed = x, embedded, []
+        hidden, passed = embedded, []
         for number, (matrix, scale, shift) in enumerate(layers.hidden):
-            linear, scale = _linear(x, matrix), scale.reshape(-1)
+            linear, scale = _linear(hidden, matrix), scale.reshape(-1)
             normal, mean, inverse_std = torch.native_batch_norm(
                 linear.flatten(1),
                 scale,
                 shift.reshape(-1),
                 stats[2 * number].view(-1),
                 stats[2 * number + 1].view(-1),
-                True,
+                True,  # training: by the statistics of this batch
                 _MOMENTUM,
                 _EPS,
             )
-            passed.append(_Passed(x, linear, scale, mean, inverse_std, normal))
-            x = functional.leaky_relu(normal, self.slope).view_as(linear)
+            passed.append(_Passed(hidden, linear, scale, mean, inverse_std, normal))
+            hidden = functional.leaky_relu(normal, self.slope).view_as(linear)
             if len(masks):
-                x.mul_(masks[number])
-        error = _loss_gradient(_linear(x, layers.matrix).add_(layers.bias), y)
-        _matrix_gradient(error, x, into.matrix)
-        torch.sum(error, 0, out=into.bias)
-        back = _linear(error, layers.matrix.mT)
+                hidden.mul_(masks[number])
+        # From here on `back` is the gradient of what came before; back through a matrix is
+        # `_linear` with its transpose.
+        back = _loss_gradient(_linear(hidden, layers.matrix).add_(layers.bias), y)
+        _matrix_gradient(back, hidden, into.matrix)
+        torch.sum(back, 0, out=into.bias)
+        back = _linear(back, layers.matrix.mT)
         for number in reversed(range(self.layers)):
             layer, (into_matrix, into_scale, into_shift) = passed[number], into.hidden[number]
             if len(masks):
                 back.mul_(masks[number])
-            flat = torch.ops.aten.leaky_relu_backward(
+            columns = torch.ops.aten.leaky_relu_backward(
                 back.flatten(1), layer.normal, self.slope, False
             )
-            flat, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
-                flat,
+            columns, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
+                columns,
                 layer.linear.flatten(1),
                 layer.scale,
-                None,
+                None,  # the running mean and variance, which training does not use
                 None,
                 layer.mean,
                 layer.inverse_std,
-                True,
+                True,  # training
                 _EPS,
-                [True, True, True],
+                [True, True, True],  # the gradients of input, scale and shift
             )
             into_scale.copy_(of_scale.view_as(into_scale))
             into_shift.copy_(of_shift.view_as(into_shift))
-            back = flat.view_as(layer.linear)
+            back = columns.view_as(layer.linear)
             _matrix_gradient(back, layer.x, into_matrix)
             if number or self.numbers:
                 back = _linear(back, layers.hidden[number][0].mT)
         if waves is not None:
-            _embed_backward(back, inputs, embedded, waves, layers.periodic, into.periodic)
+            _embed_backward(back, x, embedded, waves, layers.periodic, into.periodic)
 
 
 def _linear(x: Tensor, matrix: Tensor) -> Tensor:
@@ -238,7 +240,9 @@ def _loss_gradient(output: Tensor, y: Tensor) -> Tensor:
 def _embed(x: Tensor, frequencies: Tensor, matrix: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """The inputs with their numbers embedded, and the waves that the gradient needs.
 
-    frequencies: (folds, numbers, frequencies). The inputs of all folds are one batch of matrices.
+    frequencies: (folds, numbers, frequencies of each). Each number of each fold has a matrix of its
+    own, so they are a batch of folds * numbers matrices; waves: (rows, folds * numbers,
+    2 * frequencies), the cosines before the sines.
     """
     folds, numbers, _ = frequencies.shape
     angles = x[:, :, :numbers, None] * (2 * pi * frequencies)
@@ -271,5 +275,6 @@ def _embed_backward(
     back = _linear(back, matrix.reshape(folds * numbers, *matrix.shape[2:]).mT)
     of_cos, of_sin = torch.split(back, count, dim=2)
     cos, sin = torch.split(waves, count, dim=2)
+    # The sine has the cosine for its derivative, the cosine minus the sine.
     of_angles = torch.addcmul(of_sin * cos, of_cos, sin, value=-1).view(len(x), *frequencies.shape)
     into[0].copy_(of_angles.mul_(x[:, :, :numbers, None]).sum(0).mul_(2 * pi))

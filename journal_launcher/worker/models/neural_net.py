@@ -194,7 +194,7 @@ class NeuralNet(Tuned):
 
         All take as many batches an epoch as the smallest fold has, so that the folds' numbers of
         rows, which differ by one or two, do not matter. Folds that differ by more than a batch (of
-        a time split) each go through their own rows instead, one after the other.
+        a time split) each go through their own rows instead, in a training of their own.
         """
         # OpenMP's threads spin while they wait, which on a busy machine makes operations as small
         # as these ten times slower: one thread for an operation, the others train other folds.

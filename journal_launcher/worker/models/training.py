@@ -44,7 +44,7 @@ class Step:
     What a step writes stays in place from trial to trial, the learning rate and weight decay are
     tensors, and nothing waits for the device. So a GPU can capture the step once (`captured`, the
     one switch) and replay it with a single launch, for all trials of an architecture and batch
-    size.
+    size (and with or without dropout).
 
     average: the network that predicts: the moving average of the weights, and BatchNorm's
     statistics of the weights themselves.
@@ -60,9 +60,12 @@ class Step:
         captured: bool = False,
     ) -> None:
         self.batch, self._net = batch, net
+        # Only its memory counts: `begin` fills it.
         self.average = net.initial([torch.Generator(device) for _ in range(folds)], like.x.dtype)
         self._flat = self.average.flat.clone()
-        self._gradient, self._mean, self._square = torch.zeros(3, *self._flat.shape).to(self._flat)
+        self._gradient, self._first_moment, self._second_moment = torch.zeros(
+            3, *self._flat.shape
+        ).to(self._flat)
         self._layers, self._gradients = net.unflatten(self._flat), net.unflatten(self._gradient)
         self._count = torch.zeros((), device=device)
         self._run: Callable[..., None] = self._take
@@ -80,7 +83,7 @@ class Step:
         """Forget everything and go on from `weights`."""
         self.average.copy_(weights)
         self._flat.copy_(weights.flat)
-        for tensor in (self._mean, self._square, self._count):
+        for tensor in (self._first_moment, self._second_moment, self._count):
             tensor.zero_()
 
     def __call__(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
@@ -88,18 +91,19 @@ class Step:
         self._run(x, y, masks, rates)  # `_take`, or its graph
 
     def _take(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
+        # BatchNorm's running statistics lie in `average` and are updated there.
         self._net.backpropagate(self._layers, self._gradients, self.average.stats, x, y, masks)
         norms = torch.linalg.vector_norm(self._gradient, dim=1, keepdim=True)
         self._gradient.mul_((_CLIP / (norms + 1e-6)).clamp_(max=1.0))
         rate, left_by_decay, share_of_new = rates.unbind()
-        self._flat.mul_(left_by_decay)
+        self._flat.mul_(left_by_decay)  # AdamW's decay: below it is a number, which a graph freezes
         self._count.add_(1)
         # Without torch.optim, which imports the compiler: that takes every worker seconds.
         torch._fused_adamw_(
             [self._flat],
             [self._gradient],
-            [self._mean],
-            [self._square],
+            [self._first_moment],
+            [self._second_moment],
             [],
             [self._count],
             lr=rate,
