@@ -16,7 +16,7 @@ __all__ = ["Arriving", "Rows", "Step", "Training", "ahead", "draw_masks", "epoch
 
 _CLIP = 1.0
 _DECAY = 0.99
-"""Of the moving average of the weights, for each step."""
+"""Of the moving average of the weights, for each step after the first 890."""
 _CONSTANT, _FLOOR = 0.3, 0.02
 """Share of the epochs with the full learning rate; what is left of it after the last one."""
 _AT_ONCE = 2**21
