@@ -3,7 +3,6 @@
 import gc
 import io
 import sys
-import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,9 @@ import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
+from worker.studies import draw, in_journal
 
-from journal_launcher.study.storage import open_storage, suggesting
+from journal_launcher.study.storage import open_storage
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, record
 
@@ -207,19 +207,6 @@ def test_stop_is_a_request_to_the_parent(tmp_path: Path) -> None:
 # --- drawing parameters
 
 
-def in_journal(folder: Path) -> WorkerStudy:
-    storage = open_storage(folder / "study.log", create=True)
-    storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "study")
-    return WorkerStudy("study", storage)
-
-
-def draw(trial: optuna.Trial) -> dict[str, Any]:
-    trial.suggest_float("x", 0, 1)
-    trial.suggest_float("y", 1e-4, 1, log=True)
-    trial.suggest_categorical("z", ["a", "b", "c"])
-    return trial.params
-
-
 def run_study(folder: Path, sampler: str, n_trials: int) -> list[dict[str, Any]]:
     """One sampler per trial, as in a worker; the parameters of all."""
     folder.mkdir()
@@ -296,87 +283,3 @@ def test_a_trial_that_somebody_else_ended_stays_as_they_ended_it(tmp_path: Path)
     outcome = record(study, trial, Outcome(TrialState.COMPLETE, (1.0,)), {"jl_duration_s": 1.0})
     assert (outcome.state, outcome.reason) == (TrialState.FAIL, "ended by another writer")
     assert study.trials[0].state == TrialState.FAIL
-
-
-def appends(study: WorkerStudy, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many records each append to the journal has from here on."""
-    backend: Any = study._storage._backend  # type: ignore[attr-defined]
-    found: list[int] = []
-    append = backend.append_logs
-
-    def counted(records: list[Any]) -> None:
-        found.append(len(records))
-        append(records)
-
-    monkeypatch.setattr(backend, "append_logs", counted)
-    return found
-
-
-def test_the_parameters_of_a_trial_are_one_append_and_so_are_its_attributes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = in_journal(tmp_path)
-    trial = study.ask()
-    found = appends(study, monkeypatch)
-    with suggesting(trial):
-        params = draw(trial)
-    assert found == [len(params)]
-    record(study, trial, Outcome(TrialState.COMPLETE, (1.0,)), {"jl_a": 1, "jl_b": 2})
-    assert found == [len(params), 2, 1]
-    (ended,) = open_storage(tmp_path / "study.log", read_only=True).get_all_trials(0)
-    assert (ended.params, ended.value, ended.user_attrs) == (params, 1.0, {"jl_a": 1, "jl_b": 2})
-
-
-def test_outside_a_journal_nothing_is_recorded_together() -> None:
-    trial = optuna.trial.FixedTrial({"x": 1.0})
-    with suggesting(trial):
-        assert trial.suggest_float("x", 0.0, 2.0) == 1.0
-
-
-def test_parameters_that_contradict_the_study_end_their_trial_alone(tmp_path: Path) -> None:
-    """Both of them: the second one would be found when the end of the trial is recorded."""
-    study = in_journal(tmp_path)
-    was = optuna.distributions.CategoricalDistribution
-    study.tell(study.ask({"x": was(("a", "b")), "y": was(("a", "b"))}), 1.0)
-
-    def objective(trial: optuna.Trial) -> float:
-        with suggesting(trial):
-            trial.suggest_categorical("x", ("a", "c"))
-            trial.suggest_categorical("y", ("a", "c"))
-        return 1.0
-
-    job: Any = objective
-    trial = study.ask()
-    outcome = evaluate(job, trial, 1)
-    assert outcome.incompatible
-    record(study, trial, outcome, {})
-    assert study.trials[1].state == TrialState.FAIL
-
-
-@pytest.mark.parametrize("sampler", ["qmc", "tpe", "gp", "random"])
-def test_what_another_worker_draws_meanwhile_is_another_point(tmp_path: Path, sampler: str) -> None:
-    """A sampler that counts in the study must have counted before the parameters are recorded."""
-    one = in_journal(tmp_path)
-    two = WorkerStudy("study", open_storage(tmp_path / "study.log"))
-    one.sampler, two.sampler = make_sampler(sampler, 0, 1), make_sampler(sampler, 0, 2)
-    one.tell(one.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), 1.0)
-    first, second = one.ask(), two.ask()
-    with suggesting(first):
-        x = first.suggest_float("x", 0, 1)
-        with suggesting(second):
-            assert second.suggest_float("x", 0, 1) != x
-
-
-def test_a_sampler_of_the_users_sees_the_attributes_when_a_trial_ends(tmp_path: Path) -> None:
-    seen: list[Any] = []
-
-    def constraints(trial: optuna.trial.FrozenTrial) -> list[float]:
-        seen.append(dict(trial.user_attrs))
-        return [0.0]
-
-    study = in_journal(tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        study.sampler = optuna.samplers.TPESampler(constraints_func=constraints)
-    record(study, study.ask(), Outcome(TrialState.COMPLETE, (1.0,)), {"jl_overfit_ratio": 1.2})
-    assert seen == [{"jl_overfit_ratio": 1.2}]
