@@ -9,7 +9,15 @@ from journal_launcher.base.options import REFERENCES, flag, option_of
 from journal_launcher.base.paths import absolute
 from journal_launcher.base.settings import LaunchSettings
 
-__all__ = ["BUNDLED", "UNKNOWN_ENDING", "Reference", "check_data", "check_inputs", "find_reference"]
+__all__ = [
+    "BUNDLED",
+    "UNKNOWN_ENDING",
+    "Reference",
+    "check_data",
+    "check_inputs",
+    "data_source",
+    "find_reference",
+]
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 """Data sets that come with scikit-learn and have one target."""
@@ -40,6 +48,11 @@ def check_inputs(settings: LaunchSettings) -> None:
                     find_reference(flag(field.name), item)
     if settings.is_table:
         check_data(settings.data)
+
+
+def data_source(data: str) -> str:
+    """What a study records of its data: sklearn:NAME, or a file with its absolute path."""
+    return data if data.startswith("sklearn:") else str(absolute(data))
 
 
 def check_data(source: str) -> None:

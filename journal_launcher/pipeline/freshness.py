@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from journal_launcher.base.paths import StudyPaths, absolute
+from journal_launcher.base.inputs import data_source
+from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.times import utc
 from journal_launcher.launcher import best_model
@@ -45,8 +46,7 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
         )
     if study is None or study.identity is None:
         return Freshness(MISSING, "no study yet")
-    is_file = not settings.data.startswith("sklearn:")
-    source = str(absolute(settings.data)) if is_file else settings.data  # as the study records it
+    source = data_source(settings.data)
     asked = json.loads(json.dumps({**settings.of_trials(), "data": source}))
     found = study.attribute(SETTINGS_ATTRIBUTE) or {}
     other = [key for key in sorted({*asked, *found} - _JUDGING) if asked.get(key) != found.get(key)]

@@ -26,7 +26,7 @@ from journal_launcher.study.journal import DurableJournalFileBackend, replaying
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 from journal_launcher.study.records import MEANINGLESS
 
-__all__ = ["StudyStorage", "open_storage", "suggesting", "together"]
+__all__ = ["StudyStorage", "open_storage", "suggesting"]
 
 
 class StudyStorage(JournalStorage):
@@ -82,10 +82,14 @@ class StudyStorage(JournalStorage):
                 return False
         except UpdateFinishedTrialError:
             return False
+        self.set_trial_user_attrs(trial_id, attributes)
+        return True
+
+    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Set several user attributes of a trial with one append (one fsync)."""
         with self.together():
             for key, value in attributes.items():
                 self.set_trial_user_attr(trial_id, key, value)
-        return True
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -171,22 +175,17 @@ class StudyStorage(JournalStorage):
             raise stop from error
 
 
-def together(trial: BaseTrial) -> AbstractContextManager[None]:
-    """Record with one append what is recorded of a trial inside; see `StudyStorage.together`.
-
-    Of a trial that is not in a journal (a replay's) nothing is recorded.
-    """
-    storage = getattr(trial, "storage", None)
-    return storage.together() if isinstance(storage, StudyStorage) else nullcontext()
-
-
 def suggesting(trial: BaseTrial) -> AbstractContextManager[None]:
-    """Record with one append what `trial` suggests inside."""
+    """Record with one append what `trial` suggests inside; see `StudyStorage.together`.
+
+    A trial that is not in a journal (a replay's) suggests as always.
+    """
     if isinstance(trial, optuna.Trial) and not trial._fixed_params:
         # Before the block: a sampler may record what it draws from (a position in a sequence), and
         # the next worker must see it.
         _ = trial.relative_params
-    return together(trial)
+    storage = getattr(trial, "storage", None)
+    return storage.together() if isinstance(storage, StudyStorage) else nullcontext()
 
 
 def open_storage(

@@ -18,8 +18,7 @@ import numpy as np
 
 from journal_launcher.base.choices import CLASSIFICATION_METRICS, METRICS
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.inputs import check_data
-from journal_launcher.base.paths import absolute
+from journal_launcher.base.inputs import check_data, data_source
 from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.worker.arrays import are_stored, keep, map_arrays, store, stored_facts
 from journal_launcher.worker.readers import fingerprint
@@ -47,8 +46,7 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
             is written.
     """
     check_data(settings.data)
-    is_file = not settings.data.startswith("sklearn:")
-    source = str(absolute(settings.data)) if is_file else settings.data
+    source = data_source(settings.data)
     with _about(source):
         directory = cache / _key(settings, seed, source)
         if not are_stored(directory):

@@ -15,7 +15,6 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from journal_launcher.study.storage import together
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
 from journal_launcher.worker.jobs import Job
 from journal_launcher.worker.script import ScriptFailedError
@@ -145,9 +144,9 @@ def record(
         attributes = {**attributes, "jl_fail_reason": outcome.reason}
     values = list(outcome.values) if outcome.values is not None else None
     try:
-        with together(trial):
-            for key, value in attributes.items():
-                study._storage.set_trial_user_attr(trial._trial_id, key, value)
+        study._storage.set_trial_user_attrs(  # type: ignore[attr-defined]
+            trial._trial_id, attributes
+        )
         study.tell(trial, values, state=outcome.state)
     except (UpdateFinishedTrialError, ValueError) as error:
         own = isinstance(error, ValueError) and not str(error).startswith("Cannot tell a")

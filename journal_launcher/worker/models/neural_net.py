@@ -240,11 +240,12 @@ class NeuralNet(Tuned):
         if not self._settings.gpu:
             return Step(net, len(cohort), batch, like, self._device, captured=False)
         key = replace(net, dropout=float(net.dropout > 0), sigma=0.0), cohort, batch
-        if key not in self._steps:
-            while len(self._steps) >= _STEPS:
+        step = self._steps.pop(key, None)
+        if step is None:
+            if len(self._steps) == _STEPS:
                 del self._steps[next(iter(self._steps))]
-            self._steps[key] = Step(net, len(cohort), batch, like, self._device, captured=True)
-        step = self._steps[key] = self._steps.pop(key)  # the one used last is the last to go
+            step = Step(net, len(cohort), batch, like, self._device, captured=True)
+        self._steps[key] = step  # the one used last is the last to go
         return step
 
     def _prepare(self, folds: Sequence[FoldData]) -> list[EncodedFold]:
