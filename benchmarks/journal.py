@@ -33,8 +33,8 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, Jour
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from journal_launcher import DurableJournalFileBackend
-from journal_launcher.study.lock import JournalLock
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.lock import JournalLock
+from journal_launcher.study.journal.storage import open_storage
 
 WORKER = "0a1b2c3d-0000-0000-0000-000000000000-140000000000000"
 RECORD = {"op_code": 2, "worker_id": WORKER, "study_id": 0, "user_attr": {"key": "x" * 200}}

@@ -30,9 +30,9 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import confirmation
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
 from journal_launcher.worker import cross_validation
 from journal_launcher.worker.cross_validation import TableObjective, fold_data

@@ -31,7 +31,7 @@ from pruning import Case, Study, Table, side_by_side
 from torch import Tensor
 from trainer import Recipe, indexed, loaded, plain_loop
 
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import FoldData
 from journal_launcher.worker.models.encoding import encode_folds, predictions

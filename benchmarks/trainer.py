@@ -24,7 +24,7 @@ import torch
 from plain import Batches, Recipe, indexed, loaded, plain_module, train_fold
 from torch import Tensor, nn
 
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import fold_data
 from journal_launcher.worker.dataset import load, prepare

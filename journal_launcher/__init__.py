@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from journal_launcher.api import launch, load_model
-    from journal_launcher.study.journal import DurableJournalFileBackend
+    from journal_launcher.study.journal.backend import DurableJournalFileBackend
 
 __version__ = "0.1.0"
 
@@ -21,7 +21,7 @@ __all__ = ["DurableJournalFileBackend", "__version__", "launch", "load_model"]
 _HOMES = {
     "launch": "journal_launcher.api",
     "load_model": "journal_launcher.api",
-    "DurableJournalFileBackend": "journal_launcher.study.journal",
+    "DurableJournalFileBackend": "journal_launcher.study.journal.backend",
 }
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener
-from journal_launcher.base.options import nearest, option_of, parse_duration
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.options import nearest, option_of, parse_duration
 
 if TYPE_CHECKING:
     from journal_launcher.worker.predict import LoadedModel
@@ -51,7 +51,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         UsageError: an option that does not exist or cannot work; nothing was started.
         JournalLauncherError: the study is in use, or its journal is damaged.
     """
-    from journal_launcher.pipeline.judged import judged_launch
+    from journal_launcher.pipeline.launch_with_health import judged_launch
 
     settings, listener = _settings(options), on_event or (lambda event: None)
     if settings.compare_models:

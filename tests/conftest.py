@@ -1,10 +1,13 @@
-"""What tests of whole launches share."""
+"""What tests of whole launches and of devices share."""
 
+import json
 import os
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from launcher.harness import Workshop
@@ -32,3 +35,19 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worksh
     for process in left:
         process.kill()
     assert left == []
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Return a function that replaces the machine: a list of GPUs, and facts on its NVML.
+
+    They are those of the fake NVML in tests/fakes/pynvml.py.
+    """
+    monkeypatch.syspath_prepend(Path(__file__).parent / "fakes")
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+
+    def set_machine(gpus: list[dict[str, Any]], **facts: Any) -> None:
+        monkeypatch.setenv("FAKE_NVML", json.dumps({"gpus": gpus, **facts}))
+
+    yield set_machine
+    sys.modules.pop("pynvml", None)  # the next test may want the real one

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from journal_launcher.base.errors import ExitCode
-from journal_launcher.base.options import option_of
-from journal_launcher.base.settings import CPU_MODEL_TYPES, LaunchSettings
 from journal_launcher.cli import commands
+from journal_launcher.settings.launch_settings import CPU_MODEL_TYPES, LaunchSettings
+from journal_launcher.settings.options import option_of
 from journal_launcher.worker.models import MODEL_TYPES, ModelSettings, model_type
 from journal_launcher.worker.table import Schema
 

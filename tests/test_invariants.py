@@ -30,7 +30,7 @@ def test_the_parent_imports_nothing_heavy(workshop: Workshop) -> None:
     ended = workshop.run("--n-trials", "2", "--json", first=REPORT)
     assert ended.code == 0 and ended.json["n_finished"] == 2
     loaded = json.loads((workshop.folder / "modules").read_text())
-    assert "optuna" in loaded and "journal_launcher.launcher.best_model" in loaded
+    assert "optuna" in loaded and "journal_launcher.launcher.model_store" in loaded
     assert not [name for name in loaded if name.split(".")[0] in HEAVY]
     assert not [name for name in loaded if name.startswith("journal_launcher.worker")]
 

@@ -28,7 +28,7 @@ class Training:
     """Our own cross-validation of fixed parameters, with the data prepared once per process."""
 
     def __init__(self) -> None:
-        from journal_launcher.base.settings import LaunchSettings
+        from journal_launcher.settings.launch_settings import LaunchSettings
         from journal_launcher.worker import dataset
         from journal_launcher.worker.cross_validation import TableObjective
 

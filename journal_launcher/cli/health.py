@@ -5,16 +5,16 @@ import json
 import click
 
 from journal_launcher.base.errors import ExitCode
-from journal_launcher.base.limits import Limits
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.verdict import CRITICAL
 from journal_launcher.cli.options import config_option
+from journal_launcher.settings.limits import Limits
 
 __all__ = ["command"]
 
 
 def _health(study: str, studies_dir: str, as_json: bool) -> int:
-    from journal_launcher.pipeline.health import health
+    from journal_launcher.health.assessment import health
     from journal_launcher.views.health import verdict_lines
 
     file = click.get_current_context().default_map or {}

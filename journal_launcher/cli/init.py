@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from journal_launcher.base.config import explained
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute, typed
+from journal_launcher.settings.config_file import explained
 
 __all__ = ["command"]
 

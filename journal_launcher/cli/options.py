@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from journal_launcher.base.config import read_config
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import (
+from journal_launcher.settings.config_file import read_config
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.options import (
     REFERENCES,
     Option,
     nearest,
@@ -17,7 +18,6 @@ from journal_launcher.base.options import (
     parse_duration,
     type_of,
 )
-from journal_launcher.base.settings import LaunchSettings
 
 __all__ = [
     "Duration",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from journal_launcher.base.inputs import check_data
 from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
+from journal_launcher.settings.inputs import check_data
 
 __all__ = ["command"]
 

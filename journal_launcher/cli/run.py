@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from journal_launcher.base.config import resolved
 from journal_launcher.base.errors import ExitCode
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.streams import while_read
 from journal_launcher.cli.options import (
     GroupedCommand,
@@ -19,6 +17,8 @@ from journal_launcher.cli.options import (
     settings_options,
     unknown_variables,
 )
+from journal_launcher.settings.config_file import resolved
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 if TYPE_CHECKING:
     from journal_launcher.pipeline.compare import Judged
@@ -43,7 +43,7 @@ def _run(
         from journal_launcher.launcher.debug import debug_in_foreground
 
         debug_in_foreground(settings)
-    from journal_launcher.pipeline.judged import judged_launch
+    from journal_launcher.pipeline.launch_with_health import judged_launch
 
     return perform(settings, judged_launch, verbose, quiet, as_json)
 

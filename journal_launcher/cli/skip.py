@@ -5,7 +5,7 @@ import os
 import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute
-from journal_launcher.base.settings import MODEL_TYPES
+from journal_launcher.settings.launch_settings import MODEL_TYPES
 
 __all__ = ["command"]
 
@@ -23,7 +23,7 @@ def command() -> None:
 @_studies_dir
 def _list(studies_dir: str) -> None:
     """A line for every model type whose latest result on a table was critical."""
-    from journal_launcher.pipeline.skip_registry import SkipRegistry
+    from journal_launcher.health.skip_registry import SkipRegistry
 
     registry = SkipRegistry(StudiesFolder.at(studies_dir).skip_registry)
     found = [entry for entry in registry.entries() if entry.critical_in_a_row]
@@ -39,7 +39,7 @@ def _list(studies_dir: str) -> None:
 @_studies_dir
 def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
     """Forget critical results: everything runs again."""
-    from journal_launcher.pipeline.skip_registry import SkipRegistry
+    from journal_launcher.health.skip_registry import SkipRegistry
 
     if data is not None and not data.startswith("sklearn:"):
         data = os.path.abspath(absolute(data))

@@ -5,11 +5,11 @@ import os
 import sys
 from typing import NoReturn
 
-from journal_launcher.base.inputs import check_inputs
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher.cpus import available_cores
+from journal_launcher.devices.cpus import available_cores
+from journal_launcher.launcher.engines.local import WORKER_PROGRAM
 from journal_launcher.launcher.plan import devices_for, plan_workers
-from journal_launcher.launcher.process import WORKER_PROGRAM
+from journal_launcher.settings.inputs import check_inputs
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["debug_in_foreground"]
 

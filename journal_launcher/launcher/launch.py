@@ -10,29 +10,29 @@ from typing import Any
 from optuna.trial import TrialState
 
 from journal_launcher.base import events
-from journal_launcher.base.atomic import write_json
 from journal_launcher.base.errors import AGAIN, ExitCode
-from journal_launcher.base.inputs import check_inputs
+from journal_launcher.base.files import write_json
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.times import utc
-from journal_launcher.launcher import best_model
-from journal_launcher.launcher.aside import move_aside
-from journal_launcher.launcher.confirming import confirm_best
-from journal_launcher.launcher.cpus import available_cores
-from journal_launcher.launcher.crew import Crew
+from journal_launcher.devices.cpus import available_cores
+from journal_launcher.launcher import model_store
+from journal_launcher.launcher.archive import move_aside
+from journal_launcher.launcher.confirm import confirm_best
+from journal_launcher.launcher.engines.local import WorkerProcess, WorkerSpec, left_behind
+from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.plan import devices_for, plan_workers
-from journal_launcher.launcher.process import WorkerProcess, WorkerSpec, left_behind
-from journal_launcher.launcher.record import command_line, launch_record, versions
-from journal_launcher.launcher.saving import save_best_model
+from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.provenance import command_line, launch_record, versions
+from journal_launcher.launcher.publish import save_best_model
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
-from journal_launcher.launcher.trial_book import TrialBook
 from journal_launcher.launcher.trouble import full_disk_is_resumable, nothing_left_of_bad_input
+from journal_launcher.settings.inputs import check_inputs
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.confirmation import unconfirmed
+from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.lease import Lease
-from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyRecord
 
 __all__ = ["run_launch"]
@@ -267,7 +267,7 @@ class Launch:
             directions=study.directions,
             metric=(study.identity or {}).get("metric"),
             best_trial=self.book.best_trial(),
-            model_path=best_model.model_path(self.paths, sidecar),
+            model_path=model_store.model_path(self.paths, sidecar),
             journal=self.paths.journal,
             seconds=time.monotonic() - self.began,
             message=stop.message,

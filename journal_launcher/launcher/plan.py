@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher.cpus import threads_per_worker
-from journal_launcher.launcher.devices import CPU, Choice, choose_devices, pin_environment
-from journal_launcher.launcher.process import WorkerSpec
+from journal_launcher.devices.choose import CPU, Choice, choose_devices, pin_environment
+from journal_launcher.devices.cpus import threads_per_worker
+from journal_launcher.launcher.engines.local import WorkerSpec
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["devices_for", "plan_workers"]
 

@@ -10,11 +10,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, unknown_study
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher.cpus import available_cores
-from journal_launcher.launcher.devices import CPU, Device, choose_devices, pin_environment
-from journal_launcher.launcher.process import WORKER_PROGRAM
-from journal_launcher.study.storage import open_storage
+from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
+from journal_launcher.devices.cpus import available_cores
+from journal_launcher.launcher.engines.local import WORKER_PROGRAM
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
 
 __all__ = ["replay_in_foreground"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from journal_launcher.base.events import Listener, Note
-from journal_launcher.launcher.crew import Crew, Slot
+from journal_launcher.launcher.pool import Crew, Slot
 
 __all__ = ["SilenceWatch"]
 

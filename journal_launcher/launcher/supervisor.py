@@ -8,15 +8,15 @@ from typing import Any
 from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import Message
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher.crew import STOP_GRACE, Crew, Phase, Slot
-from journal_launcher.launcher.grants import Grants
-from journal_launcher.launcher.process import describe_exit, left_behind
+from journal_launcher.launcher.dispatch import Grants
+from journal_launcher.launcher.engines.local import describe_exit, left_behind
+from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.pool import STOP_GRACE, Crew, Phase, Slot
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.silence import SilenceWatch
 from journal_launcher.launcher.stop import Stop, stopping
-from journal_launcher.launcher.trial_book import TrialBook
 from journal_launcher.launcher.trial_timeout import TrialTimeout
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Supervisor"]
 

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from journal_launcher.launcher.crew import Crew, Slot
+from journal_launcher.launcher.pool import Crew, Slot
 
 __all__ = ["TrialTimeout"]
 

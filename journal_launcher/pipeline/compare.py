@@ -17,15 +17,15 @@ from journal_launcher.base.errors import (
     UsageError,
 )
 from journal_launcher.base.events import ComparedModel, Comparison, LaunchEnded, Listener, Note
-from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
-from journal_launcher.base.settings import CPU_MODEL_TYPES, LaunchSettings
-from journal_launcher.launcher import best_model
-from journal_launcher.launcher.aside import move_aside
+from journal_launcher.launcher import model_store
+from journal_launcher.launcher.archive import move_aside
 from journal_launcher.launcher.launch import run_launch
 from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
-from journal_launcher.pipeline.judged import Run, judged_launch
+from journal_launcher.pipeline.launch_with_health import Run, judged_launch
+from journal_launcher.settings.inputs import check_inputs
+from journal_launcher.settings.launch_settings import CPU_MODEL_TYPES, LaunchSettings
 from journal_launcher.study.lease import Lease
 
 __all__ = ["SIMPLEST_FIRST", "Judged", "compare_models", "part"]
@@ -123,7 +123,7 @@ class _Comparing:
         """
         place = f"{list(self.parts).index(name) + 1} of {len(self.parts)}"
         paths = self._paths_of(name)
-        if whole and (best_model.read(paths) or {}).get("left_out"):
+        if whole and (model_store.read(paths) or {}).get("left_out"):
             paths.sidecar.unlink()
         with self.view() as listen:
             listen(Note(f"comparing model types, {place}: {name}"))
@@ -227,7 +227,7 @@ class _Comparing:
             found,
             exit_code=ExitCode.DONE,
             exit_reason="complete",
-            model_path=best_model.model_path(self.paths, published),
+            model_path=model_store.model_path(self.paths, published),
             sidecar=published,
         )
 
@@ -235,14 +235,14 @@ class _Comparing:
         source, ended = self._paths_of(name), self.ended[name]
         if ended.sidecar is None or ended.exit_code:
             return None
-        return best_model.republish(source, self.paths, ended.sidecar, {"comparison": told})
+        return model_store.republish(source, self.paths, ended.sidecar, {"comparison": told})
 
     def _leave_out(self, paths: StudyPaths) -> None:
         """Only what a comparison of this name published: a model of the user's own run stays."""
-        sidecar = best_model.read(paths)
+        sidecar = model_store.read(paths)
         if sidecar is not None and sidecar.get("part_of") == self.paths.name:
             with suppress(StudyInUseError), Lease(paths.lease, paths.name, "comparison"):
-                best_model.leave_out(paths, sidecar)
+                model_store.leave_out(paths, sidecar)
 
 
 def _rows(sidecar: dict[str, Any]) -> Any:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from journal_launcher.base.inputs import data_source
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.times import utc
-from journal_launcher.launcher import best_model
+from journal_launcher.launcher import model_store
+from journal_launcher.settings.inputs import data_source
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.confirmation import winner
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
 
 __all__ = ["CHANGED", "FRESH", "MISSING", "STALE", "Freshness", "freshness"]
@@ -52,7 +52,7 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
     other = [key for key in sorted({*asked, *found} - _JUDGING) if asked.get(key) != found.get(key)]
     if other:
         return Freshness(CHANGED, f"made with other settings: {', '.join(other)}")
-    sidecar = best_model.published(paths, {})
+    sidecar = model_store.published(paths, {})
     same, times = _data(source, study.identity["data_sha256"], sidecar)
     if not same:
         return Freshness(CHANGED, f"made from other data{times}")

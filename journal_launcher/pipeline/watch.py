@@ -9,18 +9,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from journal_launcher.base.decisions import Decision, Word, decisions
 from journal_launcher.base.errors import ExitCode, IdentityError, JournalLauncherError, UsageError
 from journal_launcher.base.events import LaunchEnded, Listener, Note
-from journal_launcher.base.inputs import check_inputs
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
-from journal_launcher.base.remedies import remedied
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.verdict import CRITICAL, OK
-from journal_launcher.launcher import best_model
+from journal_launcher.health.decisions import Decision, Word, decisions
+from journal_launcher.health.remedies import remedied
+from journal_launcher.launcher import model_store
 from journal_launcher.pipeline.compare import SIMPLEST_FIRST, part
 from journal_launcher.pipeline.freshness import CHANGED, MISSING, freshness
-from journal_launcher.pipeline.judged import Run, judged_launch, not_begun
+from journal_launcher.pipeline.launch_with_health import Run, judged_launch, not_begun
+from journal_launcher.settings.inputs import check_inputs
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.lease import Lease
 
 __all__ = ["watched_launch"]
@@ -174,6 +174,6 @@ def _closed(home: StudyPaths, ended: LaunchEnded, word: Word, reason: str) -> La
         return ended
     with Lease(home.lease, home.name, "watch"):
         source = StudyPaths(home.folder, ended.study)
-        sidecar = best_model.republish(source, home, ended.sidecar, {})
-    path = best_model.model_path(home, sidecar)
+        sidecar = model_store.republish(source, home, ended.sidecar, {})
+    path = model_store.model_path(home, sidecar)
     return replace(ended, study=home.name, sidecar=sidecar, model_path=path)

@@ -21,8 +21,8 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.atomic import write_new_bytes
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.files import write_new_bytes
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, slug
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from typing import Literal
 from optuna.storages.journal._file import get_lock_file
 from optuna.storages.journal._storage import JournalOperation
 
-from journal_launcher.base.atomic import write_bytes
-from journal_launcher.study.journal import DurableJournalFileBackend
-from journal_launcher.study.lock import JournalLock
-from journal_launcher.study.records import parse_record
+from journal_launcher.base.files import write_bytes
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
+from journal_launcher.study.journal.lines import parse_record
+from journal_launcher.study.journal.lock import JournalLock
 from journal_launcher.study.replay import Variant
 from journal_launcher.study.salvage import Problem, Scan
 

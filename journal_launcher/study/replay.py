@@ -8,7 +8,7 @@ from typing import Any
 from optuna.storages.journal._storage import JournalOperation, JournalStorageReplayResult
 from optuna.trial import TrialState
 
-from journal_launcher.study.records import MEANINGLESS, parse_record
+from journal_launcher.study.journal.lines import MEANINGLESS, parse_record
 from journal_launcher.study.salvage import Pieces
 
 __all__ = ["Variant"]

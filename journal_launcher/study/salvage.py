@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from journal_launcher.study.records import parse_record
+from journal_launcher.study.journal.lines import parse_record
 
 __all__ = ["Pieces", "Problem", "Scan"]
 

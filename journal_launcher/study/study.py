@@ -12,8 +12,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
+from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.owner import owner_of
-from journal_launcher.study.storage import StudyStorage
 from journal_launcher.study.tally import Tally, best_of, ranked
 
 __all__ = ["IDENTITY_ATTRIBUTE", "StudyRecord"]

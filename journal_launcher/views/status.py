@@ -6,16 +6,16 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.atomic import read_json
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.events import INTERRUPTED
-from journal_launcher.base.options import option_of
+from journal_launcher.base.files import read_json
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.times import utc
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.options import option_of
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
-from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
 from journal_launcher.study.tally import FINISHED, has_failed
 from journal_launcher.views.figures import counted, number

@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from journal_launcher.base.atomic import finite
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import LaunchEnded
+from journal_launcher.base.files import finite
 from journal_launcher.base.paths import StudiesFolder, typed
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.base.verdict import CRITICAL, WARNING
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.views.figures import counted, duration, number
 
 __all__ = [

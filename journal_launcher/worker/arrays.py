@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.base.atomic import move_into_place, read_json, write_json
+from journal_launcher.base.files import move_into_place, read_json, write_json
 
 __all__ = ["are_stored", "keep", "map_arrays", "one_at_a_time", "store", "stored_facts"]
 

@@ -13,19 +13,19 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from journal_launcher.base.command import (
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.settings.command_template import (
     LAST_LINE,
     Value,
     parse_report,
     parse_template,
     parse_value,
 )
-from journal_launcher.base.errors import UsageError
-from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.ranges import Asked, Range
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.base.space import kind_of, parse_space
-from journal_launcher.study.storage import suggesting
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.ranges import Asked, Range
+from journal_launcher.settings.space_table import kind_of, parse_space
+from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
 from journal_launcher.worker.jobs import Prepared, Progress
 from journal_launcher.worker.script import Line, Script, ScriptFailedError, exit_in_words

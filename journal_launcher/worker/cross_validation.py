@@ -7,8 +7,8 @@ import numpy as np
 import optuna
 
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.study.storage import suggesting
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import (
     Curve,

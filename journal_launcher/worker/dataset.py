@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from journal_launcher.base.choices import CLASSIFICATION_METRICS, METRICS
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.inputs import check_data, data_source
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.choices import CLASSIFICATION_METRICS, METRICS
+from journal_launcher.settings.inputs import check_data, data_source
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.arrays import are_stored, keep, map_arrays, store, stored_facts
 from journal_launcher.worker.readers import fingerprint
 from journal_launcher.worker.table import Dataset, Features, Fold, Schema

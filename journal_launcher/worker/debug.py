@@ -10,7 +10,7 @@ import optuna
 
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import make_job
 from journal_launcher.worker.sampling import Search

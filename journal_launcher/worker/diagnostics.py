@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from journal_launcher.base.atomic import write_json
+from journal_launcher.base.files import write_json
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.base.settings import METRICS
+from journal_launcher.settings.launch_settings import METRICS
 from journal_launcher.worker import metrics
 from journal_launcher.worker.baselines import dummy_score
 from journal_launcher.worker.importance import permutation_importance

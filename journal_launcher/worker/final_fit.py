@@ -10,7 +10,7 @@ import numpy as np
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import Progress, build_model_type
 from journal_launcher.worker.diagnostics import write_diagnostics

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial
 
-from journal_launcher.base.inputs import find_reference
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.inputs import find_reference
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.worker.arrays import keep
 from journal_launcher.worker.device_check import require_gpu

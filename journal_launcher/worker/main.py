@@ -27,9 +27,9 @@ from journal_launcher.base.errors import (
 )
 from journal_launcher.base.messages import Message
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
-from journal_launcher.study.storage import StudyStorage, open_storage
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device

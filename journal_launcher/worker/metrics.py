@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.base.choices import CLASSIFICATION_METRICS, METRICS
+from journal_launcher.settings.choices import CLASSIFICATION_METRICS, METRICS
 
 __all__ = ["bootstrap_interval", "error", "names", "score"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import optuna
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.inputs import find_reference
-from journal_launcher.base.options import nearest
+from journal_launcher.settings.inputs import find_reference
+from journal_launcher.settings.options import nearest
 
 __all__ = ["Reporter", "UserObjective", "load_objective", "load_reference"]
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.columns import Typed, features_of, number_of, some, type_of
 from journal_launcher.worker.data_checks import check_data
 from journal_launcher.worker.readers import content_sha256, fingerprint, read_bundled, read_file

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from journal_launcher.base.atomic import read_json, write_bytes
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.files import read_json, write_bytes
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.worker.dataset import features_from_frame, read_features
 from journal_launcher.worker.final_fit import SCHEMA_VERSION

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.inputs import UNKNOWN_ENDING
+from journal_launcher.settings.inputs import UNKNOWN_ENDING
 
 __all__ = ["MISSING", "content_sha256", "fingerprint", "read_bundled", "read_file"]
 

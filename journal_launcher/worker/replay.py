@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.study.storage import open_storage
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, Prepared, make_job

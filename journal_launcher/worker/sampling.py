@@ -13,9 +13,9 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import is_reference
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.options import is_reference
 from journal_launcher.worker.objective import load_reference
 
 __all__ = ["Search", "make_pruner", "make_sampler"]

@@ -13,7 +13,7 @@ import pytest
 from journal_launcher import __version__
 from journal_launcher.__main__ import main
 from journal_launcher.base.errors import StudyInUseError
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 ROOT = Path(__file__).parents[2]
 

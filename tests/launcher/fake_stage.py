@@ -6,11 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from journal_launcher.base import events
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher.crew import Crew
-from journal_launcher.launcher.devices import CPU
-from journal_launcher.launcher.process import WorkerSpec
+from journal_launcher.devices.choose import CPU
+from journal_launcher.launcher.engines.local import WorkerSpec
+from journal_launcher.launcher.pool import Crew
 from journal_launcher.launcher.supervisor import Supervisor
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 
 class FakeProcess:

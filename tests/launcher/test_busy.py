@@ -8,7 +8,7 @@ import pytest
 from launcher.fake_stage import Clock, Stage
 from launcher.harness import Workshop
 
-from journal_launcher.launcher.crew import Phase
+from journal_launcher.launcher.pool import Phase
 
 EQUAL = """
 def objective(trial):

@@ -143,7 +143,7 @@ def test_after_a_kill_of_the_parent_nothing_runs_and_the_same_command_finishes(
 def test_a_kill_between_the_last_trial_and_the_save_loses_no_file(scripts: ScriptShop) -> None:
     scripts.write("(DIR / 'weights').write_text(sys.argv[1])\nprint(sys.argv[1])")
     options = scripts.configured("--n-trials", "4")
-    code = "from journal_launcher.launcher import best_model; import os; "
+    code = "from journal_launcher.launcher import model_store; import os; "
     die = code + "best_model.stage = lambda *_: os.kill(os.getpid(), 9)"
     assert scripts.shop.run(*options, first=die, command=True).code == -signal.SIGKILL
     assert scripts.shop.states() == ["COMPLETE"] * 4 and not scripts.shop.paths.sidecar.exists()

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import StudyInUseError
-from journal_launcher.launcher import crew, grants
+from journal_launcher.launcher import dispatch, pool
 
 TWO_GPUS = {"FAKE_NVML": '{"gpus": [{"uuid": "GPU-aaaaaaaa"}, {"uuid": "GPU-bbbbbbbb"}]}'}
 TRIVIAL = """
@@ -210,7 +210,7 @@ def test_a_second_launch_is_told_who_holds_the_study(workshop: Workshop) -> None
 def test_a_worker_that_still_starts_at_the_end_is_not_awaited(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grants, "FIRST_GRANTS_WAIT", 0.1)
+    monkeypatch.setattr(dispatch, "FIRST_GRANTS_WAIT", 0.1)
     workshop.write(
         """
 if os.readlink("/proc/self/fd/1").endswith("1.log"):
@@ -222,7 +222,7 @@ def objective(trial):
     )
     began = time.monotonic()
     assert workshop.launch(n_trials=1, workers=2).exit_code == 0
-    assert time.monotonic() - began < crew.STOP_GRACE / 2
+    assert time.monotonic() - began < pool.STOP_GRACE / 2
 
 
 def test_what_an_objective_reports_is_shown_while_it_runs(workshop: Workshop) -> None:

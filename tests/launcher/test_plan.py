@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.settings import CPU_MODEL_TYPES, LaunchSettings
 from journal_launcher.launcher.plan import devices_for, plan_workers
+from journal_launcher.settings.launch_settings import CPU_MODEL_TYPES, LaunchSettings
 
 FAKES = Path(__file__).parent.parent / "fakes"
 GPUS = [{"uuid": "GPU-aaaa"}, {"uuid": "GPU-bbbb"}]

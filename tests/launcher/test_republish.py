@@ -7,7 +7,7 @@ import pytest
 
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.launcher import best_model
+from journal_launcher.launcher import model_store
 
 
 def study(folder: Path, name: str) -> StudyPaths:
@@ -15,45 +15,45 @@ def study(folder: Path, name: str) -> StudyPaths:
 
 
 def publish(paths: StudyPaths, weights: str = "weights", **more: Any) -> dict[str, Any]:
-    staging = best_model.clear_staging(paths)
+    staging = model_store.clear_staging(paths)
     (staging / "best_model.cbm").write_text(weights)
     (staging / paths.diagnostics.name).write_text("{}")
     content = {"study": paths.name, "identity_sha256": "x", "trial": 0, "params": {}}
     content |= {"refit": "train", **more}
-    return best_model.publish(paths, best_model.stage(paths, content))
+    return model_store.publish(paths, model_store.stage(paths, content))
 
 
 def test_what_is_left_out_keeps_what_is_said_of_it(tmp_path: Path) -> None:
     paths = study(tmp_path, "a")
     sidecar = publish(paths)
-    best_model.leave_out(paths, sidecar)
+    model_store.leave_out(paths, sidecar)
     assert not paths.best_model_file("cbm").exists() and paths.diagnostics.exists()
-    assert best_model.read(paths) == {**sidecar, "files": {}, "left_out": True}
+    assert model_store.read(paths) == {**sidecar, "files": {}, "left_out": True}
 
 
 def test_a_winner_stays_whole_when_its_own_study_was_left_out_meanwhile(tmp_path: Path) -> None:
     """The same comparison again: the winner's model is under the comparison's name only."""
     source, target = study(tmp_path, "a"), study(tmp_path, "all")
-    first = best_model.republish(source, target, publish(source), {"comparison": 1})
-    best_model.leave_out(source, best_model.read(source) or {})
-    left_out = best_model.read(source)
+    first = model_store.republish(source, target, publish(source), {"comparison": 1})
+    model_store.leave_out(source, model_store.read(source) or {})
+    left_out = model_store.read(source)
     assert left_out is not None and left_out["left_out"]
-    again = best_model.republish(source, target, left_out, {"comparison": 2})
+    again = model_store.republish(source, target, left_out, {"comparison": 2})
     assert again == {**(first or {}), "comparison": 2}
-    assert best_model.published(target, {}) == again and "left_out" not in again
+    assert model_store.published(target, {}) == again and "left_out" not in again
     assert target.best_model_file("cbm").read_text() == "weights"
 
 
 def test_what_is_left_out_everywhere_must_be_made_again(tmp_path: Path) -> None:
     source, target = study(tmp_path, "a"), study(tmp_path, "all")
     left_out = {**publish(source), "files": {}, "left_out": True}
-    assert best_model.republish(source, target, left_out, {}) is None
+    assert model_store.republish(source, target, left_out, {}) is None
     whole = publish(source)
-    best_model.republish(source, target, whole, {})
-    best_model.leave_out(target, best_model.read(target) or {})
-    assert best_model.republish(source, target, left_out, {}) is None
-    again = best_model.republish(source, target, whole, {})
-    assert again is not None and best_model.published(target, {}) == again
+    model_store.republish(source, target, whole, {})
+    model_store.leave_out(target, model_store.read(target) or {})
+    assert model_store.republish(source, target, left_out, {}) is None
+    again = model_store.republish(source, target, whole, {})
+    assert again is not None and model_store.published(target, {}) == again
 
 
 def test_a_model_that_another_launch_replaced_is_not_taken_for_it(tmp_path: Path) -> None:
@@ -61,5 +61,5 @@ def test_a_model_that_another_launch_replaced_is_not_taken_for_it(tmp_path: Path
     old = publish(source)
     publish(source, "others")
     with pytest.raises(JournalLauncherError, match="changed while it was copied"):
-        best_model.republish(source, target, old, {})
-    assert best_model.read(target) is None and not target.staging.exists()
+        model_store.republish(source, target, old, {})
+    assert model_store.read(target) is None and not target.staging.exists()

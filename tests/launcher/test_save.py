@@ -13,7 +13,7 @@ from launcher.harness import ROOT, Workshop
 from journal_launcher.base import events
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.launcher import best_model
+from journal_launcher.launcher import model_store
 
 SAVING = """
 def objective(trial):
@@ -38,7 +38,7 @@ import os, signal, sys
 from pathlib import Path
 
 from test_save import prepared
-from journal_launcher.launcher import best_model
+from journal_launcher.launcher import model_store
 
 def publish(folder, nth, when):
     calls, paths = 0, prepared(folder)
@@ -55,7 +55,7 @@ def publish(folder, nth, when):
         return call
     for name in ("unlink", "rmdir", "replace", "fsync", "open", "mkdir", "rename", "remove"):
         setattr(os, name, deadly(getattr(os, name)))
-    best_model.publish(paths, best_model.stage(paths, {"trial": 2, "value": 0.5}))
+    model_store.publish(paths, model_store.stage(paths, {"trial": 2, "value": 0.5}))
 
 nth, status = 0, 1
 while status != 0:
@@ -71,7 +71,7 @@ print(nth)
 
 def put(paths: StudyPaths, trial: int) -> None:
     """Stage what a worker would: a file, and a folder of files."""
-    staging = best_model.clear_staging(paths)
+    staging = model_store.clear_staging(paths)
     (staging / "best_model.cbm").write_text(f"model {trial}" * 100)
     (staging / "training_diagnostics.json").write_text(f"diagnostics {trial}")
     (staging / "best_model").mkdir()
@@ -84,7 +84,7 @@ def prepared(folder: Path) -> StudyPaths:
     paths.directory.mkdir(parents=True)
     put(paths, 1)
     (paths.staging / "best_model.old").write_text("only in the first model")
-    best_model.publish(paths, best_model.stage(paths, {"trial": 1, "value": 1.0}))
+    model_store.publish(paths, model_store.stage(paths, {"trial": 1, "value": 1.0}))
     put(paths, 2)
     return paths
 
@@ -92,7 +92,7 @@ def prepared(folder: Path) -> StudyPaths:
 def check_one_model_or_none(paths: StudyPaths) -> int | None:
     """The published model's trial; whatever is published must be whole."""
     for trial in (1, 2):
-        if best_model.published(paths, {"trial": trial}) is not None:
+        if model_store.published(paths, {"trial": trial}) is not None:
             return trial
     assert not paths.sidecar.exists()
     return None
@@ -120,13 +120,13 @@ def complete_after_kill(folder: Path) -> int | None:
     left = check_one_model_or_none(paths)
     staged = (paths.staging / "manifest.json").exists() and left != 2
     if staged:
-        assert best_model.complete(paths, {"trial": 2}) is not None, "no second fit"
+        assert model_store.complete(paths, {"trial": 2}) is not None, "no second fit"
     elif left != 2:
         put(paths, 2)
-        best_model.publish(paths, best_model.stage(paths, {"trial": 2, "value": 0.5}))
+        model_store.publish(paths, model_store.stage(paths, {"trial": 2, "value": 0.5}))
     else:
-        best_model.drop_staging(paths)
-    sidecar = best_model.published(paths, {"trial": 2})
+        model_store.drop_staging(paths)
+    sidecar = model_store.published(paths, {"trial": 2})
     assert sidecar is not None
     diagnostics = "training_diagnostics.json"
     assert set(sidecar["files"]) == {"best_model.cbm", "best_model/part2", diagnostics}
@@ -138,10 +138,10 @@ def complete_after_kill(folder: Path) -> int | None:
 
 def test_what_was_staged_for_another_best_is_not_published(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
-    best_model.stage(paths, {"trial": 2})
-    assert best_model.complete(paths, {"trial": 3}) is None
+    model_store.stage(paths, {"trial": 2})
+    assert model_store.complete(paths, {"trial": 3}) is None
     (paths.staging / "best_model.cbm").write_text("changed since")
-    assert best_model.complete(paths, {"trial": 2}) is None
+    assert model_store.complete(paths, {"trial": 2}) is None
     assert check_one_model_or_none(paths) == 1
 
 
@@ -149,15 +149,15 @@ def test_diagnostics_of_an_older_model_do_not_stay_beside_the_next(tmp_path: Pat
     paths = prepared(tmp_path)
     assert paths.diagnostics.read_text() == "diagnostics 1"
     (paths.staging / "training_diagnostics.json").unlink()
-    best_model.publish(paths, best_model.stage(paths, {"trial": 2}))
+    model_store.publish(paths, model_store.stage(paths, {"trial": 2}))
     assert not paths.diagnostics.exists()
-    assert best_model.published(paths, {"trial": 2}) is not None
+    assert model_store.published(paths, {"trial": 2}) is not None
 
 
 def test_a_changed_model_is_no_model(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     (paths.directory / "best_model.cbm").write_text("changed")
-    assert best_model.published(paths, {"trial": 1}) is None
+    assert model_store.published(paths, {"trial": 1}) is None
 
 
 def test_a_manifest_of_the_users_own_is_published_too(tmp_path: Path) -> None:
@@ -165,18 +165,18 @@ def test_a_manifest_of_the_users_own_is_published_too(tmp_path: Path) -> None:
     for name in ("manifest.json", "deep/manifest.json"):
         (paths.staging / "best_model" / name).parent.mkdir(exist_ok=True)
         (paths.staging / "best_model" / name).write_text("theirs")
-    sidecar = best_model.publish(paths, best_model.stage(paths, {"trial": 2}))
+    sidecar = model_store.publish(paths, model_store.stage(paths, {"trial": 2}))
     assert {"best_model/manifest.json", "best_model/deep/manifest.json"} <= set(sidecar["files"])
     assert "manifest.json" not in sidecar["files"]
     (paths.directory / "best_model" / "manifest.json").write_text("changed")
-    assert best_model.published(paths, {"trial": 2}) is None
+    assert model_store.published(paths, {"trial": 2}) is None
 
 
 def test_only_plain_files_are_published(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     (paths.staging / "link").symlink_to("/etc/passwd")
     with pytest.raises(JournalLauncherError, match=r"found .*link"):
-        best_model.stage(paths, {})
+        model_store.stage(paths, {})
 
 
 # --- whole launches

@@ -4,7 +4,7 @@ import signal
 
 from launcher.harness import Workshop, finish, wait_until
 
-from journal_launcher.study.lock import JournalLock
+from journal_launcher.study.journal.lock import JournalLock
 
 BUSY = """
 def objective(trial):

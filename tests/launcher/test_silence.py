@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from journal_launcher.base.events import Note
+from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher import silence
-from journal_launcher.launcher.devices import CPU
 from journal_launcher.launcher.silence import SilenceWatch
 
 

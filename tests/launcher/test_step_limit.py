@@ -10,7 +10,7 @@ from launcher.harness import Workshop
 from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.launcher import launch
-from journal_launcher.launcher.confirming import _Round
+from journal_launcher.launcher.confirm import _Round
 from journal_launcher.launcher.supervisor import Supervisor
 
 HANGING = """

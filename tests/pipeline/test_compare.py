@@ -19,8 +19,8 @@ from journal_launcher.base.errors import (
     UsageError,
 )
 from journal_launcher.base.events import ComparedModel, LaunchEnded
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.pipeline import compare
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.models import MODEL_TYPES
 
 # --- which launches

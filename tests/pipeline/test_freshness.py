@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from launcher.harness import Workshop
 
-from journal_launcher.base.settings import LaunchSettings
 from journal_launcher.pipeline import freshness as module
 from journal_launcher.pipeline.freshness import CHANGED, FRESH, MISSING, STALE, freshness
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 TABLE = {"model_type": "linear", "k_folds": 3, "target": "y", "gpus": "none", "confirm": 0}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from launcher.harness import ROOT, Ended, Workshop, finish
 
-from journal_launcher.base.decisions import decisions
+from journal_launcher.health.decisions import decisions
 
 # Finding overfit_ratio is the network's alone: it is critical whatever it does.
 CONFIG = """
@@ -32,7 +32,7 @@ overfit_ratio = [0.001, 0.001]
 """
 DEADLY = """
 import os, signal
-from journal_launcher.base import decisions as place
+from journal_launcher.health import decisions as place
 kept = place.Decision.append_to
 def deadly(self, path):
     kept(self, path)

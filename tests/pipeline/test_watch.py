@@ -16,9 +16,9 @@ from journal_launcher.base.errors import (
     UsageError,
 )
 from journal_launcher.base.paths import StudiesFolder
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher import best_model
+from journal_launcher.launcher import model_store
 from journal_launcher.pipeline.watch import watched_launch
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 # --- decisions
 
@@ -72,7 +72,7 @@ def test_a_retry_changes_something_and_its_good_model_gets_the_watched_name(
     home = StudiesFolder(tmp_path).study("s")
     assert ended.model_path == home.best_model_file("cbm")
     assert home.best_model_file("cbm").read_text() == "s_retry2"
-    assert ended.sidecar is not None and best_model.published(home, {}) == ended.sidecar
+    assert ended.sidecar is not None and model_store.published(home, {}) == ended.sidecar
 
 
 def test_three_critical_attempts_skip_the_model_type_and_the_next_night_starts_none(

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base import events
-from journal_launcher.base.decisions import Decision, decisions
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
-from journal_launcher.base.settings import LaunchSettings
-from journal_launcher.launcher import best_model
+from journal_launcher.health.decisions import Decision, decisions
+from journal_launcher.launcher import model_store
 from journal_launcher.pipeline.watch import watched_launch
-from journal_launcher.study.storage import open_storage
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
 
 HEALTHY = {"cv": 1.0}
@@ -52,7 +52,7 @@ class Launches:
             n_finished=1,
             directions=("maximize",),
             metric="r2",
-            model_path=best_model.model_path(paths, sidecar),
+            model_path=model_store.model_path(paths, sidecar),
             message="no trial completed" if sidecar is None else None,
             sidecar=sidecar,
         )
@@ -69,9 +69,9 @@ class Launches:
         study.remember(SETTINGS_ATTRIBUTE, {**settings.of_trials(), "data": settings.data})
 
     def _model(self, paths: StudyPaths, settings: LaunchSettings, will: Any) -> dict[str, Any]:
-        staging = best_model.clear_staging(paths)
+        staging = model_store.clear_staging(paths)
         (staging / "best_model.cbm").write_text(paths.name)
-        digest = best_model.hash_files(staging)["best_model.cbm"]
+        digest = model_store.hash_files(staging)["best_model.cbm"]
         scores = {"metric": "r2", "direction": "maximize", "cv": will["cv"], "dummy": 0.0}
         diagnostics = {"schema_version": 1, "trial": 0, "model_sha256": digest, "non_finite": []}
         diagnostics |= {"task": "regression", "model_type": settings.model_type, "scores": scores}
@@ -81,7 +81,7 @@ class Launches:
         content = {"kind": "table", "trial": 0, "params": {}, "refit": "train", "study": paths.name}
         content |= {"identity_sha256": "x", "launch": f"l{len(self.ran)}", "n_finished": 1}
         content |= {"model_file": "best_model.cbm", "started": "2020-01-01T00:00:00Z"}
-        return best_model.publish(paths, best_model.stage(paths, content))
+        return model_store.publish(paths, model_store.stage(paths, content))
 
     def watch(self, retries: int = 2, **options: Any) -> events.LaunchEnded:
         settings = replace(self.settings, **options)

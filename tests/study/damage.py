@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 from stock_and_ours import new_journal
 
-from journal_launcher.study.journal import DurableJournalFileBackend
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
 
 COMPLETE, FAIL, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING
 

@@ -13,8 +13,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 
-from journal_launcher.study.journal import DurableJournalFileBackend
-from journal_launcher.study.lock import JournalLock
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
+from journal_launcher.study.journal.lock import JournalLock
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKENDS: dict[str, Any] = {"stock": JournalFileBackend, "ours": DurableJournalFileBackend}
@@ -23,7 +23,7 @@ BACKENDS: dict[str, Any] = {"stock": JournalFileBackend, "ours": DurableJournalF
 # A process that holds the lock of argv[1] until its stdin ends.
 HOLD = (
     "import sys\n"
-    "from journal_launcher.study.lock import JournalLock\n"
+    "from journal_launcher.study.journal.lock import JournalLock\n"
     "lock = JournalLock(sys.argv[1])\n"
     "lock.acquire()\n"
     "print('held', flush=True)\n"

@@ -13,7 +13,7 @@ from journal_launcher.study.confirmation import (
     unconfirmed,
     winner,
 )
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
 
 IDENTITY = {"kind": "table", "directions": ["maximize"], "split": {"kind": "kfold"}}

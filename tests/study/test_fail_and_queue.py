@@ -8,8 +8,8 @@ import pytest
 from optuna.trial import TrialState
 from test_study import DEAD, IDENTITY, begin, stock
 
-from journal_launcher.study.journal import DurableJournalFileBackend
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
 
 

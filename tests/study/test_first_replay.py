@@ -22,7 +22,7 @@ from optuna.storages.journal._storage import JournalStorageReplayResult
 from optuna.trial import TrialState
 
 from journal_launcher.study.first_replay import replay_in_place
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.storage import open_storage
 
 Record = dict[str, Any]
 Replay = Callable[[JournalStorageReplayResult, Iterator[Record]], None]

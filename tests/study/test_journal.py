@@ -20,7 +20,7 @@ from stock_and_ours import (
 )
 
 from journal_launcher.base.errors import ExitCode, UsageError
-from journal_launcher.study.journal import DurableJournalFileBackend
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
 
 NEXT = "after the fault"
 

@@ -25,8 +25,8 @@ from stock_and_ours import (
 )
 
 from journal_launcher.base.errors import ResumableStop
-from journal_launcher.study.journal import DurableJournalFileBackend
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
+from journal_launcher.study.journal.storage import open_storage
 
 
 def killed(backend: str, kills: int, *options: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class TestKills:
         code = (
             "import os, signal, sys\n"
             "from stock_and_ours import attribute\n"
-            "from journal_launcher.study.journal import DurableJournalFileBackend\n"
+            "from journal_launcher.study.journal.backend import DurableJournalFileBackend\n"
             "backend, write = DurableJournalFileBackend(sys.argv[1]), os.write\n"
             "def die_half_way(descriptor, view):\n"
             "    write(descriptor, view[: len(view) // 2])\n"

@@ -12,8 +12,8 @@ from optuna.storages import JournalStorage
 from stock_and_ours import attribute, new_journal
 
 from journal_launcher.base.errors import ExitCode, JournalDamagedError
-from journal_launcher.study.journal import DurableJournalFileBackend, replaying
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.backend import DurableJournalFileBackend, replaying
+from journal_launcher.study.journal.storage import open_storage
 
 
 def content(path: Path) -> bytes:

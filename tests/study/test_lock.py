@@ -22,9 +22,9 @@ from stock_and_ours import (
     start,
 )
 
-from journal_launcher.study import lock as lock_module
-from journal_launcher.study.journal import DurableJournalFileBackend
-from journal_launcher.study.lock import JournalLock
+from journal_launcher.study.journal import lock as lock_module
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
+from journal_launcher.study.journal.lock import JournalLock
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ class TestDeadHolders:
 
     def test_stock_is_still_blocked_by_a_killed_holder(self, journal: str) -> None:
         """The control: the same kill, and the lock of the other kind."""
-        ours = "journal_launcher.study.lock import JournalLock"
+        ours = "journal_launcher.study.journal.lock import JournalLock"
         stock = "optuna.storages.journal import JournalFileSymlinkLock as JournalLock"
         code = HOLD.replace(ours, stock)
         Path(journal).touch()
@@ -185,7 +185,7 @@ class TestDeadHolders:
 
 FORK_WHILE_HELD = (
     "import fcntl, os, sys, threading, time\n"
-    "from journal_launcher.study.lock import JournalLock\n"
+    "from journal_launcher.study.journal.lock import JournalLock\n"
     "held = threading.Event()\n"
     "def hold():\n"
     "    if sys.argv[2] == 'ours':\n"

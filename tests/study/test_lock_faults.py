@@ -18,8 +18,8 @@ from stock_and_ours import (
     wait_until,
 )
 
-from journal_launcher.study import lock as lock_module
-from journal_launcher.study.lock import JournalLock
+from journal_launcher.study.journal import lock as lock_module
+from journal_launcher.study.journal.lock import JournalLock
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ class TestPausedHolders:
         code = (
             "import logging, os, signal, sys\n"
             "from stock_and_ours import attribute\n"
-            "from journal_launcher.study.journal import DurableJournalFileBackend\n"
+            "from journal_launcher.study.journal.backend import DurableJournalFileBackend\n"
             "logging.basicConfig()\n"
             "backend = DurableJournalFileBackend(sys.argv[1])\n"
             "mend, paused = backend._mend_tail, []\n"
@@ -125,7 +125,7 @@ class TestPausedHolders:
 BREAK_LOCKS = (
     "import os, sys\n"
     "from pathlib import Path\n"
-    "from journal_launcher.study.lock import JournalLock\n"
+    "from journal_launcher.study.journal.lock import JournalLock\n"
     "from optuna.storages.journal import JournalFileSymlinkLock\n"
     "journal, rounds, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]\n"
     "crowd = 0\n"

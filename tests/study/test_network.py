@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.study import network
-from journal_launcher.study.journal import DurableJournalFileBackend, network_file_system
+from journal_launcher.study.journal import network
+from journal_launcher.study.journal.backend import DurableJournalFileBackend, network_file_system
 
 
 class TestNetworkFileSystems:

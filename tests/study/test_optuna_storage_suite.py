@@ -8,7 +8,7 @@ import pytest
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
-from journal_launcher.study.journal import DurableJournalFileBackend
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
 
 
 class TestDurableJournal(StorageTestCase):

@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from stock_and_ours import attribute, keys_by_stock, new_journal, trials_by_stock
 
 from journal_launcher.base.errors import JournalDamagedError, UsageError
-from journal_launcher.study.journal import DurableJournalFileBackend
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
 from journal_launcher.study.repair import diagnose, repair
 
 

@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 from stock_and_ours import new_journal, trials_by_stock
 
-from journal_launcher.study.journal import DurableJournalFileBackend
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
 from journal_launcher.study.repair import repair
 from journal_launcher.study.replay import Variant
 

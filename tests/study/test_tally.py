@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
 from journal_launcher.study.tally import FINISHED, best_of, has_failed
 

@@ -11,9 +11,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
-from journal_launcher.study.storage import open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
 from journal_launcher.views.status import Status, comparison_lines, winner_lines
 

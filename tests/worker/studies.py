@@ -5,7 +5,7 @@ from typing import Any
 
 import optuna
 
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.worker.trials import WorkerStudy
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.dataset import (
     load,
     prepare,

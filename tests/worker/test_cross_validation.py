@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import TableObjective, fold_data
 from journal_launcher.worker.models import MODEL_TYPES, Curve

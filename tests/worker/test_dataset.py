@@ -17,7 +17,7 @@ import pytest
 from worker.tables import ROWS, arrays, columns, csv_of, loaded, prepared, refusal
 
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker import arrays as arrays_module
 from journal_launcher.worker import dataset
 from journal_launcher.worker.dataset import (
@@ -196,7 +196,7 @@ class TestCache:
         facts = prepared(tmp_path, columns())
         code = (
             "import json, sys; from pathlib import Path\n"
-            "from journal_launcher.base.settings import LaunchSettings\n"
+            "from journal_launcher.settings.launch_settings import LaunchSettings\n"
             "from journal_launcher.worker import dataset\n"
             f"settings = LaunchSettings(data={facts['data']!r}, target='y')\n"
             f"facts = dataset.prepare(settings, 0, Path({str(tmp_path / 'cache')!r}))\n"

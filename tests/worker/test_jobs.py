@@ -9,7 +9,7 @@ import pytest
 from worker.tables import columns, csv_of
 
 from journal_launcher.base.paths import StudiesFolder
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.jobs import TableJob
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.cross_validation import build_model_type
 from journal_launcher.worker.final_fit import refit
 from journal_launcher.worker.models import MODEL_TYPES, FoldData, ModelType

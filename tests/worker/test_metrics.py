@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-from journal_launcher.base.settings import METRICS
+from journal_launcher.settings.launch_settings import METRICS
 from journal_launcher.worker import metrics
 
 

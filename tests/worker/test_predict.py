@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.cross_validation import build_model_type
 from journal_launcher.worker.final_fit import refit
 from journal_launcher.worker.models import MODEL_TYPES

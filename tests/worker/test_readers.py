@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.inputs import BUNDLED
+from journal_launcher.settings.inputs import BUNDLED
 from journal_launcher.worker.readers import fingerprint, read_bundled, read_file
 
 GOOD = b"a,b\n1,x\n2,y\n"

@@ -16,7 +16,7 @@ import torch
 from optuna.trial import TrialState
 from worker.studies import draw, in_journal
 
-from journal_launcher.study.storage import open_storage
+from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, record
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.base.settings import METRICS
+from journal_launcher.settings.launch_settings import METRICS
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import (
     Curve,

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from journal_launcher.base.settings import METRICS
+from journal_launcher.settings.launch_settings import METRICS
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models import (
     Curve,

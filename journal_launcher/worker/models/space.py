@@ -14,8 +14,8 @@ from typing import Any
 import optuna
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.options import nearest_or_all
-from journal_launcher.base.ranges import Asked, Range, Scalar, parse_range
+from journal_launcher.settings.options import nearest_or_all
+from journal_launcher.settings.ranges import Asked, Range, Scalar, parse_range
 from journal_launcher.worker.models import FoldData, ModelSettings, Params
 
 __all__ = ["Parameter", "Space", "Tuned", "between", "narrowed", "one_of"]

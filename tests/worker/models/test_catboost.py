@@ -8,7 +8,7 @@ import numpy as np
 import optuna
 import pytest
 
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import build_model_type, fold_data
 from journal_launcher.worker.models.catboost import CatBoost

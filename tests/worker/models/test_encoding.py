@@ -13,7 +13,7 @@ from worker.models.small_tables import folds, table
 from worker.tables import columns, csv_of
 
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.settings import LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker import arrays
 from journal_launcher.worker.jobs import TableJob
 from journal_launcher.worker.models import FoldData, encoding

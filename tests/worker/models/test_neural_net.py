@@ -23,7 +23,7 @@ from worker.models.small_tables import (
     table,
 )
 
-from journal_launcher.base.settings import METRICS
+from journal_launcher.settings.launch_settings import METRICS
 from journal_launcher.worker import metrics
 from journal_launcher.worker.models.linear import Linear
 from journal_launcher.worker.models.neural_net import NeuralNet

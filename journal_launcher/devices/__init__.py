@@ -1,0 +1,1 @@
+"""GPUs and cores: which there are, which are free, and how a worker is pinned."""

@@ -1,0 +1,254 @@
+"""Decide which GPUs a launch may use, and how a worker is pinned to one of them.
+
+GPUs are named by UUID from here to the worker: CUDA, NVML and a user's mask number them
+differently. The user's CUDA_VISIBLE_DEVICES is a mask to respect; its numbers and those of
+`--gpus` are nvidia-smi's, which is CUDA's order with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.devices.nvml import Gpu, Nvml, NvmlUnavailableError, Usage, open_nvml
+
+__all__ = ["CPU", "Choice", "Device", "choose_devices", "pin_environment"]
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",  # torch, scikit-learn, CatBoost's OpenMP parts
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",  # joblib inside scikit-learn
+)
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Device:
+    """What one worker runs on: a GPU (or a MIG instance of one) named by UUID, or a CPU share."""
+
+    kind: str  # "gpu" or "cpu"
+    uuid: str | None  # "GPU-…" or "MIG-…"; None for a CPU share
+    index: int | None  # nvidia-smi's; None for a CPU share
+    name: str  # "NVIDIA H100 80GB HBM3", "CPU"
+
+    @property
+    def label(self) -> str:
+        """Return a short name for people: "GPU 0 NVIDIA H100", "CPU"."""
+        if self.kind == "cpu":
+            return self.name
+        return f"GPU {self.index} {re.sub(r'[ -][0-9]+GB( HBM[0-9a-z]*)?', '', self.name)}"
+
+
+CPU = Device("cpu", None, None, "CPU")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The devices to start workers on, in order; none means: run on the CPU."""
+
+    devices: tuple[Device, ...]
+    notes: tuple[str, ...]  # one line each, for the user
+
+
+def choose_devices(
+    request: str,
+    environment: Mapping[str, str],
+    *,
+    wait_seconds: float = 5.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Choice:
+    """Turn `--gpus REQUEST` and the user's environment into devices.
+
+    `auto` takes the visible GPUs that nobody else is using; if all are in use it waits up to
+    `wait_seconds` for the first to become free (a launch that has just been killed may still be
+    giving its memory back). `all` and a list take GPUs in use too. `none` takes no GPU.
+
+    Raise UsageError for a malformed request, for a GPU that is not there or not visible, and when
+    `auto` finds every GPU in use.
+    """
+    names = _parse_request(request)
+    if request == "none":
+        return Choice((), ())
+    try:
+        with open_nvml() as nvml:
+            gpus, notes = nvml.gpus()
+            mask = environment.get("CUDA_VISIBLE_DEVICES")
+            visible, mask_notes = _visible_gpus(mask, gpus)
+            notes += mask_notes
+            if names:
+                chosen = _named_gpus(names, gpus, visible, mask, notes)
+            elif not visible:
+                return _without_gpu(request, _why_none(gpus, mask, notes))
+            else:
+                chosen = visible
+            if request == "auto":
+                chosen, busy_notes = _free_gpus(nvml, visible, wait_seconds, clock, sleep)
+            else:
+                busy_notes = _notes_on_busy(nvml, chosen)
+            return Choice(tuple(map(_device, chosen)), (*notes, *busy_notes))
+    except NvmlUnavailableError as error:
+        return _without_gpu(request, f"no usable NVIDIA GPU ({error})")
+
+
+def pin_environment(device: Device, threads: int, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of one worker: `base`, one visible device, `threads` CPU threads.
+
+    It must be in place before the worker's first import: CUDA, OpenMP and the BLAS libraries
+    read these variables once.
+    """
+    return {
+        # OpenMP threads that wait for each other sleep instead of spinning. On a machine that does
+        # something else too, spinning made small trees and networks 40 times slower.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **base,
+        "CUDA_VISIBLE_DEVICES": device.uuid or "",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "PYTHONUNBUFFERED": "1",
+        **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+    }
+
+
+def _parse_request(request: str) -> list[str]:
+    """Return the names in a list of GPUs, [] for auto, all and none."""
+    if request in ("auto", "all", "none"):
+        return []
+    names = [name.strip() for name in request.split(",")]
+    for name in names:
+        if not re.fullmatch(r"[0-9]{1,4}|(GPU|MIG)-[0-9A-Za-z/-]+", name):
+            raise UsageError(
+                f"--gpus: expected auto, all, none, or a list such as 0,2 or GPU-8932f937,MIG-…; "
+                f"found {name!r} in {request!r}; `nvidia-smi -L` lists the GPUs"
+            )
+    return names
+
+
+def _why_none(gpus: Sequence[Gpu], mask: str | None, notes: Sequence[str]) -> str:
+    reason = "no NVIDIA GPU found"
+    if gpus:
+        reason = f"CUDA_VISIBLE_DEVICES={mask!r} leaves none of {_listing(gpus)}"
+    return "; ".join([reason, *notes])
+
+
+def _without_gpu(request: str, reason: str) -> Choice:
+    if request != "auto":
+        raise UsageError(f"--gpus {request}: {reason}; use `--gpus none` to run on the CPU")
+    return Choice((), (f"running on the CPU: {reason}",))
+
+
+def _match(name: str, gpus: Sequence[Gpu]) -> list[Gpu]:
+    """Return what an index, a GPU UUID or a unique beginning of one, or a MIG name stands for.
+
+    A GPU with MIG on stands for all its instances. [] means no match, or more than one.
+    """
+    if name.isdecimal():
+        return [gpu for gpu in gpus if gpu.index == int(name)]
+    if name.startswith("MIG-"):
+        return [gpu for gpu in gpus if name in (gpu.uuid, gpu.old_mig_name)]
+    if not name.startswith("GPU-"):
+        return []
+    matches = [gpu for gpu in gpus if gpu.gpu_uuid.startswith(name)]
+    return matches if len({gpu.gpu_uuid for gpu in matches}) == 1 else []
+
+
+def _visible_gpus(mask: str | None, gpus: Sequence[Gpu]) -> tuple[list[Gpu], list[str]]:
+    """Read CUDA_VISIBLE_DEVICES as the CUDA driver does; return the GPUs in its order, and notes.
+
+    It is a list of numbers, of GPU UUIDs or of MIG names, as its first entry is. It ends at its
+    first invalid entry; a GPU named twice makes it empty; only an entry's leading digits count.
+    """
+    if mask is None:
+        return list(gpus), []
+    visible: list[Gpu] = []
+    first_kind = None
+    for entry in map(str.strip, mask.split(",")):
+        number = re.match(r"\+?([0-9]{1,4})", entry)
+        name, kind = (number[1], "number") if number else (entry, entry[:4])
+        first_kind = first_kind or kind
+        matches = _match(name, gpus) if kind == first_kind else []
+        if any(gpu in visible for gpu in matches):
+            return [], [f"CUDA reads a GPU named twice ({entry!r}) as no GPU at all"]
+        if not matches:
+            on_purpose = entry in ("", "-1")
+            note = f"CUDA_VISIBLE_DEVICES={mask!r} ends at {entry!r}, which is no GPU here"
+            return visible, [] if on_purpose else [note]
+        visible += matches
+    return visible, []
+
+
+def _named_gpus(
+    names: Sequence[str],
+    gpus: Sequence[Gpu],
+    visible: Sequence[Gpu],
+    mask: str | None,
+    notes: Sequence[str],
+) -> list[Gpu]:
+    """Look up each name of an explicit list; every one must exist, be visible, and be new."""
+    there_are = "; ".join([f"there are: {_listing(gpus) or 'none'}", *notes])
+    chosen: list[Gpu] = []
+    for name in names:
+        if not _match(name, gpus):
+            raise UsageError(f"--gpus: {name!r} names no GPU, or several; {there_are}")
+        matches = [gpu for gpu in _match(name, gpus) if gpu in visible]
+        if not matches:
+            raise UsageError(
+                f"--gpus: {name!r} is outside CUDA_VISIBLE_DEVICES={mask}; {there_are}"
+            )
+        if any(gpu in chosen for gpu in matches):
+            raise UsageError(
+                f"--gpus: {name!r} is in {','.join(names)!r} twice; name each GPU once "
+                f"(--workers-per-gpu puts several workers on one)"
+            )
+        chosen += matches
+    return chosen
+
+
+def _free_gpus(
+    nvml: Nvml,
+    visible: Sequence[Gpu],
+    wait_seconds: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> tuple[list[Gpu], list[str]]:
+    """Return the GPUs that others do not use, and notes; wait only while all are in use."""
+    start = clock()
+    while True:
+        usages = [(gpu, nvml.usage(gpu)) for gpu in visible]
+        free = [gpu for gpu, usage in usages if not usage.busy]
+        waited = clock() - start
+        if free or waited >= wait_seconds:
+            break
+        sleep(_POLL_SECONDS)
+    busy = [_busy_line(gpu, usage) for gpu, usage in usages if usage.busy]
+    if not free:
+        raise UsageError(
+            f"--gpus auto: every GPU is in use after waiting {waited:.0f} s: {'; '.join(busy)}; "
+            f"use `--gpus all` to share them anyway"
+        )
+    notes = [f"{line}: skipped, `--gpus all` uses it anyway" for line in busy]
+    if waited >= _POLL_SECONDS:
+        notes.insert(0, f"every GPU was in use; waited {waited:.1f} s for one to become free")
+    return free, notes
+
+
+def _notes_on_busy(nvml: Nvml, chosen: Sequence[Gpu]) -> list[str]:
+    usages = [(gpu, nvml.usage(gpu)) for gpu in chosen]
+    busy = [_busy_line(gpu, usage) for gpu, usage in usages if usage.busy]
+    return [f"{'; '.join(busy)}: used anyway, as --gpus says"] if busy else []
+
+
+def _busy_line(gpu: Gpu, usage: Usage) -> str:
+    return f"{_device(gpu).label}: {usage}"
+
+
+def _listing(gpus: Sequence[Gpu]) -> str:
+    return ", ".join(f"{gpu.index} {gpu.name} ({gpu.uuid})" for gpu in gpus)
+
+
+def _device(gpu: Gpu) -> Device:
+    return Device("gpu", gpu.uuid, gpu.index, gpu.name)

@@ -1,0 +1,1 @@
+"""What the diagnostics of a model say, and what follows from it."""

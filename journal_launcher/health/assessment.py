@@ -1,0 +1,64 @@
+"""Is a study's published model healthy?"""
+
+from typing import Any
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.files import read_json
+from journal_launcher.base.paths import StudyPaths, unknown_study
+from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Verdict
+from journal_launcher.health.findings import judge
+from journal_launcher.settings.limits import HealthLimits
+
+__all__ = ["health"]
+
+_SCHEMA_VERSION = 1
+
+
+def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
+    """Judge the published model of a study by the diagnostics that were published with it.
+
+    Diagnostics that are missing, unreadable or of another model judge nothing: "absent".
+
+    Raises:
+        UsageError: no such study, or no model in it.
+    """
+    if not paths.directory.is_dir():
+        raise unknown_study(paths)
+    try:
+        sidecar = read_json(paths.sidecar, _SCHEMA_VERSION)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{paths.sidecar}: there is no model here yet; finish the study with "
+            "journal-launcher run"
+        ) from None
+    except (ValueError, OSError) as problem:
+        raise UsageError(str(problem)) from None
+    try:
+        diagnostics = _diagnostics_of(paths, sidecar)
+        findings = judge(diagnostics, limits or HealthLimits())
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
+        odd = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
+        reason = str(problem) if isinstance(problem, ValueError) else odd
+        return Verdict(paths.name, ABSENT, reason=reason)
+    level = max((finding.level for finding in findings), key=(OK, WARNING, CRITICAL).index)
+    result = sidecar.get("launch") or diagnostics["model_sha256"]
+    return Verdict(paths.name, level, findings, result=str(result))
+
+
+def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
+    """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
+    if sidecar.get("kind") != "table":
+        raise ValueError("a script's model has no diagnostics")
+    try:
+        found = read_json(paths.diagnostics, _SCHEMA_VERSION)
+    except FileNotFoundError:
+        raise ValueError(f"no {paths.diagnostics.name} beside the model") from None
+    files = sidecar["files"]
+    if sidecar.get("left_out"):  # by a comparison: its hash is gone, the diagnostics stayed
+        files = {sidecar["model_file"]: found.get("model_sha256")}
+    model = sidecar["trial"], files[sidecar["model_file"]]
+    if (found.get("trial"), found.get("model_sha256")) != model:
+        raise ValueError(f"{paths.diagnostics} belongs to another model and says nothing of this")
+    if found.get("failed"):
+        raise ValueError(f"the diagnostics failed: {found['failed']}")
+    return found

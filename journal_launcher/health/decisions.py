@@ -1,0 +1,60 @@
+"""What a watcher decided, a line of JSON each."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.files import append_line
+from journal_launcher.base.times import utc
+
+__all__ = ["Decision", "Word", "decisions"]
+
+_SCHEMA_VERSION = 1
+
+
+class Word(StrEnum):
+    PROCEED = "PROCEED"
+    PROCEED_WITH_NOTE = "PROCEED_WITH_NOTE"
+    RETRY = "RETRY"
+    SKIP_MODEL = "SKIP_MODEL"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """changed: settings of this attempt that are not the user's, which are `asked`; then: those of
+    the next attempt."""
+
+    decision: Word
+    reason: str
+    attempt: int
+    study: str
+    changed: dict[str, Any] = field(default_factory=dict)
+    then: dict[str, Any] | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
+    time: str = field(default_factory=utc)
+    schema_version: int = _SCHEMA_VERSION
+
+    def append_to(self, path: Path) -> None:
+        append_line(path, json.dumps(asdict(self)).encode())
+
+
+def decisions(path: Path) -> Iterator[Decision]:
+    """Those in the file, in order; not what a power loss tore, or a later version wrote.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise UsageError(f"{path}: expected decisions to read: {error.strerror}") from None
+    for line in lines:
+        with suppress(ValueError, TypeError):
+            found = Decision(**json.loads(line))
+            if found.schema_version == _SCHEMA_VERSION:
+                yield found

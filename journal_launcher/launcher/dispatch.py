@@ -1,0 +1,83 @@
+"""What an idle worker gets to do, and when: the one place that spends the budget."""
+
+import time
+from dataclasses import dataclass
+
+from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.pool import Crew, Grant, Phase, Slot
+
+__all__ = ["Grants"]
+
+FIRST_GRANTS_WAIT = 5.0  # seconds after the first worker is ready
+
+
+@dataclass
+class Grants:
+    """Hands out grants while finished trials and open grants are fewer than the budget.
+
+    The first ones wait for every worker that is still starting, but no longer than 5 s after the
+    first worker is ready: equal trials then mean equal shares, and no GPU waits for a slow start.
+    The baselines of a `table` are scored once per study, by the first worker without a trial.
+    """
+
+    crew: Crew
+    book: TrialBook
+    table: bool
+    _first_ready: float | None = None
+    _open: bool = False
+    _scored: bool = False
+
+    def note_ready(self) -> None:
+        self._first_ready = self._first_ready or time.monotonic()
+
+    @property
+    def opens_at(self) -> float | None:
+        """When the first grants go out even if a worker is still starting."""
+        if self._open or self._first_ready is None:
+            return None
+        return self._first_ready + FIRST_GRANTS_WAIT
+
+    def hand_out(self, *, trials: bool) -> None:
+        """Give every idle worker something to do; `trials`: new ones may start."""
+        if not self._are_open():
+            return
+        for slot in self.crew.slots:
+            if slot.phase is Phase.IDLE and trials and self.left():
+                self._give(slot)
+            elif slot.phase is Phase.IDLE and self._wants_baselines():
+                self._score_baselines(slot)
+
+    def are_settled(self) -> bool:
+        """Is nothing under way, and are the baselines scored if anybody can score them?"""
+        slots = self.crew.slots
+        if any(slot.grant or slot.trial is not None or slot.task for slot in slots):
+            return False
+        return not (self._wants_baselines() and any(slot.alive for slot in slots))
+
+    def left(self) -> bool:
+        """Is there a trial that nobody was granted yet?"""
+        granted = sum(slot.grant is not None for slot in self.crew.slots)
+        return self.book.remaining(granted) > 0
+
+    def _are_open(self) -> bool:
+        at = self.opens_at
+        if at is not None:
+            starting = any(slot.phase is Phase.STARTING for slot in self.crew.slots)
+            self._open = not starting or time.monotonic() >= at
+        return self._open
+
+    def _give(self, slot: Slot) -> None:
+        """Let an idle worker start a trial; queued trials go first."""
+        assert slot.process is not None
+        queued = self.book.next_queued({s.grant.queued for s in self.crew.slots if s.grant})
+        slot.permit(Grant(queued))
+        slot.process.send("grant", trial=queued)
+
+    def _wants_baselines(self) -> bool:
+        return self.table and not self._scored and self.book.baselines is None
+
+    def _score_baselines(self, slot: Slot) -> None:
+        assert slot.process is not None
+        self._scored, slot.phase = True, Phase.BUSY
+        slot.begin("the baselines")
+        slot.process.send("baseline")

@@ -1,0 +1,1 @@
+"""Who starts a worker's process, and where."""

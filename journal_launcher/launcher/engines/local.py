@@ -1,0 +1,205 @@
+"""One worker process: its session, its pipes, its log file, and the end of its whole group."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from journal_launcher.base.errors import JournalLauncherError, is_full_disk
+from journal_launcher.base.messages import Channel, LineBuffer, Message
+from journal_launcher.devices.choose import Device
+
+__all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
+
+WORKER_PROGRAM = Path(__file__).parents[2] / "worker" / "__main__.py"
+
+# A guard in the worker's own process group waits for the parent's end of a pipe to close and then
+# kills the group, itself included. It works where code inside the worker could not: when the worker
+# hangs in C, is stopped, or started processes of its own. Being a member of the group, it also
+# keeps the group's number from being given to anybody else. The parentheses make it nobody's child:
+# an objective that waits for all its children must not wait for the guard.
+_GUARDED = (
+    "exec 3<&0 </dev/null; "
+    "( { trap '' TERM INT HUP; read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 & ); "
+    'exec "$@" 3<&-'
+)
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """Blueprint of a worker: which device it is pinned to and how many CPU threads it may use."""
+
+    index: int
+    device: Device
+    threads: int
+    environment: Mapping[str, str]
+
+
+class WorkerProcess:
+    """A living worker. Its descriptors are for a selector: `messages` and `exit` to read, `out` to
+    write while something is `unsent`.
+    """
+
+    def __init__(self, spec: WorkerSpec, launch: str, log: Path) -> None:
+        self.spec = spec
+        self.log = log
+        self._channel = Channel(launch, spec.index)
+        self._lines = LineBuffer()
+        self.unsent = b""  # of messages for which the pipe had no room
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log_start = log.stat().st_size if log.exists() else 0
+        try:
+            self._start()
+        except OSError as error:
+            if is_full_disk(error):
+                raise
+            raise JournalLauncherError(
+                f"worker {spec.index} cannot be started: {error.strerror}; use fewer workers, or "
+                "raise the limit that `ulimit -a` shows"
+            ) from None
+        self.exit_descriptor = _pidfd(self._process.pid)
+
+    def _start(self) -> None:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            to_worker, self.out_descriptor = _pipe(theirs, ours)
+            self.messages_descriptor, from_worker = _pipe(ours, theirs)
+            lifeline, self._lifeline = _pipe(theirs, ours)
+            with open(self.log, "ab", opener=_private) as output:
+                self._process = subprocess.Popen(
+                    [
+                        *("/bin/sh", "-c", _GUARDED, "worker"),
+                        *(sys.executable, "-P", str(WORKER_PROGRAM)),
+                        *(str(to_worker), str(from_worker)),
+                    ],
+                    stdin=lifeline,
+                    stdout=output,
+                    stderr=output,
+                    env=dict(self.spec.environment),
+                    pass_fds=(to_worker, from_worker),
+                    start_new_session=True,
+                )
+            ours.pop_all()  # they stay open
+        os.set_blocking(self.messages_descriptor, False)
+        os.set_blocking(self.out_descriptor, False)
+
+    @property
+    def index(self) -> int:
+        return self.spec.index
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, type: str, **content: Any) -> None:
+        """Send one message, as far as the pipe has room; `send_rest` sends what is left."""
+        self.unsent += self._channel.encode(type, **content)
+        self.send_rest()
+
+    def send_rest(self) -> None:
+        """Go on sending. A dead worker is noticed elsewhere; here it is no error."""
+        try:
+            while self.unsent:
+                self.unsent = self.unsent[os.write(self.out_descriptor, self.unsent) :]
+        except BlockingIOError:  # the worker reads its messages at its pace
+            return
+        except BrokenPipeError:
+            self.unsent = b""
+
+    def receive(self) -> list[Message]:
+        """All messages that have arrived, without waiting."""
+        chunks = []
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.messages_descriptor, 1 << 16):
+                chunks.append(chunk)
+        return [self._channel.decode(line) for line in self._lines.feed(b"".join(chunks))]
+
+    def has_exited(self) -> bool:
+        """Look without reaping, so that the pid stays ours until the group is killed."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody else in this Python process reaped it
+            return True
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the worker alone; the processes it started are its own to end."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the whole group. Safe until `reap`: the group's number is still held."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def dump_stacks(self) -> None:
+        """Ask for every thread's stack in the log file (faulthandler in the worker)."""
+        self._process.send_signal(signal.SIGUSR2)
+
+    def reap(self, seconds: float) -> int | None:
+        """Kill what is left of the group, collect the exit status and close everything.
+
+        None if it does not end within `seconds`: it is stuck in the kernel, often in a driver.
+        """
+        self.kill()
+        status = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(seconds)
+        for descriptor in (self.out_descriptor, self.messages_descriptor, self._lifeline):
+            os.close(descriptor)
+        if self.exit_descriptor is not None:
+            os.close(self.exit_descriptor)
+        return status
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines that this process (not an earlier one) wrote to its log."""
+        with contextlib.suppress(FileNotFoundError), open(self.log, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(self.log_start, size - 16_384))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+        return ""
+
+
+def left_behind(pid: int) -> str:
+    """What the user is told of a process that does not end."""
+    return f"worker process {pid} was killed but does not end; it is left behind (see dmesg)"
+
+
+def describe_exit(status: int | None) -> str:
+    """An exit status in words: "killed by SIGSEGV", "exited with 1"; None: it never ended."""
+    if status is None:
+        return "killed, but it does not end"
+    if status >= 0:
+        return f"exited with {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> list[int]:
+    """A pipe beyond the descriptors that the guard's shell uses; who closes which end."""
+    low, high = os.pipe(), []
+    try:
+        for end, owner in zip(low, (reader, writer), strict=True):
+            high.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10))
+            owner.callback(os.close, high[-1])
+    finally:
+        for end in low:
+            os.close(end)
+    return high
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None

@@ -1,0 +1,169 @@
+"""The trials of one launch as its parent keeps them: how many are wanted, which failed, and why."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from journal_launcher.base import events
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
+from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyRecord
+
+__all__ = ["TrialBook"]
+
+EARLY_EXCEPTIONS = 3  # this many before the study's first finished trial: the objective is broken
+
+
+@dataclass
+class TrialBook:
+    """Reads and ends trials in the journal, and counts this launch's failures.
+
+    A death that is retried and an interruption do not count as failures; every other FAIL does.
+    """
+
+    settings: LaunchSettings
+    study: StudyRecord
+    launch: str
+    emit: events.Listener
+    failures: Counter[str] = field(default_factory=Counter)
+    exceptions: int = 0
+    interrupted: int = 0
+    confirmed: set[int] = field(default_factory=set)  # in this launch, with or without success
+    _known: int | None = None  # trials of earlier launches, until their ranges were compared
+
+    def __post_init__(self) -> None:
+        self._known = len(self.study.trials())
+
+    # --- what is wanted
+
+    def remaining(self, grants: int) -> int:
+        """Finished trials still wanted beyond the open grants. There is no other count."""
+        return self.settings.n_trials - self.study.count()[0] - grants
+
+    def next_queued(self, taken: set[int | None]) -> int | None:
+        """The first queued trial that nobody was granted yet."""
+        return next((number for number in self.study.waiting() if number not in taken), None)
+
+    @property
+    def baselines(self) -> dict[str, Any] | None:
+        """Scores of the dummy and the linear model, once they are known."""
+        found = self.study.attribute(BASELINES_ATTRIBUTE)
+        return found if isinstance(found, dict) else None
+
+    def keep_baselines(self, content: dict[str, Any] | None) -> None:
+        if content is not None:
+            self.study.set_attribute(BASELINES_ATTRIBUTE, content)
+
+    def winner(self) -> FrozenTrial | None:
+        """The trial to save, by the confirmed scores if there are any."""
+        return winner(self.study, self.settings.confirm)
+
+    def best_trial(self) -> dict[str, Any] | None:
+        """The winner for people and scripts; of several objectives, the first Pareto-optimal."""
+        best = self.winner()
+        if best is None:
+            front = self.study.pareto_front()
+            if not front:
+                return None
+            first = {"number": front[0].number, "values": front[0].values}
+            return {**first, "params": front[0].params, "n_pareto": len(front)}
+        found = {"number": best.number, "value": best.value, "params": best.params}
+        if not self.settings.is_table:
+            return found
+        confirmed = confirmation_of(self.study, best.number) if self.settings.confirm else None
+        return {**found, "confirmed_score": confirmed["score"] if confirmed else None}
+
+    def keep_confirmation(self, number: int, content: dict[str, Any]) -> None:
+        """A score stays in the study; a failure does not: the next launch tries again."""
+        self.confirmed.add(number)
+        if content["score"] is not None:
+            keep_confirmation(self.study, number, content)
+            return
+        text = f"trial {number} could not be confirmed: {content['reason']}"
+        self.emit(events.Note(text, "warning"))
+
+    def trial_seconds(self) -> float:
+        """What all trials took so far, in the whole life of the study."""
+        return float(sum(t.user_attrs.get("jl_duration_s", 0) for t in self.study.trials()))
+
+    # --- how trials end
+
+    def ended(
+        self, worker: int, number: int, state: str, reason: str | None, seconds: float
+    ) -> None:
+        """Tell whoever watches."""
+        best = self.study.best()
+        finished, failed = self.study.count()
+        values = self.study.trial(number).values
+        if state != "FAIL":
+            self._compare_ranges(number)
+        self.emit(
+            events.TrialEnded(
+                worker=worker,
+                number=number,
+                state=state,
+                values=tuple(values) if values else None,
+                reason=reason,
+                seconds=seconds,
+                n_finished=finished,
+                n_failed=failed,
+                best_value=best.value if best else None,
+                best_number=best.number if best else None,
+            )
+        )
+
+    def _compare_ranges(self, number: int) -> None:
+        """Note once in a launch that its search space is not that of the trials before it."""
+        if self._known and number >= self._known:
+            changed = self.study.changed_ranges(self.study.trial(number), self._known)
+            if changed:
+                text = f"the search space changed, earlier trials are kept: {', '.join(changed)}"
+                self.emit(events.Note(text))
+            self._known = None
+
+    def count_failure(self, reason: str | None, *, raised: bool) -> None:
+        self.failures[(reason or "unknown").partition(":")[0]] += 1
+        self.exceptions += raised
+
+    def bury(self, worker: int, problem: str, seconds: float, *, interrupted: bool) -> None:
+        """Fail exactly the trial that a dead worker left; queue its parameters again if it may.
+
+        An interrupted trial (by a stop of the launch) is queued without counting as a retry.
+        """
+        for trial in self.study.owned_trials(self.launch, worker):
+            reason = events.INTERRUPTED if interrupted else problem
+            again = interrupted or _retries(trial) < self.settings.max_retries
+            if again:
+                ended = self.study.fail_and_queue(trial, reason, retry=not interrupted)
+            else:
+                ended = self.study.fail(trial, reason)
+            if not ended:
+                continue  # it had finished: the journal is the truth, not the message that got lost
+            if not again:
+                self.count_failure(reason, raised=False)
+            self.interrupted += interrupted
+            self.ended(worker, trial.number, "FAIL", reason, seconds)
+
+    def bury_stale(self) -> None:
+        """Fail the trials of launches that are gone; they were interrupted, so queue them again."""
+        for trial in self.study.stale_trials():
+            reason = f"{events.INTERRUPTED}: its worker died with its launch"
+            if self.study.fail_and_queue(trial, reason, retry=False):
+                self.emit(events.Note(f"trial {trial.number} was interrupted and is queued again"))
+
+    def verdict(self) -> str | None:
+        """Why the launch must end: too many failures; None to go on."""
+        kinds = ", ".join(f"{count} x {kind}" for kind, count in self.failures.most_common())
+        total = self.failures.total()
+        if total >= self.settings.failure_limit:
+            return f"{total} trials failed: {kinds}; --max-failures sets this limit"
+        if self.exceptions >= EARLY_EXCEPTIONS and self.study.count()[0] == 0:
+            what = "failed" if self.settings.command is not None else "raised exceptions"
+            return f"the first {self.exceptions} trials {what}: {kinds}"
+        return None
+
+
+def _retries(trial: FrozenTrial) -> int:
+    return len(trial.system_attrs.get("retry_history", ()))

@@ -1,0 +1,56 @@
+"""What a launch writes down about itself: versions, command line, times."""
+
+import contextlib
+import platform
+import shlex
+import sys
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from journal_launcher.base.events import LaunchEnded
+from journal_launcher.base.times import utc
+from journal_launcher.settings.launch_settings import LaunchSettings
+
+__all__ = ["command_line", "launch_record", "versions"]
+
+_PACKAGES = ("optuna", "torch", "numpy", "scikit-learn", "catboost", "scipy", "pandas")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Installed versions, read from metadata: nothing is imported."""
+    from journal_launcher import __version__
+
+    found = {"python": platform.python_version(), "journal_launcher": __version__}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def command_line() -> str:
+    return shlex.join(["journal-launcher", *sys.argv[1:]])
+
+
+def launch_record(
+    launch: str,
+    settings: LaunchSettings,
+    workers: list[dict[str, Any]],
+    started: str,
+    ended: LaunchEnded | None,
+) -> dict[str, Any]:
+    """What launch.json says of the last launch; `ended` is None while it runs."""
+    return {
+        "schema_version": 1,
+        "launch": launch,
+        "command_line": command_line(),
+        "settings": settings.to_json(),
+        "workers": workers,
+        "versions": versions(),
+        "started": started,
+        "ended": utc() if ended else None,
+        "exit_reason": ended.exit_reason if ended else None,
+        "exit_code": int(ended.exit_code) if ended else None,
+        "busy": ended.busy if ended else None,
+    }

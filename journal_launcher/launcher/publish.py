@@ -1,0 +1,138 @@
+"""When the best model is saved, what the save must agree with, and who refits it."""
+
+import hashlib
+import json
+from typing import Any
+
+from journal_launcher.base.events import Note, PhaseChanged
+from journal_launcher.base.files import finite, write_json
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.launcher import model_store
+from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.pool import Phase, Slot
+from journal_launcher.launcher.stop import Stop
+from journal_launcher.launcher.supervisor import Supervisor
+from journal_launcher.study.confirmation import candidates, confirmation_of
+from journal_launcher.study.study import StudyRecord
+
+__all__ = ["save_best_model"]
+
+REFIT_ATTEMPTS = 2
+
+
+def save_best_model(
+    supervisor: Supervisor, book: TrialBook, paths: StudyPaths, facts: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Publish the best model once and return its sidecar; None if there is none to publish.
+
+    Nothing is refitted if the best model is published already, or staged by an earlier launch.
+    `facts` (versions, times) are added to what the worker says of the model.
+    """
+    if supervisor.aborting:
+        return None
+    foreign = book.study.passed_over()
+    if foreign is not None:
+        text = f"trial {foreign.number} ({foreign.value:.5g}) of a foreign writer is better, but"
+        supervisor.emit(Note(f"{text} cannot be refitted: it is passed over"))
+    wanted = _wanted(book)
+    if wanted is None:
+        return None
+    counts = dict(zip(("n_finished", "n_failed"), book.study.count(), strict=True))
+    current = {**counts, **_scores(book, wanted.get("trial"))}
+    sidecar = model_store.published(paths, wanted) or model_store.complete(paths, wanted)
+    left_out = sidecar is not None and sidecar.get("left_out") and not facts["part_of"]
+    if sidecar is not None and not left_out:
+        model_store.drop_staging(paths)
+        model_store.drop_trials(paths)
+        return _brought_up_to_date(paths, sidecar, current)
+    table = book.settings.is_table
+    supervisor.emit(PhaseChanged("refitting" if table else "publishing"))
+    refitted = _refit(supervisor, wanted.get("trial"), paths)
+    if refitted is None:
+        return None
+    if table:
+        supervisor.emit(PhaseChanged("publishing"))
+    more = {"directions": list(book.study.directions), "baselines": book.baselines}
+    content = {**refitted, **facts, **current, **more, **wanted}
+    sidecar = model_store.publish(paths, model_store.stage(paths, content))
+    model_store.drop_trials(paths)
+    return sidecar
+
+
+def _wanted(book: TrialBook) -> dict[str, Any] | None:
+    """What a published model must agree with to be this study's best."""
+    study: StudyRecord = book.study
+    identity = json.dumps(study.identity, sort_keys=True).encode()
+    wanted: dict[str, Any] = {
+        "study": study.name,
+        "identity_sha256": hashlib.sha256(identity).hexdigest(),
+    }
+    if book.settings.is_table:
+        wanted["refit"] = book.settings.refit
+    best = book.winner()
+    if best is not None:
+        return wanted | {"trial": best.number, "params": finite(best.params), "value": best.value}
+    front = study.pareto_front()
+    if not front:
+        return None
+    points = [{"number": t.number, "values": t.values, "params": finite(t.params)} for t in front]
+    return wanted | {"pareto_front": points}
+
+
+def _scores(book: TrialBook, number: int | None) -> dict[str, Any]:
+    """What chose the trial, which is too good for it, and what fresh folds said of it."""
+    if number is None or not book.settings.is_table:
+        return {}
+    chosen = [trial.number for trial in candidates(book.study, book.settings.confirm)]
+    found = {n: confirmation_of(book.study, n) if n in chosen else None for n in {*chosen, number}}
+    ours = found[number] or {}
+    return {
+        "selection_score": book.study.trial(number).value,
+        "confirmed_score": ours.get("score"),
+        "confirmed_fold_scores": ours.get("fold_scores"),
+        "confirmed_trials": {str(n): scored["score"] for n in chosen if (scored := found[n])},
+    }
+
+
+def _brought_up_to_date(
+    paths: StudyPaths, sidecar: dict[str, Any], current: dict[str, Any]
+) -> dict[str, Any]:
+    """The model is still the best after more trials: only counts and scores moved on."""
+    if any(sidecar.get(key) != value for key, value in current.items()):
+        sidecar = {**sidecar, **current}
+        write_json(paths.sidecar, sidecar)
+    return sidecar
+
+
+def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dict[str, Any] | None:
+    """Let a warm worker stage the best model; one that dies over it is replaced once."""
+    for _ in range(REFIT_ATTEMPTS):
+        slot = _idle_worker(supervisor)
+        if slot is not None and slot.process is not None:
+            slot.phase = Phase.BUSY
+            slot.begin("the refit")
+            staging = str(model_store.clear_staging(paths))
+            slot.process.send("refit", trial=number, staging=staging)
+            answer = supervisor.await_answer(slot)
+            if answer is not None:
+                device = slot.spec.device
+                content = {"device": device.label, "device_uuid": device.uuid}
+                return {**answer["content"], **content}
+        if supervisor.aborting:
+            return None
+    supervisor.end(Stop.failed(f"the best model's refit failed {REFIT_ATTEMPTS} times"))
+    return None
+
+
+def _idle_worker(supervisor: Supervisor) -> Slot | None:
+    """A worker that waits for work; if all are gone, start one. None if it dies or we must stop."""
+    slots = supervisor.crew.slots
+    usable = next((slot for slot in slots if not slot.unusable), None)
+    if usable is not None and not any(slot.alive for slot in slots):
+        supervisor.start(usable)
+    while not supervisor.aborting and any(slot.alive for slot in slots):
+        idle = next((slot for slot in slots if slot.phase is Phase.IDLE), None)
+        if idle is not None:
+            return idle
+        supervisor.step()
+    return None

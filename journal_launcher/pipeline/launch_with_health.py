@@ -1,0 +1,94 @@
+"""A launch with what goes around it: the skip registry before, a verdict on the model after."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from journal_launcher.base import events
+from journal_launcher.base.errors import ExitCode, UsageError
+from journal_launcher.base.paths import StudiesFolder, typed
+from journal_launcher.base.verdict import Verdict
+from journal_launcher.health.assessment import health
+from journal_launcher.health.skip_registry import SkipRegistry
+from journal_launcher.health.skips import Subject
+from journal_launcher.launcher import launch
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.limits import Limits
+
+__all__ = ["Run", "judged_launch", "not_begun"]
+
+Run = Callable[..., events.LaunchEnded]
+"""What launches (settings, emit, limit=seconds): `run_launch`, or what stands in for it."""
+
+
+def judged_launch(
+    settings: LaunchSettings,
+    emit: events.Listener = lambda event: None,
+    run: Run | None = None,
+    limit: float | None = None,
+) -> events.LaunchEnded:
+    """Run one launch, unless its model type is skipped, and judge the model that it published.
+
+    The registry is read before a study is opened; the verdict is in the last event. What the
+    user's own code trains is launched and nothing else. limit: seconds, see `run_launch`.
+
+    Raises:
+        JournalLauncherError: as `run_launch`, or the skip registry cannot be read.
+    """
+    run = run or launch.run_launch
+    if limit is not None:
+        run = partial(run, limit=limit)
+    if not settings.is_table:
+        return run(settings, emit)
+    limits = Limits.of(settings.health, settings.skip)
+    studies = StudiesFolder.at(settings.studies_dir)
+    paths, subject = studies.study(settings.name), Subject.of(settings)
+    registry = SkipRegistry(studies.skip_registry, limits.skip)
+    if not settings.ignore_skip and (entry := registry.skipped(subject)):
+        clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"
+        why = f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it"
+        emit(ended := not_begun(settings, "skipped", ExitCode.DONE, why))
+        return ended
+    judged: list[events.LaunchEnded] = []
+
+    def judge(event: events.Event) -> None:
+        """Add the verdict to the last event, while the launch still has the study."""
+        if isinstance(event, events.LaunchEnded):
+            if event.sidecar is not None:
+                verdict = health(paths, limits.health)
+                _count(registry, subject, verdict, emit)
+                event = replace(event, health=verdict)
+            judged.append(event)
+        emit(event)
+
+    ended = run(settings, judge)
+    return judged[-1] if judged else ended
+
+
+def _count(
+    registry: SkipRegistry, subject: Subject, verdict: Verdict, emit: events.Listener
+) -> None:
+    """A published model is never lost over the registry: what is wrong with it is a warning."""
+    try:
+        entry = registry.record(subject, verdict)
+    except (UsageError, OSError) as problem:
+        emit(events.Note(f"this result was not counted: {problem}", "warning"))
+        return
+    if entry is not None and entry.skip_until is not None:
+        emit(events.Note(str(entry), "warning"))
+
+
+def not_begun(
+    settings: LaunchSettings, exit_reason: str, exit_code: int, message: str
+) -> events.LaunchEnded:
+    """The end of a launch that opened no study."""
+    paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    return events.LaunchEnded(
+        study=paths.name,
+        exit_reason=exit_reason,
+        exit_code=exit_code,
+        n_trials=settings.n_trials,
+        journal=paths.journal,
+        message=message,
+    )

@@ -1,0 +1,92 @@
+"""What is wrong with a launch's data or script, as far as it shows without opening them."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import absolute
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.options import REFERENCES, flag, option_of
+
+__all__ = [
+    "BUNDLED",
+    "UNKNOWN_ENDING",
+    "Reference",
+    "check_data",
+    "check_inputs",
+    "data_source",
+    "find_reference",
+]
+
+BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+"""Data sets that come with scikit-learn and have one target."""
+UNKNOWN_ENDING = "expected a file name ending in .csv, .csv.gz, .npz or .parquet"
+_ENDINGS = (".csv", ".csv.gz", ".npz", ".parquet")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an option names of the user's code: an attribute of a Python file, or of a module."""
+
+    source: str
+    attribute: str
+    is_file: bool
+
+
+def check_inputs(settings: LaunchSettings) -> None:
+    """Look for the data or the code of a launch.
+
+    Raises:
+        UsageError: it is not there, or nothing that this program reads.
+    """
+    for field in dataclasses.fields(settings):
+        if option_of(field).reference:
+            given = getattr(settings, field.name) or ()
+            for item in (given,) if isinstance(given, str) else given:
+                if item not in option_of(field).choices:
+                    find_reference(flag(field.name), item)
+    if settings.is_table:
+        check_data(settings.data)
+
+
+def data_source(data: str) -> str:
+    """What a study records of its data: sklearn:NAME, or a file with its absolute path."""
+    return data if data.startswith("sklearn:") else str(absolute(data))
+
+
+def check_data(source: str) -> None:
+    """Look for a data set or a file, by its name alone.
+
+    Raises:
+        UsageError: says what is expected.
+    """
+    if source.startswith("sklearn:"):
+        if source.removeprefix("sklearn:") not in BUNDLED:
+            names = ", ".join(f"sklearn:{name}" for name in BUNDLED)
+            raise UsageError(f"{source}: no such data set; expected {names}")
+        return
+    path = absolute(source)
+    if not os.path.exists(path):  # where the name itself is impossible, Path.exists raises
+        raise UsageError(f"{path}: no such file; --data names a file or sklearn:NAME")
+    if not path.name.lower().endswith(_ENDINGS):
+        raise UsageError(f"{path}: {UNKNOWN_ENDING}")
+    if not path.is_file():  # a pipe would be waited for, a device may never end
+        raise UsageError(f"{path}: expected a file, found a folder, pipe or device")
+
+
+def find_reference(option: str, reference: str) -> Reference:
+    """Take apart a reference to the user's code.
+
+    Raises:
+        UsageError: malformed, or no such file; a module is looked for when it is imported.
+    """
+    source, _, attribute = reference.rpartition(":")
+    is_file = source.endswith(".py") or "/" in source
+    if not source or not attribute or (source.startswith(".") and not is_file):
+        raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
+    if is_file and not os.path.isfile(source):
+        raise UsageError(f"{option}: no such file: {absolute(source)}")
+    if is_file and not source.endswith(".py"):
+        raise UsageError(f"{option}: expected a Python file, found {source}")
+    return Reference(source, attribute, is_file)

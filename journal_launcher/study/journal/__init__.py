@@ -1,0 +1,1 @@
+"""The journal file: backend, lock, lines, and Optuna's storage on it."""

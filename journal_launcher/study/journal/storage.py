@@ -1,0 +1,203 @@
+"""Optuna's journal storage, with a start that names its owner and several records in one append.
+
+Both write only what stock Optuna itself could have written: no new operation codes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import JournalStorage
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
+
+from journal_launcher.base.errors import (
+    AGAIN,
+    JournalLauncherError,
+    ResumableStop,
+    is_full_disk,
+)
+from journal_launcher.study.first_replay import replay_in_place
+from journal_launcher.study.journal.backend import DurableJournalFileBackend, replaying
+from journal_launcher.study.journal.lines import MEANINGLESS
+from journal_launcher.study.owner import OWNER_ATTRIBUTE
+
+__all__ = ["StudyStorage", "open_storage", "suggesting"]
+
+
+class StudyStorage(JournalStorage):
+    """Owner and state in one record; several records in one append.
+
+    `broken` keeps the first error of the journal itself. A user's objective may swallow the
+    exception (it passes through `trial.report`), but the worker must not go on after it.
+    """
+
+    broken: JournalLauncherError | None = None
+    _held: list[dict[str, Any]] | None = None  # records, inside `together`
+    _last_read: Mapping[str, Any] = {}
+    _opened: int | None = None  # the study that this storage was opened for
+    _backend: DurableJournalFileBackend
+    again = AGAIN  # what to do once there is room
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        self._opened = super().get_study_id_from_name(study_name)
+        return self._opened
+
+    @property
+    def records_read(self) -> int:
+        """As long as it is the same, so is everything that was read."""
+        return int(self._replay_result.log_number_read)
+
+    def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
+        """Create a RUNNING trial whose owner and other `attributes` are in the same record."""
+        template = FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs=dict(attributes),
+            system_attrs={},
+            intermediate_values={},
+        )
+        return self.create_new_trial(study_id, template)
+
+    def start_queued_trial(self, trial_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Make a queued trial ours and RUNNING; False if somebody else took it first.
+
+        The owner is recorded before the state, so no RUNNING trial of ours is without one. It is
+        one record, because Optuna raises for each one on a trial that somebody else has finished.
+        """
+        try:
+            self.set_trial_user_attr(trial_id, OWNER_ATTRIBUTE, attributes[OWNER_ATTRIBUTE])
+            if not self.set_trial_state_values(trial_id, TrialState.RUNNING):
+                self.set_trial_user_attr(trial_id, OWNER_ATTRIBUTE, None)
+                return False
+        except UpdateFinishedTrialError:
+            return False
+        self.set_trial_user_attrs(trial_id, attributes)
+        return True
+
+    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Set several user attributes of a trial with one append (one fsync)."""
+        with self.together():
+            for key, value in attributes.items():
+                self.set_trial_user_attr(trial_id, key, value)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write with one append what is written inside; nothing of it can be read before the end.
+
+        For a storage that one thread uses.
+        """
+        # Optuna reads it after a creation, which is applied at the end only.
+        self._replay_result._last_created_trial_id_by_this_process = -1
+        records = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+        with self._thread_lock:
+            with self._remembering():
+                self._backend.append_logs(records)
+            self._apply_all()
+
+    def _apply_all(self) -> None:
+        """Optuna raises for each record of our own that does not go with the study: on a trial that
+        somebody else has finished, or with another range. The first error counts."""
+        try:
+            self._sync_with_backend()
+        except (UpdateFinishedTrialError, ValueError):
+            with suppress(UpdateFinishedTrialError, ValueError):
+                self._apply_all()
+            raise
+
+    def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        if self._held is not None:
+            worker = self._replay_result.worker_id
+            self._held.append({"op_code": op_code, "worker_id": worker, **extra_fields})
+            return
+        with self._remembering():
+            super()._write_log(op_code, extra_fields)
+
+    def _sync_with_backend(self) -> None:
+        if self._held is not None:
+            return
+        with self._remembering():
+            try:
+                number = self._replay_result.log_number_read
+                logs = self._noting(self._backend.read_logs(number))
+                if number == 0:
+                    replay_in_place(self._replay_result, logs)
+                else:
+                    self._replay_result.apply_logs(logs)
+            except MEANINGLESS as error:
+                # Optuna refuses a record of our own (a finished trial, a contradicting range).
+                if self._last_read.get("worker_id") == self._replay_result.worker_id:
+                    raise
+                raise self._backend.meaningless(error) from None
+
+    def _noting(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for record in logs:
+            self._last_read = record
+            if record["op_code"] == JournalOperation.DELETE_STUDY:
+                self._refuse_deletion(record)
+            yield record
+
+    def _refuse_deletion(self, record: Mapping[str, Any]) -> None:
+        """Optuna would answer whatever is asked of a deleted study with a bare KeyError."""
+        ours = record["worker_id"] == self._replay_result.worker_id
+        if record["study_id"] == self._opened and not ours:
+            how = "somebody deleted this study, in a dashboard say"
+            raise self._backend.changed(how, "the same command begins it anew")
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except JournalLauncherError as error:
+            self.broken = self.broken or error
+            raise
+        except OSError as error:
+            remedy = "make room" if is_full_disk(error) else "see to that"
+            stop = ResumableStop(
+                f"the journal cannot be written ({error.strerror or error}); nothing acknowledged "
+                f"is lost: {remedy} and {self.again}"
+            )
+            self.broken = self.broken or stop
+            raise stop from error
+
+
+def suggesting(trial: BaseTrial) -> AbstractContextManager[None]:
+    """Record with one append what `trial` suggests inside; see `StudyStorage.together`.
+
+    A trial that is not in a journal (a replay's) suggests as always.
+    """
+    if isinstance(trial, optuna.Trial) and not trial._fixed_params:
+        # Before the block: a sampler may record what it draws from (a position in a sequence), and
+        # the next worker must see it.
+        _ = trial.relative_params
+    storage = getattr(trial, "storage", None)
+    return storage.together() if isinstance(storage, StudyStorage) else nullcontext()
+
+
+def open_storage(
+    journal: Path,
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    allow_network_fs: bool = False,
+) -> StudyStorage:
+    """Open a study's journal; see DurableJournalFileBackend for the errors."""
+    backend = DurableJournalFileBackend(
+        journal, create=create, read_only=read_only, allow_network_fs=allow_network_fs
+    )
+    with replaying(backend):
+        return StudyStorage(backend)
