@@ -57,6 +57,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
     if settings.compare_models:
         return _compare(settings, listener)
     ended = judged_launch(settings, listener)
+    listener(ended)
     return LaunchResult(
         ended.study,
         ended.best_trial,

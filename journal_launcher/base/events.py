@@ -1,6 +1,9 @@
-"""What a launch tells whoever watches it: the launcher emits these, views draw them."""
+"""What a launch tells whoever watches it: the launcher emits these, views draw them.
 
-from collections.abc import Callable
+The last one, how it ended, is what a launch returns; whoever called for it passes it on.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +103,11 @@ class TrialProgress:
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """`state` is COMPLETE, PRUNED or FAIL; the counts are the study's after this trial."""
+    """`state` is COMPLETE, PRUNED or FAIL; the counts are the study's after this trial.
+
+    `params` and `attributes` are the trial's, as the journal has them: own user attributes and ours
+    (`jl_…`).
+    """
 
     worker: int
     number: int
@@ -112,6 +119,8 @@ class TrialEnded:
     n_failed: int
     best_value: float | None
     best_number: int | None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

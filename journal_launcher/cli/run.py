@@ -63,6 +63,7 @@ def perform(
         return _compare(settings, launch, verbose, quiet, as_json)
     with make_view(sys.stderr.isatty(), quiet, verbose) as view:
         ended = launch(settings, view, None)
+        view(ended)
     with while_read(sys.stdout):
         if as_json:
             click.echo(json.dumps(result_json(ended)))

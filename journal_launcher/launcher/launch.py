@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from optuna.trial import TrialState
@@ -14,6 +14,7 @@ from journal_launcher.base.errors import AGAIN, ExitCode
 from journal_launcher.base.files import write_json
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.times import utc
+from journal_launcher.base.verdict import Verdict
 from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher import model_store
 from journal_launcher.launcher.archive import move_aside
@@ -35,7 +36,10 @@ from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyRecord
 
-__all__ = ["run_launch"]
+__all__ = ["OnPublished", "run_launch"]
+
+OnPublished = Callable[[], Verdict]
+"""Judges the published model, while the launch still has the study."""
 
 PREPARE_ATTEMPTS = 3
 
@@ -46,11 +50,13 @@ def run_launch(
     environment: Mapping[str, str] | None = None,
     part_of: str | None = None,
     limit: float | None = None,
+    on_published: OnPublished | None = None,
 ) -> events.LaunchEnded:
-    """Run one launch to its end.
+    """Run one launch and return how it ended; `emit` hears of everything but the end.
 
     part_of: the comparison that this launch belongs to, which may leave its model out later.
-    limit: seconds after which it is stopped, whatever it is at, and failed.
+    limit: seconds after which it is stopped, whatever it is at, and failed. on_published: called
+    once there is a published model, under the lease; its verdict is part of the end.
 
     Raises:
         JournalLauncherError: nothing was started (bad input, study in use, damaged journal), or the
@@ -63,7 +69,9 @@ def run_launch(
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
     with SignalInbox() as inbox:
-        launch = Launch(settings, paths, specs, launch_id, emit, inbox, part_of, limit)
+        launch = Launch(
+            settings, paths, specs, launch_id, emit, inbox, part_of, limit, on_published
+        )
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
@@ -85,10 +93,11 @@ class Launch:
         inbox: SignalInbox,
         part_of: str | None,
         limit: float | None,
+        on_published: OnPublished | None,
     ) -> None:
         self.settings, self.paths, self.specs = settings, paths, specs
         self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
-        self.part_of, self.limit = part_of, limit
+        self.part_of, self.limit, self.on_published = part_of, limit, on_published
         self.began, self.began_at = time.monotonic(), utc()
         self.again = AGAIN
 
@@ -256,6 +265,9 @@ class Launch:
                 stop.reason, ExitCode.FAILED, f"no trial completed before the {stop.reason}"
             )
         stop = stop or Stop("complete")
+        judged = None
+        if sidecar is not None and self.on_published is not None:
+            judged = self.on_published()
         ended = events.LaunchEnded(
             study=self.paths.name,
             exit_reason=stop.reason,
@@ -273,6 +285,7 @@ class Launch:
             message=stop.message,
             sidecar=sidecar,
             baselines=self.book.baselines,
+            health=judged,
             failures=dict(self.book.failures),
             overwrite=self.settings.overwrite,
             trial_seconds=self.book.trial_seconds(),
@@ -281,7 +294,6 @@ class Launch:
             n_pruned=len(study.trials(TrialState.PRUNED)),
         )
         self._write_record(ended)
-        self.emit(ended)
         return ended
 
     def _write_record(self, ended: events.LaunchEnded | None) -> None:

@@ -96,7 +96,7 @@ class TrialBook:
         """Tell whoever watches."""
         best = self.study.best()
         finished, failed = self.study.count()
-        values = self.study.trial(number).values
+        trial = self.study.trial(number)
         if state != "FAIL":
             self._compare_ranges(number)
         self.emit(
@@ -104,13 +104,15 @@ class TrialBook:
                 worker=worker,
                 number=number,
                 state=state,
-                values=tuple(values) if values else None,
+                values=tuple(trial.values) if trial.values else None,
                 reason=reason,
                 seconds=seconds,
                 n_finished=finished,
                 n_failed=failed,
                 best_value=best.value if best else None,
                 best_number=best.number if best else None,
+                params=trial.params,
+                attributes=trial.user_attrs,
             )
         )
 

@@ -130,11 +130,12 @@ class _Comparing:
             try:
                 ended = self.launch(
                     self.parts[name],
-                    lambda event: listen(_in_brief(event, name)),
-                    lambda part, emit, limit=None: run_launch(
-                        part, emit, None, self.paths.name, limit
+                    listen,
+                    lambda part, emit, **more: run_launch(
+                        part, emit, part_of=self.paths.name, **more
                     ),
                 )
+                listen(_in_brief(ended, name))
                 self._check_folds(name, ended)
                 self.ended[name] = ended
             except JournalLauncherError as error:
@@ -255,15 +256,13 @@ def _unpublished(found: Comparison, ended: LaunchEnded) -> Comparison:
     return replace(found, winner=None, exit_code=code, exit_reason=ended.exit_reason)
 
 
-def _in_brief(event: Any, name: str) -> Any:
+def _in_brief(ended: LaunchEnded, name: str) -> Note:
     """A launch within a comparison ends with one line instead of a summary."""
-    if not isinstance(event, LaunchEnded):
-        return event
-    if event.exit_reason == "skipped":
-        return Note(event.message or f"{name} is skipped")
-    if event.exit_code == 0:
-        return Note(f"{name}: {event.n_finished} of {event.n_trials} trials finished")
-    return Note(f"{name} failed: {event.message or event.exit_reason}", "warning")
+    if ended.exit_reason == "skipped":
+        return Note(ended.message or f"{name} is skipped")
+    if ended.exit_code == 0:
+        return Note(f"{name}: {ended.n_finished} of {ended.n_trials} trials finished")
+    return Note(f"{name} failed: {ended.message or ended.exit_reason}", "warning")
 
 
 def _ranked(models: list[ComparedModel], direction: str) -> tuple[ComparedModel, ...]:

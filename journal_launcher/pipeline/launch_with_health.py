@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from journal_launcher.base import events
@@ -19,7 +18,7 @@ from journal_launcher.settings.limits import Limits
 __all__ = ["Run", "judged_launch", "not_begun"]
 
 Run = Callable[..., events.LaunchEnded]
-"""What launches (settings, emit, limit=seconds): `run_launch`, or what stands in for it."""
+"""What launches (settings, emit, and more by name): `run_launch`, or what stands in for it."""
 
 
 def judged_launch(
@@ -30,8 +29,8 @@ def judged_launch(
 ) -> events.LaunchEnded:
     """Run one launch, unless its model type is skipped, and judge the model that it published.
 
-    The registry is read before a study is opened; the verdict is in the last event. What the
-    user's own code trains is launched and nothing else. limit: seconds, see `run_launch`.
+    The registry is read before a study is opened; the verdict is part of the end. What the user's
+    own code trains is launched and nothing else. limit: seconds, see `run_launch`.
 
     Raises:
         JournalLauncherError: as `run_launch`, or the skip registry cannot be read.
@@ -48,22 +47,14 @@ def judged_launch(
     if not settings.ignore_skip and (entry := registry.skipped(subject)):
         clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"
         why = f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it"
-        emit(ended := not_begun(settings, "skipped", ExitCode.DONE, why))
-        return ended
-    judged: list[events.LaunchEnded] = []
+        return not_begun(settings, "skipped", ExitCode.DONE, why)
 
-    def judge(event: events.Event) -> None:
-        """Add the verdict to the last event, while the launch still has the study."""
-        if isinstance(event, events.LaunchEnded):
-            if event.sidecar is not None:
-                verdict = health(paths, limits.health)
-                _count(registry, subject, verdict, emit)
-                event = replace(event, health=verdict)
-            judged.append(event)
-        emit(event)
+    def judge() -> Verdict:
+        verdict = health(paths, limits.health)
+        _count(registry, subject, verdict, emit)
+        return verdict
 
-    ended = run(settings, judge)
-    return judged[-1] if judged else ended
+    return run(settings, emit, on_published=judge)
 
 
 def _count(

@@ -82,7 +82,6 @@ def watched_launch(
             ended = _closed(home, ended, word, reason)
             break
         attempt, current = attempt + 1, then
-    emit(ended)
     return ended
 
 
@@ -122,7 +121,7 @@ def _attempt(current: LaunchSettings, attempt: int, emit: Listener, launch: Run)
         if attempt and found.state == CHANGED:  # the first attempt's study is the user's as well
             current = replace(current, overwrite=True)
     try:
-        return launch(current, lambda e: None if isinstance(e, LaunchEnded) else emit(e))
+        return launch(current, emit)
     except IdentityError as changed:
         emit(Note(f"stale, so it is moved aside: {changed}", "warning"))
         return _attempt(replace(current, overwrite=True), attempt, emit, launch)

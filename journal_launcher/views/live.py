@@ -12,7 +12,6 @@ from rich.text import Text
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
 from journal_launcher.views.figures import clock_time, counted, duration, number
-from journal_launcher.views.summary import print_summary
 from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
 
@@ -24,7 +23,7 @@ _CELL = 24
 
 
 class LiveView(TickingView):
-    """A view for a terminal. Its region vanishes at the end and the summary takes its place."""
+    """A view for a terminal. Its region vanishes at the end: the summary takes its place."""
 
     def __init__(
         self,
@@ -64,7 +63,6 @@ class LiveView(TickingView):
                 self._console.print(line, soft_wrap=True, highlight=False)
             if isinstance(event, LaunchEnded):
                 self._live.stop()
-                print_summary(self._console, event)
 
     def tick(self) -> None:
         """Redraw the region."""

@@ -10,7 +10,6 @@ from rich.text import Text
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board
 from journal_launcher.views.figures import clock_time, counted, duration
-from journal_launcher.views.summary import print_summary
 from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import PHASES, Detail, Narrator, best
 
@@ -47,9 +46,7 @@ class PlainView(TickingView):
             line = self._narrator.line(event, self._board)
             if line is not None:
                 self._print(line)
-            if isinstance(event, LaunchEnded):
-                self._over = True
-                print_summary(self._console, event)
+            self._over = self._over or isinstance(event, LaunchEnded)
 
     def tick(self) -> None:
         """Print a status line if one is due: every 5 s, after the first minute every 30 s."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from journal_launcher.base.errors import ExitCode
-from journal_launcher.base.events import LaunchEnded
+from journal_launcher.base.events import Event, LaunchEnded, Listener
 from journal_launcher.base.files import finite
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.verdict import CRITICAL, WARNING
@@ -25,6 +25,7 @@ __all__ = [
     "result_json",
     "result_line",
     "studies_dir",
+    "summarizing",
     "summary",
 ]
 
@@ -38,6 +39,16 @@ _COPIED = ("model", "predict", "dashboard")  # never broken into lines
 _PLAIN = re.compile(r"[A-Za-z_][\w.:/+-]*")
 _NO_TEXT = ("None", "True", "False", "nan", "inf")  # they would read as something else
 Row = tuple[str, str]
+
+
+def summarizing(console: Console) -> Listener:
+    """Return a listener that prints the summary when a launch has ended."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, LaunchEnded):
+            print_summary(console, event)
+
+    return listen
 
 
 def print_summary(console: Console, ended: LaunchEnded) -> None:

@@ -1,31 +1,42 @@
 """Choose and open the view of a launch."""
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TextIO, cast
 
 from rich.console import Console
 
 from journal_launcher.base.events import Listener
 from journal_launcher.base.streams import send_to_nowhere
+from journal_launcher.views.listeners import fan_out
 from journal_launcher.views.live import LiveView
 from journal_launcher.views.plain import PlainView
+from journal_launcher.views.summary import summarizing
+from journal_launcher.views.ticker import TickingView
 from journal_launcher.views.words import Detail
 
-__all__ = ["make_view", "stderr_console"]
+__all__ = ["choose_view", "make_view", "stderr_console"]
 
 
+@contextmanager
 def make_view(
     stderr_is_terminal: bool, quiet: bool, verbosity: int, console: Console | None = None
-) -> AbstractContextManager[Listener]:
+) -> Iterator[Listener]:
     """The view for this stderr: a listener with an end that restores the terminal.
 
     quiet: draw nothing. verbosity: 1 or more adds every start and the "info" notes.
     console: where to draw (default: stderr).
     """
     if quiet:
-        return nullcontext(lambda event: None)
+        yield lambda event: None
+        return
     console = console or stderr_console()
+    with choose_view(stderr_is_terminal, verbosity, console) as view:
+        yield fan_out(view, summarizing(console))
+
+
+def choose_view(stderr_is_terminal: bool, verbosity: int, console: Console) -> TickingView:
     if stderr_is_terminal and console.is_terminal and not console.is_dumb_terminal:
         return LiveView(console, Detail.ALL if verbosity else Detail.FEW)
     return PlainView(console, Detail.ALL if verbosity else Detail.TRIALS)

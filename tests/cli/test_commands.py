@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[LaunchSettings]:
     """The settings of every launch that the command line asks for; none is started."""
     found: list[LaunchSettings] = []
 
-    def run_launch(settings: LaunchSettings, emit: Any) -> SimpleNamespace:
+    def run_launch(settings: LaunchSettings, emit: Any, **_: Any) -> SimpleNamespace:
         found.append(settings)
         return SimpleNamespace(exit_code=0, message=None)
 
@@ -117,7 +117,7 @@ def test_json_is_one_object_on_stdout_whatever_happens(
     code: int,
     message: str,
 ) -> None:
-    def run_launch(settings: LaunchSettings, emit: Any) -> None:
+    def run_launch(settings: LaunchSettings, emit: Any, **_: Any) -> None:
         raise StudyInUseError("in use by") if settings.name == "used" else KeyboardInterrupt
 
     monkeypatch.setattr("journal_launcher.launcher.launch.run_launch", run_launch)

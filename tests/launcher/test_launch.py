@@ -268,3 +268,24 @@ def objective(trial):
 
     assert workshop.launch(dismissed, n_trials=1).exit_code == 0
     assert (workshop.folder / "thread").exists() and (workshop.folder / "registered").exists()
+
+
+def test_whoever_watches_hears_what_a_trial_tried_and_noted_and_once_how_it_ended(
+    workshop: Workshop,
+) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    trial.set_user_attr("note", "mine")
+    return trial.suggest_float("x", 0, 1)
+"""
+    )
+    result = workshop.launch(n_trials=2)
+    heard = {event.number: event for event in workshop.of(events.TrialEnded)}
+    for trial in workshop.trials():
+        assert heard[trial.number].params == trial.params
+        assert heard[trial.number].attributes == trial.user_attrs
+        assert trial.user_attrs["note"] == "mine"
+    *_, (_, last) = workshop.seen
+    assert [last] == workshop.of(events.LaunchEnded)
+    assert (last.best_trial, last.exit_code) == (result.best_trial, 0)

@@ -121,7 +121,7 @@ class Launches:
         self.will: dict[str, Any] = {}
         self.seeds: dict[str, int] = {}
 
-    def __call__(self, settings: LaunchSettings, emit: Any, *_: Any) -> LaunchEnded:
+    def __call__(self, settings: LaunchSettings, emit: Any, *_: Any, **__: Any) -> LaunchEnded:
         self.ran.append(settings.model_type)
         end = self.will.get(settings.model_type, 0)
         if isinstance(end, Exception):
@@ -256,8 +256,8 @@ def test_scores_that_chose_are_compared_only_if_one_type_has_no_other(launches: 
     selection = {"selection_score": 0.7, "fold_scores": [0.6, 0.7, 0.8]}
     real = launches.__call__
 
-    def unconfirmed(settings: LaunchSettings, *rest: Any) -> LaunchEnded:
-        ended = real(settings, *rest)
+    def unconfirmed(settings: LaunchSettings, *rest: Any, **more: Any) -> LaunchEnded:
+        ended = real(settings, *rest, **more)
         sidecar = {**(ended.sidecar or {}), **selection}
         if settings.model_type == "catboost":
             sidecar["confirmed_score"] = None

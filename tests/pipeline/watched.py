@@ -9,6 +9,7 @@ from journal_launcher.base import events
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.health.decisions import Decision, decisions
 from journal_launcher.launcher import model_store
+from journal_launcher.launcher.launch import OnPublished
 from journal_launcher.pipeline.watch import watched_launch
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.journal.storage import open_storage
@@ -33,7 +34,11 @@ class Launches:
         self.seen: list[events.Event] = []
 
     def __call__(
-        self, settings: LaunchSettings, emit: events.Listener, limit: Any = None
+        self,
+        settings: LaunchSettings,
+        emit: events.Listener,
+        on_published: OnPublished,
+        limit: float | None = None,
     ) -> events.LaunchEnded:
         will = self.will[min(len(self.ran), len(self.will) - 1)]
         self.ran.append(settings)
@@ -43,7 +48,7 @@ class Launches:
             raise will
         self._study(paths, settings)
         sidecar = None if isinstance(will, int) else self._model(paths, settings, will)
-        ended = events.LaunchEnded(
+        return events.LaunchEnded(
             settings.name,
             "failed" if sidecar is None else "complete",
             will if sidecar is None else 0,
@@ -55,9 +60,8 @@ class Launches:
             model_path=model_store.model_path(paths, sidecar),
             message="no trial completed" if sidecar is None else None,
             sidecar=sidecar,
+            health=None if sidecar is None else on_published(),
         )
-        emit(ended)
-        return ended
 
     def _study(self, paths: StudyPaths, settings: LaunchSettings) -> None:
         paths.journal.unlink(missing_ok=True)

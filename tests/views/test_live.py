@@ -25,6 +25,7 @@ from journal_launcher.base.events import (
 )
 from journal_launcher.views.board import Board
 from journal_launcher.views.live import LiveView, Screen
+from journal_launcher.views.view import make_view
 
 STUDIES = Path("/data/optuna_studies")
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
@@ -126,9 +127,10 @@ def test_the_terminal_is_restored_after_an_interrupt() -> None:
     assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
 
 
-def test_the_summary_takes_the_place_of_the_region() -> None:
+def test_the_summary_takes_the_place_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     console, file = terminal()
-    with LiveView(console) as view:
+    with make_view(True, False, 0, console) as view:
         view(LaunchEnded("s", "done", 0, 1, STUDIES / "s.log", n_finished=1, seconds=3.0))
         assert SHOW_CURSOR in file.getvalue()
     assert screen(file.getvalue()) == [

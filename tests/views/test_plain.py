@@ -19,7 +19,9 @@ from journal_launcher.base.events import (
     WorkerReady,
     WorkerStarted,
 )
+from journal_launcher.views.listeners import fan_out
 from journal_launcher.views.plain import PlainView
+from journal_launcher.views.summary import summarizing
 from journal_launcher.views.words import Detail
 
 LONG = Path("/data/a folder with a long name that goes on and on and on and on/optuna_studies")
@@ -32,7 +34,9 @@ class Run:
     def __init__(self, detail: Detail = Detail.TRIALS, n_trials: int = 5000) -> None:
         self.now = 0.0
         self._file = io.StringIO()
-        self.view = PlainView(Console(file=self._file, width=80), detail, lambda: self.now)
+        console = Console(file=self._file, width=80)
+        self.view = PlainView(console, detail, lambda: self.now)
+        self.listen = fan_out(self.view, summarizing(console))
         self.view(LaunchStarted("s", JOURNAL, False, n_trials, 0, 0, ("minimize",), None, None))
         self.view(WorkerStarted(0, "CPU", LONG / "0.log"))
         self.view(WorkerReady(0))
@@ -157,7 +161,7 @@ def test_a_budget_below_what_is_finished_is_left_out() -> None:
 def test_nothing_follows_the_summary_and_leaving_stops_the_ticker() -> None:
     run = Run()
     with run.view:
-        run.view(
+        run.listen(
             LaunchEnded(
                 "s", "done", 0, 1, JOURNAL, n_finished=1, directions=("minimize",), seconds=3.0
             )

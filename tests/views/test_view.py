@@ -14,7 +14,7 @@ from rich.console import Console
 from journal_launcher.base.events import Note
 from journal_launcher.views.live import LiveView
 from journal_launcher.views.plain import PlainView
-from journal_launcher.views.view import make_view, stderr_console
+from journal_launcher.views.view import choose_view, make_view, stderr_console
 
 CHATTER = """
 import sys
@@ -79,7 +79,7 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     def kind(term: str, stderr_is_terminal: bool) -> type:
         monkeypatch.setenv("TERM", term)
         console = Console(file=io.StringIO(), force_terminal=True)
-        return type(make_view(stderr_is_terminal, False, 0, console))
+        return type(choose_view(stderr_is_terminal, 0, console))
 
     assert kind("xterm", True) is LiveView
     assert kind("dumb", True) is PlainView
