@@ -12,6 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
+from journal_launcher.study.choices import as_kept
 from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.tally import Tally, best_of, ranked
@@ -283,7 +284,7 @@ class StudyRecord:
             optuna.create_trial(
                 state=TrialState.WAITING,
                 params=trial.params,
-                distributions=trial.distributions,
+                distributions={name: as_kept(d) for name, d in trial.distributions.items()},
                 user_attrs=kept,
                 system_attrs=system,
             )

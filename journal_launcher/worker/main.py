@@ -28,6 +28,7 @@ from journal_launcher.base.errors import (
 from journal_launcher.base.messages import Message
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.worker.connection import Connection, ParentGoneError
@@ -208,7 +209,7 @@ class Worker:
         self._connection.send("started", number=number)
         started = time.monotonic()
         self._study.sampler = self._search.sampler(self._seed, number)
-        trial = optuna.Trial(self._study, trial_id)
+        trial = JournalTrial(self._study, trial_id)
         outcome = evaluate(self._job, trial, len(self._study.directions))
         if _StopRequested.told:  # and a bare `except:` of the objective swallowed it
             raise _StopRequested

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
 from journal_launcher.worker.device_check import verify_device
@@ -55,7 +56,7 @@ def _replay(task: dict[str, Any]) -> int:
             job = make_job(settings, StudyPaths(Path(folder), record.name), False, task["threads"])
         job.warm_up()
         job.open(prepared, seed, lambda unit, step, total, value: None)
-        return _compare(task, job, study.ask(), recorded)
+        return _compare(task, job, JournalTrial(study, study.ask()._trial_id), recorded)
 
 
 def _check(record: StudyRecord, prepared: Prepared) -> None:
@@ -103,8 +104,8 @@ def _compare(
         print(f"now       {outcome.state.name}: {outcome.reason or 'no value'}\ndifferent")
         return ExitCode.FAILED
     print(f"now       {_shown(outcome.values)}")
-    if trial.params != recorded.params:
-        asked = sorted({*trial.params} ^ {*recorded.params})
+    asked = sorted({*trial.params} ^ {*recorded.params})
+    if asked:
         print(f"the parameters asked for are others now: {', '.join(asked)}", file=sys.stderr)
     same, verdict = judge(recorded.values, outcome.values, task["exact"])
     print(verdict)
