@@ -8,6 +8,7 @@ from typing import Any
 from journal_launcher.base import events
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engines.local import WorkerSpec
+from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.pool import Crew
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -23,12 +24,15 @@ class FakeProcess:
         self.spec, self.index = spec, spec.index
         self.said: list[dict[str, Any]] = []
         self.told: list[str] = []
+        self.granted: list[int | None] = []  # queued trials, or None for a new one
         self.status: int | None = None
         self.stuck = False  # in the kernel: not even SIGKILL ends it
         self.log = Path("0.log")
 
     def send(self, type: str, **content: Any) -> None:
         self.told.append(type)
+        if type == "grant":
+            self.granted.append(content["trial"])
 
     def say(self, type: str, **content: Any) -> None:
         self.said.append({"type": type, **content})
@@ -87,20 +91,20 @@ class FakeCrew(Crew):
 
 
 class FakeBook:
-    """Twenty trials are wanted; none is queued; nothing is written."""
+    """Twenty trials are wanted; those of `queued` go first; nothing is written."""
 
     baselines = None
 
     def __init__(self, wanted: int = 20) -> None:
         self.wanted = wanted
         self.buried: list[tuple[int, str, bool]] = []
-        self.study = SimpleNamespace(check=lambda: None)
+        self.queued: list[int] = []
+        self.study = SimpleNamespace(check=lambda: None, waiting=lambda: iter(self.queued))
 
     def remaining(self, grants: int) -> int:
         return self.wanted - grants
 
-    def next_queued(self, taken: set[int | None]) -> None:
-        return None
+    next_queued = TrialBook.next_queued  # it reads the study alone
 
     def ended(self, *_: object) -> None:
         self.wanted -= 1

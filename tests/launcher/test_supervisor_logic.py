@@ -56,6 +56,15 @@ def test_open_grants_count_against_the_budget(clock: Clock) -> None:
     assert sorted(stage.process(i).told.count("grant") for i in range(3)) == [0, 1, 1]
 
 
+def test_a_queued_trial_is_granted_once_until_its_worker_has_started_it(clock: Clock) -> None:
+    stage = Stage(clock, workers=3)
+    stage.book.queued = [4, 6]
+    for index in range(3):
+        stage.ready(index)
+    stage.turns(3)
+    assert [stage.process(index).granted for index in range(3)] == [[4], [6], [None]]
+
+
 def test_a_grant_that_was_not_used_returns(clock: Clock) -> None:
     stage = Stage(clock, wanted=1)
     stage.ready()

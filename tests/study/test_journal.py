@@ -41,6 +41,23 @@ class TestOpening:
         assert mode(tmp_path / "s.log") == mode(tmp_path / "s.log.flock") == 0o600
         assert not os.path.lexists(tmp_path / "s.log.lock")
 
+    def test_a_new_file_is_in_its_folder_after_a_power_loss(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[str] = []
+        fsync = os.fsync
+
+        def noted(descriptor: int) -> None:
+            synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            assert (tmp_path / "s.log").exists(), "the folder has the new file by now"
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", noted)
+        DurableJournalFileBackend(tmp_path / "s.log")
+        assert synced == [str(tmp_path)]
+        DurableJournalFileBackend(tmp_path / "s.log")
+        assert len(synced) == 1, "nothing was created"
+
     def test_a_relative_path_survives_chdir(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,8 +1,11 @@
 """Repair: recovers what is beyond doubt, keeps the original, and never renumbers trials."""
 
+import fcntl
 import json
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from damage import COMPLETE, RUNNING, insert, line, two_workers
@@ -11,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from stock_and_ours import attribute, keys_by_stock, new_journal, trials_by_stock
 
 from journal_launcher.base.errors import JournalDamagedError, UsageError
+from journal_launcher.study import repair as module
 from journal_launcher.study.journal.backend import DurableJournalFileBackend
 from journal_launcher.study.repair import diagnose, repair
 
@@ -129,6 +133,57 @@ def test_open_journals_notice_the_repair(tmp_path: Path) -> None:
     repair(journal)
     with pytest.raises(JournalDamagedError, match="changed underneath"):
         backend.append_logs([attribute("a")])
+
+
+def test_a_writer_beside_it_waits_and_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading and replacing nothing may be appended: it would be acknowledged and lost."""
+    journal = new_journal(tmp_path / "s.log", keys=2)
+    insert(journal, 2, b"\n")
+    backend = DurableJournalFileBackend(journal)
+    acknowledged: list[str] = []
+    refused: list[Exception] = []
+
+    def append() -> None:
+        try:
+            backend.append_logs([attribute("beside")])
+            acknowledged.append("beside")
+        except JournalDamagedError as error:
+            refused.append(error)
+
+    writer = threading.Thread(target=append)
+
+    def excluded() -> bool:
+        with open(f"{journal}.flock") as side:
+            try:
+                fcntl.flock(side, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return os.path.islink(f"{journal}.lock")  # which stock writers obey
+            return False
+
+    examine, write = module._examine, module.write_bytes
+    held: list[bool] = []
+
+    def examined(path: Path) -> Any:
+        held.append(excluded())
+        found = examine(path)
+        writer.start()
+        return found
+
+    def written(path: Path, content: bytes) -> None:
+        held.append(excluded())
+        write(path, content)
+        held.append(excluded())
+
+    monkeypatch.setattr(module, "_examine", examined)
+    monkeypatch.setattr(module, "write_bytes", written)
+    (tmp_path / "s.log.flock").touch()
+    assert repair(journal).verdict == "repaired"
+    writer.join()
+    assert held == [True] * 3
+    assert len(refused) == 1 and "changed underneath" in str(refused[0])
+    assert keys_by_stock(journal) == ["k0", "k1", *acknowledged]
 
 
 def test_a_failed_write_leaves_the_journal_as_it_was(
