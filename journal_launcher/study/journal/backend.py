@@ -13,17 +13,22 @@ import os
 import shlex
 import stat
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import (
+    JournalFileBackend,
+    JournalFileOpenLock,
+    JournalFileSymlinkLock,
+)
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from journal_launcher.base.errors import JournalDamagedError, UsageError
 from journal_launcher.base.files import fsync_directory
 from journal_launcher.base.paths import typed
-from journal_launcher.study.journal.lines import MEANINGLESS, parse_record
+from journal_launcher.study.journal.lines import MEANINGLESS, NotOptunasError, parse_record
 from journal_launcher.study.journal.lock import JournalLock
 from journal_launcher.study.journal.network import network_file_system, refuse_network
 
@@ -42,6 +47,8 @@ class DurableJournalFileBackend(JournalFileBackend):
 
     Args:
         file_path: the log; made absolute.
+        lock_obj: a lock that other writers take, held around our own. Optuna's locks of this very
+            log need no second holder: ours places the same file, with their default grace period.
         create: create a missing log; otherwise that is an error.
         read_only: never write, lock or create anything.
         allow_network_fs: accept a file system on which locks may not reach other machines.
@@ -53,6 +60,7 @@ class DurableJournalFileBackend(JournalFileBackend):
     def __init__(
         self,
         file_path: str | os.PathLike[str],
+        lock_obj: BaseJournalFileLock | None = None,
         *,
         create: bool = True,
         read_only: bool = False,
@@ -60,6 +68,7 @@ class DurableJournalFileBackend(JournalFileBackend):
     ) -> None:
         # Not super().__init__: it creates the log by a race and keeps a dictionary entry per line.
         self._file_path = os.path.abspath(os.fspath(file_path))
+        self._other_lock = None if _is_stock_lock(lock_obj, self._file_path) else lock_obj
         self._read_only = read_only
         self._position = (0, 0, 0)  # records read; where the last one ends; where it starts
         self._refusal: str | None = None
@@ -92,7 +101,8 @@ class DurableJournalFileBackend(JournalFileBackend):
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Yield the records from number `log_number_from` on; an unfinished last line is not there.
 
-        Goes on where the last call stopped; any other number reads from the start.
+        Goes on where the last call stopped; any other number reads from the start. An object that
+        names no operation is given like a record, and refused when a storage asks for it.
 
         Raises:
             JournalDamagedError: a line is not a record, or the log changed underneath.
@@ -114,6 +124,9 @@ class DurableJournalFileBackend(JournalFileBackend):
                         continue
                     try:
                         record = parse_record(line)
+                    except NotOptunasError as error:
+                        damage = self._damaged(number, start, str(error))
+                        record = _NotOptunas(error.content, damage)
                     except ValueError as error:
                         raise self._damaged(number, start, str(error)) from None
                     # Before the yield: Optuna counts a record as read also when applying it raises.
@@ -136,8 +149,9 @@ class DurableJournalFileBackend(JournalFileBackend):
         # Before the lock: a value that JSON does not know must not cost others anything.
         lines = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         if lines:
-            while not self._append_under_lock(lines):
-                pass
+            with get_lock_file(self._other_lock) if self._other_lock else nullcontext():
+                while not self._append_under_lock(lines):
+                    pass
 
     def _append_under_lock(self, lines: bytes) -> bool:
         """Append and return True, or return False if a stock writer robbed us of the lock."""
@@ -246,6 +260,17 @@ class DurableJournalFileBackend(JournalFileBackend):
         )
 
 
+class _NotOptunas(dict[str, Any]):
+    """An object that is somebody else's until Optuna asks for its operation: then it is damage."""
+
+    def __init__(self, content: dict[str, Any], damage: JournalDamagedError) -> None:
+        super().__init__(content)
+        self._damage = damage
+
+    def __missing__(self, key: str) -> Any:
+        raise self._damage if key == "op_code" else KeyError(key)
+
+
 @contextmanager
 def replaying(backend: DurableJournalFileBackend) -> Iterator[None]:
     """Around `JournalStorage(backend)`: faster, and meaningless records are JournalDamagedError.
@@ -279,6 +304,14 @@ def _create(path: str) -> None:
     except FileExistsError:
         return
     fsync_directory(Path(path).parent)
+
+
+def _is_stock_lock(lock: BaseJournalFileLock | None, journal: str) -> bool:
+    """Whether `lock` is one of Optuna's own on this journal: with ours it would wait for itself."""
+    if not isinstance(lock, JournalFileSymlinkLock | JournalFileOpenLock):
+        return False
+    places = [os.path.split(os.path.abspath(path)) for path in (lock._lock_file, f"{journal}.lock")]
+    return len({(os.path.realpath(folder), name) for folder, name in places}) == 1
 
 
 def _cannot_open(path: str, error: OSError) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from optuna.exceptions import OptunaError
 from optuna.storages.journal._storage import JournalOperation
 
-__all__ = ["MEANINGLESS", "parse_record"]
+__all__ = ["MEANINGLESS", "NotOptunasError", "parse_record"]
 
 # What Optuna raises over a record that parses but makes no sense.
 MEANINGLESS = (
@@ -24,20 +24,31 @@ _OPERATIONS = frozenset(int(operation) for operation in JournalOperation)
 _decode = json.JSONDecoder().decode  # json.loads guesses the encoding of every line: twice the time
 
 
+class NotOptunasError(ValueError):
+    """A whole JSON object that names no operation; `content` is what it says."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__("JSON that is not a record")
+        self.content = content
+
+
 def parse_record(line: bytes) -> dict[str, Any]:
     """One journal record from one line.
 
     Raises:
         ValueError: what is found instead, in a few words.
     """
+    record: dict[str, Any] = {}
     try:
-        record: dict[str, Any] = _decode(line.decode())
+        record = _decode(line.decode())
         if record["op_code"] in _OPERATIONS:
             return record
         found = f"an unknown operation {record['op_code']!r:.40}"
     except RecursionError:
         found = "JSON nested too deeply"
-    except (KeyError, TypeError):
+    except KeyError:
+        raise NotOptunasError(record) from None
+    except TypeError:
         found = "JSON that is not a record"
     except ValueError:
         found = _describe(line)
