@@ -13,13 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
 from journal_launcher.study.choices import as_kept
-from journal_launcher.study.journal.storage import StudyStorage
+from journal_launcher.study.journal.storage import IDENTITY_ATTRIBUTE, StudyStorage
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.tally import Tally, best_of, ranked
 
 __all__ = ["IDENTITY_ATTRIBUTE", "StudyRecord"]
 
-IDENTITY_ATTRIBUTE = "journal_launcher"
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
 NOTED_ATTRIBUTE = "journal_launcher_noted"
 SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a replay repeats
@@ -54,11 +53,17 @@ class StudyRecord:
         """The study of this name, or None for a journal without any study.
 
         Raises:
-            JournalDamagedError: the journal holds other studies only.
+            JournalDamagedError: the journal holds other studies only, perhaps this one renamed.
         """
         names = [study.study_name for study in storage.get_all_studies()]
         if name in names:
             return cls(storage, name)
+        new = storage.renamed_to(name)
+        if new in names:
+            raise JournalDamagedError(
+                f"study {name} was renamed to {new} in its journal, in a dashboard say; "
+                f"{storage.after_renaming(new)}"
+            )
         if names:
             raise JournalDamagedError(
                 f"expected study {name} in its journal, found {', '.join(names[:3])}: was the file "

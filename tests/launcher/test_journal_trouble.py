@@ -1,6 +1,9 @@
 """The journal goes away, changes or cannot grow while a launch runs."""
 
+import io
+import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -8,12 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
 from launcher.harness import ROOT, Workshop, finish, wait_until
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna_dashboard import wsgi
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import JournalDamagedError
@@ -88,6 +94,71 @@ def test_all_stop_when_the_study_is_deleted_and_the_same_command_begins_it_anew(
     again = workshop.run("--n-trials", "2")
     assert again.code == 0 and "no study in its journal" in again.err, again.err
     assert workshop.states() == ["COMPLETE"] * 2
+
+
+def rename_in_dashboard(journal: Path, old: str, new: str) -> None:
+    """What its button does."""
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name=old, storage=storage)._study_id
+    body = json.dumps({"study_name": new}).encode()
+    environment: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": f"/api/studies/{study}/rename",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+    setup_testing_defaults(environment)
+    answers: list[str] = []
+    list(wsgi(storage)(environment, lambda status, *_: answers.append(status)))
+    assert answers == ["201 Created"]
+
+
+def test_a_study_that_was_renamed_in_the_dashboard_is_said_to_be(workshop: Workshop) -> None:
+    workshop.write(BUSY)
+    process = workshop.start("--n-trials", "3", "--workers", "2")
+    for number in range(2):
+        workshop.noted(f"running {number}")
+    journal = workshop.paths.journal
+    rename_in_dashboard(journal, "study", "my.study")
+    ended = finish(process)
+    moved = f"mv -n '{journal}' '{journal.parent}/my.study.log'"
+    remedy = f"rename it back there, or type: {moved} and go on with --study-name my.study"
+    assert ended.code == 3 and "Traceback" not in ended.err, ended.err
+    said = (
+        "journal changed underneath (somebody renamed this study to my.study, in a dashboard say)"
+    )
+    assert ended.err.count(said) == 1 and ended.err.splitlines()[-1].endswith(remedy)
+    before = journal.read_bytes()
+    for name, then in (("my.study", remedy), ("no file's name", "rename it back there")):
+        if name != "my.study":
+            rename_in_dashboard(journal, "my.study", name)
+            before = journal.read_bytes()
+        with pytest.raises(JournalDamagedError) as caught:
+            workshop.launch(n_trials=3)
+        was = f"study study was renamed to {name} in its journal, in a dashboard say; "
+        assert str(caught.value) == was + then
+        assert journal.read_bytes() == before
+    workshop.tell("go")
+    rename_in_dashboard(journal, "no file's name", "study")
+    assert workshop.launch(n_trials=3).exit_code == 0
+    assert workshop.states() == ["FAIL"] * 2 + ["COMPLETE"] * 3
+    rename_in_dashboard(journal, "study", "my.study")
+    assert subprocess.run(shlex.split(moved), check=True).returncode == 0
+    assert workshop.launch(n_trials=4, study_name="my.study").exit_code == 0
+    storage = JournalStorage(JournalFileBackend(str(journal.with_name("my.study.log"))))
+    trials = optuna.load_study(study_name="my.study", storage=storage).trials
+    assert [trial.state.name for trial in trials] == ["FAIL"] * 2 + ["COMPLETE"] * 4
+
+
+def test_a_study_that_was_deleted_beside_an_unlike_one_was_not_renamed(workshop: Workshop) -> None:
+    workshop.write("def objective(trial): return 0.0")
+    assert workshop.launch(n_trials=1).exit_code == 0
+    storage = JournalStorage(JournalFileBackend(str(workshop.paths.journal)))
+    optuna.create_study(study_name="other", storage=storage)
+    optuna.delete_study(study_name="study", storage=storage)
+    with pytest.raises(JournalDamagedError, match="expected study study in its journal, found oth"):
+        workshop.launch(n_trials=1)
 
 
 def test_a_damaged_journal_is_refused_in_one_line(workshop: Workshop) -> None:

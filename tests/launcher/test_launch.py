@@ -141,6 +141,25 @@ def test_foreign_writers_count_when_they_finish_and_are_never_failed(workshop: W
     assert Counter(workshop.states()) == {"COMPLETE": 7, "RUNNING": 1}
 
 
+def test_trials_that_stock_optuna_has_under_way_are_beyond_the_budget(workshop: Workshop) -> None:
+    """They count when they have finished; before, nobody knows whether they will."""
+    workshop.write(PATIENT)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    theirs = workshop.study()
+    under_way = [theirs.ask(), theirs.ask()]
+
+    def finish_beside(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted):
+            for trial in under_way:
+                theirs.tell(trial, 0.5)
+            workshop.tell("go")
+
+    assert workshop.launch(finish_beside, n_trials=2).exit_code == 0
+    assert workshop.states() == ["COMPLETE"] * (2 + len(under_way))
+    assert workshop.launch(n_trials=4).exit_code == 0
+    assert len(workshop.trials()) == 4, "now they count"
+
+
 def test_two_workers_leave_both_their_mark(workshop: Workshop) -> None:
     """Each first trial waits until both have begun: no worker is starved or waited for."""
     workshop.write(

@@ -3,6 +3,7 @@
 Both write only what stock Optuna itself could have written: no new operation codes.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
@@ -21,12 +22,15 @@ from journal_launcher.base.errors import (
     ResumableStop,
     is_full_disk,
 )
+from journal_launcher.base.paths import is_study_name
 from journal_launcher.study.first_replay import replay_in_place
 from journal_launcher.study.journal.backend import DurableJournalFileBackend, replaying
 from journal_launcher.study.journal.lines import MEANINGLESS
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 
-__all__ = ["StudyStorage", "open_storage", "suggesting"]
+__all__ = ["IDENTITY_ATTRIBUTE", "StudyStorage", "open_storage", "suggesting"]
+
+IDENTITY_ATTRIBUTE = "journal_launcher"
 
 
 class StudyStorage(JournalStorage):
@@ -42,6 +46,10 @@ class StudyStorage(JournalStorage):
     _opened: int | None = None  # the study that this storage was opened for
     _backend: DurableJournalFileBackend
     again = AGAIN  # what to do once there is room
+
+    def __init__(self, backend: DurableJournalFileBackend) -> None:
+        self._renamed: dict[str, str] = {}
+        super().__init__(backend)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         self._opened = super().get_study_id_from_name(study_name)
@@ -148,15 +156,46 @@ class StudyStorage(JournalStorage):
         for record in logs:
             self._last_read = record
             if record["op_code"] == JournalOperation.DELETE_STUDY:
-                self._refuse_deletion(record)
+                self._judge_deletion(record)
             yield record
 
-    def _refuse_deletion(self, record: Mapping[str, Any]) -> None:
+    def _judge_deletion(self, record: Mapping[str, Any]) -> None:
         """Optuna would answer whatever is asked of a deleted study with a bare KeyError."""
         ours = record["worker_id"] == self._replay_result.worker_id
+        new = self._note_renaming(record["study_id"])
         if record["study_id"] == self._opened and not ours:
+            if new is not None:
+                how = f"somebody renamed this study to {new}, in a dashboard say"
+                raise self._backend.changed(how, self.after_renaming(new))
             how = "somebody deleted this study, in a dashboard say"
             raise self._backend.changed(how, "the same command begins it anew")
+
+    def _note_renaming(self, deleted: int) -> str | None:
+        """optuna-dashboard renames a study by copying it, then deleting it; the copy's name."""
+        studies = self._replay_result._studies
+        old = studies.get(deleted)
+        if old is None or IDENTITY_ATTRIBUTE not in old.user_attrs:
+            return None
+        identity = old.user_attrs[IDENTITY_ATTRIBUTE]
+        for study in reversed(studies.values()):
+            if study is not old and study.user_attrs.get(IDENTITY_ATTRIBUTE) == identity:
+                self._renamed.pop(study.study_name, None)  # it has this name again
+                self._renamed[old.study_name] = study.study_name
+                return study.study_name
+        return None
+
+    def renamed_to(self, name: str) -> str | None:
+        """What a study of this journal that was called `name` is called now, if it was renamed."""
+        new = self._renamed.get(name)
+        return new and (self.renamed_to(new) or new)
+
+    def after_renaming(self, new: str) -> str:
+        """What to do about it: a study's file bears its name."""
+        if not is_study_name(new):
+            return "rename it back there"
+        journal = Path(self._backend._file_path)
+        moved = shlex.join(["mv", "-n", str(journal), str(journal.with_name(f"{new}.log"))])
+        return f"rename it back there, or type: {moved} and go on with --study-name {new}"
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:
