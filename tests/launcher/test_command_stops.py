@@ -144,7 +144,7 @@ def test_a_kill_between_the_last_trial_and_the_save_loses_no_file(scripts: Scrip
     scripts.write("(DIR / 'weights').write_text(sys.argv[1])\nprint(sys.argv[1])")
     options = scripts.configured("--n-trials", "4")
     code = "from journal_launcher.launcher import model_store; import os; "
-    die = code + "best_model.stage = lambda *_: os.kill(os.getpid(), 9)"
+    die = code + "model_store.stage = lambda *_: os.kill(os.getpid(), 9)"
     assert scripts.shop.run(*options, first=die, command=True).code == -signal.SIGKILL
     assert scripts.shop.states() == ["COMPLETE"] * 4 and not scripts.shop.paths.sidecar.exists()
     best = scripts.shop.study().best_trial
