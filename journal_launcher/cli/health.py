@@ -7,7 +7,7 @@ import click
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.verdict import CRITICAL
-from journal_launcher.cli.options import config_option
+from journal_launcher.cli.options import config_option, studies_dir_option
 from journal_launcher.settings.limits import Limits
 
 __all__ = ["command"]
@@ -35,7 +35,7 @@ command = click.Command(
         click.Argument(["study"]),
         config_option(),
         click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object."),
-        click.Option(["--studies-dir"], default="optuna_studies", show_default=True, metavar="DIR"),
+        studies_dir_option(),
     ],
     help="Say how the training of STUDY's best model went, a line for each finding.\n\n"
     "Exits 0 when it is healthy or gives warnings, or was not judged, 1 when a finding is "

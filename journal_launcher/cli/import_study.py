@@ -5,14 +5,14 @@ import shlex
 import click
 
 from journal_launcher.base.paths import typed
+from journal_launcher.cli.options import studies_dir_option
 
 __all__ = ["command"]
 
 
-@click.command("import")
+@click.command("import", params=[studies_dir_option()])
 @click.argument("database", metavar="sqlite:///old.db")
 @click.option("--study-name", metavar="NAME", help="Which study (default: the only one there).")
-@click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
 def command(database: str, study_name: str | None, studies_dir: str) -> None:
     """Bring an old study's trials into a journal, to go on with them.
 

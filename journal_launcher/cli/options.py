@@ -25,6 +25,7 @@ __all__ = [
     "config_option",
     "make_settings",
     "settings_options",
+    "studies_dir_option",
     "unknown_variables",
 ]
 
@@ -84,6 +85,12 @@ def settings_options() -> list[click.Parameter]:
     """One click option per field of LaunchSettings that is a flag."""
     fields = dataclasses.fields(LaunchSettings)
     return [_click_option(field) for field in fields if option_of(field).key is None]
+
+
+def studies_dir_option() -> click.Option:
+    """`--studies-dir` for a command that takes no other setting of a launch."""
+    fields = {field.name: field for field in dataclasses.fields(LaunchSettings)}
+    return _click_option(fields["studies_dir"])
 
 
 def _click_option(field: dataclasses.Field[Any]) -> click.Option:

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
+from journal_launcher.cli.options import studies_dir_option
 from journal_launcher.settings.inputs import check_data
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(params=[studies_dir_option()])
 @click.argument("study")
 @click.option(
     "--data",
@@ -25,7 +26,6 @@ __all__ = ["command"]
     help="CSV to write: a line per input row, column `prediction`, and for classification "
     "`probability_<label>`.",
 )
-@click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
 def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     """Predict with the best model of STUDY."""
     paths = StudiesFolder.at(studies_dir).study(study)

@@ -4,14 +4,14 @@ import click
 
 from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.cli.options import studies_dir_option
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(params=[studies_dir_option()])
 @click.argument("study")
 @click.option("--dry-run", is_flag=True, help="Only say what is wrong and what would be done.")
-@click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
 def command(study: str, dry_run: bool, studies_dir: str) -> int:
     """Recover what can be recovered of STUDY's journal; the original is kept beside it.
 

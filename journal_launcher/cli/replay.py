@@ -2,14 +2,15 @@
 
 import click
 
+from journal_launcher.cli.options import studies_dir_option
+
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(params=[studies_dir_option()])
 @click.argument("study")
 @click.argument("trial", type=int)
 @click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]")
-@click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
 def command(study: str, trial: int, arguments: tuple[str, ...], studies_dir: str) -> None:
     """Run TRIAL of STUDY again, alone, and say whether the score is the same.
 

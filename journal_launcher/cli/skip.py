@@ -5,13 +5,10 @@ import os
 import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute
+from journal_launcher.cli.options import studies_dir_option
 from journal_launcher.settings.launch_settings import MODEL_TYPES
 
 __all__ = ["command"]
-
-_studies_dir = click.option(
-    "--studies-dir", default="optuna_studies", show_default=True, metavar="DIR"
-)
 
 
 @click.group()
@@ -19,8 +16,7 @@ def command() -> None:
     """List or clear the model types that are skipped because they keep failing."""
 
 
-@command.command("list")
-@_studies_dir
+@command.command("list", params=[studies_dir_option()])
 def _list(studies_dir: str) -> None:
     """A line for every model type whose latest result on a table was critical."""
     from journal_launcher.health.skip_registry import SkipRegistry
@@ -33,10 +29,9 @@ def _list(studies_dir: str) -> None:
         click.echo("no model type is critical", err=True)
 
 
-@command.command("clear")
+@command.command("clear", params=[studies_dir_option()])
 @click.option("--model-type", type=click.Choice(MODEL_TYPES), help="Only this model type.")
 @click.option("--data", metavar="PATH|sklearn:NAME", help="Only on this data.")
-@_studies_dir
 def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
     """Forget critical results: everything runs again."""
     from journal_launcher.health.skip_registry import SkipRegistry

@@ -4,13 +4,13 @@ import click
 
 from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder, unknown_study
+from journal_launcher.cli.options import studies_dir_option
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(params=[studies_dir_option()])
 @click.argument("study", required=False)
-@click.option("--studies-dir", default="optuna_studies", show_default=True, metavar="DIR")
 def command(study: str | None, studies_dir: str) -> int:
     """Show how all studies stand, or everything about STUDY. Changes nothing.
 

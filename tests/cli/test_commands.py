@@ -8,11 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
+import optuna
 import pytest
 
 from journal_launcher import __version__
 from journal_launcher.__main__ import main
 from journal_launcher.base.errors import StudyInUseError
+from journal_launcher.cli import commands
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +101,57 @@ def test_a_mistake_is_exit_2_and_says_what_was_expected(
     assert run(*arguments) == 2
     printed = capsys.readouterr()
     assert message in printed.err and printed.out == "" and asked == []
+
+
+LOOKING = [
+    ["status"],
+    ["status", "x"],
+    ["health", "x"],
+    ["skip", "list"],
+    ["skip", "clear"],
+    ["predict", "x", "--data", "a", "--out", "b"],
+    ["replay", "x", "0"],
+    ["import", "sqlite:///old.db", "--study-name", "x"],
+    ["repair", "x"],
+]
+
+
+@pytest.mark.parametrize("arguments", LOOKING, ids=" ".join)
+def test_every_command_looks_into_the_folder_that_the_environment_names(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JOURNAL_LAUNCHER_STUDIES_DIR", str(tmp_path / "there"))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "skip_registry.json").write_text("damaged")
+    if arguments[0] == "import":
+        optuna.create_study(storage="sqlite:///old.db", study_name="x")
+        (tmp_path / "there" / "x.log").write_text("")
+    assert run(*arguments) == 2
+    assert str(tmp_path / "there") in capsys.readouterr().err
+
+
+def test_the_studies_folder_is_one_option_everywhere() -> None:
+    context = click.Context(commands)
+    found = {name: commands.get_command(context, name) for name in commands.list_commands(context)}
+    skip = found.pop("skip")
+    assert isinstance(skip, click.Group)
+    found |= {f"skip {name}": command for name, command in skip.commands.items()}
+    of = {
+        name: [param.to_info_dict() for param in command.params if param.name == "studies_dir"]
+        for name, command in found.items()
+        if command is not None
+    }
+    assert of.pop("init") == []
+    assert set(of) == {
+        "run",
+        "watch",
+        *(" ".join(words[: 1 + (words[0] == "skip")]) for words in LOOKING),
+    }
+    assert all(option == of["run"] and len(option) == 1 for option in of.values())
 
 
 @pytest.mark.parametrize(
