@@ -9,13 +9,19 @@
 set -euo pipefail
 export JOURNAL_LAUNCHER_TYPED=$0 # the commands that the program suggests can be pasted
 
+# Python answers a Ctrl-C during its own start with a traceback: it is held back until the program
+# takes it, where `env` can do that.
+trap 'exit 130' INT
+hold=(sh -c 'exec "$0" "$@"') # env itself would take a path with an = in it for a variable
+env --block-signal=INT true 2>/dev/null && hold=(env --block-signal=INT "${hold[@]}")
+
 fail() {
   printf 'error: %s\n' "$1" >&2
   exit 2
 }
 
 # -P here and below: what lies in the current directory must never be imported.
-has_launcher() { "$1" -P -c 'import journal_launcher' >/dev/null 2>&1; }
+has_launcher() { "${hold[@]}" "$1" -P -c 'import journal_launcher' >/dev/null 2>&1; }
 
 find_python() {
   local python
@@ -41,7 +47,8 @@ prepare_own_venv() { # $1: launch or test
   if ! is_ready "$1"; then
     local python
     python=$(find_python)
-    "$python" -I "$root/journal_launcher/bootstrap.py" "$1" # exits 2, and so do we, if it fails
+    # It exits with 2, and so do we, if it fails.
+    "${hold[@]}" "$python" -I "$root/journal_launcher/bootstrap.py" "$1"
   fi
 }
 
@@ -67,14 +74,14 @@ if [[ -n ${JOURNAL_LAUNCHER_PYTHON-} ]]; then
   has_launcher "$JOURNAL_LAUNCHER_PYTHON" ||
     fail "JOURNAL_LAUNCHER_PYTHON=$JOURNAL_LAUNCHER_PYTHON cannot import journal_launcher; type:\
  '$JOURNAL_LAUNCHER_PYTHON' -m pip install '$root'"
-  exec "$JOURNAL_LAUNCHER_PYTHON" -P -m journal_launcher "$@"
+  exec "${hold[@]}" "$JOURNAL_LAUNCHER_PYTHON" -P -m journal_launcher "$@"
 fi
 
 for active in "${VIRTUAL_ENV-}" "${CONDA_PREFIX-}"; do
   if [[ -n $active && ! $active -ef $venv ]] && has_launcher "$active/bin/python"; then
-    exec "$active/bin/python" -P -m journal_launcher "$@"
+    exec "${hold[@]}" "$active/bin/python" -P -m journal_launcher "$@"
   fi
 done
 
 prepare_own_venv launch
-exec "$venv/bin/python" -P -m journal_launcher "$@"
+exec "${hold[@]}" "$venv/bin/python" -P -m journal_launcher "$@"

@@ -1,66 +1,30 @@
 """`python -m journal_launcher`, also installed as `journal-launcher`."""
 
 import gc
-import json
+import os
+import signal
 import sys
-
-import click
-
-from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, is_full_disk
-from journal_launcher.base.paths import typed
-from journal_launcher.base.streams import open_closed_streams, send_to_nowhere, while_read
-from journal_launcher.cli import commands
+from types import FrameType
 
 __all__ = ["main"]
 
-_ALONE = (["--help"], ["-h"], ["--version"])
-
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse, run, exit. No arguments, or options first, mean `run`."""
-    open_closed_streams()
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
-        arguments = ["run", *arguments]
-    code = _run(arguments)
+    """Parse, run, exit."""
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    if on_ctrl_c is signal.default_int_handler:  # not where it is ignored, as under nohup
+        signal.signal(signal.SIGINT, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # launch.sh held it back
+    from journal_launcher.cli.program import run
+
+    code = run(sys.argv[1:] if arguments is None else arguments, on_ctrl_c)
     gc.freeze()  # the interpreter would look through everything for garbage once more
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
-    try:
-        result = commands.main(arguments, prog_name=typed(), standalone_mode=False)
-    except JournalLauncherError as error:
-        with while_read(sys.stderr):
-            click.echo(f"error: {error}", err=True)
-        return _failed(arguments, error.exit_code, str(error))
-    except click.ClickException as error:
-        with while_read(sys.stderr):
-            error.show()
-        return _failed(arguments, error.exit_code, error.format_message())
-    except OSError as error:  # of our own output, say: a study's files have their own words
-        full = is_full_disk(error)
-        problem = ResumableStop.of_full_disk(error) if full else JournalLauncherError(str(error))
-        click.echo(f"error: {problem}", err=True)
-        try:
-            _failed(arguments, problem.exit_code, str(problem))
-            sys.stdout.flush()
-        except OSError:
-            send_to_nowhere(sys.stdout)
-        return problem.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
-    return result if isinstance(result, int) else ExitCode.DONE
-
-
-def _failed(arguments: list[str], code: int, message: str) -> int:
-    """The exit code; with `--json` a script gets its one object even so."""
-    if arguments[0] in ("run", "watch") and "--json" in arguments:
-        from journal_launcher.views.summary import failure_json
-
-        with while_read(sys.stdout):
-            click.echo(json.dumps(failure_json(code, message)))
-    return int(code)
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Answer Ctrl-C while modules load: what is half imported must not be run any further."""
+    os._exit(130)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -128,6 +129,7 @@ def is_ready(purpose: str) -> bool:
 def main(purpose: str) -> int:
     """Set up .venv for `purpose`, launch or test, and return the exit code."""
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # launch.sh held it back
         with (ROOT / ".venv.lock").open("wb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -55,7 +55,7 @@ def checkout(tmp_path: Path, finished: tuple[Path, Ran]) -> Path:
         """Link what pip installed, which nobody writes into, and copy the rest."""
         (os.link if "/site-packages/" in source else shutil.copy2)(source, target)
 
-    target = tmp_path / "a copy" / "checkout"
+    target = tmp_path / "a = copy" / "checkout"
     return shutil.copytree(finished[0], target, symlinks=True, copy_function=copy)
 
 

@@ -1,0 +1,60 @@
+"""One run of the program, from its arguments to its exit code."""
+
+import json
+import signal
+import sys
+
+import click
+
+from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, is_full_disk
+from journal_launcher.base.paths import typed
+from journal_launcher.base.streams import open_closed_streams, send_to_nowhere, while_read
+from journal_launcher.cli import commands
+
+__all__ = ["run"]
+
+_ALONE = (["--help"], ["-h"], ["--version"])
+
+
+def run(arguments: list[str], on_ctrl_c: "signal._HANDLER") -> int:
+    """Parse, run, return the exit code. No arguments, or options first, mean `run`.
+
+    `on_ctrl_c` takes SIGINT from where it is answered in one line.
+    """
+    open_closed_streams()
+    if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
+        arguments = ["run", *arguments]
+    try:
+        signal.signal(signal.SIGINT, on_ctrl_c)
+        result = commands.main(arguments, prog_name=typed(), standalone_mode=False)
+    except JournalLauncherError as error:
+        with while_read(sys.stderr):
+            click.echo(f"error: {error}", err=True)
+        return _failed(arguments, error.exit_code, str(error))
+    except click.ClickException as error:
+        with while_read(sys.stderr):
+            error.show()
+        return _failed(arguments, error.exit_code, error.format_message())
+    except OSError as error:  # of our own output, say: a study's files have their own words
+        full = is_full_disk(error)
+        problem = ResumableStop.of_full_disk(error) if full else JournalLauncherError(str(error))
+        click.echo(f"error: {problem}", err=True)
+        try:
+            _failed(arguments, problem.exit_code, str(problem))
+            sys.stdout.flush()
+        except OSError:
+            send_to_nowhere(sys.stdout)
+        return problem.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _failed(arguments: list[str], code: int, message: str) -> int:
+    """The exit code; with `--json` a script gets its one object even so."""
+    if arguments[0] in ("run", "watch") and "--json" in arguments:
+        from journal_launcher.views.summary import failure_json
+
+        with while_read(sys.stdout):
+            click.echo(json.dumps(failure_json(code, message)))
+    return int(code)
