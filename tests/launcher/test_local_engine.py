@@ -1,12 +1,15 @@
 """One worker process: what it is told, and on which descriptors."""
 
+import contextlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from launcher.harness import ROOT, wait_until
 
@@ -26,6 +29,16 @@ with open(int(sys.argv[1])) as messages:
     for line in messages:
         with open("lengths", "a") as lengths:
             lengths.write(f"{len(line)}\\n")
+"""
+# A worker with a child, neither of which ends by itself or by a signal that can be ignored.
+STUBBORN = """
+import signal, subprocess, time
+from pathlib import Path
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+subprocess.Popen(["sleep", "1000"])
+Path("started").touch()
+time.sleep(1000)
 """
 # Runs in a process whose descriptors above 2 are all free.
 LOW = """
@@ -93,6 +106,55 @@ def test_a_worker_that_cannot_be_started_is_one_line_and_leaves_no_descriptor(
     assert all("worker 7 cannot be started: Too many open files" in line for line in said)
     assert worker.reap(10) is not None
     assert descriptors() == before
+
+
+def members(worker: WorkerProcess) -> dict[str, psutil.Process]:
+    """The living processes of its group: the worker, its child and the guard."""
+    found = {}
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            process = psutil.Process(pid)
+            if os.getpgid(pid) == worker.pid and local.status() != psutil.STATUS_ZOMBIE:
+                found["worker" if pid == worker.pid else local.name()] = process
+    return found
+
+
+def ignored(process: psutil.Process) -> int:
+    """Its mask of ignored signals."""
+    lines = Path(f"/proc/{local.pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("SigIgn")), 16)
+
+
+@pytest.fixture
+def stubborn(crew: Crew, tmp_path: Path) -> Iterator[WorkerProcess]:
+    (tmp_path / "worker.py").write_text(STUBBORN)
+    worker = crew.start(crew.slots[0])
+    wait_until((tmp_path / "started").exists)
+    assert sorted(members(worker)) == ["sh", "sleep", "worker"]
+    yield worker
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+
+
+def test_kill_ends_the_whole_group_where_the_guard_is_gone(stubborn: WorkerProcess) -> None:
+    members(stubborn)["sh"].kill()
+    wait_until(lambda: sorted(members(stubborn)) == ["sleep", "worker"])
+    stubborn.kill()
+    wait_until(lambda: members(stubborn) == {})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_leaves_the_guard_to_end_it(
+    stubborn: WorkerProcess, number: signal.Signals
+) -> None:
+    """As a batch system sends it: those who ignore it must still end with the parent."""
+    guard = members(stubborn)["sh"]
+    wait_until(lambda: bool(ignored(guard) & 1 << signal.SIGHUP - 1))  # set with the others
+    os.killpg(stubborn.pid, number)
+    assert sorted(members(stubborn)) == ["sh", "sleep", "worker"]
+    os.close(stubborn._lifeline)
+    stubborn._lifeline = os.open(os.devnull, os.O_RDONLY)  # the parent's end is closed once more
+    wait_until(lambda: members(stubborn) == {})
 
 
 def test_the_guards_shell_and_the_pipes_do_not_meet(tmp_path: Path) -> None:
