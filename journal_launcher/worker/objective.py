@@ -4,9 +4,11 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import multiprocessing  # noqa: F401  # once imported, it leaves `_SCRIPT` alone
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +20,8 @@ from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.options import nearest
 
 __all__ = ["Reporter", "UserObjective", "load_objective", "load_reference"]
+
+_SCRIPT = "__mp_main__"
 
 
 @dataclass(frozen=True)
@@ -80,16 +84,31 @@ def load_reference(option: str, reference: str) -> tuple[ModuleType, Any]:
 @functools.cache  # the objective and a sampler may be in one file, which is run once
 def _execute(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
-    # Its own name, so that processes the objective starts can import it; unless that is taken.
-    name = path.stem
-    if name in sys.modules or name in sys.stdlib_module_names:
-        name = f"objective_{name}"
+    name = _module_name(path)
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     specification.loader.exec_module(module)
     return module
+
+
+def _module_name(path: Path) -> str:
+    """A name by which processes that the objective starts find the file.
+
+    Its own, unless that is taken or an import of it finds something else. Then what multiprocessing
+    itself calls a script in the processes that the script starts, which run the file first.
+    """
+    name = path.stem
+    taken = name in sys.modules or name in sys.stdlib_module_names
+    found = None if taken else PathFinder.find_spec(name)
+    if found is not None and found.origin == str(path):
+        return name
+    main = sys.modules["__main__"]
+    if sys.modules[_SCRIPT] is not main:  # a sampler is in a second such file
+        return f"objective_{name}"
+    main.__file__ = str(path)
+    return _SCRIPT
 
 
 def _import_module(option: str, name: str) -> ModuleType:
