@@ -1,9 +1,11 @@
 """Every file name of the project, and the rule for study names."""
 
 import contextlib
+import hashlib
 import os
 import re
 import shlex
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LONGEST, _DIGITS = 100, 8  # characters of a name; of a hash in it
 _RESERVED = (".log", ".lock", ".flock", ".torn", ".json")  # `a.log` is the journal of study `a`
 
 
@@ -48,11 +51,28 @@ def absolute(path: Path | str) -> Path:
 
 
 def slug(text: str) -> str:
-    """The nearest valid study name for any text."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:100]
+    """The nearest valid study name for any text.
+
+    Where letters are lost, or it would be too long, a hash tells it from that of another text.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", _in_ascii(text)).strip("._-")
+    if len(name) > _LONGEST:
+        name = f"{name[: _LONGEST - _DIGITS - 1]}-{_digest(text)}"
     if name.endswith(_RESERVED):
         name = name.replace(".", "_")
     return name or "study"
+
+
+def _in_ascii(text: str) -> str:
+    """The text without accents; its hash stands for the letters that are lost."""
+    if text.isascii():
+        return text
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return f"{letters}-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
 
 
 def is_study_name(name: str) -> bool:
@@ -68,6 +88,7 @@ def default_name(objective: str | None, data: str, model_type: str) -> str:
     stem = data.removeprefix("sklearn:").rsplit("/", 1)[-1]
     for suffix in (".gz", ".csv", ".npz", ".parquet"):
         stem = stem.removesuffix(suffix)
+    stem = _in_ascii(stem)  # here, so that studies of one table have names that begin alike
     return slug(f"{stem}_{model_type}" if model_type else stem)
 
 

@@ -198,8 +198,9 @@ class Launch:
     # --- the study
 
     def _open_study(self, found: StudyRecord | None, prepared: dict[str, Any]) -> StudyRecord:
+        data = prepared["content"].get("data", self.settings.data)  # its absolute path
         if found is not None:
-            found.check_identity(prepared["identity"])
+            found.check_identity(prepared["identity"], data)
             study = found
         else:
             if self.settings.overwrite and self.paths.journal.exists():
@@ -215,7 +216,6 @@ class Launch:
         for changed in study.note_changes(prepared["noted"]):
             self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
         study.remember(BUDGET_ATTRIBUTE, self.settings.n_trials)
-        data = prepared["content"].get("data", self.settings.data)  # its absolute path
         study.remember(SETTINGS_ATTRIBUTE, {**self.settings.of_trials(), "data": data})
         self._write_record(None)
         return study

@@ -109,8 +109,10 @@ class StudyRecord:
         found = self.attribute(IDENTITY_ATTRIBUTE)
         return found if isinstance(found, dict) else None
 
-    def check_identity(self, wanted: Mapping[str, Any]) -> None:
+    def check_identity(self, wanted: Mapping[str, Any], data: str | None = None) -> None:
         """Adopt a study without identity; refuse one that was created for something else.
+
+        `data` is what this launch calls its data.
 
         Raises:
             IdentityError: shows what the study has and what was asked for.
@@ -124,14 +126,16 @@ class StudyRecord:
             return
         changed = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
         aside = "choose another --study-name, or move the old study aside with --overwrite"
+        before = (self.attribute(SETTINGS_ATTRIBUTE) or {}).get("data")
+        other = f" (it had {before}, this launch has {data})" if before and before != data else ""
         if changed == ["data_sha256"]:
             raise IdentityError(
-                f"study {self.name}: {_DATA_CHANGED}; for the new data, {aside}; for the old "
-                "study, put the old file back"
+                f"study {self.name}: {_DATA_CHANGED}{other}; for the new data, {aside}; for the "
+                "old study, put the old file back"
             )
         if changed:
             differences = [
-                _DATA_CHANGED
+                f"{_DATA_CHANGED}{other}"
                 if key == "data_sha256"
                 else f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
                 for key in changed

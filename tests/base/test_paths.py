@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.paths import StudiesFolder, absolute, check_study_name, slug
+from journal_launcher.base.paths import (
+    StudiesFolder,
+    absolute,
+    check_study_name,
+    default_name,
+    slug,
+)
 
 GOOD = ["a", "diabetes_neural_net", "2024-05.run", "A" * 100]
 BAD = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a\nb", "-x", "ü", "x" * 5000, "a.log"]
@@ -28,6 +34,32 @@ def test_invalid_names_are_refused_in_one_line_with_a_valid_suggestion(name: str
 @pytest.mark.parametrize("text", [*GOOD, *BAD, "house prices (2).csv", "....", "a.log.lock"])
 def test_a_slug_is_always_a_valid_name(text: str) -> None:
     assert check_study_name(slug(text))
+
+
+def test_files_whose_letters_no_name_may_have_make_different_studies() -> None:
+    stems = ["数据", "表格", "données", "donnees", "donnäes", "Ω", "\udcff", "naïve 2", "naive 2"]
+    stems += ["long_" * 30, "long_" * 30 + "1", "long_" * 30 + "2"]
+    data = [default_name(None, f"x/{stem}.csv", "linear") for stem in stems]
+    data += [default_name(None, f"{stems[-1]}.csv", "catboost")]
+    scripts = [default_name(f"x/{stem}.py:objective", "", "") for stem in stems]
+    for names in (data, scripts, [slug(stem) for stem in stems]):
+        assert len(set(names)) == len(names)
+        assert all(check_study_name(name) == name for name in names)
+    assert data[2].startswith("donnees-") and data[2].endswith("_linear")
+    assert (
+        default_name(None, "数据.csv", "linear") == default_name(None, "数据.csv", "") + "_linear"
+    )
+
+
+def test_names_that_lose_no_letter_are_as_they_always_were() -> None:
+    """Their studies are found again."""
+    assert default_name(None, "x/a b.csv.gz", "linear") == "a_b_linear"
+    assert default_name(None, "y/a_b.parquet", "linear") == "a_b_linear"
+    assert default_name(None, "2024-05 (final).csv", "") == "2024-05_final"
+    assert default_name(None, "sklearn:iris", "catboost") == "iris_catboost"
+    assert default_name(None, f"{'n' * 93}.csv", "linear") == f"{'n' * 93}_linear"
+    assert default_name("my train.py:objective", "", "") == "my_train_objective"
+    assert default_name("pkg.train:make.one", "", "") == "train_make.one"
 
 
 def test_no_file_of_a_study_lies_outside_the_studies_folder(tmp_path) -> None:

@@ -90,6 +90,12 @@ def test_changed_data_are_named_and_what_to_type(workshop: Workshop) -> None:
     assert "--study-name" in text and "--overwrite" in text and "sha256" not in text
     with pytest.raises(UsageError, match=r"else \(the data changed since.*; seed: the study has"):
         workshop.launch(**given, seed=3)
+    other = workshop.folder / "elsewhere" / "table.csv"
+    other.parent.mkdir()
+    table.rename(other)
+    with pytest.raises(UsageError) as caught:
+        workshop.launch(**{**given, "data": "elsewhere/table.csv"})
+    assert f"began (it had {table}, this launch has {other}); for the new" in str(caught.value)
 
 
 def test_a_seed_gives_the_same_first_trials_again(workshop: Workshop) -> None:
