@@ -4,8 +4,8 @@ Errors say what is wrong and on which line of the file; `dataset` adds the name 
 """
 
 import csv
-import gzip
 import hashlib
+import io
 import itertools
 import zipfile
 import zlib
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.inputs import UNKNOWN_ENDING
+from journal_launcher.worker.unpacked import UnpackedText, check_archive, check_parquet
 
 __all__ = ["MISSING", "content_sha256", "fingerprint", "read_bundled", "read_file"]
 
@@ -212,9 +213,10 @@ def _read_npz(path: Path) -> Any:
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of an archive by name; other things in it are passed over."""
     try:
+        check_archive(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: found for name, found in file.items() if isinstance(found, np.ndarray)}
-    except OSError:
+    except (OSError, UsageError):
         raise
     except Exception as error:  # a damaged archive fails in more ways than anyone has listed
         raise ValueError(f"expected what numpy.savez writes, found: {error}") from None
@@ -226,6 +228,7 @@ def _read_parquet(path: Path) -> Any:
     except ImportError:
         raise ValueError("Parquet needs pyarrow: pip install 'journal-launcher[parquet]'") from None
     try:
+        check_parquet(parquet.read_metadata(path))
         table = parquet.read_table(path)
         _check_names(table.column_names)
         return table.to_pandas(ignore_metadata=True)
@@ -235,7 +238,7 @@ def _read_parquet(path: Path) -> Any:
 
 def _opened(path: Path) -> IO[bytes]:
     if path.name.lower().endswith(".gz"):
-        return cast(IO[bytes], gzip.open(path))
+        return io.BufferedReader(UnpackedText(path), 1 << 16)
     return path.open("rb")
 
 
