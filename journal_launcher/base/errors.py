@@ -26,9 +26,11 @@ __all__ = [
     "StudyInUseError",
     "UsageError",
     "is_full_disk",
+    "limit_met",
 ]
 
 AGAIN = "type the same command again"
+_NO_MORE = re.compile(f"can't start new thread|Cannot fork|{os.strerror(errno.EAGAIN)}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -98,3 +100,20 @@ def is_full_disk(error: BaseException) -> bool:
         os.strerror(code) in words and re.search(rf"(?i)err(or|no) {code}\b", words)
         for code in codes
     )
+
+
+def limit_met(error: BaseException) -> str | None:
+    """What to do about an error that comes of too many processes or threads, or too little memory.
+
+    None for any other error.
+    """
+    less = f"or use fewer --workers (--workers-per-gpu), and {AGAIN}"
+    if isinstance(error, MemoryError):
+        return f"no memory is left here (see `free -h`, `ulimit -v`): make room, {less}"
+    own = type(error).__module__ == "builtins"  # others may raise when they are asked for words
+    if own and isinstance(error, RuntimeError | OSError) and _NO_MORE.search(str(error)):
+        return (
+            "no more processes or threads may be started here (see `ulimit -u`, and the pids limit "
+            f"of a container or batch job): raise the limit, {less}"
+        )
+    return None

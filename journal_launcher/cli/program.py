@@ -6,7 +6,13 @@ import sys
 
 import click
 
-from journal_launcher.base.errors import ExitCode, JournalLauncherError, ResumableStop, is_full_disk
+from journal_launcher.base.errors import (
+    ExitCode,
+    JournalLauncherError,
+    ResumableStop,
+    is_full_disk,
+    limit_met,
+)
 from journal_launcher.base.paths import typed
 from journal_launcher.base.streams import open_closed_streams, send_to_nowhere, while_read
 from journal_launcher.cli import commands
@@ -35,9 +41,16 @@ def run(arguments: list[str], on_ctrl_c: "signal._HANDLER") -> int:
         with while_read(sys.stderr):
             error.show()
         return _failed(arguments, error.exit_code, error.format_message())
-    except OSError as error:  # of our own output, say: a study's files have their own words
+    except (click.Abort, KeyboardInterrupt):  # the first is a RuntimeError
+        return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
+    except (OSError, RuntimeError, MemoryError) as error:
+        limit = limit_met(error)
+        if limit is None and not isinstance(error, OSError):
+            raise
+        # Of our own output, say: a study's files have their own words.
         full = is_full_disk(error)
-        problem = ResumableStop.of_full_disk(error) if full else JournalLauncherError(str(error))
+        plain = JournalLauncherError(limit or str(error))
+        problem = ResumableStop.of_full_disk(error) if full else plain
         click.echo(f"error: {problem}", err=True)
         try:
             _failed(arguments, problem.exit_code, str(problem))
@@ -45,8 +58,6 @@ def run(arguments: list[str], on_ctrl_c: "signal._HANDLER") -> int:
         except OSError:
             send_to_nowhere(sys.stdout)
         return problem.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
     return result if isinstance(result, int) else ExitCode.DONE
 
 

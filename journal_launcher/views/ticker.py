@@ -1,5 +1,6 @@
 """A pulse for views, so that they move while no event comes."""
 
+import contextlib
 import threading
 from abc import abstractmethod
 from contextlib import AbstractContextManager
@@ -25,13 +26,15 @@ class TickingView(AbstractContextManager["TickingView"]):
     def tick(self) -> None: ...
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        with contextlib.suppress(RuntimeError):  # no threads left: it moves when events come
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """No call of `tick` is under way, and none follows, when this returns."""
         self._left.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._left.wait(self._period):

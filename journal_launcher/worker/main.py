@@ -24,6 +24,7 @@ from journal_launcher.base.errors import (
     JournalLauncherError,
     ResumableStop,
     is_full_disk,
+    limit_met,
 )
 from journal_launcher.base.messages import Message
 from journal_launcher.base.paths import StudyPaths
@@ -105,7 +106,8 @@ def main(arguments: list[str]) -> int:
 
 def _report_failure(connection: Connection, error: BaseException) -> int:
     """Tell the parent what ended this worker; our own errors are one line, others a traceback."""
-    ours = isinstance(error, JournalLauncherError)
+    limit = limit_met(error)
+    ours = isinstance(error, JournalLauncherError) or limit is not None
     with contextlib.suppress(OSError):  # the disk may be full
         traceback.print_exc()
     if isinstance(error, DeviceError):
@@ -113,7 +115,7 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
         return ExitCode.FAILED
     connection.send(
         "failed",
-        message=str(error) if ours else f"{type(error).__name__}: {error}",
+        message=limit or str(error) if ours else f"{type(error).__name__}: {error}",
         exit_code=int(error.exit_code) if isinstance(error, JournalLauncherError) else 1,
         traceback=None if ours else traceback.format_exc(),
     )

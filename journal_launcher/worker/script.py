@@ -16,7 +16,7 @@ from typing import IO
 
 import psutil
 
-from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.errors import JournalLauncherError, limit_met
 
 __all__ = ["Line", "Script", "ScriptFailedError", "exit_in_words"]
 
@@ -104,7 +104,8 @@ class Script:
                 env=dict(environment),
             )
         except OSError as error:
-            raise ScriptFailedError(f"cannot start {arguments[0]}: {error.strerror}") from None
+            why = limit_met(error) or error.strerror
+            raise ScriptFailedError(f"cannot start {arguments[0]}: {why}") from None
         self._tail = deque[str](maxlen=_TAIL_LINES)
         self._seen: set[psutil.Process] = set()
         assert self._process.stdout is not None and self._process.stderr is not None

@@ -15,6 +15,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from journal_launcher.base.errors import limit_met
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
 from journal_launcher.worker.jobs import Job
 from journal_launcher.worker.script import ScriptFailedError
@@ -83,6 +84,8 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
             traceback.print_exc()  # into this worker's log file, whole
         kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
         reason = f"{kind}: {words(error)}".strip().removesuffix(":")
+        if (limit := limit_met(error)) is not None:
+            reason = f"{reason}: {limit}"
         incompatible, broken = _raised_by_distribution_check(error), breaks_process(error)
         for link in chain(error):  # tracebacks hold the objective's frames, and so its tensors
             traceback.clear_frames(link.__traceback__)

@@ -4,7 +4,13 @@ import errno
 
 import pytest
 
-from journal_launcher.base.errors import IdentityError, ResumableStop, UsageError, is_full_disk
+from journal_launcher.base.errors import (
+    IdentityError,
+    ResumableStop,
+    UsageError,
+    is_full_disk,
+    limit_met,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +34,23 @@ def test_a_full_disk_is_known_by_number_or_by_words(error: Exception) -> None:
 )
 def test_other_troubles_are_not(error: Exception) -> None:
     assert not is_full_disk(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "`ulimit -u`"),
+        (RuntimeError("can't start new thread"), "`ulimit -u`"),
+        (RuntimeError("Thread creation failed: Resource temporarily unavailable"), "`ulimit -u`"),
+        (MemoryError(), "no memory is left"),
+        (RuntimeError("another one"), None),
+        (BlockingIOError(errno.EAGAIN, "write could not complete without blocking"), None),
+        (OSError(), None),
+    ],
+)
+def test_a_limit_that_was_met_is_known(error: Exception, expected: str | None) -> None:
+    said = limit_met(error)
+    assert said == expected or (said is not None and expected is not None and expected in said)
 
 
 @pytest.mark.parametrize("kind", [UsageError, IdentityError])

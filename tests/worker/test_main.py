@@ -5,7 +5,7 @@ import logging
 import os
 
 from journal_launcher.worker.connection import Connection
-from journal_launcher.worker.main import Notes
+from journal_launcher.worker.main import Notes, _report_failure
 
 
 def test_what_a_worker_logs_is_told_to_the_parent() -> None:
@@ -17,3 +17,15 @@ def test_what_a_worker_logs_is_told_to_the_parent() -> None:
     with os.fdopen(reader) as lines:
         (message,) = map(json.loads, lines)
     assert (message["type"], message["text"]) == ("note", "3 rows stream")
+
+
+def test_a_limit_that_ends_a_worker_is_one_line_with_what_to_do() -> None:
+    reader, writer = os.pipe()
+    connection = Connection(os.dup(reader), writer)
+    _report_failure(connection, RuntimeError("can't start new thread"))
+    _report_failure(connection, RuntimeError("of another kind"))
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        limit, other = map(json.loads, lines)
+    assert "`ulimit -u`" in limit["message"] and limit["traceback"] is None
+    assert other["message"] == "RuntimeError: of another kind" and other["traceback"]

@@ -1,7 +1,9 @@
 """One script: what is read of its output, and that nothing of it is left."""
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -123,6 +125,17 @@ def test_a_script_reads_nothing_from_the_launchs_terminal() -> None:
 def test_a_program_that_cannot_start_says_why() -> None:
     with pytest.raises(ScriptFailedError, match="cannot start nowhere: No such file or directory"):
         Script(["nowhere"], os.environ)
+
+
+def test_a_program_for_which_there_is_no_process_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", refuse)
+    with pytest.raises(ScriptFailedError, match=r"cannot start true: no more .*`ulimit -u`.*again"):
+        Script(["true"], os.environ)
 
 
 def test_exit_statuses_in_words() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from journal_launcher.base.errors import JournalLauncherError, is_full_disk
+from journal_launcher.base.errors import JournalLauncherError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, LineBuffer, Message
 from journal_launcher.devices.choose import Device
 
@@ -59,9 +59,10 @@ class WorkerProcess:
         except OSError as error:
             if is_full_disk(error):
                 raise
+            limit = "use fewer workers, or raise the limit that `ulimit -a` shows"
             raise JournalLauncherError(
-                f"worker {spec.index} cannot be started: {error.strerror}; use fewer workers, or "
-                "raise the limit that `ulimit -a` shows"
+                f"worker {spec.index} cannot be started: {error.strerror}; "
+                f"{limit_met(error) or limit}"
             ) from None
         self.exit_descriptor = _pidfd(self._process.pid)
 
