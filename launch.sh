@@ -10,7 +10,8 @@ set -euo pipefail
 export JOURNAL_LAUNCHER_TYPED=$0 # the commands that the program suggests can be pasted
 
 # Python answers a Ctrl-C during its own start with a traceback: it is held back until the program
-# takes it, where `env` can do that.
+# takes it, where `env` can do that. And bash forgets one that comes while it takes the output of
+# $(command): none of these stands on the common way.
 trap 'exit 130' INT
 hold=(sh -c 'exec "$0" "$@"') # env itself would take a path with an = in it for a variable
 env --block-signal=INT true 2>/dev/null && hold=(env --block-signal=INT "${hold[@]}")
@@ -23,11 +24,9 @@ fail() {
 # -P here and below: what lies in the current directory must never be imported.
 has_launcher() { "${hold[@]}" "$1" -P -c 'import journal_launcher' >/dev/null 2>&1; }
 
-find_python() {
-  local python
+find_python() { # sets python
   for python in python3 python3.13 python3.12 python3.11; do # a pyenv shim may exist and fail
     if "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
-      printf '%s' "$python"
       return
     fi
   done
@@ -46,7 +45,7 @@ prepare_own_venv() { # $1: launch or test
   unset PYTHONHOME # as `activate` does: with it, the Python of a virtual environment cannot start
   if ! is_ready "$1"; then
     local python
-    python=$(find_python)
+    find_python
     # It exits with 2, and so do we, if it fails.
     "${hold[@]}" "$python" -I "$root/journal_launcher/bootstrap.py" "$1"
   fi
@@ -58,8 +57,8 @@ while [[ -L $self ]]; do
   [[ $target == /* ]] || target=$(dirname -- "$self")/$target
   self=$target
 done
-[[ $self == */* ]] || self=./$self
-root=$(unset CDPATH && cd -P -- "${self%/*}/" && pwd)
+[[ $self == /* ]] || self=$PWD/${self#./}
+root=${self%/*}
 venv=$root/.venv
 
 if [[ ${1-} == test ]]; then

@@ -114,14 +114,14 @@ def members(worker: WorkerProcess) -> dict[str, psutil.Process]:
     for pid in psutil.pids():
         with contextlib.suppress(ProcessLookupError, psutil.Error):
             process = psutil.Process(pid)
-            if os.getpgid(pid) == worker.pid and local.status() != psutil.STATUS_ZOMBIE:
-                found["worker" if pid == worker.pid else local.name()] = process
+            if os.getpgid(pid) == worker.pid and process.status() != psutil.STATUS_ZOMBIE:
+                found["worker" if pid == worker.pid else process.name()] = process
     return found
 
 
 def ignored(process: psutil.Process) -> int:
     """Its mask of ignored signals."""
-    lines = Path(f"/proc/{local.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("SigIgn")), 16)
 
 
