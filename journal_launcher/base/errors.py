@@ -16,6 +16,8 @@ import os
 import re
 from enum import IntEnum
 
+from journal_launcher.base.visible import one_line
+
 __all__ = [
     "AGAIN",
     "ExitCode",
@@ -31,7 +33,6 @@ __all__ = [
 
 AGAIN = "type the same command again"
 _NO_MORE = re.compile(f"can't start new thread|Cannot fork|{os.strerror(errno.EAGAIN)}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class ExitCode(IntEnum):
@@ -59,7 +60,7 @@ class UsageError(JournalLauncherError):
 
     def __init__(self, message: str) -> None:
         # A file or a column may be named with a line break, or with what moves the cursor.
-        super().__init__(_CONTROL.sub(lambda found: repr(found[0])[1:-1], message))
+        super().__init__(one_line(message))
 
 
 class IdentityError(UsageError):

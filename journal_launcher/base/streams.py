@@ -2,11 +2,19 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
-__all__ = ["open_closed_streams", "send_to_nowhere", "while_read"]
+from journal_launcher.base.visible import visible
+
+__all__ = [
+    "beneath",
+    "open_closed_streams",
+    "send_to_nowhere",
+    "show_controls",
+    "while_read",
+]
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -23,6 +31,42 @@ def open_closed_streams() -> None:
     for number, (name, mode) in enumerate(_STREAMS):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+def show_controls() -> None:
+    """Let nothing steer the terminal that this process prints: not by click, nor in a traceback,
+    nor by a library that logs. What draws with control sequences writes to `beneath` instead."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, _ShowingControls):
+            setattr(sys, name, _ShowingControls(stream))
+
+
+def beneath(stream: TextIO) -> TextIO:
+    """The stream as it was before `show_controls`."""
+    return stream._stream if isinstance(stream, _ShowingControls) else stream
+
+
+class _ShowingControls:
+    """A stream for text alone; without `buffer`, by which others would go around it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        if hasattr(stream, "reconfigure"):  # click would have written UTF-8 to an ASCII stream
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        self._stream.write(visible(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "buffer":
+            raise AttributeError(name)
+        return getattr(self._stream, name)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import click
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.verdict import CRITICAL
+from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import config_option, studies_dir_option
 from journal_launcher.settings.limits import Limits
 
@@ -24,7 +25,7 @@ def _health(study: str, studies_dir: str, as_json: bool) -> int:
         click.echo(json.dumps(verdict.to_json()))
     else:
         for line in verdict_lines(verdict):
-            click.echo(line)
+            click.echo(one_line(line))
     return ExitCode.FAILED if verdict.level == CRITICAL else ExitCode.DONE
 
 

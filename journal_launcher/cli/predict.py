@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
+from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import studies_dir_option
 from journal_launcher.settings.inputs import check_data
 
@@ -35,5 +36,5 @@ def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     from journal_launcher.worker.predict import predict_file
 
     for note in predict_file(paths.directory, absolute(data), absolute(out)):
-        click.echo(note, err=True)
+        click.echo(one_line(note), err=True)
     click.echo(f"wrote {out}", err=True)

@@ -14,7 +14,12 @@ from journal_launcher.base.errors import (
     limit_met,
 )
 from journal_launcher.base.paths import typed
-from journal_launcher.base.streams import open_closed_streams, send_to_nowhere, while_read
+from journal_launcher.base.streams import (
+    open_closed_streams,
+    send_to_nowhere,
+    show_controls,
+    while_read,
+)
 from journal_launcher.cli import commands
 
 __all__ = ["run"]
@@ -28,6 +33,7 @@ def run(arguments: list[str], on_ctrl_c: "signal._HANDLER") -> int:
     `on_ctrl_c` takes SIGINT from where it is answered in one line.
     """
     open_closed_streams()
+    show_controls()
     if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
         arguments = ["run", *arguments]
     try:

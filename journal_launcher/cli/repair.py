@@ -4,6 +4,7 @@ import click
 
 from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import studies_dir_option
 
 __all__ = ["command"]
@@ -30,5 +31,5 @@ def command(study: str, dry_run: bool, studies_dir: str) -> int:
         with Lease(paths.lease, study, "repair"):
             report = repair(paths.journal)
     for line in report.lines():
-        click.echo(line)
+        click.echo(one_line(line))
     return ExitCode.DONE if report.verdict in ("sound", "repaired") else ExitCode.JOURNAL

@@ -5,6 +5,7 @@ import os
 import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute
+from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import studies_dir_option
 from journal_launcher.settings.launch_settings import MODEL_TYPES
 
@@ -24,7 +25,7 @@ def _list(studies_dir: str) -> None:
     registry = SkipRegistry(StudiesFolder.at(studies_dir).skip_registry)
     found = [entry for entry in registry.entries() if entry.critical_in_a_row]
     for entry in found:
-        click.echo(str(entry))
+        click.echo(one_line(str(entry)))
     if not found:
         click.echo("no model type is critical", err=True)
 
@@ -41,6 +42,6 @@ def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
     registry = SkipRegistry(StudiesFolder.at(studies_dir).skip_registry)
     forgotten = registry.clear(model_type, data)
     for entry in forgotten:
-        click.echo(f"forgotten: {entry}")
+        click.echo(one_line(f"forgotten: {entry}"))
     if not forgotten:
         click.echo("nothing to forget: see skip list", err=True)

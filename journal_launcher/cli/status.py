@@ -4,6 +4,7 @@ import click
 
 from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder, unknown_study
+from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import studies_dir_option
 
 __all__ = ["command"]
@@ -23,7 +24,7 @@ def command(study: str | None, studies_dir: str) -> int:
     if study is not None and studies.study(study).name not in names:
         compared = list(comparison_lines(studies, study))
         if compared:
-            click.echo("\n".join(compared))
+            click.echo("\n".join(map(one_line, compared)))
             return ExitCode.DONE
         raise unknown_study(studies.study(study))
     if not names:
@@ -31,8 +32,8 @@ def command(study: str | None, studies_dir: str) -> int:
     found = [Status(studies.study(name)) for name in ([study] if study else names)]
     for status in found:
         for line in status.lines() if study else [status.line()]:
-            click.echo(line)
+            click.echo(one_line(line))
     if not study:
         for line in winner_lines(studies):
-            click.echo(line)
+            click.echo(one_line(line))
     return ExitCode.JOURNAL if any(status.damage for status in found) else ExitCode.DONE

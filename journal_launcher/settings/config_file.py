@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.visible import visible
 from journal_launcher.settings.checks import TABLE_GROUPS
 from journal_launcher.settings.launch_settings import MODEL_TYPES, LaunchSettings
 from journal_launcher.settings.options import (
@@ -185,8 +186,9 @@ def _toml(value: Any) -> str:
         case bool() | int() | float():
             return json.dumps(value)
         case str():
-            # JSON's escapes are TOML's, but for one character that JSON leaves as it is.
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            # JSON's escapes are TOML's; what would be shown in another form is escaped as well.
+            text = json.dumps(value, ensure_ascii=False)
+            return "".join(c if visible(c) == c else f"\\u{ord(c):04x}" for c in text)
         case list() | tuple():
             return f"[{', '.join(map(_toml, value))}]"
         case dict():

@@ -1,14 +1,16 @@
 """Choose and open the view of a launch."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from journal_launcher.base.events import Listener
-from journal_launcher.base.streams import send_to_nowhere
+from journal_launcher.base.streams import beneath, send_to_nowhere
+from journal_launcher.base.visible import visible
 from journal_launcher.views.listeners import fan_out
 from journal_launcher.views.live import LiveView
 from journal_launcher.views.plain import PlainView
@@ -44,10 +46,23 @@ def choose_view(stderr_is_terminal: bool, verbosity: int, console: Console) -> T
 
 def stderr_console() -> Console:
     """A console on stderr that outlives it."""
-    console = Console(file=cast(IO[str], _LastingStream(sys.stderr)))
+    stream = cast(IO[str], _LastingStream(beneath(sys.stderr)))
+    console = _TextConsole(file=stream, markup=False, emoji=False)
     if not console.width:  # COLUMNS=0 means unknown; Rich would print nothing at all
         console.width = 80
     return console
+
+
+class _TextConsole(Console):
+    """Rich draws with control sequences of its own; the text in between brings none."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            if style is not None and style.link:  # Rich reads links out of what others print
+                style = style.update_link(None)
+            yield Segment(text if control else visible(text), style, control)
 
 
 class _LastingStream:

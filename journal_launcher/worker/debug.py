@@ -10,6 +10,7 @@ import optuna
 
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.visible import visible
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import make_job
@@ -30,7 +31,7 @@ def debug(task: dict[str, Any]) -> int:
         with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
             return _run(settings, seed, task, StudyPaths(Path(folder), settings.name))
     except JournalLauncherError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return int(error.exit_code)
 
 
@@ -54,12 +55,13 @@ def _run(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Study
         value = "pruned"
     except ScriptFailedError as error:  # its output was just seen
         print(f"params: {trial.params}", file=sys.stderr)
-        print(f"error: {str(error).splitlines()[0].removesuffix(':')}", file=sys.stderr)
+        said = visible(str(error).splitlines()[0].removesuffix(":"))
+        print(f"error: {said}", file=sys.stderr)
         return error.exit_code
     print(f"params: {trial.params}\nvalue: {value}")
     judged = None if value == "pruned" else judge(value, len(directions))
     if judged is not None and judged.reason is not None:
-        print(f"error: in a launch this trial fails: {judged.reason}", file=sys.stderr)
+        print(f"error: in a launch this trial fails: {visible(judged.reason)}", file=sys.stderr)
         return ExitCode.FAILED
     pruned = optuna.trial.TrialState.PRUNED if value == "pruned" else None
     study.tell(trial, None if pruned else value, state=pruned)

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.visible import one_line, visible
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import open_storage
@@ -32,11 +33,11 @@ def replay(task: dict[str, Any]) -> int:
         verify_device(task["device_uuid"])
         return _replay(task)
     except JournalLauncherError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return int(error.exit_code)
     except Exception as error:  # the user's module, or a full disk
-        traceback.print_exc()
-        print(f"error: nothing could be compared: {type(error).__name__}: {error}", file=sys.stderr)
+        problem = f"error: nothing could be compared: {type(error).__name__}: {error}"
+        print(visible(f"{traceback.format_exc()}{problem}"), file=sys.stderr)
         return int(ExitCode.USAGE)
 
 
@@ -101,12 +102,14 @@ def _compare(
     outcome = evaluate(job, trial, len(recorded.values))
     print(f"recorded  {_shown(recorded.values)}")
     if outcome.values is None:
-        print(f"now       {outcome.state.name}: {outcome.reason or 'no value'}\ndifferent")
+        reason = visible(outcome.reason or "no value")
+        print(f"now       {outcome.state.name}: {reason}\ndifferent")
         return ExitCode.FAILED
     print(f"now       {_shown(outcome.values)}")
     asked = sorted({*trial.params} ^ {*recorded.params})
     if asked:
-        print(f"the parameters asked for are others now: {', '.join(asked)}", file=sys.stderr)
+        names = one_line(", ".join(asked))
+        print(f"the parameters asked for are others now: {names}", file=sys.stderr)
     same, verdict = judge(recorded.values, outcome.values, task["exact"])
     print(verdict)
     return ExitCode.DONE if same else ExitCode.FAILED

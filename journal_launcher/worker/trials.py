@@ -16,6 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from journal_launcher.base.errors import limit_met
+from journal_launcher.base.visible import visible
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
 from journal_launcher.worker.jobs import Job
 from journal_launcher.worker.script import ScriptFailedError
@@ -77,11 +78,12 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
     except optuna.TrialPruned as pruned:
         return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
     except ScriptFailedError as error:
-        print(f"trial {trial.number}: {error}", file=sys.stderr)
+        print(visible(f"trial {trial.number}: {error}"), file=sys.stderr)
         return Outcome(TrialState.FAIL, None, str(error)[:2000], error.broken)
     except (Exception, SystemExit) as error:
         with contextlib.suppress(ValueError):  # the objective may have closed it
-            traceback.print_exc()  # into this worker's log file, whole
+            # Whole, into this worker's log file; of a replay, onto the terminal.
+            print(visible(traceback.format_exc()), end="", file=sys.stderr)
         kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
         reason = f"{kind}: {words(error)}".strip().removesuffix(":")
         if (limit := limit_met(error)) is not None:
