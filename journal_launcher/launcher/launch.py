@@ -153,8 +153,7 @@ class Launch:
         """As given; else the study's own; else 0."""
         if self.settings.seed is not None:
             return self.settings.seed
-        identity = found.identity if found else None
-        return int(identity["seed"]) if identity else 0
+        return found.seed if found else 0
 
     def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
         return WorkerProcess(spec, self.launch_id, self.paths.worker_log(spec.index))
@@ -232,7 +231,7 @@ class Launch:
                 n_finished=finished,
                 n_failed=failed,
                 directions=study.directions,
-                metric=(study.identity or {}).get("metric"),
+                metric=study.metric,
                 best_value=best.value if best else None,
                 best_number=best.number if best else None,
             )
@@ -277,7 +276,7 @@ class Launch:
             n_failed=failed,
             n_interrupted=self.book.interrupted,
             directions=study.directions,
-            metric=(study.identity or {}).get("metric"),
+            metric=study.metric,
             best_trial=self.book.best_trial(),
             model_path=model_store.model_path(self.paths, sidecar),
             journal=self.paths.journal,

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base import events
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
 from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyRecord
 
@@ -49,8 +50,7 @@ class TrialBook:
     @property
     def baselines(self) -> dict[str, Any] | None:
         """Scores of the dummy and the linear model, once they are known."""
-        found = self.study.attribute(BASELINES_ATTRIBUTE)
-        return found if isinstance(found, dict) else None
+        return attributes.baselines(self.study.attribute(BASELINES_ATTRIBUTE))
 
     def keep_baselines(self, content: dict[str, Any] | None) -> None:
         if content is not None:
@@ -86,7 +86,7 @@ class TrialBook:
 
     def trial_seconds(self) -> float:
         """What all trials took so far, in the whole life of the study."""
-        return float(sum(t.user_attrs.get("jl_duration_s", 0) for t in self.study.trials()))
+        return sum(map(attributes.seconds, self.study.trials()))
 
     # --- how trials end
 
@@ -136,7 +136,10 @@ class TrialBook:
         """
         for trial in self.study.owned_trials(self.launch, worker):
             reason = events.INTERRUPTED if interrupted else problem
-            again = interrupted or _retries(trial) < self.settings.max_retries
+            again = (
+                interrupted
+                or len(attributes.retries(trial.system_attrs)) < self.settings.max_retries
+            )
             if again:
                 ended = self.study.fail_and_queue(trial, reason, retry=not interrupted)
             else:
@@ -165,7 +168,3 @@ class TrialBook:
             what = "failed" if self.settings.command is not None else "raised exceptions"
             return f"the first {self.exceptions} trials {what}: {kinds}"
         return None
-
-
-def _retries(trial: FrozenTrial) -> int:
-    return len(trial.system_attrs.get("retry_history", ()))

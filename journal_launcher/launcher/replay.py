@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -9,13 +10,14 @@ from typing import NoReturn
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.paths import StudiesFolder, StudyPaths, unknown_study
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, typed, unknown_study
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
 from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher.engines.local import WORKER_PROGRAM
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.attributes import ARGUMENTS, arguments_mark, changed_notes, text, whole
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import NOTED_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyRecord, shortened
 
 __all__ = ["replay_in_foreground"]
 
@@ -32,7 +34,13 @@ def replay_in_foreground(
     record = _open(paths)
     trial = _recorded(record, number)
     settings = _settings(record, paths.folder)
-    uuid, threads = trial.user_attrs.get("jl_device_uuid"), trial.user_attrs.get("jl_threads")
+    uuid = text(trial.user_attrs.get("jl_device_uuid"))
+    threads = whole(trial.user_attrs.get("jl_threads"), 1, 4096)
+    noted = record.attribute(NOTED_ATTRIBUTE)
+    if not arguments and changed_notes(noted, {ARGUMENTS: arguments_mark(())}):
+        again = f"{typed()} replay {study} {number} --studies-dir {shlex.quote(str(studies_dir))}"
+        told = "the objective had arguments, which no file keeps"
+        print(f"{told}; to give them again: {again} -- ARGUMENTS", file=sys.stderr)
     device = _device(uuid)
     task = {
         "settings": {**settings.to_json(), "arguments": arguments},
@@ -75,20 +83,27 @@ def _recorded(record: StudyRecord, number: int) -> FrozenTrial:
 
 def _settings(record: StudyRecord, folder: Path) -> LaunchSettings:
     """Of the last launch; an objective's file is where it lies seen from the studies."""
-    found, identity = record.attribute(SETTINGS_ATTRIBUTE), record.identity
-    if identity is None or not isinstance(found, dict):
+    found, identity = record.settings, record.identity
+    if identity is None or not found:
         raise UsageError(
             f"study {record.name} does not say how its trials ran; repeat its command once, which "
             "records it and trains nothing that is finished"
         )
     content = LaunchSettings().to_json()
     content |= {key: found[key] for key in found if key in content}
-    if "objective" in identity:
+    if isinstance(identity.get("objective"), str):
         source, _, attribute = identity["objective"].rpartition(":")
         if source.endswith(".py") or "/" in source:
             source = os.path.normpath(folder / source)
         content["objective"] = f"{source}:{attribute}"
-    return LaunchSettings.from_json(content)
+    try:
+        return LaunchSettings.from_json(content)
+    except (UsageError, TypeError, ValueError, AttributeError, LookupError) as problem:
+        raise UsageError(
+            f"study {record.name}: expected its attribute {SETTINGS_ATTRIBUTE} to say how its "
+            f"trials ran, found {shortened(found)} ({shortened(str(problem))}); repeat the study's "
+            "command once, which records it"
+        ) from None
 
 
 def _device(uuid: str | None) -> Device:

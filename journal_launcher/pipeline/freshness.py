@@ -15,7 +15,7 @@ from journal_launcher.settings.inputs import data_source
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.confirmation import winner
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import StudyRecord
 
 __all__ = ["CHANGED", "FRESH", "MISSING", "STALE", "Freshness", "freshness"]
 
@@ -48,19 +48,19 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
         return Freshness(MISSING, "no study yet")
     source = data_source(settings.data)
     asked = json.loads(json.dumps({**settings.of_trials(), "data": source}))
-    found = study.attribute(SETTINGS_ATTRIBUTE) or {}
+    found = study.settings
     other = [key for key in sorted({*asked, *found} - _JUDGING) if asked.get(key) != found.get(key)]
     if other:
         return Freshness(CHANGED, f"made with other settings: {', '.join(other)}")
     sidecar = model_store.published(paths, {})
-    same, times = _data(source, study.identity["data_sha256"], sidecar)
+    same, times = _data(source, study.identity.get("data_sha256"), sidecar)
     if not same:
         return Freshness(CHANGED, f"made from other data{times}")
     stale = _unfinished(study, settings, sidecar)
     return Freshness(STALE if stale else FRESH, (stale or "fresh and complete") + times)
 
 
-def _data(source: str, sha256: str, sidecar: dict[str, Any] | None) -> tuple[bool, str]:
+def _data(source: str, sha256: Any, sidecar: dict[str, Any] | None) -> tuple[bool, str]:
     """(is it the data of the study?, the times). It is read only if it is newer than the launch
     that published: then something may have replaced it since."""
     path, published = Path(source), sidecar.get("started", "") if sidecar else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from journal_launcher.study import attributes
 from journal_launcher.study.study import StudyRecord
 
 __all__ = [
@@ -29,8 +30,7 @@ def attribute_name(number: int) -> str:
 
 def confirmation_of(study: StudyRecord, number: int) -> dict[str, Any] | None:
     """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
-    found = study.attribute(attribute_name(number))
-    return found if isinstance(found, dict) else None
+    return attributes.confirmation(study.attribute(attribute_name(number)))
 
 
 def keep_confirmation(study: StudyRecord, number: int, content: dict[str, Any]) -> None:
@@ -44,8 +44,8 @@ def candidates(study: StudyRecord, top: int) -> list[FrozenTrial]:
 
 def has_fresh_folds(study: StudyRecord) -> bool:
     """Not by time: there the folds follow from the rows' order, and no seed changes them."""
-    split = (study.identity or {}).get("split") or {}
-    return split.get("kind") not in (None, "time")
+    split = attributes.table((study.identity or {}).get("split"))
+    return attributes.text(split.get("kind")) not in (None, "time")
 
 
 def unconfirmed(study: StudyRecord, top: int) -> list[int]:

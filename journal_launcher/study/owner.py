@@ -2,11 +2,14 @@
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from journal_launcher.study.attributes import number, text, whole
 
 __all__ = ["OWNER_ATTRIBUTE", "Owner", "owner_of"]
 
@@ -63,7 +66,10 @@ def owner_of(user_attributes: dict[str, Any]) -> Owner | None:
     content = user_attributes.get(OWNER_ATTRIBUTE)
     if not isinstance(content, dict) or set(content) != {f.name for f in fields(Owner)}:
         return None
-    return Owner(**content)
+    read: dict[str, Callable[[Any], Any]] = dict.fromkeys(content, text)
+    read |= {"worker": whole, "pid": whole, "started": number}
+    owner = {key: read[key](value) for key, value in content.items()}
+    return None if None in owner.values() else Owner(**owner)
 
 
 def _boot() -> str:

@@ -12,6 +12,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
+from journal_launcher.study.attributes import (
+    changed_notes,
+    refittable,
+    retries,
+    table,
+    text,
+    whole,
+)
 from journal_launcher.study.choices import as_kept
 from journal_launcher.study.journal.storage import IDENTITY_ATTRIBUTE, StudyStorage
 from journal_launcher.study.owner import owner_of
@@ -32,8 +40,7 @@ _DATA_CHANGED = "the data changed since this study began"
 
 # What belongs to a run of a trial and not to its parameters: a retry must not inherit it.
 _RUN_ATTRIBUTES = "jl_"
-# What a table's best trial must have: a refit trains so many epochs and reports these scores.
-_REFITTED = {"jl_epochs", "jl_fold_scores", "jl_train_scores"}
+_LONGEST = 300  # of what a message quotes
 
 
 class StudyRecord:
@@ -109,6 +116,42 @@ class StudyRecord:
         found = self.attribute(IDENTITY_ATTRIBUTE)
         return found if isinstance(found, dict) else None
 
+    @property
+    def metric(self) -> str | None:
+        return text((self.identity or {}).get("metric"))
+
+    @property
+    def budget(self) -> int | None:
+        """Finished trials that the last launch wanted."""
+        return whole(self.attribute(BUDGET_ATTRIBUTE))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the last launch, as far as it recorded them."""
+        return table(self.attribute(SETTINGS_ATTRIBUTE))
+
+    @property
+    def seed(self) -> int:
+        """The seed that it was created with; 0 if nobody said what it is.
+
+        Raises:
+            IdentityError: what stands there is no seed, and every other one is another study.
+        """
+        if self.attribute(IDENTITY_ATTRIBUTE) is None:
+            return 0
+        seed = (self.identity or {}).get("seed")
+        if whole(seed, below=2**32) is None:
+            raise self._odd_identity()
+        return int(seed or 0)
+
+    def _odd_identity(self) -> IdentityError:
+        found = shortened(self.attribute(IDENTITY_ATTRIBUTE))
+        return IdentityError(
+            f"study {self.name}: expected its attribute {IDENTITY_ATTRIBUTE} to say what the study "
+            f"is, with a whole number as seed, found {found}; somebody changed it: set it right, "
+            "choose another --study-name, or move the study aside with --overwrite"
+        )
+
     def check_identity(self, wanted: Mapping[str, Any], data: str | None = None) -> None:
         """Adopt a study without identity; refuse one that was created for something else.
 
@@ -118,6 +161,8 @@ class StudyRecord:
             IdentityError: shows what the study has and what was asked for.
         """
         found = self.identity
+        if found is None and self.attribute(IDENTITY_ATTRIBUTE) is not None:
+            raise self._odd_identity()
         if list(self.directions) != list(wanted["directions"]):
             found = {**(found or {}), "directions": list(self.directions)}
         if found is None:
@@ -137,7 +182,8 @@ class StudyRecord:
             differences = [
                 f"{_DATA_CHANGED}{other}"
                 if key == "data_sha256"
-                else f"{key}: the study has {found.get(key)!r}, this launch {wanted.get(key)!r}"
+                else f"{key[:_LONGEST]}: the study has {shortened(found.get(key))}, this launch "
+                f"{shortened(wanted.get(key))}"
                 for key in changed
             ]
             finished, _ = self.count()
@@ -149,10 +195,10 @@ class StudyRecord:
 
     def note_changes(self, noted: Mapping[str, Any]) -> list[str]:
         """Remember what may change between launches; the names of what did since the last one."""
-        before = self.attribute(NOTED_ATTRIBUTE) or {}
+        before = self.attribute(NOTED_ATTRIBUTE)
         if before != noted:
             self.set_attribute(NOTED_ATTRIBUTE, dict(noted))
-        return [key for key, value in noted.items() if key in before and before[key] != value]
+        return changed_notes(before, noted)
 
     def check(self) -> None:
         """Read what is new in the journal; raises if it vanished or changed underneath."""
@@ -196,7 +242,7 @@ class StudyRecord:
     def _ranked(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         trials = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if (self.identity or {}).get("kind") == "table":
-            trials = [trial for trial in trials if trial.user_attrs.keys() >= _REFITTED]
+            trials = [trial for trial in trials if refittable(trial)]
         return ranked(trials, self.directions)
 
     def passed_over(self) -> FrozenTrial | None:
@@ -266,7 +312,7 @@ class StudyRecord:
         with contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(trial._trial_id, "jl_fail_reason", reason)
             later = self.trials()[trial.number :]
-            copied = any(other.system_attrs.get(COPY_OF) == trial.number for other in later)
+            copied = any(whole(t.system_attrs.get(COPY_OF)) == trial.number for t in later)
             with self.storage.together():
                 if not copied:
                     self.queue_again(trial, retry=retry)
@@ -282,7 +328,7 @@ class StudyRecord:
         """
         system = {**trial.system_attrs, COPY_OF: trial.number}
         if retry:
-            system["retry_history"] = [*system.get("retry_history", []), trial.number]
+            system["retry_history"] = [*retries(system), trial.number]
             system.setdefault("failed_trial", trial.number)
         kept = {
             key: value
@@ -298,3 +344,9 @@ class StudyRecord:
                 system_attrs=system,
             )
         )
+
+
+def shortened(value: Any) -> str:
+    """The repr, as a message quotes what anybody may have written."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"

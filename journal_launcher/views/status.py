@@ -13,10 +13,11 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
 from journal_launcher.base.times import utc
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import option_of
+from journal_launcher.study.attributes import table, text
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import StudyRecord
 from journal_launcher.study.tally import FINISHED, has_failed
 from journal_launcher.views.figures import counted, number
 
@@ -49,12 +50,12 @@ def winner_lines(studies: StudiesFolder) -> Iterator[str]:
 def _why(paths: StudyPaths) -> str | None:
     """Why a comparison chose what it published, or why that cannot be read."""
     try:
-        told = read_json(paths.sidecar, 1).get("comparison") or {}
+        told = table(read_json(paths.sidecar, 1).get("comparison"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as problem:
         return str(problem)
-    return told.get("reason")
+    return text(told.get("reason"))
 
 
 class Status:
@@ -113,7 +114,7 @@ class Status:
 
     def _progress(self, study: StudyRecord) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)
-        return f"{counted(finished, study.attribute(BUDGET_ATTRIBUTE))} finished"
+        return f"{counted(finished, study.budget)} finished"
 
     def _unfinished(self) -> Iterator[str]:
         """How many trials failed, run or are stale, if there are any."""
@@ -144,7 +145,7 @@ class Status:
         best = study.best()
         if best is None or best.value is None:
             return ""
-        metric = (study.identity or {}).get("metric") or "value"
+        metric = study.metric or "value"
         return f"{metric} {number(best.value)} (trial {best.number})"
 
     def _who(self, trial: FrozenTrial) -> str:
@@ -153,7 +154,7 @@ class Status:
             return "running, started by a foreign writer: it is left alone"
         if self._is_stale(trial):
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
-        return f"running on {trial.user_attrs.get('jl_device')}, {owner}"
+        return f"running on {text(trial.user_attrs.get('jl_device'))}, {owner}"
 
 
 def _soundness(journal: Path) -> str:

@@ -4,7 +4,6 @@ A job is prepared once (by one worker, before the study exists), opened in every
 every trial, and asked once at the end to stage the best model.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,13 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.attributes import (
+    ARGUMENTS,
+    arguments_mark,
+    confirmation,
+    number,
+    table,
+)
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.worker.arrays import keep
 from journal_launcher.worker.device_check import require_gpu
@@ -185,7 +191,7 @@ class TableJob:
         from journal_launcher.worker.final_fit import refit
 
         assert best is not None, "a table has one objective"
-        confirmed = study.user_attrs.get(attribute_name(best.number)) or {}
+        confirmed = confirmation(study.user_attrs.get(attribute_name(best.number))) or {}
         return refit(
             self._settings,
             self._dataset,
@@ -198,8 +204,8 @@ class TableJob:
                 "fold_scores": best.user_attrs["jl_fold_scores"],
                 "train_scores": best.user_attrs["jl_train_scores"],
                 "epochs": best.user_attrs["jl_epochs"],
-                "overfit_ratio": best.user_attrs.get("jl_overfit_ratio"),
-                "errors": best.user_attrs.get("jl_errors"),
+                "overfit_ratio": number(best.user_attrs.get("jl_overfit_ratio")),
+                "errors": table(best.user_attrs.get("jl_errors")) or None,
                 "curves": confirmed.get("curves") if self._settings.confirm else None,
             },
             gpu=self._gpu,
@@ -237,8 +243,7 @@ class ObjectiveJob:
             "notes": [],
             "noted": {
                 "objective source": objective.source_sha256,
-                # Hashed: the journal is for everybody's eyes, and an argument may be a token.
-                "arguments after --": _sha256(self._settings.arguments),
+                ARGUMENTS: arguments_mark(self._settings.arguments),
             },
             "content": {},
         }
@@ -284,10 +289,6 @@ class ObjectiveJob:
             directory.mkdir()
             save_best(study, directory)
         return {"kind": "objective", "objective": self._settings.objective}
-
-
-def _sha256(arguments: tuple[str, ...]) -> str:
-    return hashlib.sha256("\0".join(arguments).encode()).hexdigest()
 
 
 def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int) -> Job:

@@ -15,6 +15,7 @@ from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageEr
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.visible import one_line, visible
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.attributes import ARGUMENTS, changed_notes
 from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
@@ -46,10 +47,10 @@ def _replay(task: dict[str, Any]) -> int:
     paths = StudyPaths(Path(task["folder"]), task["study"])
     storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
     record = StudyRecord(storage, paths.name)
-    seed = int((record.identity or {})["seed"])
+    seed = record.seed
     job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
     prepared = job.prepare(seed)
-    _check(record, prepared)
+    _check(record, prepared, settings)
     recorded = record.trial(task["number"])
     study = _history(record, recorded)
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
@@ -60,7 +61,7 @@ def _replay(task: dict[str, Any]) -> int:
         return _compare(task, job, JournalTrial(study, study.ask()._trial_id), recorded)
 
 
-def _check(record: StudyRecord, prepared: Prepared) -> None:
+def _check(record: StudyRecord, prepared: Prepared, settings: LaunchSettings) -> None:
     """Refuse another data set; note another source."""
     differences = [
         key
@@ -72,9 +73,8 @@ def _check(record: StudyRecord, prepared: Prepared) -> None:
             f"study {record.name}: {', '.join(differences)} changed since its trials ran, so none "
             "of them can be replayed"
         )
-    noted = record.attribute(NOTED_ATTRIBUTE) or {}
-    for key, value in prepared["noted"].items():
-        if noted.get(key) != value:
+    for key in changed_notes(record.attribute(NOTED_ATTRIBUTE), prepared["noted"]):
+        if key != ARGUMENTS or settings.arguments:  # without any, the parent has said it
             print(f"{key} changed since the last launch", file=sys.stderr)
 
 

@@ -65,7 +65,9 @@ def test_the_refit_is_told_the_curves_of_the_confirmation(
     study = optuna.create_study()
     study.add_trial(optuna.create_trial(value=0.0, user_attrs=scores))
     curves = {"every": 1, "validation": [0.5], "train": [0.6]}
-    study.set_user_attr("journal_launcher_confirmed_0", {"score": 0.5, "curves": curves})
+    study.set_user_attr(
+        "journal_launcher_confirmed_0", {"score": 0.5, "fold_scores": [0.5], "curves": curves}
+    )
     job(tmp_path, confirm=confirm).refit(study, study.trials[0], tmp_path)
     assert told["curves"] == (curves if confirm else None)
 

@@ -23,6 +23,7 @@ from journal_launcher.base.errors import (
     is_full_disk,
 )
 from journal_launcher.base.paths import is_study_name
+from journal_launcher.study.attributes import optunas_own
 from journal_launcher.study.first_replay import replay_in_place
 from journal_launcher.study.journal.backend import DurableJournalFileBackend, replaying
 from journal_launcher.study.journal.lines import MEANINGLESS
@@ -155,8 +156,13 @@ class StudyStorage(JournalStorage):
     def _noting(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for record in logs:
             self._last_read = record
-            if record["op_code"] == JournalOperation.DELETE_STUDY:
+            operation = record["op_code"]
+            if operation == JournalOperation.DELETE_STUDY:
                 self._judge_deletion(record)
+            elif operation == JournalOperation.SET_TRIAL_SYSTEM_ATTR:
+                record["system_attr"] = optunas_own(record["system_attr"])
+            elif operation == JournalOperation.CREATE_TRIAL and "system_attrs" in record:
+                record["system_attrs"] = optunas_own(record["system_attrs"])
             yield record
 
     def _judge_deletion(self, record: Mapping[str, Any]) -> None:

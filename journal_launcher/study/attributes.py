@@ -1,0 +1,149 @@
+"""What any writer may have put into a study, read as absent where it is of another kind.
+
+A dashboard, a user's script and whoever sends a journal can set every attribute to anything. What
+decides what the study *is* is refused in `StudyRecord` instead: no guess would be right.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+__all__ = [
+    "ARGUMENTS",
+    "arguments_mark",
+    "baselines",
+    "changed_notes",
+    "confirmation",
+    "number",
+    "numbers",
+    "optunas_own",
+    "refittable",
+    "retries",
+    "seconds",
+    "table",
+    "text",
+    "whole",
+]
+
+ARGUMENTS = "arguments after --"
+"""Under which a study notes a mark of what followed `--`."""
+_LONGEST = 200
+
+
+def whole(value: Any, least: int = 0, below: int = 2**31) -> int | None:
+    return value if type(value) is int and least <= value < below else None
+
+
+def number(value: Any) -> float | None:
+    """A finite number."""
+    if type(value) not in (int, float) or abs(value) > 1e308 or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def numbers(value: Any) -> list[float] | None:
+    """A list of finite numbers."""
+    if not isinstance(value, list):
+        return None
+    known = [found for item in value if (found := number(item)) is not None]
+    return known if len(known) == len(value) else None
+
+
+def text(value: Any) -> str | None:
+    """A name or a word, and no book."""
+    return value if isinstance(value, str) and len(value) <= _LONGEST else None
+
+
+def table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+# --- of a study
+
+
+def baselines(value: Any) -> dict[str, Any] | None:
+    """Scores of the dummy and the linear model; None if there are none."""
+    found = {name: _scores(scored) for name, scored in table(value).items() if table(scored)}
+    return found or None
+
+
+def confirmation(value: Any) -> dict[str, Any] | None:
+    """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
+    found = _scores(table(value))
+    if found.get("score") is None or found.get("fold_scores") is None:
+        return None
+    return found
+
+
+def _scores(content: Mapping[str, Any]) -> dict[str, Any]:
+    read: dict[str, Callable[[Any], Any]] = {"score": number, "scores": numbers}
+    read |= {"ratio": number, "curves": lambda value: table(value) or None}
+    return {
+        key: read[kind](value) if (kind := key.rpartition("_")[2]) in read else value
+        for key, value in content.items()
+    }
+
+
+def changed_notes(before: Any, now: Mapping[str, Any]) -> list[str]:
+    """Names of what was noted before and is another now."""
+    known = table(before)
+    return [key for key, value in now.items() if key in known and not _same(known[key], value)]
+
+
+def _same(before: Any, now: Any) -> Any:
+    """An older version noted the whole hash of which `arguments_mark` is the beginning."""
+    return before == now or (type(before) is type(now) is str and before.startswith(now))
+
+
+def arguments_mark(arguments: Sequence[str]) -> str:
+    """Three digits of the arguments' hash: enough to note a change, missing one in 4,096.
+
+    An argument may be a secret and the journal is for everybody's eyes. Whoever tries all guesses
+    against a whole hash, with a salt beside it or not, learns which one is right; this many digits
+    leave every 4,096th guess standing.
+    """
+    return hashlib.sha256("\0".join(arguments).encode(errors="replace")).hexdigest()[:3]
+
+
+# --- of a trial
+
+
+def seconds(trial: FrozenTrial) -> float:
+    """What it took, as its worker says."""
+    return max(0.0, number(trial.user_attrs.get("jl_duration_s")) or 0.0)
+
+
+def refittable(trial: FrozenTrial) -> bool:
+    """Has it what a table's best trial must have? A refit trains so many epochs and reports these
+    scores."""
+    said = trial.user_attrs
+    scores = (numbers(said.get(f"jl_{part}_scores")) for part in ("fold", "train"))
+    return whole(said.get("jl_epochs")) is not None and None not in scores
+
+
+def retries(system_attributes: Mapping[str, Any]) -> list[int]:
+    """The failed trials that this one repeats."""
+    found = system_attributes.get("retry_history")
+    return [n for n in found if whole(n) is not None] if isinstance(found, list) else []
+
+
+def optunas_own(system_attributes: Any) -> Any:
+    """Without what Optuna's samplers and trials would stumble over, whoever wrote it."""
+    if not isinstance(system_attributes, dict):
+        return system_attributes
+    return {key: value for key, value in system_attributes.items() if _makes_sense(key, value)}
+
+
+def _makes_sense(key: str, value: Any) -> bool:
+    if key == "constraints":
+        return value is None or (isinstance(value, list) and all(map(_is_real, value)))
+    if key.startswith("constraints:"):
+        return _is_real(value)
+    return key != "fixed_params" or isinstance(value, dict)
+
+
+def _is_real(value: Any) -> bool:
+    return type(value) in (int, float)
