@@ -30,7 +30,17 @@ def versions() -> dict[str, str]:
 
 
 def command_line() -> str:
-    return shlex.join(["journal-launcher", *sys.argv[1:]])
+    """What was typed, but for what follows `--`: that may hold a secret, and this is published.
+
+    Of a launch from Python the script alone: its arguments are not ours to tell.
+    """
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    if "journal_launcher.__main__" not in (*sys.modules, getattr(main, "name", None)):
+        return shlex.join(["python", *sys.argv[:1]])
+    arguments = sys.argv[1:]
+    if "--" in arguments:
+        arguments = [*arguments[: arguments.index("--") + 1], "ARGUMENTS"]
+    return shlex.join(["journal-launcher", *arguments])
 
 
 def launch_record(
@@ -45,7 +55,8 @@ def launch_record(
         "schema_version": 1,
         "launch": launch,
         "command_line": command_line(),
-        "settings": settings.to_json(),
+        # Only how many: what follows `--` may hold a secret.
+        "settings": {**settings.to_json(), "arguments": len(settings.arguments)},
         "workers": workers,
         "versions": versions(),
         "started": started,

@@ -73,7 +73,7 @@ def _check_own_code(settings: "LaunchSettings") -> None:
         _check_no_table_options(settings)
     if settings.objective is None and settings.arguments:
         raise UsageError(
-            f"what follows -- belongs to --objective, found {' '.join(settings.arguments)}"
+            f"what follows -- belongs to --objective, found {len(settings.arguments)} without it"
         )
     if settings.command is not None:
         _check_command(settings, settings.command)

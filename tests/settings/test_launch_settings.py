@@ -17,7 +17,7 @@ REFUSED = [
     ({"timeout": float("inf")}, "--timeout: expected a positive duration"),
     ({"sampler": "cmaes"}, "gp, qmc, pkg.module:attr, path/file.py:attr, found 'cmaes'"),
     ({"direction": ("minimize",)}, "--direction belongs to --objective or --command"),
-    ({"arguments": ("-v",)}, "what follows -- belongs to --objective, found -v"),
+    ({"arguments": ("-v",)}, "what follows -- belongs to --objective, found 1 without it"),
     ({"objective": "a.py:f", "arguments": "-v"}, "--: expected a list, found '-v'"),
     ({"objective": "train.py"}, "--objective: expected pkg.module:attr, path/file.py:attr, found"),
     ({"callback": ("stop",)}, "--callback: expected pkg.module:attr, path/file.py:attr, found"),
