@@ -9,6 +9,7 @@ import pytest
 from launcher.harness import Workshop
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from journal_launcher.api import launch
 from journal_launcher.base import events
@@ -177,3 +178,28 @@ def test_the_budget_and_the_launch_are_written_down_for_people(workshop: Worksho
     assert [worker["device"] for worker in record["workers"]] == ["CPU", "CPU"]
     assert record["settings"]["n_trials"] == 1
     assert workshop.study().user_attrs["journal_launcher_n_trials"] == 1
+
+
+def test_odd_attributes_of_another_writer_cost_no_launch(workshop: Workshop) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=1).exit_code == 0
+    study = workshop.study()
+    identity = study.user_attrs["journal_launcher"]
+    odd: dict[str, Any] = {"n_trials": "20", "noted": 7, "settings": [1], "baselines": {"a": "b"}}
+    for key, value in odd.items():
+        study.set_user_attr(f"journal_launcher_{key}", value)
+    attributes = {"jl_owner": {"pid": "../etc"}, "jl_duration_s": "x", "jl_fail_reason": 7}
+    system = {"constraints": "abc", "retry_history": 3, "journal_launcher_copy_of": "x"}
+    for state in (TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING):
+        value = 0.5 if state is TrialState.COMPLETE else None
+        trial = optuna.create_trial(
+            state=state, value=value, user_attrs=attributes, system_attrs=system
+        )
+        study.add_trial(trial)
+    ended = workshop.run("--n-trials", "4", "--sampler", "tpe")
+    assert ended.code == 0 and "Traceback" not in ended.err, ended.err
+    assert workshop.states().count("COMPLETE") == 4 and workshop.states().count("RUNNING") == 1
+    study.set_user_attr("journal_launcher", {**identity, "seed": "x"})
+    ended = workshop.run("--n-trials", "5")
+    assert ended.code == 2 and ended.err.count("\n") == 1, ended.err
+    assert "attribute journal_launcher" in ended.err and "--overwrite" in ended.err
