@@ -10,6 +10,7 @@ from typing import Any
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import append_line
+from journal_launcher.base.paths import is_study_name
 from journal_launcher.base.times import utc
 
 __all__ = ["Decision", "Word", "decisions"]
@@ -44,7 +45,7 @@ class Decision:
 
 
 def decisions(path: Path) -> Iterator[Decision]:
-    """Those in the file, in order; not what a power loss tore, or a later version wrote.
+    """Those in the file, in order; without what is torn, odd, or of a later version.
 
     Raises:
         UsageError: the file cannot be read.
@@ -56,5 +57,11 @@ def decisions(path: Path) -> Iterator[Decision]:
     for line in lines:
         with suppress(ValueError, TypeError):
             found = Decision(**json.loads(line))
-            if found.schema_version == _SCHEMA_VERSION:
+            if found.schema_version == _SCHEMA_VERSION and _is_sound(found):
                 yield found
+
+
+def _is_sound(found: Decision) -> bool:
+    tables = (found.changed, found.asked, {} if found.then is None else found.then)
+    named = isinstance(found.study, str) and is_study_name(found.study)
+    return named and type(found.attempt) is int and all(isinstance(t, dict) for t in tables)
