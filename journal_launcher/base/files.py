@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.plain import open_plain, read_plain
+
 __all__ = [
     "append_line",
     "finite",
@@ -89,7 +92,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def append_line(path: Path, line: bytes) -> None:
     """Append one line, durably; what a power loss left of another stays a line of its own."""
-    with open(path, "ab+") as file:
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+    with open(open_plain(path, flags), "ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
             line = line if file.read(1) == b"\n" else b"\n" + line
@@ -102,8 +106,7 @@ def append_line(path: Path, line: bytes) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Exclude others who change `path`, by an operating-system lock that dies with its holder."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(f"{path}.flock", flags, 0o600)
+    descriptor = open_plain(f"{path}.flock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -111,15 +114,20 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def read_json(path: Path, newest_schema: int) -> dict[str, Any]:
+def read_json(path: Path, newest_schema: int, *, follow: bool = False) -> dict[str, Any]:
     """Read a JSON object written by this program or an older one.
+
+    follow: the path may be a link, as one of the user's own.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not a JSON object, or its `schema_version` is newer than `newest_schema`.
+        ValueError: not a plain file with a JSON object, or its `schema_version` is newer than
+            `newest_schema`.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_plain(path, follow=follow))
+    except UsageError as problem:
+        raise ValueError(str(problem)) from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a JSON object, found {error}") from None
     if not isinstance(content, dict):

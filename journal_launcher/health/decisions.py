@@ -11,6 +11,7 @@ from typing import Any
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import append_line
 from journal_launcher.base.paths import is_study_name
+from journal_launcher.base.plain import read_plain
 from journal_launcher.base.times import utc
 
 __all__ = ["Decision", "Word", "decisions"]
@@ -51,7 +52,9 @@ def decisions(path: Path) -> Iterator[Decision]:
         UsageError: the file cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = read_plain(path).splitlines()
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise UsageError(f"{path}: expected decisions to read: {error.strerror}") from None
     for line in lines:

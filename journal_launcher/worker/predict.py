@@ -124,7 +124,7 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
-        sidecar = read_json(path, newest_schema=SCHEMA_VERSION)
+        sidecar = read_json(path, newest_schema=SCHEMA_VERSION, follow=True)
     except FileNotFoundError:
         raise UsageError(
             f"{path}: there is no model here yet; finish the study with journal-launcher run"

@@ -168,7 +168,7 @@ def test_what_cannot_be_read_or_forgotten_is_one_line(
     with pytest.raises(SystemExit) as caught:
         main(["skip", "list", *folder])
     assert caught.value.code == 2
-    assert re.fullmatch(r"error: .*cannot be read.*Is a directory.*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: .*cannot be read.*found a folder.*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("field", ["critical_in_a_row", "judged", "skip_until"])

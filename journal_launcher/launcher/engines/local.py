@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from journal_launcher.base.errors import JournalLauncherError, is_full_disk, limit_met
+from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, LineBuffer, Message
+from journal_launcher.base.plain import open_plain
 from journal_launcher.devices.choose import Device
 
 __all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
@@ -71,7 +72,7 @@ class WorkerProcess:
             to_worker, self.out_descriptor = _pipe(theirs, ours)
             self.messages_descriptor, from_worker = _pipe(ours, theirs)
             lifeline, self._lifeline = _pipe(theirs, ours)
-            with open(self.log, "ab", opener=_private) as output:
+            with open(self.log, "ab", opener=open_plain) as output:
                 self._process = subprocess.Popen(
                     [
                         *("/bin/sh", "-c", _GUARDED, "worker"),
@@ -157,7 +158,10 @@ class WorkerProcess:
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines that this process (not an earlier one) wrote to its log."""
-        with contextlib.suppress(FileNotFoundError), open(self.log, "rb") as file:
+        with (
+            contextlib.suppress(FileNotFoundError, UsageError),
+            open(self.log, "rb", opener=open_plain) as file,
+        ):
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self.log_start, size - 16_384))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
@@ -192,10 +196,6 @@ def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> list[in
         for end in low:
             os.close(end)
     return high
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _pidfd(pid: int) -> int | None:

@@ -28,6 +28,7 @@ from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 from journal_launcher.base.errors import JournalDamagedError, UsageError
 from journal_launcher.base.files import fsync_directory
 from journal_launcher.base.paths import typed
+from journal_launcher.base.plain import SAFELY, open_plain
 from journal_launcher.study.journal.lines import MEANINGLESS, NotOptunasError, parse_record
 from journal_launcher.study.journal.lock import JournalLock
 from journal_launcher.study.journal.network import network_file_system, refuse_network
@@ -35,9 +36,6 @@ from journal_launcher.study.journal.network import network_file_system, refuse_n
 __all__ = ["DurableJournalFileBackend", "network_file_system", "replaying", "save_torn"]
 
 _logger = logging.getLogger("journal_launcher")
-
-# A symlink could lead to somebody else's file, and opening a FIFO would block.
-_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class DurableJournalFileBackend(JournalFileBackend):
@@ -84,7 +82,7 @@ class DurableJournalFileBackend(JournalFileBackend):
     def _identify(self) -> tuple[int, int]:
         """Device and inode of the log, once it is known to be usable."""
         access = os.O_RDONLY if self._read_only else os.O_RDWR
-        descriptor = os.open(self._file_path, access | _SAFELY)
+        descriptor = os.open(self._file_path, access | SAFELY)
         status = os.fstat(descriptor)
         os.close(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -222,7 +220,7 @@ class DurableJournalFileBackend(JournalFileBackend):
     @contextmanager
     def _opened(self, access: int) -> Iterator[int]:
         try:
-            descriptor = os.open(self._file_path, access | _SAFELY)
+            descriptor = os.open(self._file_path, access | SAFELY)
         except FileNotFoundError:
             raise self.changed("it is gone") from None
         except OSError as error:
@@ -290,9 +288,9 @@ def replaying(backend: DurableJournalFileBackend) -> Iterator[None]:
 
 def save_torn(journal: str, tail: bytes, start: int) -> None:
     """Keep a cut-away tail in `NAME.log.torn` for inspection, under a line that says what it is."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFELY
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     header = f"--- {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} byte {start}, {len(tail)} bytes\n"
-    with open(os.open(f"{journal}.torn", flags, 0o600), "ab") as torn:
+    with open(open_plain(f"{journal}.torn", flags), "ab") as torn:
         torn.write(header.encode() + tail + b"\n")
         torn.flush()
         os.fsync(torn.fileno())
@@ -300,7 +298,7 @@ def save_torn(journal: str, tail: bytes, start: int) -> None:
 
 def _create(path: str) -> None:
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFELY, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFELY, 0o600))
     except FileExistsError:
         return
     fsync_directory(Path(path).parent)

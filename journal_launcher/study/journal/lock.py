@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 
 from optuna.storages.journal._file import BaseJournalFileLock
 
+from journal_launcher.base.plain import open_plain
+
 __all__ = ["GRACE_S", "STALL_S", "JournalLock"]
 
 GRACE_S = 30.0  # how long a stock lock may stay unchanged before it counts as dead: stock's default
@@ -32,9 +34,8 @@ _descriptors: set[int] = set()
 
 
 def _open(path: str) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     with _fork_mutex:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = open_plain(path, os.O_RDWR | os.O_CREAT)
         _descriptors.add(descriptor)
     return descriptor
 
@@ -282,7 +283,7 @@ class JournalLock(BaseJournalFileLock):
     def _holder(self) -> str:
         try:
             target = self._link_target()
-            with open(self._side) as side:
+            with open(open_plain(self._side, os.O_RDONLY)) as side:
                 process, since = side.read(64).split()
             if target == self._target:
                 held = time.monotonic() - float(since)
