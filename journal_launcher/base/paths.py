@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ __all__ = [
     "StudiesFolder",
     "StudyPaths",
     "absolute",
+    "cached",
     "check_study_name",
     "default_name",
+    "is_published_name",
     "is_study_name",
     "slug",
     "typed",
@@ -25,6 +28,14 @@ __all__ = [
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST, _DIGITS = 100, 8  # characters of a name; of a hash in it
+_STAGED = re.compile(
+    r"best_model(\..+)?|training_diagnostics\.json|manifest\.json|replaced"
+    r"|\.(best_model|training_diagnostics|manifest)\..+"  # half-written
+)
+_PUBLISHED = re.compile(
+    r"(best_model|training_diagnostics\.json|best_model\.(?!meta\.json)[^/]+)(/.+)?", re.S
+)
+_ENTRY = re.compile(r"[0-9a-f]{64}|[0-9a-f]{16}-[0-9a-f]+|\.building-.+")
 _RESERVED = (".log", ".lock", ".flock", ".torn", ".json")  # `a.log` is the journal of study `a`
 
 
@@ -141,9 +152,21 @@ class StudyPaths:
     def trial_folder(self, number: int) -> Path:
         return self.trials / str(number)
 
+    def trial_folders(self) -> Iterator[tuple[int, Path]]:
+        """(number, folder) of those that are there; what else lies beside them is not ours."""
+        for folder in _listed(self.trials):
+            if folder.name.isdecimal() and folder.name == str(int(folder.name)):
+                yield int(folder.name), folder
+
     @property
     def staging(self) -> Path:
         return self.directory / "staging"
+
+    def staged(self) -> tuple[list[Path], list[Path]]:
+        """(what a save puts into the staging folder, what else lies there)."""
+        found = list(_listed(self.staging))
+        ours = [path for path in found if _STAGED.fullmatch(path.name)]
+        return ours, [path for path in found if path not in ours]
 
     @property
     def sidecar(self) -> Path:
@@ -206,6 +229,23 @@ class StudiesFolder:
     @property
     def cache(self) -> Path:
         return self.root / ".cache"
+
+
+def is_published_name(name: str) -> bool:
+    """Is this a file that a save may put into a study's folder, and none outside it?"""
+    outside = {"", ".", ".."}.intersection(name.split("/")) or "\0" in name
+    return bool(_PUBLISHED.fullmatch(name)) and not outside
+
+
+def cached(cache: Path) -> list[Path]:
+    """Entries of a cache, each named by a hash; what else lies beside them is not ours."""
+    return [path for path in _listed(cache) if _ENTRY.fullmatch(path.name)]
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    """What is in a folder, if it is one and not a link to one."""
+    if folder.is_dir() and not folder.is_symlink():
+        yield from folder.iterdir()
 
 
 def unknown_study(paths: StudyPaths) -> UsageError:

@@ -1,20 +1,25 @@
 """The single best-model save: a worker stages files, the parent verifies and publishes them.
 
-Without a valid sidecar there is no model. Publishing unlinks the old sidecar first and writes the
-new one last, so a kill at any step leaves one valid model or none. Once staged and verified, the
-manifest in the staging folder lets the next launch complete the save instead of repeating it.
+Without a valid sidecar there is no model. Publishing moves the old sidecar away first and writes
+the new one last, so a kill at any step leaves one valid model or none. Once staged and verified,
+the manifest in the staging folder lets the next launch complete the save instead of repeating it.
+
+The old model waits in the staging folder until the new one is there, and comes back if it cannot
+be. Nothing but what a sidecar lists is removed or replaced.
 """
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError, is_full_disk
 from journal_launcher.base.files import fsync_directory, move_into_place, read_json, write_json
-from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.paths import StudyPaths, is_published_name
+from journal_launcher.base.plain import found_at, open_plain
 
 __all__ = [
     "clear_staging",
@@ -33,6 +38,7 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 _MANIFEST = "manifest.json"
+_REPLACED = "replaced"  # folder in the staging folder
 
 
 def published(paths: StudyPaths, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -56,18 +62,27 @@ def complete(paths: StudyPaths, wanted: Mapping[str, Any]) -> dict[str, Any] | N
 def clear_staging(paths: StudyPaths) -> Path:
     """An empty staging folder for a worker to write to."""
     drop_staging(paths)
-    paths.staging.mkdir(mode=0o700, parents=True)
+    paths.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     return paths.staging
 
 
 def drop_staging(paths: StudyPaths) -> None:
     """Remove the staging folder, also one that a kill right after publishing left."""
-    shutil.rmtree(paths.staging, ignore_errors=True)
+    for path in paths.staged()[0]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or something else is in it
+        paths.staging.rmdir()
 
 
 def drop_trials(paths: StudyPaths) -> None:
     """Remove the trials' own folders: what was in the best one is published."""
-    shutil.rmtree(paths.trials, ignore_errors=True)
+    for _, folder in paths.trial_folders():
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # there is none, or something else is in it
+        paths.trials.rmdir()
 
 
 def stage(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
@@ -85,20 +100,67 @@ def stage(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
 
 
 def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
-    """Replace the published model by the staged one. Safe to repeat after a kill at any step."""
-    paths.sidecar.unlink(missing_ok=True)
-    fsync_directory(paths.directory)
-    entries = {Path(name).parts[0] for name in sidecar["files"]}
-    for old in (*paths.directory.glob("best_model*"), paths.diagnostics):
-        still_staged = (paths.staging / old.name).exists()
-        if old.name not in entries or still_staged:
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-    for name in sorted(entries):
-        if (paths.staging / name).exists():
-            move_into_place(paths.staging / name, paths.directory / name)
-    write_json(paths.sidecar, sidecar)
+    """Replace the published model by the staged one. Safe to repeat after a kill at any step.
+
+    Raises:
+        JournalLauncherError: something is in the way, or cannot be moved; the old model stays.
+    """
+    replaced = paths.staging / _REPLACED
+    old = _read(paths.sidecar, {}) or _read(replaced / paths.sidecar.name, {})
+    new = {name for name in _entries(sidecar["files"]) if found_at(paths.staging / name)}
+    kept = _entries(sidecar["files"]) - new  # moved into place before a kill
+    gone = {*_entries(old["files"] if old else ()), paths.diagnostics.name, *new} - kept
+    gone = {name for name in gone if found_at(paths.directory / name)}
+    for name in sorted(gone):
+        _refuse_foreign(paths, name, old)
+    replaced.mkdir(exist_ok=True)
+    moves = [(paths.sidecar, replaced)] if found_at(paths.sidecar) else []
+    moves += [(paths.directory / name, replaced) for name in sorted(gone)]
+    moves += [(paths.staging / name, paths.directory) for name in sorted(new)]
+    _move_all_or_none(paths, moves, sidecar)
     drop_staging(paths)
     return sidecar
+
+
+def _move_all_or_none(
+    paths: StudyPaths, moves: list[tuple[Path, Path]], sidecar: dict[str, Any]
+) -> None:
+    """Move each path into its folder and write the sidecar; undo it all if that fails."""
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, folder in moves:
+            move_into_place(source, folder / source.name)
+            done.append((source, folder / source.name))
+            fsync_directory(source.parent)
+        write_json(paths.sidecar, sidecar)
+    except OSError as error:
+        for source, target in reversed(done):
+            move_into_place(target, source)
+        if is_full_disk(error):
+            raise
+        raise JournalLauncherError(
+            f"the new best model cannot be put into {paths.directory}: {error.filename}: "
+            f"{error.strerror}; it waits in {paths.staging.name}/, the old one stays: mend that "
+            f"and {AGAIN}"
+        ) from None
+
+
+def _refuse_foreign(paths: StudyPaths, entry: str, old: dict[str, Any] | None) -> None:
+    """Raise unless the `old` sidecar lists what lies at `entry`; without one its name must do."""
+    at, listed = paths.directory / entry, set(old["files"]) if old else set()
+    as_folder = at == paths.best_model_directory or any(n.startswith(f"{entry}/") for n in listed)
+    strange = [at]
+    if found_at(at) == ("a folder" if as_folder else "a file"):
+        inside = [path for path in (at, *at.rglob("*")) if found_at(path) != "a folder"]
+        names = {str(path.relative_to(paths.directory)): path for path in inside}
+        ours = {paths.diagnostics.name, *(listed if old else names)}
+        strange = [path for name, path in names.items() if name not in ours]
+    if strange:
+        what = found_at(strange[0])
+        raise JournalLauncherError(
+            f"{strange[0]}: expected the old best model, found {what} that no save made; the new "
+            f"one waits in {paths.staging.name}/, the old one stays: move that away and {AGAIN}"
+        )
 
 
 def read(paths: StudyPaths) -> dict[str, Any] | None:
@@ -128,6 +190,8 @@ def republish(
         return content
     if left_out:
         return None
+    if not _are_published(sidecar["files"]):
+        raise JournalLauncherError(f"{source.sidecar}: names files that no save makes")
     staging = clear_staging(target)
     for name in sidecar["files"]:
         (staging / name).parent.mkdir(parents=True, exist_ok=True)
@@ -146,25 +210,26 @@ def leave_out(paths: StudyPaths, sidecar: dict[str, Any]) -> None:
     The next comparison judges it again without training it.
     """
     write_json(paths.sidecar, {**sidecar, "files": {}, "left_out": True})
-    for path in paths.directory.glob("best_model*"):
-        if path != paths.sidecar:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    names = {*sidecar["files"], str(sidecar.get("model_file"))}  # a kill may have left it
+    for name in filter(is_published_name, names - {paths.diagnostics.name}):
+        if not (paths.directory / Path(name).parts[0]).is_symlink():
+            _remove_file(paths.directory, name)
 
 
 def model_path(paths: StudyPaths, sidecar: Mapping[str, Any] | None) -> Path | None:
     """The model file, the folder that `save_best` wrote, or the sidecar with the parameters."""
     if sidecar is None:
         return None
-    names = {Path(name).parts[0] for name in sidecar["files"]}
+    names = _entries(sidecar["files"])
     return paths.directory / min(names) if names else paths.sidecar
 
 
 def hash_files(directory: Path) -> dict[str, str]:
-    """sha256 of every file below `directory` but our manifest; each is fsynced on the way."""
+    """sha256 of every file of a model below `directory`; each is fsynced on the way."""
     return {
-        str(path.relative_to(directory)): _sha256(path, sync=True) or ""
+        name: _sha256(path, sync=True) or ""
         for path in sorted(_plain_files(directory))
-        if path != directory / _MANIFEST
+        if is_published_name(name := str(path.relative_to(directory)))
     }
 
 
@@ -192,15 +257,34 @@ def _read(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     same = all(content.get(key) == value for key, value in wanted.items())
-    return content if same and isinstance(content.get("files"), dict) else None
+    return content if same and _are_published(content.get("files")) else None
+
+
+def _are_published(files: Any) -> bool:
+    """Whether `files` name nothing but what a save makes: a foreign file could name any other."""
+    return isinstance(files, dict) and all(map(is_published_name, files))
+
+
+def _entries(files: Iterable[str]) -> set[str]:
+    """What lies in the folder itself."""
+    return {Path(name).parts[0] for name in files}
+
+
+def _remove_file(directory: Path, name: str) -> None:
+    """Remove one file, and the folders that are empty without it."""
+    with suppress(OSError):
+        (directory / name).unlink()
+        for folder in (directory / name).relative_to(directory).parents:
+            if folder.name:
+                (directory / folder).rmdir()
 
 
 def _sha256(path: Path, *, sync: bool = False) -> str | None:
     """Hash of a file; None if there is none."""
     try:
-        with open(path, "rb") as file:
+        with open(open_plain(path, os.O_RDONLY, follow=True), "rb") as file:
             if sync:
                 os.fsync(file.fileno())
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UsageError):
         return None

@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.events import Note, PhaseChanged
 from journal_launcher.base.files import finite, write_json
 from journal_launcher.base.paths import StudyPaths
@@ -30,6 +31,19 @@ def save_best_model(
     """
     if supervisor.aborting:
         return None
+    try:
+        return _saved(supervisor, book, paths, facts)
+    except JournalLauncherError as problem:
+        if problem.exit_code != ExitCode.FAILED:
+            raise
+        # The old model stays, and the launch ends in order.
+        supervisor.end(Stop.failed(str(problem)))
+        return None
+
+
+def _saved(
+    supervisor: Supervisor, book: TrialBook, paths: StudyPaths, facts: dict[str, Any]
+) -> dict[str, Any] | None:
     foreign = book.study.passed_over()
     if foreign is not None:
         text = f"trial {foreign.number} ({foreign.value:.5g}) of a foreign writer is better, but"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import cached
 from journal_launcher.settings.choices import CLASSIFICATION_METRICS, METRICS
 from journal_launcher.settings.inputs import check_data, data_source
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -172,7 +173,7 @@ def _metric(asked: str | None, task: str) -> str:
 def _remove_unused(cache: Path) -> None:
     """Drop entries that nobody used for a week, and what a killed launch left half-built."""
     now = time.time()
-    for entry in cache.iterdir():
+    for entry in cached(cache):
         with contextlib.suppress(OSError):  # another launch does the same
             if now - entry.stat().st_mtime > KEEP_UNUSED:
                 shutil.rmtree(entry)

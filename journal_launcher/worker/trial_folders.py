@@ -10,7 +10,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.plain import read_plain
 from journal_launcher.study.tally import best_of
 
 __all__ = ["create", "remove_losers", "stage"]
@@ -28,8 +30,7 @@ def remove_losers(paths: StudyPaths, study: optuna.Study) -> None:
     """Remove the folders of trials that have ended and cannot become the best any more."""
     trials = study.get_trials(deepcopy=False)
     kept = {trial.number for trial in winners(study)}
-    for folder in paths.trials.iterdir() if paths.trials.exists() else ():
-        number = int(folder.name) if folder.name.isdecimal() else len(trials)
+    for number, folder in paths.trial_folders():
         if number < len(trials) and trials[number].state.is_finished() and number not in kept:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -62,10 +63,10 @@ def stage(paths: StudyPaths, study: optuna.Study, staging: Path) -> None:
 def _published(paths: StudyPaths) -> set[int]:
     """The trials whose files are in the published folder."""
     try:
-        sidecar = json.loads(paths.sidecar.read_bytes())
+        sidecar = json.loads(read_plain(paths.sidecar))
         points = sidecar.get("pareto_front", [])
         return {point["number"] for point in points} | {sidecar.get("trial")}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+    except (UsageError, OSError, ValueError, AttributeError, KeyError, TypeError):
         return set()
 
 

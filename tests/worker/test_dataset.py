@@ -220,12 +220,14 @@ class TestCache:
         unused = Path(prepared(tmp_path, columns(), k_folds=3)["directory"])
         half_built = used.parent / ".building-killed"
         half_built.mkdir()
+        theirs = used.parent / "of the user's own"
+        theirs.mkdir()
         week_ago = time.time() - dataset.KEEP_UNUSED - 60
-        for entry in (used, unused, half_built):
+        for entry in (used, unused, half_built, theirs):
             os.utime(entry, (week_ago, week_ago))
         load(used)
         prepared(tmp_path, columns(), k_folds=4)
-        assert used.exists()
+        assert used.exists() and theirs.exists()
         assert not unused.exists() and not half_built.exists()
 
     def test_every_trial_keeps_the_entry_and_none_needs_it(self, tmp_path: Path) -> None:
