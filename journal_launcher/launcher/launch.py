@@ -69,13 +69,14 @@ def run_launch(
     specs = plan_workers(settings, choice, available_cores(), environment)
     launch_id = uuid.uuid4().hex
     with SignalInbox() as inbox:
+        lease = Lease(paths.lease, paths.name, launch_id)
         launch = Launch(
-            settings, paths, specs, launch_id, emit, inbox, part_of, limit, on_published
+            settings, paths, specs, launch_id, emit, inbox, lease, part_of, limit, on_published
         )
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
-            Lease(paths.lease, paths.name, launch_id),
+            lease,
         ):
             return launch.run(choice.notes)
 
@@ -91,13 +92,15 @@ class Launch:
         launch_id: str,
         emit: events.Listener,
         inbox: SignalInbox,
+        lease: Lease,
         part_of: str | None,
         limit: float | None,
         on_published: OnPublished | None,
     ) -> None:
         self.settings, self.paths, self.specs = settings, paths, specs
         self.launch_id, self.emit, self.inbox = launch_id, emit, inbox
-        self.part_of, self.limit, self.on_published = part_of, limit, on_published
+        self.lease, self.part_of, self.limit = lease, part_of, limit
+        self.on_published = on_published
         self.began, self.began_at = time.monotonic(), utc()
         self.again = AGAIN
 
@@ -207,6 +210,7 @@ class Launch:
                 self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}; {text}"))
             self.again = self.settings.again
             storage = self._storage(create=True)
+            self.lease.hold_journal()
             if self.paths.journal.stat().st_size:
                 self.emit(
                     events.Note("no study in its journal (was it deleted?): a new one begins")
@@ -296,7 +300,7 @@ class Launch:
         return ended
 
     def _write_record(self, ended: events.LaunchEnded | None) -> None:
-        """launch.json: the last launch, for people; never read back."""
+        """launch.json: the last launch, for people; read back for the study's name alone."""
         workers = [
             {"index": spec.index, "device": spec.device.label, "threads": spec.threads}
             for spec in self.specs

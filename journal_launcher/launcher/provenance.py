@@ -54,6 +54,7 @@ def launch_record(
     return {
         "schema_version": 1,
         "launch": launch,
+        "study": settings.name,
         "command_line": command_line(),
         # Only how many: what follows `--` may hold a secret.
         "settings": {**settings.to_json(), "arguments": len(settings.arguments)},

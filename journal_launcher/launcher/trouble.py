@@ -1,7 +1,6 @@
 """What a launch leaves behind, and says, when its input is bad or the disk is full."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 
 from journal_launcher.base.errors import ResumableStop, UsageError, is_full_disk
@@ -20,10 +19,12 @@ def nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
     except UsageError:
         free = holder_of(paths.lease) is None  # who waited for it may have it by now
         if free and not existed and not paths.journal.exists():
-            shutil.rmtree(paths.directory, ignore_errors=True)
-            if not folder:
+            for file in (*paths.workers.glob("*.log"), paths.lease):
+                file.unlink(missing_ok=True)
+            made = (paths.workers, paths.directory, *(() if folder else (paths.folder,)))
+            for empty in made:
                 with contextlib.suppress(OSError):  # something else is in it by now
-                    paths.folder.rmdir()
+                    empty.rmdir()
         raise
 
 

@@ -26,6 +26,7 @@ from journal_launcher.pipeline.corrected_t import p_value
 from journal_launcher.pipeline.launch_with_health import Run, judged_launch
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import CPU_MODEL_TYPES, LaunchSettings
+from journal_launcher.study.folder import check_folder
 from journal_launcher.study.lease import Lease
 
 __all__ = ["SIMPLEST_FIRST", "Judged", "compare_models", "part"]
@@ -50,11 +51,14 @@ def compare_models(
     """
     parts = {name: part(settings, name) for name in compared_types(settings)}
     check_inputs(settings)
-    paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
+    studies = StudiesFolder.at(settings.studies_dir)
+    paths = studies.study(settings.name)
     if paths.journal.exists():
         raise UsageError(
             f"{paths.journal} is a study of its own; give the comparison another --study-name"
         )
+    for one in parts.values():  # it is no failure of the type
+        check_folder(studies.study(one.name))
     with nothing_left_of_bad_input(paths), Lease(paths.lease, paths.name, "comparison"):
         return _Comparing(settings, parts, paths, view, launch).run()
 

@@ -21,6 +21,7 @@ from journal_launcher.pipeline.freshness import CHANGED, MISSING, freshness
 from journal_launcher.pipeline.launch_with_health import Run, judged_launch, not_begun
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.folder import check_folder
 from journal_launcher.study.lease import Lease
 
 __all__ = ["watched_launch"]
@@ -53,6 +54,7 @@ def watched_launch(
             f"study name {home.name}: watch adds _retry{retries} to it, which makes it too long; "
             "choose a shorter --study-name"
         )
+    check_folder(home)  # a decision is written there also where nothing is launched
     launch = partial(judged_launch, run=run, limit=step_timeout)
     attempt, current = _beginning(settings, home, retries)
     while True:

@@ -1,4 +1,8 @@
-"""The study's lease: one launch at a time, held by an operating-system lock that dies with it."""
+"""The study's lease: one launch at a time, held by operating-system locks that die with it.
+
+Two of them: on NAME/lease.lock, which says who holds it, and on the journal itself, which stays if
+somebody removes NAME/ in mid-run.
+"""
 
 import contextlib
 import fcntl
@@ -10,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.errors import StudyInUseError, UsageError
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.plain import open_plain, read_plain
 from journal_launcher.base.times import utc
+from journal_launcher.study.folder import check_folder
 
 __all__ = ["Lease", "holder_of"]
 
@@ -22,45 +29,71 @@ class Lease:
 
     Raises:
         StudyInUseError: another launch holds it; the message says who.
-        UsageError: the studies folder cannot be written.
+        UsageError: the studies folder cannot be written, or NAME/ is not the study's.
     """
 
     def __init__(self, path: Path, study: str, launch: str) -> None:
         self._path, self._study, self._launch = path, study, launch
-        self._descriptor = -1
+        self._paths = StudyPaths(path.parent.parent, path.parent.name)
+        self._descriptor = self._journal = -1
 
     def __enter__(self) -> "Lease":
+        check_folder(self._paths)  # before anything is made in it
+        try:
+            self.hold_journal()
+            self._take_in_place()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def hold_journal(self) -> None:
+        """Lock the journal, if there is one by now; again after another took its place.
+
+        Raises:
+            StudyInUseError: another launch holds it.
+        """
+        try:
+            descriptor = open_plain(self._paths.journal, os.O_RDWR)
+        except (OSError, UsageError):
+            return  # there is none yet; whoever opens it says what else may be wrong
+        self._close("_journal")
+        self._journal = descriptor
+        if not _lock(descriptor):
+            raise self._in_use()
+
+    def _take_in_place(self) -> None:
         self._take()
         while not self._is_in_place():  # its last holder removed it while we waited
-            os.close(self._descriptor)
+            self._close("_descriptor")
             self._take()
         holder = {
             "schema_version": 1,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "launch": self._launch,
+            "study": self._study,
             "since": utc(),
         }
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
-        return self
+        os.ftruncate(self._descriptor, os.pwrite(self._descriptor, json.dumps(holder).encode(), 0))
 
     def _take(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(self._path, flags, 0o600)
+            self._descriptor = open_plain(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise UsageError(
                 f"cannot write to the studies folder {self._path.parent.parent}: {error.strerror}; "
                 "choose another with --studies-dir"
             ) from None
         if not _lock(self._descriptor):
-            os.close(self._descriptor)
-            raise StudyInUseError(
-                f"study {self._study} is in use by {_describe(_read(self._path))}; wait for it, "
-                "stop it, or choose another --study-name"
-            )
+            raise self._in_use()
+
+    def _in_use(self) -> StudyInUseError:
+        return StudyInUseError(
+            f"study {self._study} is in use by {_describe(_read(self._path))}; wait for it, "
+            "stop it, or choose another --study-name"
+        )
 
     def _is_in_place(self) -> bool:
         try:
@@ -69,7 +102,14 @@ class Lease:
             return False
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        self._close("_descriptor")
+        self._close("_journal")
+
+    def _close(self, which: str) -> None:
+        descriptor = getattr(self, which)
+        setattr(self, which, -1)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
@@ -85,8 +125,8 @@ def _lock(descriptor: int) -> bool:
 def holder_of(path: Path) -> str | None:
     """Who holds the lease at `path` now, in words; None when it is free."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
+        descriptor = open_plain(path, os.O_RDONLY)
+    except (OSError, UsageError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -99,8 +139,8 @@ def holder_of(path: Path) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(read_plain(path))
+    except (OSError, ValueError, UsageError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -245,10 +245,11 @@ def test_a_study_of_that_name_is_not_replaced(launches: Launches) -> None:
 def test_overwrite_moves_the_old_winner_aside_before_anything_runs(launches: Launches) -> None:
     sidecar = launches.folder / "diabetes" / "best_model.meta.json"
     sidecar.parent.mkdir()
-    sidecar.write_text("old")
+    old = '{"comparison": {"name": "diabetes"}}'
+    sidecar.write_text(old)
     compared(launches.folder, overwrite=True)
     assert not sidecar.exists()
-    assert [path.read_text() for path in launches.folder.glob("diabetes.20*/*.json")] == ["old"]
+    assert [path.read_text() for path in launches.folder.glob("diabetes.20*/*.json")] == [old]
 
 
 def test_scores_that_chose_are_compared_only_if_one_type_has_no_other(launches: Launches) -> None:

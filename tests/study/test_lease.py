@@ -62,7 +62,9 @@ def test_a_link_to_somebody_elses_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "study" / "lease.lock"
     path.parent.mkdir()
     path.symlink_to(theirs)
-    with pytest.raises(UsageError, match="--studies-dir"):
+    with pytest.raises(
+        UsageError, match=r"lease\.lock: expected a plain file, found a symbolic link"
+    ):
         Lease(path, "study", "ours").__enter__()
     assert holder_of(path) is None
     assert theirs.read_text() == "keep"
