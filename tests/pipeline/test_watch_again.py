@@ -52,6 +52,8 @@ def test_bad_input_and_a_name_without_room_for_a_retry_are_refused_at_once(tmp_p
     with pytest.raises(UsageError, match=r"none\.csv"):
         launches.watch(data=str(tmp_path / "none.csv"))
     StudiesFolder(tmp_path).study("s").decisions.mkdir(parents=True)
-    with pytest.raises(UsageError, match="expected decisions to read: Is a directory"):
+    with pytest.raises(
+        UsageError, match=r"decisions\.jsonl: expected a plain file, found a folder"
+    ):
         launches.watch()
     assert launches.ran == []
