@@ -180,7 +180,7 @@ def test_files_that_no_save_makes_are_not_touched(tmp_path: Path, name: str) -> 
     old = model_store.read(paths) or {}
     put(paths, 2)
     staged = model_store.stage(paths, {"trial": 2})
-    staged["files"] |= {name: best_model._sha256(paths.directory / name)}
+    staged["files"] |= {name: model_store._sha256(paths.directory / name)}
     model_store.write_json(paths.staging / "manifest.json", staged)
     assert model_store.complete(paths, {"trial": 2}) is None
     assert model_store.published(paths, {"trial": 1}) is not None
