@@ -11,20 +11,28 @@ __all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse, run, exit."""
-    on_ctrl_c = signal.getsignal(signal.SIGINT)
-    if on_ctrl_c is signal.default_int_handler:  # not where it is ignored, as under nohup
-        signal.signal(signal.SIGINT, _leave)
+    # Not where it is ignored, as under nohup.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # launch.sh held it back
     from journal_launcher.cli.program import run
 
-    code = run(sys.argv[1:] if arguments is None else arguments, on_ctrl_c)
+    code = run(sys.argv[1:] if arguments is None else arguments)
     gc.freeze()  # the interpreter would look through everything for garbage once more
     sys.exit(code)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    """Answer Ctrl-C while modules load: what is half imported must not be run any further."""
-    os._exit(130)
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Answer Ctrl-C as Python does, but while a module loads, leave: what is half imported must not
+    be run any further, and an exception in the import system's own callbacks would be lost.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            if os.isatty(2):
+                os.write(2, b"\x1b[?25h")  # the live view may have hidden the cursor
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

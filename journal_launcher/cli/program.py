@@ -1,7 +1,6 @@
 """One run of the program, from its arguments to its exit code."""
 
 import json
-import signal
 import sys
 
 import click
@@ -27,17 +26,13 @@ __all__ = ["run"]
 _ALONE = (["--help"], ["-h"], ["--version"])
 
 
-def run(arguments: list[str], on_ctrl_c: "signal._HANDLER") -> int:
-    """Parse, run, return the exit code. No arguments, or options first, mean `run`.
-
-    `on_ctrl_c` takes SIGINT from where it is answered in one line.
-    """
-    open_closed_streams()
-    show_controls()
-    if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
-        arguments = ["run", *arguments]
+def run(arguments: list[str]) -> int:
+    """Parse, run, return the exit code. No arguments, or options first, mean `run`."""
     try:
-        signal.signal(signal.SIGINT, on_ctrl_c)
+        open_closed_streams()
+        show_controls()
+        if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
+            arguments = ["run", *arguments]
         result = commands.main(arguments, prog_name=typed(), standalone_mode=False)
     except JournalLauncherError as error:
         with while_read(sys.stderr):
