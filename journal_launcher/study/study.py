@@ -171,7 +171,7 @@ class StudyRecord:
             return
         changed = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
         aside = "choose another --study-name, or move the old study aside with --overwrite"
-        before = (self.attribute(SETTINGS_ATTRIBUTE) or {}).get("data")
+        before = text(self.settings.get("data"))
         other = f" (it had {before}, this launch has {data})" if before and before != data else ""
         if changed == ["data_sha256"]:
             raise IdentityError(
