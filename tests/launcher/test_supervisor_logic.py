@@ -300,6 +300,24 @@ def test_the_last_words_of_a_worker_are_heard_before_it_is_buried(clock: Clock) 
     assert stage.crew.slots[0].trial is None
 
 
+def test_words_that_come_after_the_parent_has_listened_are_heard_too(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    process = stage.process()
+
+    def end() -> None:  # between listening and looking who has exited
+        ended = {"reason": None, "raised": False, "incompatible": False, "stop": True}
+        process.say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
+        process.status = 0
+
+    monkeypatch.setattr(stage.crew, "kill_overdue", end)
+    stage.turn()
+    assert stage.process() is None, "buried in the same turn"
+    assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "stopped"
+
+
 def test_what_a_worker_notes_is_a_line_for_the_user(clock: Clock) -> None:
     stage = Stage(clock)
     stage.ready()
