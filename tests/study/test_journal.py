@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_steps import disk_steps
 from optuna.storages.journal import JournalFileBackend
 from stock_and_ours import (
     attribute,
@@ -238,6 +239,27 @@ class TestTornTail:
         assert keys_by_stock(journal) == ["k0", "k1", NEXT]
         assert tail in content(tmp_path / "s.log.torn")
         assert mode(tmp_path / "s.log.torn") == 0o600
+
+    def test_it_is_on_the_disk_elsewhere_before_it_is_cut(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        journal = new_journal(tmp_path / "s.log")
+        with journal.open("ab") as file:
+            file.write(b'{"op_')
+        steps = disk_steps(monkeypatch)
+        DurableJournalFileBackend(journal).append_logs([attribute(NEXT)])
+        kept, cut = "fsync s.log.torn", "ftruncate s.log"
+        assert steps == [kept, cut, "unlink s.log.lock", "fsync s.log"]
+
+    def test_a_link_in_the_place_of_what_is_kept_leads_nowhere(self, tmp_path: Path) -> None:
+        journal = new_journal(tmp_path / "s.log")
+        with journal.open("ab") as file:
+            file.write(b'{"op_')
+        (tmp_path / "s.log.torn").symlink_to(tmp_path / "theirs")
+        before = content(journal)
+        with pytest.raises(OSError):
+            DurableJournalFileBackend(journal).append_logs([attribute(NEXT)])
+        assert content(journal) == before and not (tmp_path / "theirs").exists()
 
     def test_a_journal_that_is_one_torn_record(self, tmp_path: Path) -> None:
         (tmp_path / "s.log").write_bytes(b'{"op_code":0,"work')

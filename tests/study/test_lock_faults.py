@@ -9,6 +9,7 @@ import pytest
 from optuna.storages.journal import JournalFileSymlinkLock
 from stock_and_ours import (
     HOLD,
+    attribute,
     finish,
     keys_by_stock,
     new_journal,
@@ -19,6 +20,7 @@ from stock_and_ours import (
 )
 
 from journal_launcher.study.journal import lock as lock_module
+from journal_launcher.study.journal.backend import DurableJournalFileBackend
 from journal_launcher.study.journal.lock import JournalLock
 
 
@@ -120,6 +122,33 @@ class TestPausedHolders:
         errors = finish(process)[1]
         assert "was taken by another program while process" in errors
         assert keys_by_stock(journal) == ["thief", "paused"]
+
+    def test_robbed_before_it_has_looked_at_the_tail_it_cuts_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The unfinished record at the end is what the thief is writing."""
+        journal, link = new_journal(tmp_path / "s.log"), tmp_path / "s.log.lock"
+        line = b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"thief":1}}\n'
+        acquire, times = JournalLock.acquire, 0
+
+        def robbed_once(lock: JournalLock) -> bool:
+            nonlocal times
+            times += 1
+            if times == 2:
+                thief.write(line[30:])
+                link.unlink()
+            acquire(lock)
+            if times == 1:
+                link.unlink()
+                link.symlink_to(journal)
+                thief.write(line[:30])
+            return True
+
+        monkeypatch.setattr(JournalLock, "acquire", robbed_once)
+        with open(journal, "ab", buffering=0) as thief:
+            DurableJournalFileBackend(journal).append_logs([attribute("ours")])
+        assert keys_by_stock(journal) == ["thief", "ours"]
+        assert not (tmp_path / "s.log.torn").exists() and not os.path.lexists(link)
 
 
 BREAK_LOCKS = (
