@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from disk_steps import disk_steps
 
 from journal_launcher.base import files
 
@@ -48,3 +49,24 @@ def test_what_is_not_ours_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=r"a\.json: "):
         files.read_json(path, 1)
+
+
+def test_a_file_and_its_name_are_on_the_disk_when_the_call_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, steps = f"fsync {tmp_path.name}", disk_steps(monkeypatch)
+    files.write_bytes(tmp_path / "a", b"1")
+    assert steps == ["fsync temporary", "replace a", folder]
+    steps.clear()
+    files.write_new_bytes(tmp_path / "b", b"1")
+    assert steps == ["fsync temporary", "link b", "unlink temporary", folder]
+    steps.clear()
+    files.append_line(tmp_path / "c", b"1")
+    assert steps == ["fsync c", folder]
+
+
+def test_the_lock_of_a_file_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "a.flock").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError), files.locked(tmp_path / "a"):
+        pass
+    assert not (tmp_path / "theirs").exists()

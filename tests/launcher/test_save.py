@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_steps import disk_steps
 from launcher.harness import ROOT, Workshop
 
 from journal_launcher.base import events
@@ -134,6 +135,26 @@ def complete_after_kill(folder: Path) -> int | None:
     names = {path.name for path in paths.directory.iterdir() if path.name[0] != "."}
     assert names == {"best_model", "best_model.cbm", "best_model.meta.json", diagnostics}
     return left
+
+
+def test_every_step_is_on_the_disk_before_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, folder = prepared(tmp_path), "fsync study"
+    steps = disk_steps(monkeypatch)
+    sidecar = model_store.stage(paths, {"trial": 2})
+    files = {f"fsync {Path(name).name}" for name in sidecar["files"]}
+    assert set(steps[:-3]) == {*files, "fsync staging", "fsync best_model"}
+    assert steps[-3:] == ["fsync temporary", "replace manifest.json", "fsync staging"]
+    steps.clear()
+    model_store.publish(paths, sidecar)
+    assert steps[:2] == ["unlink best_model.meta.json", folder]
+    moved = [place for place, step in enumerate(steps) if step.startswith("replace")]
+    assert len(moved) == 4 and all(steps[place + 1] == folder for place in moved)
+    assert steps[moved[-1] - 1 : moved[-1] + 1] == [
+        "fsync temporary",
+        "replace best_model.meta.json",
+    ]
 
 
 def test_what_was_staged_for_another_best_is_not_published(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The lock, with real processes: dies with its holder, is never stolen, and stock obeys it."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -87,6 +88,27 @@ class TestHolding:
         with pytest.raises(BlockingIOError), open(f"{journal}.flock") as side:
             fcntl.flock(side, fcntl.LOCK_EX | fcntl.LOCK_NB)
         second.release()
+
+    @pytest.mark.timeout(20)
+    def test_a_link_that_cannot_be_placed_leaves_nothing_locked(
+        self, journal: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        lock = JournalLock(journal)
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+            patch.setattr(os, "symlink", full)
+            lock.acquire()
+        assert not lock.held
+        seconds_to_acquire(journal)
+
+    @pytest.mark.timeout(20)
+    def test_a_side_file_that_is_a_link_is_refused(self, journal: str, tmp_path: Path) -> None:
+        os.symlink(tmp_path / "theirs", f"{journal}.flock")
+        with pytest.raises(OSError):
+            JournalLock(journal).acquire()
+        assert not (tmp_path / "theirs").exists()
 
     def test_stock_waits_for_us(self, journal: str) -> None:
         lock, done = JournalLock(journal), threading.Event()
