@@ -3,9 +3,11 @@
 import contextlib
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +40,17 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 subprocess.Popen(["sleep", "1000"])
 Path("started").touch()
+time.sleep(1000)
+"""
+# Blocks SIGTERM, so that it stays to be seen, and has a child that does so too.
+FORKS = """
+import os, signal, time
+from pathlib import Path
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+child = os.fork()
+if child:
+    Path("part").write_text(str(child))
+    os.rename("part", "child")
 time.sleep(1000)
 """
 # Runs in a process whose descriptors above 2 are all free.
@@ -155,6 +168,59 @@ def test_a_signal_to_the_whole_group_leaves_the_guard_to_end_it(
     os.close(stubborn._lifeline)
     stubborn._lifeline = os.open(os.devnull, os.O_RDONLY)  # the parent's end is closed once more
     wait_until(lambda: members(stubborn) == {})
+
+
+def test_reaping_waits_no_longer_than_it_was_told_and_closes_everything(
+    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that a driver holds outlives SIGKILL; here nobody sends it in time."""
+    (tmp_path / "worker.py").write_text("import time\ntime.sleep(1000)\n")
+    before = set(os.listdir("/proc/self/fd"))
+    worker = crew.start(crew.slots[0])
+    late = threading.Timer(10, worker.kill)
+    late.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "kill", lambda: None)
+        assert crew.reap(crew.slots[0], 0.05) is None
+    late.cancel()
+    assert set(os.listdir("/proc/self/fd")) == before
+    worker.kill()
+    assert worker._process.wait(20) == -signal.SIGKILL
+
+
+def test_a_message_to_a_worker_that_is_gone_is_no_error(crew: Crew, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text("import time\ntime.sleep(1000)\n")
+    worker = crew.start(crew.slots[0])
+    readers = select.poll()
+    readers.register(worker.out_descriptor, 0)
+    worker.kill()
+    assert readers.poll(20_000), "nobody reads any more, the guard neither"
+    worker.send("bye")
+    assert worker.unsent == b""
+
+
+def test_only_the_worker_is_asked_to_stop(crew: Crew, tmp_path: Path) -> None:
+    """What it started is its own to end: a script of a trial, say, with its grace."""
+    (tmp_path / "worker.py").write_text(FORKS)
+    worker = crew.start(crew.slots[0])
+    wait_until((tmp_path / "child").exists)
+    worker.ask_to_stop()
+    child = int((tmp_path / "child").read_text())
+    assert [is_asked(pid) for pid in (worker.pid, child)] == [True, False]
+
+
+def is_asked(pid: int) -> bool:
+    """Does a SIGTERM wait for a process that blocks it?"""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (waiting,) = (line.split()[1] for line in status if line.startswith("ShdPnd"))
+    return bool(int(waiting, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_log_that_is_a_link_is_refused(crew: Crew, tmp_path: Path) -> None:
+    (tmp_path / "0.log").symlink_to(tmp_path / "theirs")
+    with pytest.raises(JournalLauncherError, match="worker 0 cannot be started"):
+        crew.start(crew.slots[0])
+    assert not (tmp_path / "theirs").exists()
 
 
 def test_the_guards_shell_and_the_pipes_do_not_meet(tmp_path: Path) -> None:
