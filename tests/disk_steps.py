@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-_STEPS = ("fsync", "ftruncate", "link", "replace", "unlink")
+_STEPS = ("fsync", "ftruncate", "link", "replace", "unlink", "write")
 
 
 def disk_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -248,8 +248,8 @@ class TestTornTail:
             file.write(b'{"op_')
         steps = disk_steps(monkeypatch)
         DurableJournalFileBackend(journal).append_logs([attribute(NEXT)])
-        kept, cut = "fsync s.log.torn", "ftruncate s.log"
-        assert steps == [kept, cut, "unlink s.log.lock", "fsync s.log"]
+        kept, cut, written = "fsync s.log.torn", "ftruncate s.log", "write s.log"
+        assert steps == [kept, cut, written, "unlink s.log.lock", "fsync s.log"]
 
     def test_a_link_in_the_place_of_what_is_kept_leads_nowhere(self, tmp_path: Path) -> None:
         journal = new_journal(tmp_path / "s.log")
