@@ -258,6 +258,15 @@ def test_the_others_go_on_without_a_worker_that_does_not_end(clock: Clock) -> No
     assert stage.supervisor.stop is None and stage.process(1).told.count("grant") == 1
 
 
+def test_a_launch_whose_last_worker_does_not_end_is_over(clock: Clock) -> None:
+    stage = Stage(clock, trial_timeout=3)
+    stage.run_trial()
+    stage.process().stuck = True
+    stage.turns(3 + 2 * STOP_GRACE + 1)
+    assert stage.supervisor.stop is not None
+    assert str(stage.supervisor.stop.message).startswith("no worker is left")
+
+
 def test_a_third_ctrl_c_waits_for_nobody(clock: Clock) -> None:
     stage = Stage(clock)
     stage.run_trial()
