@@ -2,7 +2,8 @@
 
     JournalLauncherError            1   the launch failed
     ├── UsageError                  2   bad input or usage; nothing was started
-    │   └── IdentityError           2   the study was created for something else
+    │   ├── IdentityError           2   the study was created for something else
+    │   └── DeviceError             2   a worker cannot use its device; others may
     ├── JournalDamagedError         3   the journal cannot be read, or changed underneath
     ├── StudyInUseError             4   another launch holds the study
     └── ResumableStop              75   stopped from outside or disk full; the same command goes on
@@ -20,6 +21,7 @@ from journal_launcher.base.visible import one_line
 
 __all__ = [
     "AGAIN",
+    "DeviceError",
     "ExitCode",
     "IdentityError",
     "JournalDamagedError",
@@ -65,6 +67,10 @@ class UsageError(JournalLauncherError):
 
 class IdentityError(UsageError):
     """The study was created for something else, such as other data."""
+
+
+class DeviceError(UsageError):
+    """A worker's device cannot be used; those of others may."""
 
 
 class JournalDamagedError(JournalLauncherError):

@@ -7,7 +7,7 @@ import click
 from journal_launcher.base.paths import StudiesFolder, absolute
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import studies_dir_option
-from journal_launcher.settings.launch_settings import MODEL_TYPES
+from journal_launcher.settings.model_types import MODEL_TYPES
 
 __all__ = ["command"]
 
@@ -31,7 +31,7 @@ def _list(studies_dir: str) -> None:
 
 
 @command.command("clear", params=[studies_dir_option()])
-@click.option("--model-type", type=click.Choice(MODEL_TYPES), help="Only this model type.")
+@click.option("--model-type", type=click.Choice(tuple(MODEL_TYPES)), help="Only this model type.")
 @click.option("--data", metavar="PATH|sklearn:NAME", help="Only on this data.")
 def _clear(model_type: str | None, data: str | None, studies_dir: str) -> None:
     """Forget critical results: everything runs again."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from journal_launcher.base.verdict import CRITICAL, OK, WARNING, Finding
 from journal_launcher.settings.limits import HealthLimits, Pair
+from journal_launcher.settings.model_types import MODEL_TYPES
 
 __all__ = ["judge"]
 
@@ -38,7 +39,7 @@ def _results(names: list[str], scores: dict[str, Any]) -> Iterator[Finding]:
 
 def _training(diagnostics: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
     training, errors = diagnostics["training"], diagnostics["training"]["errors"]
-    if diagnostics["model_type"] == "neural_net" and errors:
+    if (spec := MODEL_TYPES.get(diagnostics["model_type"])) and spec.judges_overfit and errors:
         text = "RMSE of validation rows ÷ of training rows"
         ratio = errors["validation"] / max(errors["training"], 1e-300)
         if diagnostics["task"] == "classification":

@@ -2,60 +2,40 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES, Cure, Remedy
 
-__all__ = ["REMEDIES", "remedied"]
+__all__ = ["CURES", "remedied"]
 
-Ranges = dict[str, dict[str, dict[str, float]]]
-
-_NORMALISE = {"normalize_features": True}
-_LEAKY = {"use_leaky_relu": True}
-_SLOWER: Ranges = {
-    "neural_net": {"learning_rate": {"low": 0.0002, "high": 0.003}},
-    "catboost": {"learning_rate": {"low": 0.01, "high": 0.05}},
-    "hist_gradient_boosting": {"learning_rate": {"low": 0.01, "high": 0.1}},
+CURES: dict[str, tuple[Cure, ...]] = {
+    "non_finite": ("scaled", "slower"),
+    "gradient_spread": ("scaled", "slower"),
+    "dead_units": ("leaky", "slower"),
+    "epochs_used": ("slower", "regularised"),
+    "overfit_ratio": ("regularised", "slower"),
+    "better_than_dummy": ("regularised", "slower"),
+    "unused_features": ("regularised",),
 }
-_REGULARISED: Ranges = {
-    "neural_net": {
-        "weight_decay": {"low": 0.01, "high": 1.0},
-        "dropout": {"low": 0.2, "high": 0.7},
-    },
-    "catboost": {"l2_leaf_reg": {"low": 10.0, "high": 100.0}},
-    "hist_gradient_boosting": {"l2_regularization": {"low": 10.0, "high": 1000.0}},
-    "linear": {"regularization": {"low": 0.1, "high": 100.0}},
-}
-REMEDIES: dict[str, tuple[dict[str, Any], ...]] = {
-    "non_finite": (_NORMALISE, _SLOWER),
-    "gradient_spread": (_NORMALISE, _SLOWER),
-    "dead_units": (_LEAKY, _SLOWER),
-    "epochs_used": (_SLOWER, _REGULARISED),
-    "overfit_ratio": (_REGULARISED, _SLOWER),
-    "better_than_dummy": (_REGULARISED, _SLOWER),
-    "unused_features": (_REGULARISED,),
-}
-"""Finding -> flags of neural_net, or ranges by model type, in the order in which they are tried."""
+"""Finding -> cures, in the order in which they are tried; a model type says what each changes."""
 
 
 def remedied(settings: LaunchSettings, findings: Iterable[str]) -> LaunchSettings | None:
     """The settings with the first remedy of the findings that changes anything."""
+    remedies = MODEL_TYPES[settings.model_type].remedies
     for finding in findings:
-        for remedy in REMEDIES.get(finding, ()):
-            changed = _with(settings, remedy)
-            if changed != settings:
+        for cure in CURES.get(finding, ()):
+            if cure in remedies and (changed := _with(settings, remedies[cure])) != settings:
                 return changed
     return None
 
 
-def _with(settings: LaunchSettings, remedy: dict[str, Any]) -> LaunchSettings:
+def _with(settings: LaunchSettings, remedy: Remedy) -> LaunchSettings:
     kind = settings.model_type
-    if remedy in (_NORMALISE, _LEAKY):
-        return replace(settings, **remedy) if kind == "neural_net" else settings
-    ranges = dict(remedy.get(kind, {}))
-    if settings.dropout is not None:
-        ranges.pop("dropout", None)  # it is fixed already
-    if not ranges:
-        return settings
-    spaces = dict(settings.spaces or {})
-    return replace(settings, spaces={**spaces, kind: {**spaces.get(kind, {}), **ranges}})
+    fixed = [name for name in MODEL_TYPES[kind].flags if getattr(settings, name) is not None]
+    ranges = {name: found for name, found in remedy.ranges.items() if name not in fixed}
+    if ranges:
+        spaces = dict(settings.spaces or {})
+        spaces[kind] = {**spaces.get(kind, {}), **ranges}
+        settings = replace(settings, spaces=spaces)
+    return replace(settings, **remedy.flags)

@@ -11,10 +11,11 @@ from typing import Any
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.times import utc
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 
 __all__ = ["command_line", "launch_record", "versions"]
 
-_PACKAGES = ("optuna", "torch", "numpy", "scikit-learn", "catboost", "scipy", "pandas")
+_PACKAGES = ("optuna", "numpy", "scipy", "pandas")
 
 
 @cache
@@ -23,7 +24,8 @@ def versions() -> dict[str, str]:
     from journal_launcher import __version__
 
     found = {"python": platform.python_version(), "journal_launcher": __version__}
-    for package in _PACKAGES:
+    libraries = (spec.distribution or spec.package for spec in MODEL_TYPES.values())
+    for package in (*_PACKAGES, *libraries):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found

@@ -25,14 +25,18 @@ from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
 from journal_launcher.pipeline.launch_with_health import Run, judged_launch
 from journal_launcher.settings.inputs import check_inputs
-from journal_launcher.settings.launch_settings import CPU_MODEL_TYPES, LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import (
+    MODEL_TYPES,
+    SIMPLEST_FIRST,
+    check_installed,
+    flags_of_others,
+)
 from journal_launcher.study.folder import check_folder
 from journal_launcher.study.lease import Lease
 
-__all__ = ["SIMPLEST_FIRST", "Judged", "compare_models", "part"]
+__all__ = ["Judged", "compare_models", "part"]
 
-# Of two model types that score alike, the one that comes first here is preferred.
-SIMPLEST_FIRST = ("linear", "hist_gradient_boosting", "catboost", "neural_net")
 NOISE = 0.05
 STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
 
@@ -67,30 +71,31 @@ def compared_types(settings: LaunchSettings) -> tuple[str, ...]:
     """In the order in which they run.
 
     Raises:
-        UsageError: unknown types, or too few; or options that contradict a comparison.
+        UsageError: unknown types, too few, or one that is not installed; or options that
+            contradict a comparison.
     """
     for name in ("model_type", "debug"):
         if getattr(settings, name) != getattr(LaunchSettings(), name):
             raise UsageError(f"--{name.replace('_', '-')} does not go with --compare-models")
     if settings.model_types is None:
-        return SIMPLEST_FIRST
+        return tuple(name for name in SIMPLEST_FIRST if MODEL_TYPES[name].installed)
     types = tuple(name.strip() for name in settings.model_types.split(","))
     if len(types) < 2 or len(set(types)) < len(types) or set(types) - set(SIMPLEST_FIRST):
         raise UsageError(
             f"--model-types: expected two or more of {', '.join(SIMPLEST_FIRST)}, separated by "
             f"commas, found {settings.model_types!r}"
         )
+    for name in types:
+        check_installed(name)
     return types
 
 
 def part(settings: LaunchSettings, model_type: str) -> LaunchSettings:
-    """The launch of one model type: the same but for what belongs to a network alone."""
+    """The launch of one model type: the same but for what belongs to others alone."""
     changed: dict[str, Any] = {"compare_models": False, "model_types": None}
     changed |= {"save_all_models": False, "study_name": f"{settings.name}_{model_type}"}
-    if model_type != "neural_net":
-        for flag in ("normalize_features", "use_leaky_relu", "dropout"):
-            changed[flag] = getattr(LaunchSettings(), flag)
-    if model_type in CPU_MODEL_TYPES and settings.gpus != "none":
+    changed |= {flag: getattr(LaunchSettings(), flag) for flag in flags_of_others(model_type)}
+    if not MODEL_TYPES[model_type].uses_gpu and settings.gpus != "none":
         changed |= {"gpus": "auto", "workers_per_gpu": 1}  # the GPUs asked for are the others'
     return replace(settings, model_type=model_type, **changed)
 
@@ -130,6 +135,8 @@ class _Comparing:
         if whole and (model_store.read(paths) or {}).get("left_out"):
             paths.sidecar.unlink()
         with self.view() as listen:
+            if name == next(iter(self.parts)) and self.settings.model_types is None:
+                _say_what_is_left_out(listen)
             listen(Note(f"comparing model types, {place}: {name}"))
             try:
                 ended = self.launch(
@@ -248,6 +255,14 @@ class _Comparing:
         if sidecar is not None and sidecar.get("part_of") == self.paths.name:
             with suppress(StudyInUseError), Lease(paths.lease, paths.name, "comparison"):
                 model_store.leave_out(paths, sidecar)
+
+
+def _say_what_is_left_out(listen: Listener) -> None:
+    for name in SIMPLEST_FIRST:
+        try:
+            check_installed(name)
+        except UsageError as missing:
+            listen(Note(f"left out: {missing}"))
 
 
 def _rows(sidecar: dict[str, Any]) -> Any:

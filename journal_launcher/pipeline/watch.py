@@ -16,11 +16,12 @@ from journal_launcher.base.verdict import CRITICAL, OK
 from journal_launcher.health.decisions import Decision, Word, decisions
 from journal_launcher.health.remedies import remedied
 from journal_launcher.launcher import model_store
-from journal_launcher.pipeline.compare import SIMPLEST_FIRST, part
+from journal_launcher.pipeline.compare import part
 from journal_launcher.pipeline.freshness import CHANGED, MISSING, freshness
 from journal_launcher.pipeline.launch_with_health import Run, judged_launch, not_begun
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.study.folder import check_folder
 from journal_launcher.study.lease import Lease
 
@@ -155,8 +156,9 @@ def _changed(
         findings = [found.name for found in ended.health.findings if found.level == CRITICAL]
         if (changed := remedied(current, findings)) is not None:
             return changed
-    types = SIMPLEST_FIRST[::-1]
-    following = types[(types.index(current.model_type) + 1) % len(types)]
+    kind = current.model_type
+    types = [name for name, spec in MODEL_TYPES.items() if spec.installed or name == kind]
+    following = types[(types.index(kind) + 1) % len(types)]
     return part(settings, following) if other_types and following != settings.model_type else None
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.command_template import parse_report, parse_template, parse_value
+from journal_launcher.settings.model_types import MODEL_TYPES, belonging_to, flags_of_others
 from journal_launcher.settings.options import flag, option_of
 from journal_launcher.settings.space_table import parse_space
 
@@ -48,8 +49,8 @@ def check_combinations(settings: "LaunchSettings") -> None:
         raise UsageError("--split time and --time-column COLUMN need each other")
     if settings.data.startswith("sklearn:") and settings.target is not None:
         raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
-    if settings.model_type != "neural_net" and settings.is_table:
-        _check_no_network_flags(settings)
+    if settings.is_table:
+        _check_own_flags(settings)
     for name in ("model_types", "save_all_models"):
         if getattr(settings, name) and not settings.compare_models:
             raise UsageError(f"{flag(name)} belongs to --compare-models")
@@ -58,8 +59,6 @@ def check_combinations(settings: "LaunchSettings") -> None:
             f"--gpus {settings.gpus}: {settings.model_type} cannot use a GPU; leave --gpus away, "
             "and use --workers N for several CPU workers"
         )
-    if settings.dropout is not None and "dropout" in (settings.spaces or {}).get("neural_net", {}):
-        raise UsageError("[neural_net] dropout: --dropout fixes it already; give one of them")
 
 
 def _check_own_code(settings: "LaunchSettings") -> None:
@@ -108,12 +107,20 @@ def _check_no_table_options(settings: "LaunchSettings") -> None:
             )
 
 
-def _check_no_network_flags(settings: "LaunchSettings") -> None:
-    for name in ("normalize_features", "use_leaky_relu", "dropout"):
+def _check_own_flags(settings: "LaunchSettings") -> None:
+    """Refuse a flag of another model type, and one that a range of the same name contradicts."""
+    for name in flags_of_others(settings.model_type):
         if getattr(settings, name) != _field(settings, name).default:
             raise UsageError(
-                f"{flag(name)} belongs to --model-type neural_net, found {settings.model_type}"
+                f"{flag(name)} belongs to --model-type {belonging_to(name)}, found "
+                f"{settings.model_type}"
             )
+    for model_type, ranges in (settings.spaces or {}).items():
+        for name in MODEL_TYPES[model_type].flags:
+            if name in ranges and getattr(settings, name) != _field(settings, name).default:
+                raise UsageError(
+                    f"[{model_type}] {name}: {flag(name)} fixes it already; give one of them"
+                )
 
 
 def _field(settings: "LaunchSettings", name: str) -> "dataclasses.Field[object]":

@@ -1,6 +1,6 @@
 """What a table's options choose from."""
 
-__all__ = ["CLASSIFICATION_METRICS", "CPU_MODEL_TYPES", "METRICS", "MODEL_TYPES"]
+__all__ = ["CLASSIFICATION_METRICS", "METRICS"]
 
 # Metric -> direction. The first three score regression, the rest classification.
 METRICS = {
@@ -15,5 +15,3 @@ METRICS = {
     "average_precision": "maximize",
 }
 CLASSIFICATION_METRICS = tuple(METRICS)[3:]
-CPU_MODEL_TYPES = ("hist_gradient_boosting", "linear")  # no GPU makes them faster
-MODEL_TYPES = ("neural_net", "catboost", "hist_gradient_boosting", "linear")

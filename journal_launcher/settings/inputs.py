@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import check_installed
 from journal_launcher.settings.options import REFERENCES, flag, option_of
 
 __all__ = [
@@ -35,7 +36,7 @@ class Reference:
 
 
 def check_inputs(settings: LaunchSettings) -> None:
-    """Look for the data or the code of a launch.
+    """Look for the data or the code of a launch, and for the library of its model type.
 
     Raises:
         UsageError: it is not there, or nothing that this program reads.
@@ -48,6 +49,8 @@ def check_inputs(settings: LaunchSettings) -> None:
                     find_reference(flag(field.name), item)
     if settings.is_table:
         check_data(settings.data)
+        if not settings.compare_models:  # which compares what is installed
+            check_installed(settings.model_type)
 
 
 def data_source(data: str) -> str:

@@ -13,14 +13,15 @@ from typing import Any
 from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import check_study_name, default_name, slug
 from journal_launcher.settings.checks import check_combinations, check_numbers
-from journal_launcher.settings.choices import CPU_MODEL_TYPES, METRICS, MODEL_TYPES
+from journal_launcher.settings.choices import METRICS
 from journal_launcher.settings.command_template import parse_template
 from journal_launcher.settings.groups import SEARCH, CommonSettings
 from journal_launcher.settings.limits import Limits
+from journal_launcher.settings.model_types import DEFAULT, EXAMPLE, MODEL_TYPES, belonging_to
 from journal_launcher.settings.options import check_value, option, option_of
 from journal_launcher.settings.ranges import check_tables
 
-__all__ = ["CPU_MODEL_TYPES", "METRICS", "MODEL_TYPES", "LaunchSettings"]
+__all__ = ["METRICS", "LaunchSettings"]
 
 _TABLE, _MODEL, _OWN, _OUTPUT = "Table", "Model", "Your own objective", "Output"
 
@@ -75,10 +76,10 @@ class LaunchSettings(CommonSettings):
     )
 
     model_type: str = option(
-        "neural_net",
+        DEFAULT,
         _MODEL,
         "Kind of model.",
-        choices=MODEL_TYPES,
+        choices=tuple(MODEL_TYPES),
     )
     compare_models: bool = option(
         False, _MODEL, "A study for each model type; publish the best one.", switch=True
@@ -90,13 +91,24 @@ class LaunchSettings(CommonSettings):
         False, _MODEL, "Also keep the models that did not win the comparison.", switch=True
     )
     normalize_features: bool = option(
-        True, _MODEL, "Scale features for neural_net.", switch=True, twin=True
+        True,
+        _MODEL,
+        f"Scale features for {belonging_to('normalize_features')}.",
+        switch=True,
+        twin=True,
     )
     use_leaky_relu: bool = option(
-        False, _MODEL, "Leaky ReLU instead of ReLU in neural_net.", switch=True, twin=True
+        False,
+        _MODEL,
+        f"Leaky ReLU instead of ReLU in {belonging_to('use_leaky_relu')}.",
+        switch=True,
+        twin=True,
     )
     dropout: float | None = option(
-        None, _MODEL, "Fix neural_net's dropout (default: tuned).", metavar="X"
+        None,
+        _MODEL,
+        f"Fix {belonging_to('dropout')}'s dropout (default: tuned).",
+        metavar="X",
     )
     refit: str = option(
         "train",
@@ -110,10 +122,7 @@ class LaunchSettings(CommonSettings):
         _MODEL,
         "A table for each model type: its parameters' ranges, choices and fixed values.",
         key="[MODEL_TYPE]",
-        example="[neural_net]\n"
-        "learning_rate = {low = 1e-4, high = 1e-2, log = true}\n"
-        "batch_size = [64, 128]\n"
-        "dropout = 0.1",
+        example=EXAMPLE,
     )
     health: Mapping[str, Any] | None = option(
         None,
@@ -191,7 +200,7 @@ class LaunchSettings(CommonSettings):
         for setting in dataclasses.fields(self):
             check_value(setting, getattr(self, setting.name))
         check_numbers(self)
-        check_tables(self.spaces or {}, MODEL_TYPES)
+        check_tables(self.spaces or {}, tuple(MODEL_TYPES))
         Limits.of(self.health, self.skip)
         check_combinations(self)
         if self.study_name is not None:
@@ -209,7 +218,7 @@ class LaunchSettings(CommonSettings):
     @property
     def cpu_only(self) -> bool:
         """Would a GPU lie idle under this model type?"""
-        return self.is_table and self.model_type in CPU_MODEL_TYPES
+        return self.is_table and not MODEL_TYPES[self.model_type].uses_gpu
 
     @property
     def again(self) -> str:

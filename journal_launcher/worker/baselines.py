@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import BASELINE
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import build_model_type, fold_data
 from journal_launcher.worker.models import FoldData, Score
@@ -25,7 +26,7 @@ def score_baselines(dataset: Dataset, metric: str, seed: int) -> dict[str, dict[
     score = metrics.score(metric, dataset.schema.task)
     return {
         "dummy": _outcome(lambda: _dummy_scores(dataset, folds, score)),
-        "linear": _outcome(lambda: _linear_scores(dataset, folds, score, metric, seed)),
+        BASELINE: _outcome(lambda: _linear_scores(dataset, folds, score, metric, seed)),
     }
 
 
@@ -61,7 +62,7 @@ def _dummy(dataset: Dataset, fold: FoldData) -> NDArray[np.float64]:
 def _linear_scores(
     dataset: Dataset, folds: Sequence[FoldData], score: Score, metric: str, seed: int
 ) -> NDArray[np.float64]:
-    settings = LaunchSettings(model_type="linear")
+    settings = LaunchSettings(model_type=BASELINE)
     linear = build_model_type(settings, dataset, metric, gpu=False, threads=1)
     curve = linear.cross_validate(linear.defaults(), folds, score, seed, lambda *_: None)
     return curve.scores

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.errors import DeviceError
+from journal_launcher.settings.model_types import MODEL_TYPES
 
-__all__ = ["DeviceError", "DeviceReport", "require_gpu", "require_torch_cuda", "verify_device"]
+__all__ = ["DeviceReport", "require_gpu", "verify_device"]
 
 _CUDA_LIBRARY = "libcuda.so.1"
 _PROBE = Path(__file__).with_name("cuda_probe.py")
 _PATIENCE = 60.0  # seconds; without persistence mode a machine of eight GPUs needs some
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
-
-
-class DeviceError(UsageError):
-    """This worker's device cannot be used; others may."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +92,9 @@ def _probe(uuid: str, library: str, seconds: float) -> dict[str, Any]:
 
 def require_gpu(model_type: str) -> None:
     """Raise DeviceError if a model type that uses a GPU cannot open the one it is pinned to."""
-    if model_type == "neural_net":
-        require_torch_cuda()
-    elif model_type == "catboost":
-        require_catboost_gpu()
+    if check := MODEL_TYPES[model_type].gpu_check:
+        module, _, function = check.partition(":")
+        getattr(importlib.import_module(module), function)()
 
 
 def require_catboost_gpu() -> None:

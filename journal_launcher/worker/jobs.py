@@ -18,6 +18,7 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.study.attributes import (
     ARGUMENTS,
     arguments_mark,
@@ -96,14 +97,9 @@ class TableJob:
         loaded = dataset.load(Path(table["directory"]))
         model = build_model_type(settings, loaded, table["metric"], self._gpu, self._threads)
         model.share(fold_data(loaded))
-        flags = {}
-        if settings.model_type == "neural_net":
-            flags = {
-                "epochs": model.limit,  # and so what a trial reports, and its learning rates
-                "normalize_features": settings.normalize_features,
-                "use_leaky_relu": settings.use_leaky_relu,
-                "dropout": settings.dropout,
-            }
+        own = {name: getattr(settings, name) for name in MODEL_TYPES[settings.model_type].flags}
+        # Epochs decide what a trial reports, and its learning rates.
+        flags = {"epochs": model.limit, **own} if model.unit == "epoch" else own
         identity = {
             "schema_version": 1,
             "kind": "table",

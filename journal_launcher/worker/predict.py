@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import read_json, write_bytes
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.settings.model_types import MODEL_TYPES, check_installed
 from journal_launcher.worker.dataset import features_from_frame, read_features
 from journal_launcher.worker.final_fit import SCHEMA_VERSION
 from journal_launcher.worker.models import (
-    MODEL_TYPES,
     FittedModel,
     ModelSettings,
     Predictions,
@@ -141,6 +141,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
             f"{path}: model type {sidecar.get('model_type')!r} is not one of "
             f"{', '.join(MODEL_TYPES)}; upgrade journal_launcher"
         )
+    check_installed(sidecar["model_type"])
     return sidecar
 
 

@@ -4,22 +4,22 @@ import dataclasses
 
 import pytest
 
-from journal_launcher.health.remedies import REMEDIES, remedied
+from journal_launcher.health.remedies import CURES, remedied
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.limits import HealthLimits
-from journal_launcher.worker.models import MODEL_TYPES
+from journal_launcher.settings.model_types import MODEL_TYPES
 
 
 def test_every_finding_has_a_remedy_and_every_model_type_some() -> None:
     measured = {field.name for field in dataclasses.fields(HealthLimits)}
-    assert set(REMEDIES) == measured | {"non_finite", "better_than_dummy"}
+    assert set(CURES) == measured | {"non_finite", "better_than_dummy"}
     for name in MODEL_TYPES:
         settings = LaunchSettings(model_type=name)
         changed = remedied(settings, ["better_than_dummy"])
         assert changed is not None and changed.spaces is not None and set(changed.spaces) == {name}
         while changed is not None:
-            settings, changed = changed, remedied(changed, REMEDIES)
-        assert remedied(settings, REMEDIES) is None, "remedies come to an end"
+            settings, changed = changed, remedied(changed, CURES)
+        assert remedied(settings, CURES) is None, "remedies come to an end"
 
 
 def test_a_users_own_choices_survive_a_remedy() -> None:
@@ -37,4 +37,4 @@ def test_the_ranges_of_a_remedy_are_ranges_of_the_model_type(name: str) -> None:
     settings: LaunchSettings | None = LaunchSettings(model_type=name)
     while settings is not None:
         check_ranges(settings)
-        settings = remedied(settings, REMEDIES)
+        settings = remedied(settings, CURES)

@@ -21,7 +21,7 @@ from journal_launcher.base.errors import (
 from journal_launcher.base.events import ComparedModel, LaunchEnded
 from journal_launcher.pipeline import compare
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.worker.models import MODEL_TYPES
+from journal_launcher.settings.model_types import MODEL_TYPES
 
 # --- which launches
 
@@ -63,6 +63,17 @@ def test_gpus_asked_for_are_for_the_types_that_can_use_one() -> None:
 def test_what_cannot_be_compared_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         compare.compared_types(LaunchSettings(compare_models=True, **options))
+
+
+def test_what_is_not_installed_is_left_out_unless_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    missing = replace(MODEL_TYPES["catboost"], package="no_such_library")
+    monkeypatch.setitem(MODEL_TYPES, "catboost", missing)
+    types = compare.compared_types(LaunchSettings(compare_models=True))
+    assert types == ("linear", "hist_gradient_boosting", "neural_net")
+    with pytest.raises(UsageError, match="catboost: its library no_such_library"):
+        compare.compared_types(LaunchSettings(compare_models=True, model_types="catboost,linear"))
 
 
 def test_the_other_options_belong_to_a_comparison() -> None:
@@ -164,6 +175,23 @@ def test_a_failed_type_does_not_stop_the_rest(launches: Launches) -> None:
     messages = {m.model_type: m.message for m in found.models}
     assert messages["hist_gradient_boosting"] == "no such thing"
     assert messages["catboost"] == "too many failures"
+
+
+def test_a_comparison_says_what_is_left_out_and_why(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = replace(MODEL_TYPES["catboost"], package="no_such_library", extra="boost")
+    monkeypatch.setitem(MODEL_TYPES, "catboost", missing)
+    seen: list[events.Event] = []
+    settings = LaunchSettings(compare_models=True, studies_dir=str(launches.folder))
+    found = compare.compare_models(settings, lambda: contextlib.nullcontext(seen.append))
+    assert launches.ran == ["linear", "hist_gradient_boosting", "neural_net"]
+    assert found.exit_code == 0
+    said = [event.text for event in seen if isinstance(event, events.Note)]
+    assert [text for text in said if text.startswith("left out")] == [
+        "left out: catboost: its library no_such_library is not installed; type "
+        "pip install 'journal-launcher[boost]'"
+    ]
 
 
 def test_a_stop_ends_the_comparison_and_its_code_is_the_programs(launches: Launches) -> None:

@@ -21,6 +21,7 @@ from journal_launcher.launcher import model_store
 from journal_launcher.launcher.launch import OnPublished
 from journal_launcher.pipeline.watch import watched_launch
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 
 # --- decisions
 
@@ -118,6 +119,32 @@ def test_every_model_type_is_tried_at_most_once(tmp_path: Path) -> None:
         "catboost",
         "hist_gradient_boosting",
         "linear",
+    ]
+
+
+def test_a_model_type_that_is_not_installed_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = replace(MODEL_TYPES["catboost"], package="no_such_library")
+    monkeypatch.setitem(MODEL_TYPES, "catboost", missing)
+    launches = Launches(tmp_path, 1, HEALTHY)
+    assert launches.watch().exit_code == 0
+    assert [s.model_type for s in launches.ran] == ["neural_net", "hist_gradient_boosting"]
+
+
+def test_a_model_type_that_is_no_longer_installed_is_followed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launches = Launches(tmp_path, 1, ExitCode.INTERRUPTED)
+    assert launches.watch().exit_code == 130
+    missing = replace(MODEL_TYPES["catboost"], package="no_such_library")
+    monkeypatch.setitem(MODEL_TYPES, "catboost", missing)
+    launches.will = [UsageError("catboost: its library no_such_library is not installed")]
+    assert launches.watch().exit_code == 1
+    assert [s.model_type for s in launches.ran[1:]] == [
+        "catboost",
+        "catboost",
+        "hist_gradient_boosting",
     ]
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.config_file import explained, read_config, resolved
-from journal_launcher.settings.launch_settings import MODEL_TYPES, LaunchSettings
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.settings.options import option_of
 
 FIELDS = dataclasses.fields(LaunchSettings)
@@ -28,7 +29,9 @@ asked = st.one_of(
         {"low": st.floats(1e-9, 1), "high": st.floats(1, 1e9)}, optional={"log": st.booleans()}
     ),
 )
-tables = st.dictionaries(st.sampled_from(MODEL_TYPES), st.dictionaries(text, asked, max_size=4))
+tables = st.dictionaries(
+    st.sampled_from(tuple(MODEL_TYPES)), st.dictionaries(text, asked, max_size=4)
+)
 
 
 def _from_file(folder: Path, content: str) -> LaunchSettings:

@@ -11,9 +11,10 @@ import pytest
 
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.worker import metrics
 from journal_launcher.worker.cross_validation import TableObjective, fold_data
-from journal_launcher.worker.models import MODEL_TYPES, Curve
+from journal_launcher.worker.models import Curve
 from journal_launcher.worker.models.catboost import CatBoost
 from journal_launcher.worker.table import Dataset
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.worker import diagnostics, importance
 from journal_launcher.worker.cross_validation import build_model_type
 from journal_launcher.worker.diagnostics import write_diagnostics
 from journal_launcher.worker.importance import permutation_importance
-from journal_launcher.worker.models import MODEL_TYPES
 from journal_launcher.worker.table import Dataset, Features
 
 MakeTable = Callable[..., Dataset]

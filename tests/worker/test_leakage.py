@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.worker.cross_validation import build_model_type
 from journal_launcher.worker.final_fit import refit
-from journal_launcher.worker.models import MODEL_TYPES, FoldData, ModelType
+from journal_launcher.worker.models import FoldData, ModelType
 from journal_launcher.worker.table import Dataset, Features, Fold, Rows
 
 MakeTable = Callable[..., Dataset]

@@ -15,9 +15,9 @@ import pytest
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.worker.cross_validation import build_model_type
 from journal_launcher.worker.final_fit import refit
-from journal_launcher.worker.models import MODEL_TYPES
 from journal_launcher.worker.predict import load, predict_file
 from journal_launcher.worker.table import Dataset
 

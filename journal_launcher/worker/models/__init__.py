@@ -1,9 +1,9 @@
-"""The model types: what one must offer, and the registry that names them.
+"""What a model type must offer.
 
-A new model type is one file here and one line in `MODEL_TYPES`. The class in that file implements
-`ModelType`; everything else (folds, scores, refit, sidecar, predict) works by itself. A type that
-trains its folds one after the other derives from `fold_by_fold.FoldByFold` and writes only what is
-tuned and how one fold is fitted; any other derives from `space.Tuned`.
+A new one is one file here and one entry in `settings/model_types.py`. The class in that file
+implements `ModelType`; everything else (folds, scores, refit, sidecar, predict) works by itself. A
+type that trains its folds one after the other derives from `fold_by_fold.FoldByFold` and writes
+only what is tuned and how one fold is fitted; any other derives from `space.Tuned`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +17,13 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.worker.table import Features, Fold, Schema
 
 if TYPE_CHECKING:
     from journal_launcher.worker.models.space import Space
 
 __all__ = [
-    "MODEL_TYPES",
     "Curve",
     "FittedModel",
     "FoldData",
@@ -35,16 +35,6 @@ __all__ = [
     "Score",
     "model_type",
 ]
-
-# name -> "module:Class"; strings, so that listing names imports nothing heavy.
-MODEL_TYPES = {
-    "neural_net": "journal_launcher.worker.models.neural_net:NeuralNet",
-    "catboost": "journal_launcher.worker.models.catboost:CatBoost",
-    "hist_gradient_boosting": (
-        "journal_launcher.worker.models.hist_gradient_boosting:HistGradientBoosting"
-    ),
-    "linear": "journal_launcher.worker.models.linear:Linear",
-}
 
 Params = Mapping[str, Any]
 Predictions = NDArray[np.float64]
@@ -212,11 +202,11 @@ class ModelType(Protocol):
 
 
 def model_type(name: str) -> type[ModelType]:
-    """The class that the registry names; imports its library.
+    """The class that the type's entry names; imports its library.
 
     Raises:
         KeyError: no such model type.
     """
-    module, _, attribute = MODEL_TYPES[name].partition(":")
+    module, _, attribute = MODEL_TYPES[name].class_path.partition(":")
     loaded: type[ModelType] = getattr(import_module(module), attribute)
     return loaded

@@ -7,7 +7,8 @@ import optuna
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.worker.models import MODEL_TYPES, ModelSettings, model_type
+from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.worker.models import ModelSettings, model_type
 from journal_launcher.worker.models.space import Space, between, narrowed, one_of
 from journal_launcher.worker.sampling import make_sampler
 from journal_launcher.worker.table import Schema

@@ -1,0 +1,160 @@
+"""The model types: everything that the program knows of one, but for the file of its class.
+
+Where a name of a type or a flag of one is asked about, the answer is in its entry here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from journal_launcher.base.errors import UsageError
+
+__all__ = [
+    "BASELINE",
+    "DEFAULT",
+    "EXAMPLE",
+    "MODEL_TYPES",
+    "SIMPLEST_FIRST",
+    "Cure",
+    "ModelSpec",
+    "Remedy",
+    "belonging_to",
+    "check_installed",
+    "flags_of_others",
+]
+
+Cure = Literal["scaled", "leaky", "slower", "regularised"]
+"""What can be done about a sick model: scale its features, keep its units alive, take smaller
+steps, prefer simple functions. `health/remedies.py` says which is tried against what."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What a retry changes: flags of the type's own, and ranges of its parameters."""
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model type.
+
+    class_path: "module:Class" of its `ModelType`; text, so that listing the types imports nothing.
+    package: what its library is imported as, and distribution what it is installed as, where that
+    is another name. extra: of this program's, that installs the library, if no install has it.
+    uses_gpu: trains faster on one. gpu_check: "module:function" that raises DeviceError where the
+    library cannot use the worker's GPU. flags: settings that are only its own; they are part of
+    what its studies are. judges_overfit: the error on its training rows says something, which that
+    of trees does not. remedies: what each cure means for it, if it has that one.
+    """
+
+    class_path: str
+    package: str
+    distribution: str | None = None
+    extra: str | None = None
+    uses_gpu: bool = False
+    gpu_check: str | None = None
+    flags: tuple[str, ...] = ()
+    judges_overfit: bool = False
+    remedies: Mapping[Cure, Remedy] = field(default_factory=dict)
+
+    @property
+    def installed(self) -> bool:
+        """Whether its library can be imported, without importing it."""
+        return find_spec(self.package) is not None
+
+    @property
+    def requirement(self) -> str:
+        """What pip is told to install."""
+        if self.extra is not None:
+            return f"'journal-launcher[{self.extra}]'"
+        return self.distribution or self.package
+
+
+MODEL_TYPES = {
+    "neural_net": ModelSpec(
+        "journal_launcher.worker.models.neural_net:NeuralNet",
+        package="torch",
+        uses_gpu=True,
+        gpu_check="journal_launcher.worker.device_check:require_torch_cuda",
+        flags=("normalize_features", "use_leaky_relu", "dropout"),
+        judges_overfit=True,
+        remedies={
+            "scaled": Remedy(flags={"normalize_features": True}),
+            "leaky": Remedy(flags={"use_leaky_relu": True}),
+            "slower": Remedy(ranges={"learning_rate": {"low": 0.0002, "high": 0.003}}),
+            "regularised": Remedy(
+                ranges={
+                    "weight_decay": {"low": 0.01, "high": 1.0},
+                    "dropout": {"low": 0.2, "high": 0.7},
+                }
+            ),
+        },
+    ),
+    "catboost": ModelSpec(
+        "journal_launcher.worker.models.catboost:CatBoost",
+        package="catboost",
+        uses_gpu=True,
+        gpu_check="journal_launcher.worker.device_check:require_catboost_gpu",
+        remedies={
+            "slower": Remedy(ranges={"learning_rate": {"low": 0.01, "high": 0.05}}),
+            "regularised": Remedy(ranges={"l2_leaf_reg": {"low": 10.0, "high": 100.0}}),
+        },
+    ),
+    "hist_gradient_boosting": ModelSpec(
+        "journal_launcher.worker.models.hist_gradient_boosting:HistGradientBoosting",
+        package="sklearn",
+        distribution="scikit-learn",
+        remedies={
+            "slower": Remedy(ranges={"learning_rate": {"low": 0.01, "high": 0.1}}),
+            "regularised": Remedy(ranges={"l2_regularization": {"low": 10.0, "high": 1000.0}}),
+        },
+    ),
+    "linear": ModelSpec(
+        "journal_launcher.worker.models.linear:Linear",
+        package="sklearn",
+        distribution="scikit-learn",
+        remedies={"regularised": Remedy(ranges={"regularization": {"low": 0.1, "high": 100.0}})},
+    ),
+}
+"""Every model type by its name, the most complex first: the order in which `--help` lists them and
+`watch` falls back. Of two that score alike a comparison prefers the later, simpler one."""
+
+SIMPLEST_FIRST = tuple(reversed(MODEL_TYPES))
+DEFAULT = "neural_net"
+BASELINE = "linear"
+"""What every other model type has to beat."""
+EXAMPLE = """\
+[neural_net]
+learning_rate = {low = 1e-4, high = 1e-2, log = true}
+batch_size = [64, 128]
+dropout = 0.1"""
+"""A model type's table in the config file."""
+
+
+def belonging_to(flag: str) -> str:
+    """The model types whose flag this is, for a sentence."""
+    return ", ".join(name for name, spec in MODEL_TYPES.items() if flag in spec.flags)
+
+
+def flags_of_others(model_type: str) -> Iterator[str]:
+    """The flags that belong to other model types alone."""
+    own = MODEL_TYPES[model_type].flags
+    for spec in MODEL_TYPES.values():
+        yield from (name for name in spec.flags if name not in own)
+
+
+def check_installed(model_type: str) -> None:
+    """Look for the library of a model type.
+
+    Raises:
+        UsageError: it is not installed; says what to type.
+    """
+    spec = MODEL_TYPES[model_type]
+    if not spec.installed:
+        raise UsageError(
+            f"{model_type}: its library {spec.package} is not installed; type "
+            f"pip install {spec.requirement}"
+        )
