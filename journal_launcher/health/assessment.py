@@ -4,6 +4,7 @@ from typing import Any
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import read_json
+from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths, unknown_study
 from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Verdict
 from journal_launcher.health.findings import judge
@@ -47,7 +48,7 @@ def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
 
 def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
-    if sidecar.get("kind") != "table":
+    if not kind_of(sidecar).has_health:
         raise ValueError("a script's model has no diagnostics")
     try:
         found = read_json(paths.diagnostics, _SCHEMA_VERSION)

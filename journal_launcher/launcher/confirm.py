@@ -17,7 +17,7 @@ DEATHS = 2  # of workers over it (or at their start), before the scores that are
 
 def confirm_best(supervisor: Supervisor, book: TrialBook) -> None:
     """Score every candidate that has no confirmed score yet; what is scored stays in the study."""
-    if book.settings.confirm and book.settings.is_table:
+    if book.settings.confirm and book.settings.job_kind.has_confirmation:
         if not confirmation.has_fresh_folds(book.study):
             supervisor.emit(Note("--split time has no fresh folds: no trial is confirmed"))
         numbers = confirmation.unconfirmed(book.study, book.settings.confirm)

@@ -17,12 +17,13 @@ class Grants:
 
     The first ones wait for every worker that is still starting, but no longer than 5 s after the
     first worker is ready: equal trials then mean equal shares, and no GPU waits for a slow start.
-    The baselines of a `table` are scored once per study, by the first worker without a trial.
+    The `baselines`, if the job has some, are scored once per study, by the first worker without a
+    trial.
     """
 
     crew: Crew
     book: TrialBook
-    table: bool
+    baselines: bool
     _first_ready: float | None = None
     _open: bool = False
     _scored: bool = False
@@ -74,7 +75,7 @@ class Grants:
         slot.process.send("grant", trial=queued)
 
     def _wants_baselines(self) -> bool:
-        return self.table and not self._scored and self.book.baselines is None
+        return self.baselines and not self._scored and self.book.baselines is None
 
     def _score_baselines(self, slot: Slot) -> None:
         assert slot.process is not None

@@ -70,7 +70,7 @@ class TrialBook:
             first = {"number": front[0].number, "values": front[0].values}
             return {**first, "params": front[0].params, "n_pareto": len(front)}
         found = {"number": best.number, "value": best.value, "params": best.params}
-        if not self.settings.is_table:
+        if not self.settings.job_kind.has_confirmation:
             return found
         confirmed = confirmation_of(self.study, best.number) if self.settings.confirm else None
         return {**found, "confirmed_score": confirmed["score"] if confirmed else None}

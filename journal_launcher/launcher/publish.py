@@ -59,12 +59,12 @@ def _saved(
         model_store.drop_staging(paths)
         model_store.drop_trials(paths)
         return _brought_up_to_date(paths, sidecar, current)
-    table = book.settings.is_table
-    supervisor.emit(PhaseChanged("refitting" if table else "publishing"))
+    refits = book.settings.job_kind.refits
+    supervisor.emit(PhaseChanged("refitting" if refits else "publishing"))
     refitted = _refit(supervisor, wanted.get("trial"), paths)
     if refitted is None:
         return None
-    if table:
+    if refits:
         supervisor.emit(PhaseChanged("publishing"))
     more = {"directions": list(book.study.directions), "baselines": book.baselines}
     content = {**refitted, **facts, **current, **more, **wanted}
@@ -81,7 +81,7 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
         "study": study.name,
         "identity_sha256": hashlib.sha256(identity).hexdigest(),
     }
-    if book.settings.is_table:
+    if book.settings.job_kind.refits:
         wanted["refit"] = book.settings.refit
     best = book.winner()
     if best is not None:
@@ -95,7 +95,7 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
 
 def _scores(book: TrialBook, number: int | None) -> dict[str, Any]:
     """What chose the trial, which is too good for it, and what fresh folds said of it."""
-    if number is None or not book.settings.is_table:
+    if number is None or not book.settings.job_kind.has_confirmation:
         return {}
     chosen = [trial.number for trial in candidates(book.study, book.settings.confirm)]
     found = {n: confirmation_of(book.study, n) if n in chosen else None for n in {*chosen, number}}

@@ -78,7 +78,7 @@ class Supervisor:
     def open(self, book: TrialBook, **opened: Any) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
         self.book, self.opened = book, opened
-        self.grants = Grants(self.crew, book, table=self.settings.is_table)
+        self.grants = Grants(self.crew, book, self.settings.job_kind.has_baselines)
         for slot in self.crew.slots:
             if slot.process is not None:
                 slot.process.send("open", **opened)

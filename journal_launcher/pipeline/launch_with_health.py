@@ -38,7 +38,7 @@ def judged_launch(
     run = run or launch.run_launch
     if limit is not None:
         run = partial(run, limit=limit)
-    if not settings.is_table:
+    if not settings.job_kind.has_health:
         return run(settings, emit)
     limits = Limits.of(settings.health, settings.skip)
     studies = StudiesFolder.at(settings.studies_dir)

@@ -45,7 +45,7 @@ def watched_launch(
     Raises:
         JournalLauncherError: as `run_launch`, but for a failure of the launch itself.
     """
-    if not settings.is_table or settings.debug:
+    if not settings.job_kind.has_health or settings.debug:
         raise UsageError("watch judges the models of a table (--data); for anything else type run")
     check_inputs(settings)
     studies = StudiesFolder.at(settings.studies_dir)

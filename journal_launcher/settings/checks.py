@@ -49,7 +49,7 @@ def check_combinations(settings: "LaunchSettings") -> None:
         raise UsageError("--split time and --time-column COLUMN need each other")
     if settings.data.startswith("sklearn:") and settings.target is not None:
         raise UsageError("--target belongs to --data PATH; a bundled data set has its own")
-    if settings.is_table:
+    if settings.job_kind.has_model_type:
         _check_own_flags(settings)
     for name in ("model_types", "save_all_models"):
         if getattr(settings, name) and not settings.compare_models:
@@ -64,11 +64,11 @@ def check_combinations(settings: "LaunchSettings") -> None:
 def _check_own_code(settings: "LaunchSettings") -> None:
     if settings.objective is not None and settings.command is not None:
         raise UsageError("--objective and --command exclude each other")
-    if settings.is_table and settings.direction:
+    if settings.job_kind.has_model_type and settings.direction:
         raise UsageError(
             "--direction belongs to --objective or --command; a table's metric has its own"
         )
-    if not settings.is_table:
+    if not settings.job_kind.has_model_type:
         _check_no_table_options(settings)
     if settings.objective is None and settings.arguments:
         raise UsageError(

@@ -117,7 +117,7 @@ def resolved(settings: LaunchSettings) -> str:
     for group, fields in _groups():
         given = {field.name: getattr(settings, field.name) for field in fields}
         section = [f"{name} = {_toml(given[name])}" for name in given if given[name] not in _UNSET]
-        unused = (_TABLES,) if settings.is_table else (_TABLES, *TABLE_GROUPS)
+        unused = (_TABLES,) if settings.job_kind.has_model_type else (_TABLES, *TABLE_GROUPS)
         if section and group not in unused:
             lines += [f"# {group}", *section, ""]
     tables = {

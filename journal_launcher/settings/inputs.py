@@ -47,7 +47,7 @@ def check_inputs(settings: LaunchSettings) -> None:
             for item in (given,) if isinstance(given, str) else given:
                 if item not in option_of(field).choices:
                     find_reference(flag(field.name), item)
-    if settings.is_table:
+    if settings.job_kind.has_model_type:
         check_data(settings.data)
         if not settings.compare_models:  # which compares what is installed
             check_installed(settings.model_type)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from journal_launcher.base.errors import AGAIN
+from journal_launcher.base.job_kinds import COMMAND, OBJECTIVE, TABLE, JobKind
 from journal_launcher.base.paths import check_study_name, default_name, slug
 from journal_launcher.settings.checks import check_combinations, check_numbers
 from journal_launcher.settings.choices import METRICS
@@ -207,9 +208,11 @@ class LaunchSettings(CommonSettings):
             check_study_name(self.study_name)
 
     @property
-    def is_table(self) -> bool:
-        """The built-in job, and not a user's own objective or script."""
-        return self.objective is None and self.command is None
+    def job_kind(self) -> JobKind:
+        """What its trials are: a table's model, or the user's own objective or script."""
+        if self.command is not None:
+            return COMMAND
+        return TABLE if self.objective is None else OBJECTIVE
 
     @property
     def n_directions(self) -> int:
@@ -218,7 +221,7 @@ class LaunchSettings(CommonSettings):
     @property
     def cpu_only(self) -> bool:
         """Would a GPU lie idle under this model type?"""
-        return self.is_table and not MODEL_TYPES[self.model_type].uses_gpu
+        return self.job_kind.has_model_type and not MODEL_TYPES[self.model_type].uses_gpu
 
     @property
     def again(self) -> str:

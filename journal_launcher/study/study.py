@@ -12,6 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
+from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.study.attributes import (
     changed_notes,
     refittable,
@@ -235,13 +236,13 @@ class StudyRecord:
     def ranked(self) -> list[FrozenTrial]:
         """The COMPLETE trials of a single-objective study, best first.
 
-        Of a table, those that can be refitted: a foreign writer's trials cannot.
+        Of a job that refits, those that can be refitted: a foreign writer's trials cannot.
         """
         return self._ranked(self.trials())
 
     def _ranked(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         trials = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        if (self.identity or {}).get("kind") == "table":
+        if kind_of(self.identity).refits:
             trials = [trial for trial in trials if refittable(trial)]
         return ranked(trials, self.directions)
 

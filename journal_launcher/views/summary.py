@@ -14,6 +14,7 @@ from rich.text import Text
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import Event, LaunchEnded, Listener
 from journal_launcher.base.files import finite
+from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.verdict import CRITICAL, WARNING
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -236,7 +237,7 @@ def _trials(count: int, kind: str = "") -> str:
 def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
     if ended.model_path is not None:
         yield "model", str(ended.model_path)
-    if ended.model_path is not None and (ended.sidecar or {}).get("kind") == "table":
+    if ended.model_path is not None and kind_of(ended.sidecar).predicts:
         command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
         yield "predict", command + studies_dir(ended.journal.parent)
     yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"

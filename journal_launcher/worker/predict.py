@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import read_json, write_bytes
+from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.model_types import MODEL_TYPES, check_installed
 from journal_launcher.worker.dataset import features_from_frame, read_features
@@ -131,7 +132,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as problem:
         raise UsageError(str(problem)) from None
-    if sidecar.get("kind") != "table":
+    if not kind_of(sidecar).predicts:
         raise UsageError(
             f"{path}: expected a model of a table, found kind {sidecar.get('kind')!r}; what a "
             "script saved, the script loads"

@@ -54,7 +54,7 @@ def _replay(task: dict[str, Any]) -> int:
     recorded = record.trial(task["number"])
     study = _history(record, recorded)
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
-        if settings.command is not None:  # the folder of this trial may hold the best model
+        if settings.job_kind.has_folders:  # the folder of this trial may hold the best model
             job = make_job(settings, StudyPaths(Path(folder), record.name), False, task["threads"])
         job.warm_up()
         job.open(prepared, seed, lambda unit, step, total, value: None)
