@@ -51,12 +51,12 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         UsageError: an option that does not exist or cannot work; nothing was started.
         JournalLauncherError: the study is in use, or its journal is damaged.
     """
-    from journal_launcher.pipeline.launch_with_health import judged_launch
+    from journal_launcher.pipeline.launch_with_health import launch_with_health
 
     settings, listener = _settings(options), on_event or (lambda event: None)
     if settings.compare_models:
         return _compare(settings, listener)
-    ended = judged_launch(settings, listener)
+    ended = launch_with_health(settings, listener)
     listener(ended)
     return LaunchResult(
         ended.study,

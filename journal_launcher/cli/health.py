@@ -15,12 +15,12 @@ __all__ = ["command"]
 
 
 def _health(study: str, studies_dir: str, as_json: bool) -> int:
-    from journal_launcher.health.assessment import health
+    from journal_launcher.health.assessment import assess_health
     from journal_launcher.views.health import verdict_lines
 
     file = click.get_current_context().default_map or {}
     limits = Limits.of(file.get("health"))
-    verdict = health(StudiesFolder.at(studies_dir).study(study), limits.health)
+    verdict = assess_health(StudiesFolder.at(studies_dir).study(study), limits.health)
     if as_json:
         click.echo(json.dumps(verdict.to_json()))
     else:

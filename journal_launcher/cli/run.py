@@ -21,7 +21,7 @@ from journal_launcher.settings.config_file import resolved
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 if TYPE_CHECKING:
-    from journal_launcher.pipeline.compare import Judged
+    from journal_launcher.pipeline.launch_with_health import Launch
 
 __all__ = ["command", "output_options", "perform"]
 
@@ -43,13 +43,13 @@ def _run(
         from journal_launcher.launcher.debug import debug_in_foreground
 
         debug_in_foreground(settings)
-    from journal_launcher.pipeline.launch_with_health import judged_launch
+    from journal_launcher.pipeline.launch_with_health import launch_with_health
 
-    return perform(settings, judged_launch, verbose, quiet, as_json)
+    return perform(settings, launch_with_health, verbose, quiet, as_json)
 
 
 def perform(
-    settings: LaunchSettings, launch: "Judged", verbose: int, quiet: bool, as_json: bool
+    settings: LaunchSettings, launch: "Launch", verbose: int, quiet: bool, as_json: bool
 ) -> int:
     """Launch, or compare model types by such launches; show it, print the result."""
     import optuna
@@ -77,7 +77,7 @@ def perform(
 
 
 def _compare(
-    settings: LaunchSettings, launch: "Judged", verbose: int, quiet: bool, as_json: bool
+    settings: LaunchSettings, launch: "Launch", verbose: int, quiet: bool, as_json: bool
 ) -> int:
     from journal_launcher.pipeline.compare import compare_models
     from journal_launcher.views.comparison import (

@@ -7,15 +7,15 @@ from journal_launcher.base.files import read_json
 from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths, unknown_study
 from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Verdict
-from journal_launcher.health.findings import judge
+from journal_launcher.health.findings import findings_in
 from journal_launcher.settings.limits import HealthLimits
 
-__all__ = ["health"]
+__all__ = ["assess_health"]
 
 _SCHEMA_VERSION = 1
 
 
-def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
+def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
     """Judge the published model of a study by the diagnostics that were published with it.
 
     Diagnostics that are missing, unreadable or of another model judge nothing: "absent".
@@ -36,7 +36,7 @@ def health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
         raise UsageError(str(problem)) from None
     try:
         diagnostics = _diagnostics_of(paths, sidecar)
-        findings = judge(diagnostics, limits or HealthLimits())
+        findings = findings_in(diagnostics, limits or HealthLimits())
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
         odd = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
         reason = str(problem) if isinstance(problem, ValueError) else odd

@@ -8,7 +8,7 @@ from journal_launcher.base.verdict import CRITICAL, OK, WARNING, Finding
 from journal_launcher.settings.limits import HealthLimits, Pair
 from journal_launcher.settings.model_types import MODEL_TYPES
 
-__all__ = ["judge"]
+__all__ = ["findings_in"]
 
 _NEGLIGIBLE = 0.001
 """A feature whose loss adds no more than this share to the model's error is not used."""
@@ -16,7 +16,7 @@ _ENOUGH_SCORED = 10
 """If there was no time to score all features, so many of them stand for the others."""
 
 
-def judge(diagnostics: dict[str, Any], limits: HealthLimits) -> tuple[Finding, ...]:
+def findings_in(diagnostics: dict[str, Any], limits: HealthLimits) -> tuple[Finding, ...]:
     """A finding for each thing that was measured; what was not is not judged."""
     return (
         *_results(diagnostics["non_finite"], diagnostics["scores"]),
@@ -46,21 +46,21 @@ def _training(diagnostics: dict[str, Any], limits: HealthLimits) -> Iterator[Fin
             # A quotient of log losses near 0 is large whatever the model.
             text = "log loss, validation and training: e to the difference"
             ratio = math.exp(min(errors["validation"] - errors["training"], 100.0))
-        yield _judged("overfit_ratio", ratio, limits.overfit_ratio, text)
+        yield _compared("overfit_ratio", ratio, limits.overfit_ratio, text)
     if training["unit"] == "epoch" and training["limit"]:
         steps, most = training["steps"], training["limit"]
         text = f"of at most {most} epochs, {steps} were best and none after them was better"
-        yield _judged("epochs_used", steps / most, limits.epochs_used, text, low=True)
+        yield _compared("epochs_used", steps / most, limits.epochs_used, text, low=True)
 
 
 def _network(network: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
     dead, spread = network.get("dead_units"), network.get("gradient_spread")
     if dead is not None:
         text = "share of hidden units that let nothing through on any row"
-        yield _judged("dead_units", dead, limits.dead_units, text)
+        yield _compared("dead_units", dead, limits.dead_units, text)
     if spread is not None:
         text = "largest gradient of a layer ÷ the smallest"
-        yield _judged("gradient_spread", spread, limits.gradient_spread, text)
+        yield _compared("gradient_spread", spread, limits.gradient_spread, text)
 
 
 def _features(importance: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
@@ -71,10 +71,10 @@ def _features(importance: dict[str, Any], limits: HealthLimits) -> Iterator[Find
         return
     unused = sum(value <= _NEGLIGIBLE * error for value in scored)
     text = f"{unused} of {len(scored)} features could be shuffled with nothing lost"
-    yield _judged("unused_features", unused / len(scored), limits.unused_features, text)
+    yield _compared("unused_features", unused / len(scored), limits.unused_features, text)
 
 
-def _judged(name: str, value: float, pair: Pair, text: str, *, low: bool = False) -> Finding:
+def _compared(name: str, value: float, pair: Pair, text: str, *, low: bool = False) -> Finding:
     """Compare with (warning, critical): reaching one counts, or, if `low`, being below it."""
     for level, threshold in ((CRITICAL, pair[1]), (WARNING, pair[0])):
         if value < threshold if low else value >= threshold:

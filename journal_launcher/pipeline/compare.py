@@ -23,7 +23,7 @@ from journal_launcher.launcher.archive import move_aside
 from journal_launcher.launcher.launch import run_launch
 from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
-from journal_launcher.pipeline.launch_with_health import Run, judged_launch
+from journal_launcher.pipeline.launch_with_health import Launch, launch_with_health
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import (
@@ -35,18 +35,17 @@ from journal_launcher.settings.model_types import (
 from journal_launcher.study.folder import check_folder
 from journal_launcher.study.lease import Lease
 
-__all__ = ["Judged", "compare_models", "part"]
+__all__ = ["compare_models", "part"]
 
 NOISE = 0.05
 STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
 
 OF_THE_RUN = {"exit_code", "exit_reason", "seconds", "folder", "overwrite", "model_path", "sidecar"}
 View = Callable[[], AbstractContextManager[Listener]]
-Judged = Callable[[LaunchSettings, Listener, Run | None], LaunchEnded]
 
 
 def compare_models(
-    settings: LaunchSettings, view: View, launch: Judged = judged_launch
+    settings: LaunchSettings, view: View, launch: Launch = launch_with_health
 ) -> Comparison:
     """Launch every model type in turn and publish the best one. `view` is opened for each launch.
 
@@ -108,7 +107,7 @@ class _Comparing:
     parts: dict[str, LaunchSettings]
     paths: StudyPaths
     view: View
-    launch: Judged
+    launch: Launch
     ended: dict[str, LaunchEnded] = field(default_factory=dict)
     errors: dict[str, JournalLauncherError] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)

@@ -8,23 +8,24 @@ from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.verdict import Verdict
-from journal_launcher.health.assessment import health
-from journal_launcher.health.skip_registry import SkipRegistry
-from journal_launcher.health.skips import Subject
+from journal_launcher.health.assessment import assess_health
+from journal_launcher.health.skip_registry import SkipRegistry, Subject
 from journal_launcher.launcher import launch
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.limits import Limits
 
-__all__ = ["Run", "judged_launch", "not_begun"]
+__all__ = ["Launch", "RunLaunch", "launch_with_health", "not_begun"]
 
-Run = Callable[..., events.LaunchEnded]
-"""What launches (settings, emit, and more by name): `run_launch`, or what stands in for it."""
+RunLaunch = Callable[..., events.LaunchEnded]
+"""(settings, emit, and more by name): `run_launch`, or what stands in for it."""
+Launch = Callable[[LaunchSettings, events.Listener, RunLaunch | None], events.LaunchEnded]
+"""What goes around a `RunLaunch`: `launch_with_health`, `watched_launch`."""
 
 
-def judged_launch(
+def launch_with_health(
     settings: LaunchSettings,
     emit: events.Listener = lambda event: None,
-    run: Run | None = None,
+    run: RunLaunch | None = None,
     limit: float | None = None,
 ) -> events.LaunchEnded:
     """Run one launch, unless its model type is skipped, and judge the model that it published.
@@ -49,12 +50,12 @@ def judged_launch(
         why = f"{entry}; nothing was started: --ignore-skip runs it, `{clear}` forgets it"
         return not_begun(settings, "skipped", ExitCode.DONE, why)
 
-    def judge() -> Verdict:
-        verdict = health(paths, limits.health)
+    def assess() -> Verdict:
+        verdict = assess_health(paths, limits.health)
         _count(registry, subject, verdict, emit)
         return verdict
 
-    return run(settings, emit, on_published=judge)
+    return run(settings, emit, on_published=assess)
 
 
 def _count(

@@ -18,7 +18,7 @@ from journal_launcher.health.remedies import remedied
 from journal_launcher.launcher import model_store
 from journal_launcher.pipeline.compare import part
 from journal_launcher.pipeline.freshness import CHANGED, MISSING, freshness
-from journal_launcher.pipeline.launch_with_health import Run, judged_launch, not_begun
+from journal_launcher.pipeline.launch_with_health import RunLaunch, launch_with_health, not_begun
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
@@ -31,7 +31,7 @@ __all__ = ["watched_launch"]
 def watched_launch(
     settings: LaunchSettings,
     emit: Listener = lambda event: None,
-    run: Run | None = None,
+    run: RunLaunch | None = None,
     *,
     retries: int = 2,
     other_types: bool = True,
@@ -56,13 +56,13 @@ def watched_launch(
             "choose a shorter --study-name"
         )
     check_folder(home)  # a decision is written there also where nothing is launched
-    launch = partial(judged_launch, run=run, limit=step_timeout)
+    launch = partial(launch_with_health, run=run, limit=step_timeout)
     attempt, current = _beginning(settings, home, retries)
     while True:
         ended = _attempt(current, attempt, emit, launch)
         if ended.exit_code not in (ExitCode.DONE, ExitCode.FAILED):
             break  # stopped: no decision
-        word, reason = _judged(ended)
+        word, reason = _decision(ended)
         then = None
         if word == Word.SKIP_MODEL and attempt < retries:
             then = _changed(settings, current, ended, other_types)
@@ -116,7 +116,9 @@ def _asked(settings: LaunchSettings) -> dict[str, Any]:
     return found
 
 
-def _attempt(current: LaunchSettings, attempt: int, emit: Listener, launch: Run) -> LaunchEnded:
+def _attempt(
+    current: LaunchSettings, attempt: int, emit: Listener, launch: RunLaunch
+) -> LaunchEnded:
     """One launch. A study of other data or settings makes room; a failure is an end like others."""
     if not current.overwrite:
         found = freshness(StudiesFolder.at(current.studies_dir).study(current.name), current)
@@ -136,7 +138,7 @@ def _attempt(current: LaunchSettings, attempt: int, emit: Listener, launch: Run)
         return not_begun(current, "failed", ExitCode.FAILED, str(error))
 
 
-def _judged(ended: LaunchEnded) -> tuple[Word, str]:
+def _decision(ended: LaunchEnded) -> tuple[Word, str]:
     """(decision, reason); SKIP_MODEL stands unless something can be changed."""
     verdict = ended.health
     if verdict is None or ended.exit_code:

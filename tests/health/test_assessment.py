@@ -9,8 +9,8 @@ import pytest
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.health.assessment import health
-from journal_launcher.health.findings import judge
+from journal_launcher.health.assessment import assess_health
+from journal_launcher.health.findings import findings_in
 from journal_launcher.settings.limits import HealthLimits, Limits
 
 SOUND: dict[str, Any] = {
@@ -42,7 +42,7 @@ def but(**sections: Any) -> dict[str, Any]:
 
 
 def levels(diagnostics: dict[str, Any], limits: HealthLimits | None = None) -> dict[str, str]:
-    found = judge(diagnostics, limits or HealthLimits())
+    found = findings_in(diagnostics, limits or HealthLimits())
     assert all(finding.text for finding in found)
     return {finding.name: finding.level for finding in found}
 
@@ -86,7 +86,7 @@ def test_thresholds(name: str, sections: dict[str, Any], level: str) -> None:
 
 
 def test_a_finding_names_value_and_threshold() -> None:
-    found = {f.name: f for f in judge(but(network={"dead_units": 0.6}), HealthLimits())}
+    found = {f.name: f for f in findings_in(but(network={"dead_units": 0.6}), HealthLimits())}
     assert (found["dead_units"].value, found["dead_units"].threshold) == (0.6, 0.5)
     assert (found["gradient_spread"].value, found["gradient_spread"].threshold) == (12.0, 100.0)
 
@@ -138,7 +138,7 @@ def published(folder: Path, diagnostics: dict[str, Any] | None, **more: Any) -> 
 
 def test_a_study_is_as_healthy_as_its_worst_finding(tmp_path: Path) -> None:
     sick = but(network={"dead_units": 0.3}, scores={"cv": -0.5})
-    verdict = health(published(tmp_path, sick))
+    verdict = assess_health(published(tmp_path, sick))
     assert (verdict.level, verdict.result) == ("critical", "l1")
     bad = [finding.name for finding in verdict.findings if finding.level != "ok"]
     assert bad == ["better_than_dummy", "dead_units"]
@@ -160,28 +160,28 @@ def test_a_study_is_as_healthy_as_its_worst_finding(tmp_path: Path) -> None:
 def test_without_diagnostics_of_this_model_nothing_is_judged(
     tmp_path: Path, diagnostics: dict[str, Any] | None, reason: str
 ) -> None:
-    verdict = health(published(tmp_path, diagnostics))
+    verdict = assess_health(published(tmp_path, diagnostics))
     assert verdict.level == "absent" and verdict.findings == ()
     assert reason in str(verdict.reason)
 
 
 def test_a_scripts_model_has_none(tmp_path: Path) -> None:
-    assert health(published(tmp_path, None, kind="objective")).level == "absent"
+    assert assess_health(published(tmp_path, None, kind="objective")).level == "absent"
 
 
 def test_without_a_model_there_is_nothing_to_ask(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no study s in"):
-        health(StudyPaths(tmp_path, "s"))
+        assess_health(StudyPaths(tmp_path, "s"))
     (tmp_path / "s").mkdir()
     with pytest.raises(UsageError, match="no model"):
-        health(StudyPaths(tmp_path, "s"))
+        assess_health(StudyPaths(tmp_path, "s"))
 
 
 def test_what_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
     paths = published(tmp_path, None)
     paths.diagnostics.mkdir()
-    assert health(paths).level == "absent"
+    assert assess_health(paths).level == "absent"
     paths.sidecar.unlink()
     paths.sidecar.mkdir()
     with pytest.raises(UsageError, match="Is a directory"):
-        health(paths)
+        assess_health(paths)

@@ -13,8 +13,7 @@ import pytest
 from journal_launcher.__main__ import main
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.verdict import Finding, Verdict
-from journal_launcher.health.skip_registry import SkipRegistry
-from journal_launcher.health.skips import Subject
+from journal_launcher.health.skip_registry import SkipRegistry, Subject
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.limits import SkipLimits
 
@@ -185,7 +184,7 @@ RECORD = """
 import sys
 from pathlib import Path
 from journal_launcher.base.verdict import Verdict
-from journal_launcher.health.skips import Subject
+from journal_launcher.health.skip_registry import Subject
 from journal_launcher.health.skip_registry import SkipRegistry
 
 registry, writer = SkipRegistry(Path(sys.argv[1])), sys.argv[2]

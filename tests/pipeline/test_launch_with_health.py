@@ -14,7 +14,7 @@ from journal_launcher.base import events
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.launcher.launch import OnPublished
-from journal_launcher.pipeline.launch_with_health import judged_launch
+from journal_launcher.pipeline.launch_with_health import launch_with_health
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 ONCE = {"skip": {"critical_results": 1}}
@@ -135,7 +135,7 @@ class Pretended:
 
     def run(self, seen: list[events.Event] | None = None, **options: Any) -> events.LaunchEnded:
         listen = (lambda event: None) if seen is None else seen.append
-        return judged_launch(replace(self.settings, **options), listen, self)
+        return launch_with_health(replace(self.settings, **options), listen, self)
 
 
 def test_the_result_that_starts_a_skip_says_so(tmp_path: Path) -> None:
