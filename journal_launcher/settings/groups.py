@@ -1,17 +1,30 @@
-"""The options of every launch, whatever its trials are: study, devices, search, faults."""
+"""The options of every launch, whatever its trials are: study, devices, search, faults, output.
 
+Each group holds its options and checks what concerns them alone. `LaunchSettings` is all of them.
+"""
+
+import math
 from dataclasses import dataclass
 
-from journal_launcher.settings.options import option
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import check_study_name
+from journal_launcher.settings.options import check_at_least, flag, option
 
-__all__ = ["SEARCH", "CommonSettings"]
+__all__ = [
+    "SEARCH",
+    "DevicesGroup",
+    "FaultsGroup",
+    "OutputGroup",
+    "SearchGroup",
+    "StudyGroup",
+]
 
-STUDY, DEVICES, SEARCH, FAULTS = "Study", "Devices", "Search", "Faults"
+STUDY, DEVICES, SEARCH, FAULTS, OUTPUT = "Study", "Devices", "Search", "Faults", "Output"
 
 
 @dataclass(frozen=True)
-class CommonSettings:
-    """The first half of `LaunchSettings`, which checks it."""
+class StudyGroup:
+    """Which study, and how much of it."""
 
     n_trials: int = option(
         20, STUDY, "Total of finished trials the study shall have.", metavar="N", flags=("trials",)
@@ -34,6 +47,18 @@ class CommonSettings:
         False, STUDY, "Accept a studies folder on a network file system.", switch=True
     )
 
+    def check(self) -> None:
+        """Raise UsageError for what no study can be."""
+        check_at_least("n_trials", self.n_trials, 1)
+        _check_duration("timeout", self.timeout)
+        if self.study_name is not None:
+            check_study_name(self.study_name)
+
+
+@dataclass(frozen=True)
+class DevicesGroup:
+    """Where workers run."""
+
     gpus: str = option(
         "auto",
         DEVICES,
@@ -44,6 +69,16 @@ class CommonSettings:
         None, DEVICES, "CPU workers, when no GPU is used (default 1).", metavar="N"
     )
     workers_per_gpu: int = option(1, DEVICES, "Workers on each GPU.", metavar="N")
+
+    def check(self) -> None:
+        """Raise UsageError for numbers of workers that cannot be."""
+        check_at_least("workers", self.workers, 1)
+        check_at_least("workers_per_gpu", self.workers_per_gpu, 1)
+
+
+@dataclass(frozen=True)
+class SearchGroup:
+    """How parameters are searched for."""
 
     sampler: str = option(
         "tpe",
@@ -70,6 +105,17 @@ class CommonSettings:
         None, SEARCH, "Seed of folds, sampler and training (default 0).", metavar="N"
     )
 
+    def check(self) -> None:
+        """Raise UsageError for a seed that no generator takes."""
+        check_at_least("seed", self.seed, 0)
+        if self.seed is not None and self.seed >= 2**32:
+            raise UsageError(f"--seed: expected less than 2^32, found {self.seed}")
+
+
+@dataclass(frozen=True)
+class FaultsGroup:
+    """What goes wrong, and how often it may."""
+
     trial_timeout: float | None = option(
         None,
         FAULTS,
@@ -86,3 +132,23 @@ class CommonSettings:
         "End the launch after this many failed trials (default 10 or --n-trials, the larger).",
         metavar="N",
     )
+
+    def check(self) -> None:
+        """Raise UsageError for limits that cannot be."""
+        check_at_least("max_retries", self.max_retries, 0)
+        check_at_least("max_failures", self.max_failures, 1)
+        _check_duration("trial_timeout", self.trial_timeout)
+
+
+@dataclass(frozen=True)
+class OutputGroup:
+    """What comes of it, beside the study."""
+
+    debug: bool = option(
+        False, OUTPUT, "One trial in this terminal, nothing kept; pdb works.", switch=True
+    )
+
+
+def _check_duration(name: str, value: float | None) -> None:
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise UsageError(f"{flag(name)}: expected a positive duration, found {value}")

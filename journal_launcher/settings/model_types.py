@@ -46,8 +46,9 @@ class ModelSpec:
     is another name. extra: of this program's, that installs the library, if no install has it.
     uses_gpu: trains faster on one. gpu_check: "module:function" that raises DeviceError where the
     library cannot use the worker's GPU. flags: settings that are only its own; they are part of
-    what its studies are. judges_overfit: the error on its training rows says something, which that
-    of trees does not. remedies: what each cure means for it, if it has that one.
+    what its studies are, and one that is None by default fixes the parameter of its name.
+    judges_overfit: the error on its training rows says something, which that of trees does not.
+    remedies: what each cure means for it, if it has that one.
     """
 
     class_path: str

@@ -13,8 +13,11 @@ from journal_launcher.base.errors import UsageError
 __all__ = [
     "REFERENCES",
     "Option",
+    "check_at_least",
+    "check_share",
     "check_value",
     "flag",
+    "is_given",
     "is_reference",
     "nearest",
     "nearest_or_all",
@@ -122,6 +125,31 @@ def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
             expected = ", ".join(allowed)
         if not good and not (item is None and optional):
             raise UsageError(f"{where}: expected {expected}, found {item!r}")
+
+
+def check_at_least(name: str, value: float | None, least: int) -> None:
+    """Refuse a number below `least`.
+
+    Raises:
+        UsageError: names the flag.
+    """
+    if value is not None and value < least:
+        raise UsageError(f"{flag(name)}: expected {least} or more, found {value}")
+
+
+def check_share(name: str, value: float | None) -> None:
+    """Refuse what is no share of a whole, or all of it.
+
+    Raises:
+        UsageError: names the flag.
+    """
+    if value is not None and not 0 <= value < 1:
+        raise UsageError(f"{flag(name)}: expected 0 or more and below 1, found {value}")
+
+
+def is_given(settings: Any, name: str) -> bool:
+    """Whether a setting is another than its default."""
+    return bool(getattr(settings, name) != getattr(type(settings), name))
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:

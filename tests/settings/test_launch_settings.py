@@ -1,10 +1,12 @@
+import dataclasses
+import itertools
 import json
 
 import pytest
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.settings.options import parse_duration
+from journal_launcher.settings.options import option_of, parse_duration
 
 REFUSED = [
     ({"n_trials": 0}, "--n-trials: expected 1 or more, found 0"),
@@ -103,3 +105,18 @@ def test_durations(text: str, seconds: float) -> None:
 def test_bad_durations(text: str) -> None:
     with pytest.raises(UsageError, match="expected a duration such as 30s, 10m or 2h"):
         parse_duration(text)
+
+
+def test_the_options_of_a_group_stand_together_in_the_order_of_the_help() -> None:
+    found = [option_of(field).group for field in dataclasses.fields(LaunchSettings)]
+    assert [group for group, _ in itertools.groupby(found)] == [
+        *("Study", "Devices", "Search", "Faults"),
+        *("Table", "Model", "Your own objective", "Output"),
+    ]
+
+
+def test_every_option_is_declared_in_the_one_group_that_its_help_names() -> None:
+    for group in LaunchSettings.__bases__:
+        titles = {option_of(field).group for field in dataclasses.fields(group)}
+        assert len(titles) == 1, group
+    assert "__annotations__" not in vars(LaunchSettings), "it declares none of its own"
