@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.plain import open_plain, read_plain
+from journal_launcher.base.plain_files import open_plain, read_plain
 
 __all__ = [
     "append_line",

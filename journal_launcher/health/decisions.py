@@ -11,7 +11,7 @@ from typing import Any
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import append_line
 from journal_launcher.base.paths import is_study_name
-from journal_launcher.base.plain import read_plain
+from journal_launcher.base.plain_files import read_plain
 from journal_launcher.base.times import utc
 
 __all__ = ["Decision", "Word", "decisions"]

@@ -19,7 +19,7 @@ from typing import Any
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError, is_full_disk
 from journal_launcher.base.files import fsync_directory, move_into_place, read_json, write_json
 from journal_launcher.base.paths import StudyPaths, is_published_name
-from journal_launcher.base.plain import found_at, open_plain
+from journal_launcher.base.plain_files import found_at, open_plain
 
 __all__ = [
     "clear_staging",

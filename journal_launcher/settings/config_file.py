@@ -14,7 +14,6 @@ from typing import Any
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.visible import visible
-from journal_launcher.settings.checks import TABLE_GROUPS
 from journal_launcher.settings.launch_settings import TABLE_GROUPS, LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.settings.options import (

@@ -10,8 +10,7 @@ from typing import Any
 
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, cached
-from journal_launcher.base.plain import found_at, read_plain
-from journal_launcher.health.decisions import decisions
+from journal_launcher.base.plain_files import found_at, read_plain
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
@@ -95,8 +94,8 @@ def _evidence(paths: StudyPaths) -> Iterator[bool]:
     comparison = sidecar.get("comparison")
     yield sidecar.get("study") == paths.name
     yield isinstance(comparison, dict) and comparison.get("name") == paths.name
-    with suppress(UsageError):
-        yield any(decision.study == paths.name for decision in decisions(paths.decisions))
+    decisions = _content(paths.decisions).splitlines()
+    yield any(_parsed(decision).get("study") == paths.name for decision in decisions)
     with suppress(JournalLauncherError, OSError):
         storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
         study = StudyRecord.find(storage, paths.name)
@@ -116,8 +115,18 @@ def _name_by(settings: Any) -> str | None:
 
 def _json(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one where there is none."""
-    with suppress(OSError, ValueError, RecursionError, UsageError):
-        content = json.loads(read_plain(path))
+    return _parsed(_content(path))
+
+
+def _content(path: Path) -> bytes:
+    with suppress(OSError, UsageError):
+        return read_plain(path)
+    return b""
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    with suppress(ValueError, RecursionError):
+        content = json.loads(text)
         if isinstance(content, dict):
             return content
     return {}

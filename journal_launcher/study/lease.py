@@ -15,7 +15,7 @@ from typing import Any
 
 from journal_launcher.base.errors import StudyInUseError, UsageError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.plain import open_plain, read_plain
+from journal_launcher.base.plain_files import open_plain, read_plain
 from journal_launcher.base.times import utc
 from journal_launcher.study.folder import check_folder
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.plain import read_plain
+from journal_launcher.base.plain_files import read_plain
 from journal_launcher.study.tally import best_of
 
 __all__ = ["create", "remove_losers", "stage"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, LineBuffer, Message
-from journal_launcher.base.plain import open_plain
+from journal_launcher.base.plain_files import open_plain
 from journal_launcher.devices.choose import Device
 
 __all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]

@@ -28,7 +28,7 @@ from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 from journal_launcher.base.errors import JournalDamagedError, UsageError
 from journal_launcher.base.files import fsync_directory
 from journal_launcher.base.paths import typed
-from journal_launcher.base.plain import SAFELY, open_plain
+from journal_launcher.base.plain_files import SAFELY, open_plain
 from journal_launcher.study.journal.lines import MEANINGLESS, NotOptunasError, parse_record
 from journal_launcher.study.journal.lock import JournalLock
 from journal_launcher.study.journal.network import network_file_system, refuse_network

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 from optuna.storages.journal._file import BaseJournalFileLock
 
-from journal_launcher.base.plain import open_plain
+from journal_launcher.base.plain_files import open_plain
 
 __all__ = ["GRACE_S", "STALL_S", "JournalLock"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import append_line, locked, read_json
-from journal_launcher.base.plain import found_at, open_plain, read_plain
+from journal_launcher.base.plain_files import found_at, open_plain, read_plain
 from journal_launcher.health.decisions import decisions
 
 
