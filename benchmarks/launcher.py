@@ -215,7 +215,9 @@ def workers(options: argparse.Namespace) -> None:
 def memory(options: argparse.Namespace) -> None:
     from designs import synthetic
 
-    bare = "import journal_launcher.worker.models.neural_net; print(flush=True); input()"
+    bare = (
+        "import journal_launcher.tabular.models.neural_net.model_type; print(flush=True); input()"
+    )
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         synthetic(folder / "synthetic.npz")

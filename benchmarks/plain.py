@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 if TYPE_CHECKING:
-    from journal_launcher.worker.models.mlp import Mlp
+    from journal_launcher.tabular.models.neural_net.mlp import Mlp
 
 __all__ = ["Recipe", "indexed", "loaded", "plain_module", "train_fold"]
 

@@ -34,10 +34,10 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import confirmation
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
-from journal_launcher.worker import cross_validation
-from journal_launcher.worker.cross_validation import TableObjective, fold_data
-from journal_launcher.worker.dataset import fresh_folds, load, prepare
-from journal_launcher.worker.models import FoldData
+from journal_launcher.tabular import cross_validation
+from journal_launcher.tabular.cross_validation import TableObjective, fold_data
+from journal_launcher.tabular.data.dataset import fresh_folds, load, prepare
+from journal_launcher.tabular.models import FoldData
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
 

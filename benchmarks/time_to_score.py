@@ -32,9 +32,9 @@ from torch import Tensor
 from trainer import Recipe, indexed, loaded, plain_loop
 
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.worker import metrics
-from journal_launcher.worker.models import FoldData
-from journal_launcher.worker.models.encoding import encode_folds, predictions
+from journal_launcher.tabular import metrics
+from journal_launcher.tabular.models import FoldData
+from journal_launcher.tabular.models.neural_net.encoding import encode_folds, predictions
 
 WAYS = {"DataLoader loop": plain_loop(loaded), "index batches": plain_loop(indexed)}
 OURS = "journal_launcher"

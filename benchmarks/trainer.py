@@ -25,13 +25,17 @@ from plain import Batches, Recipe, indexed, loaded, plain_module, train_fold
 from torch import Tensor, nn
 
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.worker import metrics
-from journal_launcher.worker.cross_validation import fold_data
-from journal_launcher.worker.dataset import load, prepare
-from journal_launcher.worker.models.encoding import EncodedFold, encode_folds, predictions
-from journal_launcher.worker.models.mlp import Mlp
-from journal_launcher.worker.models.training import Step, Training, output
-from journal_launcher.worker.table import Dataset
+from journal_launcher.tabular import metrics
+from journal_launcher.tabular.cross_validation import fold_data
+from journal_launcher.tabular.data.dataset import load, prepare
+from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.models.neural_net.encoding import (
+    EncodedFold,
+    encode_folds,
+    predictions,
+)
+from journal_launcher.tabular.models.neural_net.mlp import Mlp
+from journal_launcher.tabular.models.neural_net.training import Step, Training, output
 
 Way = Callable[[list[EncodedFold], Recipe, torch.device], list[Tensor]]
 

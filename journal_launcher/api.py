@@ -13,7 +13,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import nearest, option_of, parse_duration
 
 if TYPE_CHECKING:
-    from journal_launcher.worker.predict import LoadedModel
+    from journal_launcher.tabular.predict import LoadedModel
 
 __all__ = ["LaunchResult", "launch", "load_model"]
 
@@ -126,6 +126,6 @@ def load_model(path: Path | str) -> "LoadedModel":
     Raises:
         UsageError: no model there, a file that does not match its sidecar, or a newer format.
     """
-    from journal_launcher.worker.predict import load
+    from journal_launcher.tabular.predict import load
 
     return load(Path(path))

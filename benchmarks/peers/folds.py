@@ -62,9 +62,9 @@ def ours(index: int) -> Iterator[float]:
     """Train with the product's trainer, fold by fold as it does on a CPU at such sizes."""
     import trainer
 
-    from journal_launcher.worker.models.encoding import EncodedFold
-    from journal_launcher.worker.models.mlp import Mlp
-    from journal_launcher.worker.models.training import Rows
+    from journal_launcher.tabular.models.neural_net.encoding import EncodedFold
+    from journal_launcher.tabular.models.neural_net.mlp import Mlp
+    from journal_launcher.tabular.models.neural_net.training import Rows
 
     plain = recipe(index)
     net = Mlp(**vars(plain.net))

@@ -29,8 +29,8 @@ class Training:
 
     def __init__(self) -> None:
         from journal_launcher.settings.launch_settings import LaunchSettings
-        from journal_launcher.worker import dataset
-        from journal_launcher.worker.cross_validation import TableObjective
+        from journal_launcher.tabular.cross_validation import TableObjective
+        from journal_launcher.tabular.data import dataset
 
         settings = LaunchSettings()
         prepared = dataset.prepare(settings, 0, Path(os.environ["BENCH_DIR"]) / "cache")

@@ -33,7 +33,7 @@ def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     if not paths.directory.is_dir():
         raise unknown_study(paths)
     check_data(str(data))  # before the libraries of a model are loaded
-    from journal_launcher.worker.predict import predict_file
+    from journal_launcher.tabular.predict import predict_file
 
     for note in predict_file(paths.directory, absolute(data), absolute(out)):
         click.echo(one_line(note), err=True)

@@ -76,7 +76,7 @@ class ModelSpec:
 
 MODEL_TYPES = {
     "neural_net": ModelSpec(
-        "journal_launcher.worker.models.neural_net:NeuralNet",
+        "journal_launcher.tabular.models.neural_net.model_type:NeuralNet",
         package="torch",
         uses_gpu=True,
         gpu_check="journal_launcher.worker.device_check:require_torch_cuda",
@@ -95,7 +95,7 @@ MODEL_TYPES = {
         },
     ),
     "catboost": ModelSpec(
-        "journal_launcher.worker.models.catboost:CatBoost",
+        "journal_launcher.tabular.models.catboost:CatBoost",
         package="catboost",
         uses_gpu=True,
         gpu_check="journal_launcher.worker.device_check:require_catboost_gpu",
@@ -105,7 +105,7 @@ MODEL_TYPES = {
         },
     ),
     "hist_gradient_boosting": ModelSpec(
-        "journal_launcher.worker.models.hist_gradient_boosting:HistGradientBoosting",
+        "journal_launcher.tabular.models.hist_gradient_boosting:HistGradientBoosting",
         package="sklearn",
         distribution="scikit-learn",
         remedies={
@@ -114,7 +114,7 @@ MODEL_TYPES = {
         },
     ),
     "linear": ModelSpec(
-        "journal_launcher.worker.models.linear:Linear",
+        "journal_launcher.tabular.models.linear:Linear",
         package="sklearn",
         distribution="scikit-learn",
         remedies={"regularised": Remedy(ranges={"regularization": {"low": 0.1, "high": 100.0}})},

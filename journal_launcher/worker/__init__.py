@@ -1,1 +1,1 @@
-"""The child: the only place that imports torch, catboost, sklearn or pandas."""
+"""The child: runs the trials that the parent grants. What it learns from tables is in `tabular`."""

@@ -27,13 +27,13 @@ from journal_launcher.study.attributes import (
     table,
 )
 from journal_launcher.study.confirmation import attribute_name
-from journal_launcher.worker.arrays import keep
+from journal_launcher.tabular.data.arrays import keep
 from journal_launcher.worker.device_check import require_gpu
 from journal_launcher.worker.objective import Reporter, UserObjective, load_objective
 
 if TYPE_CHECKING:
-    from journal_launcher.worker.models import FoldData
-    from journal_launcher.worker.table import Dataset
+    from journal_launcher.tabular.data.table import Dataset
+    from journal_launcher.tabular.models import FoldData
 
 __all__ = ["Job", "ObjectiveJob", "Prepared", "Progress", "TableJob", "make_job"]
 
@@ -83,12 +83,12 @@ class TableJob:
         self._gpu, self._threads = gpu, threads
 
     def prepare(self, seed: int) -> Prepared:
-        from journal_launcher.worker import dataset
-        from journal_launcher.worker.cross_validation import (
+        from journal_launcher.tabular.cross_validation import (
             build_model_type,
             check_ranges,
             fold_data,
         )
+        from journal_launcher.tabular.data import dataset
 
         settings = self._settings
         if settings.spaces:
@@ -122,15 +122,15 @@ class TableJob:
         }
 
     def warm_up(self) -> None:
-        from journal_launcher.worker.models import model_type
+        from journal_launcher.tabular.models import model_type
 
         model_type(self._settings.model_type)
         if self._gpu:
             require_gpu(self._settings.model_type)
 
     def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
-        from journal_launcher.worker.cross_validation import TableObjective
-        from journal_launcher.worker.dataset import load
+        from journal_launcher.tabular.cross_validation import TableObjective
+        from journal_launcher.tabular.data.dataset import load
 
         self._seed, self._metric, self._progress = seed, prepared["metric"], progress
         self._table = prepared["content"]
@@ -153,7 +153,7 @@ class TableJob:
         pass
 
     def baselines(self) -> dict[str, Any] | None:
-        from journal_launcher.worker.baselines import score_baselines
+        from journal_launcher.tabular.baselines import score_baselines
 
         found = score_baselines(self._dataset, self._metric, self._seed)
         if self._table["split"]["kind"] != "time":
@@ -166,7 +166,7 @@ class TableJob:
     @cached_property
     def _fresh(self) -> "Dataset":
         """The table with other folds, the same in every worker and for every model type."""
-        from journal_launcher.worker.dataset import fresh_folds
+        from journal_launcher.tabular.data.dataset import fresh_folds
 
         seed = trial_seed(self._seed, 0, "fresh folds")
         folds = fresh_folds(Path(self._table["directory"]), seed)
@@ -174,7 +174,7 @@ class TableJob:
 
     @cached_property
     def _fresh_rows(self) -> "tuple[FoldData, ...]":
-        from journal_launcher.worker.cross_validation import fold_data
+        from journal_launcher.tabular.cross_validation import fold_data
 
         return fold_data(self._fresh)
 
@@ -184,7 +184,7 @@ class TableJob:
         return self._objective.confirm(trial.number, trial.params, epochs, self._fresh_rows)
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
-        from journal_launcher.worker.final_fit import refit
+        from journal_launcher.tabular.refit import refit
 
         assert best is not None, "a table has one objective"
         confirmed = confirmation(study.user_attrs.get(attribute_name(best.number))) or {}

@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     connection = Connection(int(arguments[0]), int(arguments[1]))
-    logging.getLogger("journal_launcher.worker").addHandler(Notes(connection))
+    logging.getLogger("journal_launcher.tabular").addHandler(Notes(connection))
     try:
         with forks_end_here():
             Worker(connection).run()

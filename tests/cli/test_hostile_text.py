@@ -31,10 +31,10 @@ from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.streams import beneath, show_controls
 from journal_launcher.base.visible import one_line, visible
 from journal_launcher.study.owner import Owner
+from journal_launcher.tabular.data.table import Column, Schema
+from journal_launcher.tabular.predict import LoadedModel
 from journal_launcher.views.comparison import print_comparison
 from journal_launcher.views.view import make_view, stderr_console
-from journal_launcher.worker.predict import LoadedModel
-from journal_launcher.worker.table import Column, Schema
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[5mBLINK\x1b[2J\x9b2J\x9d0;x\x9c\x7f\r\x08\x00\x0b\x0c\x85\u2028"
@@ -188,7 +188,7 @@ def test_predictions_from_hostile_columns(
     columns = (Column("a", "number"), Column(name, "category", ("x",)))
     rows = SimpleNamespace(predict=lambda features: np.zeros(len(features)))
     model = LoadedModel(rows, Schema(columns, name, "regression"), {})  # type: ignore[arg-type]
-    monkeypatch.setattr("journal_launcher.worker.predict.load", lambda path: model)
+    monkeypatch.setattr("journal_launcher.tabular.predict.load", lambda path: model)
     cells = [name.replace("\n", " "), f"{name}3"]
     quoted = [f'"{cell}"' for cell in cells]
     data, out = tmp_path / "new.csv", tmp_path / "out.csv"

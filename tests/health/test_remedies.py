@@ -32,7 +32,7 @@ def test_a_users_own_choices_survive_a_remedy() -> None:
 
 @pytest.mark.parametrize("name", MODEL_TYPES)
 def test_the_ranges_of_a_remedy_are_ranges_of_the_model_type(name: str) -> None:
-    from journal_launcher.worker.cross_validation import check_ranges
+    from journal_launcher.tabular.cross_validation import check_ranges
 
     settings: LaunchSettings | None = LaunchSettings(model_type=name)
     while settings is not None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from worker.tables import columns, csv_of
+from tabular.data.tables import columns, csv_of
 
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -60,7 +60,7 @@ def test_the_refit_is_told_the_curves_of_the_confirmation(
         told.update(given["trial"])
         return {}
 
-    monkeypatch.setattr("journal_launcher.worker.final_fit.refit", refit)
+    monkeypatch.setattr("journal_launcher.tabular.refit.refit", refit)
     scores = {"jl_fold_scores": [1.0], "jl_train_scores": [1.0], "jl_epochs": 1}
     study = optuna.create_study()
     study.add_trial(optuna.create_trial(value=0.0, user_attrs=scores))

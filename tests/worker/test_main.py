@@ -10,7 +10,7 @@ from journal_launcher.worker.main import Notes, _report_failure
 
 def test_what_a_worker_logs_is_told_to_the_parent() -> None:
     reader, writer = os.pipe()
-    logger = logging.getLogger("journal_launcher.worker.test")
+    logger = logging.getLogger("journal_launcher.tabular.test")
     logger.addHandler(Notes(Connection(os.dup(reader), writer)))
     logger.warning("%d rows stream", 3)
     os.close(writer)

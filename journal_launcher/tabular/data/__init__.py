@@ -1,0 +1,1 @@
+"""Tables: read from files, parsed once, split into folds and mapped by all workers."""

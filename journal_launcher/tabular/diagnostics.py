@@ -1,0 +1,118 @@
+"""How the final model's training went: measured once, at the refit, and judged elsewhere.
+
+The same file for every model type; sections that a type has no use for are absent. Numbers that
+are not finite become null and are named in `non_finite`.
+"""
+
+import hashlib
+import math
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from journal_launcher.base.files import write_json
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.seeds import trial_seed
+from journal_launcher.settings.launch_settings import METRICS
+from journal_launcher.tabular import metrics
+from journal_launcher.tabular.baselines import dummy_score
+from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.importance import permutation_importance
+from journal_launcher.tabular.models import FittedModel, ModelType
+
+__all__ = ["write_diagnostics"]
+
+SCHEMA_VERSION = 1
+_ROWS = 500
+"""Training rows that are looked at: enough for a share, and seconds for any model."""
+
+
+def write_diagnostics(
+    model: ModelType,
+    fitted: FittedModel,
+    dataset: Dataset,
+    metric: str,
+    seed: int,
+    trial: Mapping[str, Any],
+    model_type: str,
+    model_file: Path,
+) -> None:
+    """Write `training_diagnostics.json` beside the staged `model_file`.
+
+    A model is never lost over its diagnostics: if they fail, the file says why.
+    """
+    try:
+        found = _diagnose(model, fitted, dataset, metric, seed, trial)
+    except Exception as error:
+        traceback.print_exc()  # into this worker's log file
+        found = {"failed": f"{type(error).__name__}: {error}"}
+    non_finite: list[str] = []
+    content = _finite(found, "", non_finite)
+    with open(model_file, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    staging = model_file.parent
+    write_json(
+        StudyPaths(staging.parent, staging.name).diagnostics,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "study": staging.parent.name,
+            "trial": trial["number"],
+            "model_type": model_type,
+            "model_sha256": sha256,
+            **content,
+            "non_finite": non_finite,
+        },
+    )
+
+
+def _diagnose(
+    model: ModelType,
+    fitted: FittedModel,
+    dataset: Dataset,
+    metric: str,
+    seed: int,
+    trial: Mapping[str, Any],
+) -> dict[str, Any]:
+    task, train = dataset.schema.task, dataset.train
+    draw = trial_seed(seed, trial["number"], "diagnostics")
+    rows = np.random.default_rng(draw).permutation(train)[:_ROWS]
+    features, target = dataset.features.take(rows), dataset.target[rows]
+    error = metrics.error(task)
+    inspect = getattr(fitted, "diagnose", None)
+    curves = trial.get("curves")
+    return {
+        "task": task,
+        "scores": {
+            "metric": metric,
+            "direction": METRICS[metric],
+            "cv": trial["value"],
+            "train": float(np.mean(trial["train_scores"])),
+            "dummy": dummy_score(dataset, metric),
+        },
+        "training": {
+            "unit": "epoch" if model.unit == "epoch" else "round",
+            "steps": trial["epochs"],
+            "limit": model.limit,
+            "errors": trial.get("errors"),
+            "overfit_ratio": trial.get("overfit_ratio"),
+        },
+        **({"curves": curves} if curves else {}),
+        **({"network": inspect(features, target)} if inspect else {}),
+        "importance": permutation_importance(fitted, features, target, dataset.schema, error, draw),
+    }
+
+
+def _finite(value: Any, path: str, non_finite: list[str]) -> Any:
+    """The same with null for every number that JSON has no word for."""
+    if isinstance(value, Mapping):
+        under = f"{path}." if path else ""
+        return {key: _finite(item, f"{under}{key}", non_finite) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item, f"{path}[{n}]", non_finite) for n, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        non_finite.append(path)
+        return None
+    return value

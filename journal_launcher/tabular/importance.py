@@ -1,0 +1,60 @@
+"""Permutation importance: how much worse a model predicts when one feature says nothing."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.models import FittedModel, Score
+
+__all__ = ["permutation_importance"]
+
+_REPEATS = 3
+_SECONDS = 5.0
+"""No further feature is scored after this time: a wide table must not hold up the model."""
+
+
+def permutation_importance(
+    fitted: FittedModel,
+    features: Features,
+    target: NDArray[np.float64],
+    schema: Schema,
+    error: Score,
+    seed: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """Score every feature on the rows given, in a random order until the time is up.
+
+    Returns:
+        rows, repeats; error: the model's on these rows; increase: by feature, what shuffling it
+        adds to the error; not_scored: features for which there was no time.
+    """
+    rng = np.random.default_rng(seed)
+    rows = len(target)
+    numbers = np.tile(features.numbers, (_REPEATS, 1))
+    codes = np.tile(features.codes, (_REPEATS, 1))
+    targets = np.tile(target, _REPEATS)
+    base = error(target, fitted.predict(features))
+    columns: dict[str, NDArray[Any]] = {
+        **{column.name: numbers[:, place] for place, column in enumerate(schema.numbers)},
+        **{column.name: codes[:, place] for place, column in enumerate(schema.categories)},
+    }
+    increase: dict[str, float] = {}
+    deadline = clock() + _SECONDS
+    for name in rng.permutation(list(columns)):
+        if clock() > deadline:
+            break
+        column = columns[name]
+        kept = column.copy()
+        column[:] = np.concatenate([rng.permutation(kept[:rows]) for _ in range(_REPEATS)])
+        increase[name] = error(targets, fitted.predict(Features(numbers, codes))) - base
+        column[:] = kept
+    names = [column.name for column in schema.columns]
+    return {
+        **{"rows": rows, "repeats": _REPEATS, "error": base},
+        "increase": {name: increase[name] for name in names if name in increase},
+        "not_scored": [name for name in names if name not in increase],
+    }

@@ -1,0 +1,212 @@
+"""What a model type must offer.
+
+A new one is one file here and one entry in `settings/model_types.py`. The class in that file
+implements `ModelType`; everything else (folds, scores, refit, sidecar, predict) works by itself. A
+type that trains its folds one after the other derives from `fold_by_fold.FoldByFold` and writes
+only what is tuned and how one fold is fitted; any other derives from `space.Tuned`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.tabular.data.table import Features, Fold, Schema
+
+if TYPE_CHECKING:
+    from journal_launcher.tabular.models.space import Space
+
+__all__ = [
+    "Curve",
+    "FittedModel",
+    "FoldData",
+    "ModelSettings",
+    "ModelType",
+    "Params",
+    "Predictions",
+    "Report",
+    "Score",
+    "model_type",
+]
+
+Params = Mapping[str, Any]
+Predictions = NDArray[np.float64]
+"""(rows,) for regression, (rows, classes) probabilities for classification."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a model type may know beside parameters: the task, the flags and the device.
+
+    `gpu` is True when this process is pinned to a GPU (device 0 of this process), which it shares
+    with the others of `workers_per_gpu`. `name` is the model type's own, and `ranges` the table of
+    that name in the user's config file.
+    """
+
+    schema: Schema
+    n_rows: int
+    metric: str
+    normalize_features: bool
+    use_leaky_relu: bool
+    dropout: float | None
+    gpu: bool
+    threads: int
+    workers_per_gpu: int = 1
+    name: str = "model"
+    ranges: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """One fold's training and validation rows, raw: fit every transformation on `train` alone.
+
+    `features` and `target` are the whole mapped table, `rows` the fold's positions in it. Each use
+    of `train` or `valid` gathers a new copy of those rows' features: keep it no longer than needed.
+    directory: where all workers may share what is derived from the rows, if there is such a place.
+    """
+
+    features: Features
+    target: NDArray[np.float64]
+    rows: Fold
+    directory: Path | None = None
+
+    @property
+    def train(self) -> Features:
+        return self.features.take(self.rows.train)
+
+    @property
+    def valid(self) -> Features:
+        return self.features.take(self.rows.valid)
+
+    @cached_property
+    def train_target(self) -> NDArray[np.float64]:
+        return self.target[self.rows.train]
+
+    @cached_property
+    def valid_target(self) -> NDArray[np.float64]:
+        return self.target[self.rows.valid]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What cross-validation found for one set of parameters.
+
+    steps: epochs or boosting rounds at the best point of the mean validation curve; the refit
+    trains exactly that many. scores, train_scores: (folds,) the metric there. errors, train_errors:
+    (folds,) `metrics.error(task)` there, RMSE or log loss, which make the overfit ratio.
+    way: only where the steps were fixed: (2, points) the mean score of the validation and of the
+    training rows after every `every` steps.
+    """
+
+    steps: int
+    scores: NDArray[np.float64]
+    train_scores: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    train_errors: NDArray[np.float64]
+    way: NDArray[np.float64] | None = None
+    every: int = 1
+
+
+Score = Callable[[NDArray[np.float64], Predictions], float]
+"""metric(target, predictions)"""
+Report = Callable[[int, int, float], None]
+"""report(step, total, value of the mean curve so far); raises optuna.TrialPruned to stop."""
+
+
+class FittedModel(Protocol):
+    """A trained model with the transformations fitted on its training rows.
+
+    One that has an inside to look at also has `diagnose(features, target) -> dict`: JSON, though
+    numbers need not be finite, for the section "network" of the diagnostics.
+    """
+
+    def predict(self, features: Features) -> Predictions: ...
+
+    def save(self, path: Path) -> dict[str, Any]:
+        """Write the weights to `path` and return everything else as JSON for the sidecar.
+
+        The returned object goes back into `ModelType.load`; no pickle anywhere.
+        """
+        ...
+
+
+class ModelType(Protocol):
+    """One kind of model. `unit` is what `report` counts: "epoch" or "fold".
+
+    limit: the most epochs or rounds that a training takes.
+    """
+
+    extension: str
+    unit: str
+
+    @property
+    def limit(self) -> int: ...
+
+    def __init__(self, settings: ModelSettings) -> None: ...
+
+    def space(self) -> "Space":
+        """What is tuned, and from which ranges, before what the user's config file says."""
+        ...
+
+    def suggest(self, trial: optuna.Trial) -> Params:
+        """Ask `trial` for every parameter of the search space."""
+        ...
+
+    def defaults(self) -> Params:
+        """Good parameters to begin with: what trial 0 runs; the keys that `suggest` asks for."""
+        ...
+
+    def share(self, folds: Sequence[FoldData]) -> None:
+        """Write what every worker would derive from the folds in the same way to their directory.
+
+        Called by one worker, before the others use the folds.
+        """
+        ...
+
+    def cross_validate(
+        self,
+        params: Params,
+        folds: Sequence[FoldData],
+        score: Score,
+        seed: int,
+        report: Report,
+        fixed: int | None = None,
+    ) -> Curve:
+        """Train all folds and find the best step of the mean validation curve.
+
+        With `fixed`, train exactly so many steps and score there: nothing is chosen.
+        """
+        ...
+
+    def fit(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+    ) -> FittedModel:
+        """Train exactly `steps` epochs or rounds on all rows given."""
+        ...
+
+    def load(self, path: Path, state: dict[str, Any]) -> FittedModel:
+        """Read back what `FittedModel.save` wrote."""
+        ...
+
+
+def model_type(name: str) -> type[ModelType]:
+    """The class that the type's entry names; imports its library.
+
+    Raises:
+        KeyError: no such model type.
+    """
+    module, _, attribute = MODEL_TYPES[name].class_path.partition(":")
+    loaded: type[ModelType] = getattr(import_module(module), attribute)
+    return loaded

@@ -1,0 +1,103 @@
+"""Cross-validation for model types that train their folds one after the other.
+
+No fold stops alone: each trains to the limit, the staged predictions of its validation rows make
+its curve, and the best point of the mean curve is the number of rounds of the whole trial.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from journal_launcher.settings.launch_settings import METRICS
+from journal_launcher.tabular import metrics
+from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.models import (
+    Curve,
+    FittedModel,
+    FoldData,
+    Params,
+    Predictions,
+    Report,
+    Score,
+)
+from journal_launcher.tabular.models.space import Tuned
+
+__all__ = ["FoldByFold", "StagedModel"]
+
+
+class StagedModel(FittedModel, Protocol):
+    """A fitted model that can also predict as if it had trained fewer rounds."""
+
+    def staged(self, features: Features, every: int) -> Iterator[Predictions]:
+        """The predictions after `every` rounds, twice as many, and so on."""
+        ...
+
+    def predict_at(self, features: Features, steps: int) -> Predictions: ...
+
+
+class FoldByFold(Tuned):
+    """A derived class says how one fold is fitted, and in `space` what is tuned.
+
+    limit: rounds that every fold trains. every: rounds between two points of the curve.
+    """
+
+    extension: str
+    unit = "fold"
+    limit = 1000
+    every = 10
+
+    @abstractmethod
+    def fit(
+        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+    ) -> StagedModel: ...
+
+    @abstractmethod
+    def load(self, path: Path, state: dict[str, Any]) -> FittedModel: ...
+
+    def cross_validate(
+        self,
+        params: Params,
+        folds: Sequence[FoldData],
+        score: Score,
+        seed: int,
+        report: Report,
+        fixed: int | None = None,
+    ) -> Curve:
+        best_of = np.argmax if METRICS[self.settings.metric] == "maximize" else np.argmin
+        models, curves = [], []
+        for number, fold in enumerate(folds, start=1):
+            model = self.fit(params, fold.train, fold.train_target, fixed or self.limit, seed)
+            models.append(model)
+            curves.append(self._scores(model, fold.valid, fold.valid_target, score))
+            mean = np.mean(curves, axis=0)
+            best = int(best_of(mean)) if fixed is None else len(mean) - 1
+            report(number, len(folds), float(mean[best]))
+        curve = self._curve(fixed or (best + 1) * self.every, models, folds, score)
+        if fixed is None:
+            return curve
+        pairs = zip(models, folds, strict=True)
+        train = [self._scores(model, fold.train, fold.train_target, score) for model, fold in pairs]
+        return replace(curve, way=np.array([mean, np.mean(train, axis=0)]), every=self.every)
+
+    def _scores(
+        self, model: StagedModel, features: Features, target: NDArray[np.float64], score: Score
+    ) -> list[float]:
+        """The score after every `every` rounds."""
+        return [score(target, predictions) for predictions in model.staged(features, self.every)]
+
+    def _curve(
+        self, steps: int, models: Sequence[StagedModel], folds: Sequence[FoldData], score: Score
+    ) -> Curve:
+        """Score every fold's validation and training rows after the same number of rounds."""
+        error = metrics.error(self.settings.schema.task)
+        rows = []
+        for model, fold in zip(models, folds, strict=True):
+            valid = fold.valid_target, model.predict_at(fold.valid, steps)
+            train = fold.train_target, model.predict_at(fold.train, steps)
+            rows.append((score(*valid), score(*train), error(*valid), error(*train)))
+        return Curve(steps, *np.array(rows, dtype=np.float64).T)

@@ -1,0 +1,125 @@
+"""scikit-learn's histogram gradient boosting; its threads follow OMP_NUM_THREADS."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+from zipfile import ZIP_DEFLATED
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from skops import io as skops
+
+from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.models import Params, Predictions
+from journal_launcher.tabular.models.fold_by_fold import FoldByFold
+from journal_launcher.tabular.models.space import Space, between
+
+__all__ = ["HistGradientBoosting"]
+
+_LEVELS = 255
+"""scikit-learn takes no more levels of a category than this."""
+_TRUSTED = [
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.utils.validation.check_array",
+]
+"""What a saved model holds beyond skops' own list; nothing else in a file is ever loaded."""
+
+Estimator: TypeAlias = HistGradientBoostingRegressor | HistGradientBoostingClassifier
+
+
+class HistGradientBoosting(FoldByFold):
+    """Bins each fold from its training rows; missing values and categories as scikit-learn does."""
+
+    extension = "skops"
+    limit = 500
+
+    def space(self) -> Space:
+        return {
+            "learning_rate": between(0.03, 0.3, default=0.1, log=True, least=1e-6),
+            "max_leaf_nodes": between(8, 64, default=31, log=True, least=2),
+            "min_samples_leaf": between(3, 100, default=20, log=True, least=1),
+            "l2_regularization": between(1e-3, 100.0, default=1.0, log=True, least=0),
+            "max_features": between(0.3, 1.0, default=0.7, least=0.01, most=1),
+        }
+
+    def fit(
+        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+    ) -> "FittedHistGradientBoosting":
+        schema = self.settings.schema
+        regression = schema.task == "regression"
+        kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+        levels = [_frequent(codes) for codes in features.codes.T]
+        estimator = kind(
+            **params,
+            max_iter=steps,
+            early_stopping=False,
+            categorical_features=[False] * len(schema.numbers) + [True] * len(schema.categories),
+            random_state=seed,
+        )
+        fitted = FittedHistGradientBoosting(estimator, levels, len(schema.classes))
+        estimator.fit(fitted.matrix(features), target)
+        return fitted
+
+    def load(self, path: Path, state: dict[str, Any]) -> "FittedHistGradientBoosting":
+        estimator = skops.load(path, trusted=_TRUSTED)
+        levels = [np.array(kept, dtype=np.int32) for kept in state["levels"]]
+        return FittedHistGradientBoosting(estimator, levels, len(self.settings.schema.classes))
+
+
+class FittedHistGradientBoosting:
+    """A trained estimator. levels: for each category column, the sorted codes it tells apart."""
+
+    def __init__(
+        self, estimator: Estimator, levels: list[NDArray[np.int32]], n_classes: int
+    ) -> None:
+        self._estimator = estimator
+        self._levels = levels
+        self._n_classes = n_classes
+
+    def predict(self, features: Features) -> Predictions:
+        if self._n_classes:
+            return self._spread(self._estimator.predict_proba(self.matrix(features)))
+        return np.asarray(self._estimator.predict(self.matrix(features)), dtype=np.float64)
+
+    def predict_at(self, features: Features, steps: int) -> Predictions:
+        return next(islice(self.staged(features, 1), steps - 1, None))
+
+    def staged(self, features: Features, every: int) -> Iterator[Predictions]:
+        if self._n_classes:
+            stages = self._estimator.staged_predict_proba(self.matrix(features))
+            yield from map(self._spread, islice(stages, every - 1, None, every))
+        else:
+            stages = self._estimator.staged_predict(self.matrix(features))
+            yield from islice(stages, every - 1, None, every)
+
+    def save(self, path: Path) -> dict[str, Any]:
+        skops.dump(self._estimator, path, compression=ZIP_DEFLATED)
+        return {"levels": [kept.tolist() for kept in self._levels]}
+
+    def matrix(self, features: Features) -> NDArray[np.float64]:
+        """(rows, columns): numbers, then positions in `levels`; rare levels share the next one."""
+        columns = []
+        for kept, codes in zip(self._levels, features.codes.T, strict=True):
+            position = np.searchsorted(kept, codes).astype(np.float64)
+            known = np.isin(codes, kept)
+            columns.append(np.where(codes < 0, np.nan, np.where(known, position, len(kept))))
+        return np.column_stack([features.numbers, *columns])
+
+    def _spread(self, probabilities: NDArray[np.float64]) -> Predictions:
+        """A column for every class of the table, also those without training rows."""
+        spread = np.zeros((len(probabilities), self._n_classes))
+        spread[:, self._estimator.classes_.astype(np.intp)] = probabilities
+        return spread
+
+
+def _frequent(codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The sorted codes of these rows; where there are too many, the most frequent ones."""
+    present, counts = np.unique(codes[codes >= 0], return_counts=True)
+    if len(present) > _LEVELS:
+        order = np.argsort(-counts, kind="stable")[: _LEVELS - 1]
+        present = np.sort(present[order])
+    return present

@@ -1,0 +1,1 @@
+"""A multi-layer perceptron in torch, as a model type."""

@@ -1,0 +1,209 @@
+"""Folds that train together: the same as each alone; batches, masks and where the rows lie."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from tabular.models.neural_net.recorded import Recorded
+from torch import Tensor
+
+from journal_launcher.tabular.models.neural_net import training
+from journal_launcher.tabular.models.neural_net.encoding import place
+from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights
+from journal_launcher.tabular.models.neural_net.training import (
+    Rows,
+    Step,
+    Training,
+    ahead,
+    draw_masks,
+)
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+BATCH, BATCHES, EPOCHS = 32, 10, 5
+PLAIN = Mlp(inputs=6, outputs=1, layers=2, width=24, slope=0.01, dropout=0.0)
+NETS = {
+    "plain": PLAIN,
+    "dropout": replace(PLAIN, dropout=0.3),
+    "classes": replace(PLAIN, outputs=3),
+    "periodic": replace(PLAIN, numbers=4, frequencies=5, embedding=3, sigma=0.3),
+}
+
+
+def table(net: Mlp, fold: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Rows:
+    """Folds differ by a row, as those of a real table do."""
+    random = torch.Generator().manual_seed(100 + fold)
+    rows = BATCH * BATCHES + fold % 2
+    x = torch.randn(rows, net.inputs, generator=random, dtype=torch.float64)
+    y = x[:, :1].sin() + x[:, 1:2] * x[:, 2:3]
+    labels = torch.bucketize(y, torch.tensor([-0.5, 0.5], dtype=torch.float64))
+    return Rows(x.to(device, dtype), (labels if net.outputs > 1 else y.to(dtype)).to(device))
+
+
+def start(net: Mlp, folds: list[Rows], seeds: list[int], captured: bool = False) -> Training:
+    step = Step(net, len(folds), BATCH, folds[0], folds[0].x.device, captured)
+    return begin(net, step, folds, seeds)
+
+
+def begin(
+    net: Mlp, step: Step, folds: list[Rows], seeds: list[int], rate: float = 0.01
+) -> Training:
+    return Training(
+        net,
+        step,
+        folds,
+        learning_rate=rate,
+        weight_decay=0.01,
+        batches=BATCHES,
+        epochs=EPOCHS,
+        seeds=seeds,
+    )
+
+
+def trained(training: Training, epochs: int = EPOCHS) -> list[Weights]:
+    for _ in range(epochs):
+        training.epoch()
+    return training.snapshot()
+
+
+def found(net: Mlp, weights: Weights, rows: Rows) -> Tensor:
+    return net.evaluate(weights, rows.x[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+def test_folds_trained_together_predict_what_each_alone_does(
+    name: str, dtype: torch.dtype, within: float, device: str
+) -> None:
+    """Fifty steps from the same weights, with the same batches and masks."""
+    net = NETS[name]
+    folds = [table(net, fold, dtype, device) for fold in range(5)]
+    together = trained(start(net, folds, seeds=[7, 8, 9, 10, 11]))
+    for fold, rows in enumerate(folds):
+        (alone,) = trained(start(net, [rows], seeds=[7 + fold]))
+        before = net.initial([torch.Generator(device).manual_seed(7 + fold)], dtype)
+        expected = found(net, alone, rows)
+        assert (found(net, together[fold], rows) - expected).abs().max() < within
+        assert (found(net, before, rows) - expected).abs().mean() > 0.1, "nothing was learned"
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_step_serves_one_training_after_the_other(device: str) -> None:
+    """As on a GPU, where it is captured once for all trials of an architecture."""
+    net = NETS["dropout"]
+    folds = [table(net, fold, device=device) for fold in range(2)]
+    fresh = trained(start(net, folds, seeds=[1, 2]))
+    step = Step(net, 2, BATCH, folds[0], folds[0].x.device, captured=device == "cuda")
+    other = replace(net, dropout=0.5)
+    trained(begin(other, step, folds, seeds=[3, 4]))
+    again = trained(begin(net, step, folds, seeds=[1, 2]))
+    for one, two in zip(fresh, again, strict=True):
+        torch.testing.assert_close(one.flat, two.flat)
+        torch.testing.assert_close(one.stats, two.stats)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_step_that_was_recorded_once_does_what_it_says_for_every_trial(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a trial may be a constant of the step, and nothing may wait for the device."""
+    monkeypatch.setattr(training, "_Graph", Recorded)
+    net = replace(NETS[name], dropout=0.2)
+    folds = [table(net, fold) for fold in range(2)]
+    direct = trained(start(net, folds, seeds=[1, 2]))
+    step = Step(net, 2, BATCH, folds[0], torch.device("cpu"), captured=True)
+    trained(begin(replace(net, dropout=0.7, sigma=1.0), step, folds, seeds=[3, 4], rate=0.1))
+    again = trained(begin(net, step, folds, seeds=[1, 2]))
+    for one, two in zip(direct, again, strict=True):
+        assert torch.equal(one.flat, two.flat) and torch.equal(one.stats, two.stats)
+
+
+def test_one_fold_moves_no_other() -> None:
+    """A fold with a target a thousand times as large has its own clipping and statistics."""
+    folds = [table(PLAIN, fold) for fold in range(2)]
+    loud = [folds[0], Rows(100 * folds[1].x, 1000 * folds[1].y)]
+    quiet, beside = (trained(start(PLAIN, both, seeds=[1, 2]), 1) for both in (folds, loud))
+    torch.testing.assert_close(quiet[0].flat, beside[0].flat)
+    torch.testing.assert_close(quiet[0].stats, beside[0].stats)
+    assert not torch.allclose(quiet[1].flat, beside[1].flat)
+
+
+def test_an_epoch_takes_full_batches_of_every_fold_from_an_order_of_its_own() -> None:
+    net = replace(PLAIN, inputs=1, dropout=0.1)
+    folds = [
+        Rows(torch.arange(BATCH * BATCHES + more).float()[:, None], torch.zeros(400, 1))
+        for more in (0, 31)
+    ]
+    taken: list[Tensor] = []
+
+    class Watched(Step):
+        def __call__(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
+            assert masks.shape == (2, BATCH, 2, 24)
+            taken.append(x[:, :, 0].clone())
+
+    step = Watched(net, 2, BATCH, folds[0], torch.device("cpu"))
+    training = begin(net, step, folds, seeds=[1, 2])
+    training.epoch()
+    training.epoch()
+    assert [len(batch) for batch in taken] == [BATCH] * BATCHES * 2
+    first, second = (torch.cat(taken[at : at + BATCHES]) for at in (0, BATCHES))
+    for fold, rows in enumerate(folds):
+        seen = set(first[:, fold].tolist())
+        assert len(seen) == BATCH * BATCHES and seen <= set(rows.x[:, 0].tolist())
+        assert not torch.equal(first[:, fold], second[:, fold])
+    assert not torch.equal(first[:, 0], first[:, 1])
+
+
+def test_how_many_batches_are_drawn_at_once_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = table(PLAIN, 0)
+    (at_once,) = trained(start(PLAIN, [rows], seeds=[1]))
+    monkeypatch.setattr(training, "_AT_ONCE", 1)
+    (one_by_one,) = trained(start(PLAIN, [rows], seeds=[1]))
+    assert torch.equal(at_once.flat, one_by_one.flat)
+
+
+@pytest.mark.parametrize("dropout", [0.01, 0.3, 0.9, 0.999])
+def test_masks_drop_the_share_asked_for_and_keep_the_mean(dropout: float) -> None:
+    masks = draw_masks(dropout, (4, 2, 125, 200), torch.Generator().manual_seed(0))
+    assert masks.shape == (4, 2, 125, 200)
+    assert float((masks == 0).float().mean()) == pytest.approx(dropout, abs=0.005)
+    assert float(masks.mean()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_dropout_of_almost_nothing_is_one_and_none_has_no_masks() -> None:
+    random = torch.Generator().manual_seed(0)
+    assert draw_masks(1e-9, (4, 2, 125, 200), random).shape == (4, 2, 125, 200)
+    assert draw_masks(0.0, (4, 2, 125, 200), random).shape == (4, 0, 125, 200)
+
+
+def test_the_next_item_is_under_way_before_one_is_given_away() -> None:
+    made: list[int] = []
+
+    def items(count: int) -> Iterator[int]:
+        for item in range(count):
+            made.append(item)
+            yield item
+
+    given = ahead(items(3))
+    assert next(given) == 0 and made == [0, 1]
+    assert list(given) == [1, 2]
+
+
+@pytest.mark.parametrize(("free", "stays"), [(30, True), (80, False)])
+def test_rows_that_would_fill_the_gpu_stay_on_the_host_and_it_is_said_once(
+    free: int, stays: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    moved: list[object] = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * 10**9, 80 * 10**9))
+    monkeypatch.setattr(Tensor, "to", lambda tensor, device: moved.append(device) or tensor)
+    monkeypatch.setattr(Tensor, "nbytes", property(lambda tensor: 10 * 10**9))
+    with caplog.at_level(logging.WARNING):
+        assert len(place([torch.zeros(1), torch.zeros(1)], torch.device("cuda:0"))) == 2
+    assert moved == ([] if stays else [torch.device("cuda:0")] * 2)
+    expected = "the encoded rows need 20 GB, of the GPU's memory 30 GB are free: they stay in the "
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ([expected + "host's memory and stream to the GPU, which is slower"] * stays)

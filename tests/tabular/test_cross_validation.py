@@ -1,0 +1,173 @@
+"""The objective of a table: what it returns, reports, refuses and leaves to the caller."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from journal_launcher.base.seeds import trial_seed
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.tabular import metrics
+from journal_launcher.tabular.cross_validation import TableObjective, fold_data
+from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.models import Curve
+from journal_launcher.tabular.models.catboost import CatBoost
+
+MakeTable = Callable[..., Dataset]
+Steps = list[tuple[str, int, int, float | None]]
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CatBoost, "limit", 20)
+
+
+def _objective(table: Dataset, steps: Steps, **settings: Any) -> TableObjective:
+    asked = LaunchSettings(model_type="catboost", **settings)
+    return TableObjective(asked, table, "r2", 5, False, 1, lambda *step: steps.append(step))
+
+
+def test_the_value_is_the_mean_of_the_folds(make_table: MakeTable) -> None:
+    steps: Steps = []
+    objective = _objective(make_table(), steps)
+    study = optuna.create_study(direction="maximize")
+    study.enqueue_trial(objective.defaults())
+    study.optimize(objective, n_trials=1)
+    trial = study.trials[0]
+    attributes = objective.attributes
+    assert trial.params == objective.defaults()
+    assert trial.value == pytest.approx(np.mean(attributes["jl_fold_scores"]))
+    assert set(attributes) == {
+        "jl_fold_scores",
+        "jl_train_scores",
+        "jl_epochs",
+        "jl_overfit_ratio",
+        "jl_errors",
+    }
+    assert len(attributes["jl_fold_scores"]) == len(attributes["jl_train_scores"]) == 3
+    assert attributes["jl_epochs"] in (10, 20)
+    errors = attributes["jl_errors"]
+    assert attributes["jl_overfit_ratio"] == errors["validation"] / errors["training"] > 1
+    json.dumps(attributes, allow_nan=False)
+    # The caller writes the attributes in one append.
+    assert trial.user_attrs == {} and list(trial.intermediate_values) == [1, 2]
+    assert [step[:3] for step in steps] == [("fold", 1, 3), ("fold", 2, 3), ("fold", 3, 3)]
+
+
+def test_the_same_trial_number_gives_the_same_value(make_table: MakeTable) -> None:
+    values = []
+    for _ in range(2):
+        objective = _objective(make_table(), [])
+        values.append(objective(optuna.trial.FixedTrial(objective.defaults(), number=3)))
+    assert values[0] == values[1]
+
+
+def test_the_seed_is_the_trials_own(make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def seen(self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any) -> Curve:
+        seeds.append(seed)
+        return Curve(1, *np.ones((4, 3)))
+
+    monkeypatch.setattr(CatBoost, "cross_validate", seen)
+    objective = _objective(make_table(), [])
+    for number in (0, 1):
+        objective(optuna.trial.FixedTrial(objective.defaults(), number=number))
+    assert seeds == [trial_seed(5, 0), trial_seed(5, 1)]
+
+
+def test_a_pruner_ends_a_trial_between_folds(make_table: MakeTable) -> None:
+    steps: Steps = []
+    objective = _objective(make_table(), steps, pruner="median")
+    pruner = optuna.pruners.ThresholdPruner(lower=2.0)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    study.optimize(objective, n_trials=1)
+    trial = study.trials[0]
+    assert trial.state.name == "PRUNED"
+    assert list(trial.intermediate_values) == [1]
+    assert len(steps) == 1
+    assert objective.attributes == {}
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [
+        (5, [1, 2, 3, 4]),
+        (20, [2, 4, 6, 8, 10, 12, 14, 16, 18]),
+        (96, [12, 24, 36, 48, 60, 72, 84]),
+    ],
+)
+def test_reports_are_few_and_none_at_the_end(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, total: int, expected: list[int]
+) -> None:
+    def reporting(
+        self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any
+    ) -> Curve:
+        for step in range(1, total + 1):
+            report(step, total, float(step))
+        return Curve(1, *np.ones((4, 3)))
+
+    monkeypatch.setattr(CatBoost, "cross_validate", reporting)
+    for pruner, reported in (("median", expected), ("none", [])):
+        steps: Steps = []
+        study = optuna.create_study(direction="maximize")
+        study.optimize(_objective(make_table(), steps, pruner=pruner), n_trials=1)
+        assert study.trials[0].intermediate_values == {step: float(step) for step in reported}
+        assert len(steps) == total
+
+
+@pytest.mark.parametrize("name", MODEL_TYPES)
+def test_what_a_trial_reports_is_the_same_on_every_device(make_table: MakeTable, name: str) -> None:
+    """A study that began on a CPU may go on with GPUs: its pruner compares equal steps."""
+    settings, table = LaunchSettings(model_type=name), make_table()
+    found = [
+        TableObjective(settings, table, "r2", 5, gpu, threads, lambda *step: None).model
+        for gpu, threads in ((False, 1), (False, 8), (True, 1))
+    ]
+    assert len({(model.unit, model.limit) for model in found}) == 1
+
+
+def test_a_score_that_is_not_finite_fails_the_trial(make_table: MakeTable) -> None:
+    table = make_table()
+    table.target[table.folds[1].valid] = 4.0  # a constant: R² is undefined there
+    steps: Steps = []
+    objective = _objective(table, steps)
+    with pytest.raises(ValueError, match=r"expected a finite r2 in every fold, found \[.*nan"):
+        objective(optuna.trial.FixedTrial(objective.defaults()))
+    assert objective.attributes == {}
+    assert [step[3] is None for step in steps] == [False, True, True]
+
+
+def test_a_confirmation_trains_the_trials_own_rounds_on_other_folds(make_table: MakeTable) -> None:
+    table, steps = make_table(), []
+    fresh = fold_data(replace(table, folds=make_table(seed=1).folds))
+    objective = _objective(table, steps)
+    params = objective.defaults()
+    found = objective.confirm(4, params, 10, fresh)
+    by_hand = []
+    for fold in fresh:
+        seed = trial_seed(5, 4, "confirm")
+        model = objective.model.fit(params, fold.train, fold.train_target, 10, seed)
+        score = metrics.score("r2", "regression")
+        by_hand.append(score(fold.valid_target, model.predict(fold.valid)))
+    assert found["fold_scores"] == by_hand
+    assert found["score"] == np.mean(by_hand)
+    assert found["curves"]["every"] == 10 and len(found["curves"]["train"]) == 1
+    assert found["curves"]["validation"] == pytest.approx([found["score"]], rel=1e-5)
+    assert found["overfit_ratio"] > 1
+    assert [step[:3] for step in steps] == [("fold", 1, 3), ("fold", 2, 3), ("fold", 3, 3)]
+    json.dumps(found, allow_nan=False)
+    assert objective.attributes == {}
+
+
+def test_a_confirmation_that_is_not_finite_is_refused(make_table: MakeTable) -> None:
+    table = make_table()
+    table.target[table.folds[1].valid] = 4.0
+    objective = _objective(table, [])
+    with pytest.raises(ValueError, match="expected a finite r2 in every fold"):
+        objective.confirm(0, objective.defaults(), 10, fold_data(table))

@@ -1,0 +1,157 @@
+"""The diagnostics of a refit: the same file for every model type, and what is in it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.tabular import diagnostics, importance
+from journal_launcher.tabular.cross_validation import build_model_type
+from journal_launcher.tabular.data.table import Dataset, Features
+from journal_launcher.tabular.diagnostics import write_diagnostics
+from journal_launcher.tabular.importance import permutation_importance
+
+MakeTable = Callable[..., Dataset]
+TRIAL: dict[str, Any] = {
+    "number": 4,
+    "value": 0.5,
+    "train_scores": [0.7, 0.9],
+    "epochs": 3,
+    "overfit_ratio": 1.7,
+    "errors": {"validation": 1.7, "training": 1.0},
+}
+
+
+def diagnosed(
+    table: Dataset,
+    folder: Path,
+    model_type: str = "linear",
+    spoil: Any = None,
+    params: Mapping[str, Any] = {},
+    **more: Any,
+) -> dict[str, Any]:
+    metric = "r2" if table.schema.task == "regression" else "log_loss"
+    model = build_model_type(LaunchSettings(model_type=model_type), table, metric, False, 1)
+    features, target = table.features.take(table.train), table.target[table.train]
+    fitted = model.fit({**model.defaults(), **params}, features, target, 3, 0)
+    staging = folder / "my_study" / "staging"
+    staging.mkdir(parents=True)
+    fitted.save(staging / "best_model.x")
+    fitted, trial, file = spoil or fitted, {**TRIAL, **more}, staging / "best_model.x"
+    write_diagnostics(model, fitted, table, metric, 9, trial, model_type, file)
+    text = (staging / "training_diagnostics.json").read_text()
+    content: dict[str, Any] = json.loads(text, parse_constant=pytest.fail)
+    return content
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_every_model_type_writes_the_same_sections(
+    make_table: MakeTable, tmp_path: Path, model_type: str, task: str
+) -> None:
+    found = diagnosed(make_table(task), tmp_path, model_type)
+    shared = {"schema_version", "study", "trial", "model_type", "model_sha256", "task", "scores"}
+    shared |= {"training", "importance", "non_finite"}
+    assert set(found) == shared | ({"network"} if model_type == "neural_net" else set())
+    assert (found["schema_version"], found["study"], found["trial"]) == (1, "my_study", 4)
+    model = (tmp_path / "my_study/staging/best_model.x").read_bytes()
+    assert found["model_sha256"] == sha256(model).hexdigest()
+    assert found["non_finite"] == []
+    assert set(found["importance"]["increase"]) == {"a", "b", "c", "colour"}
+    unit, limit = ("epoch", 48) if model_type == "neural_net" else ("round", None)
+    assert found["training"]["unit"] == unit and found["training"]["steps"] == 3
+    assert limit in (None, found["training"]["limit"])
+    scores = found["scores"]
+    assert (scores["cv"], scores["train"]) == (0.5, pytest.approx(0.8))
+    if task == "regression":
+        assert scores["direction"] == "maximize" and -0.2 < scores["dummy"] <= 0
+    else:
+        assert scores["direction"] == "minimize"
+        assert scores["dummy"] == pytest.approx(np.log(3), abs=0.1)
+
+
+def test_curves_are_kept_where_there_are_any(make_table: MakeTable, tmp_path: Path) -> None:
+    curves = {"training": [1.0, 0.5], "validation": [1.0, float("inf")]}
+    found = diagnosed(make_table(), tmp_path, curves=curves)
+    assert found["curves"] == {"training": [1.0, 0.5], "validation": [1.0, None]}
+    assert found["non_finite"] == ["curves.validation[1]"]
+
+
+@pytest.mark.parametrize("params", [{}, {"embedding": "periodic", "sigma": 0.2}])
+def test_a_network_is_looked_at_inside(
+    make_table: MakeTable, tmp_path: Path, params: dict[str, Any]
+) -> None:
+    network = diagnosed(make_table(), tmp_path, "neural_net", params=params)["network"]
+    assert [layer["name"] for layer in network["layers"]] == ["hidden 1", "output"]
+    hidden, output = network["layers"]
+    assert "dead_units" not in output
+    assert hidden["dead_units"] == network["dead_units"]
+    norms = [hidden["gradient_norm"], output["gradient_norm"]]
+    assert network["gradient_spread"] == pytest.approx(max(norms) / min(norms))
+    assert hidden["weights"]["min"] < hidden["weights"]["mean"] < hidden["weights"]["max"]
+
+
+def test_a_model_that_predicts_nan_is_named(make_table: MakeTable, tmp_path: Path) -> None:
+    class Broken:
+        def predict(self, features: Features) -> np.ndarray:
+            return np.full(len(features), np.nan)
+
+    found = diagnosed(make_table(), tmp_path, spoil=Broken())
+    assert "importance.error" in found["non_finite"] and found["importance"]["error"] is None
+
+
+def test_diagnostics_that_fail_cost_no_model(
+    make_table: MakeTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(diagnostics, "permutation_importance", fail)
+    found = diagnosed(make_table(), tmp_path)
+    assert found["failed"] == "MemoryError: no room"
+    assert {"schema_version", "study", "trial", "model_sha256"} <= set(found)
+
+
+# --- permutation importance
+
+
+class Sum:
+    """Predicts `a` + 2 * the code of `colour`, and ignores the rest."""
+
+    def predict(self, features: Features) -> np.ndarray:
+        return np.nan_to_num(features.numbers[:, 0]) + 2.0 * features.codes[:, 0]
+
+
+def scored(table: Dataset, **more: Any) -> dict[str, Any]:
+    target = Sum().predict(table.features)
+
+    def rmse(target: np.ndarray, predictions: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((target - predictions) ** 2)))
+
+    model: Any = Sum()
+    return permutation_importance(model, table.features, target, table.schema, rmse, 0, **more)
+
+
+def test_only_features_that_the_model_reads_are_important(make_table: MakeTable) -> None:
+    table = make_table()
+    before = table.features.numbers.copy()
+    found = scored(table)
+    increase = found["increase"]
+    assert increase["b"] == increase["c"] == 0.0 < increase["a"] < increase["colour"]
+    assert (found["rows"], found["error"], found["not_scored"]) == (240, 0.0, [])
+    np.testing.assert_array_equal(table.features.numbers, before)
+    assert scored(replace(table)) == found
+
+
+def test_a_wide_table_does_not_hold_up_the_model(make_table: MakeTable) -> None:
+    ticks = iter(range(0, 1000, 3))
+    found = scored(make_table(), clock=lambda: float(next(ticks)))
+    assert importance._SECONDS == 5.0
+    assert len(found["increase"]) == 1 and len(found["not_scored"]) == 3

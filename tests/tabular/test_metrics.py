@@ -1,0 +1,122 @@
+"""The metrics agree with scikit-learn's, and survive what scikit-learn refuses."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn import metrics as sklearn_metrics
+
+from journal_launcher.settings.launch_settings import METRICS
+from journal_launcher.tabular import metrics
+
+
+def _classified(classes: int, rows: int = 300) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rng = np.random.default_rng(classes)
+    target = rng.integers(classes, size=rows).astype(float)
+    raw = rng.random((rows, classes)) + np.eye(classes)[target.astype(int)] / 2
+    return target, raw / raw.sum(axis=1, keepdims=True)
+
+
+def test_every_metric_belongs_to_exactly_one_task() -> None:
+    regression, classification = metrics.names("regression"), metrics.names("classification")
+    assert regression == ("r2", "rmse", "mae")
+    assert regression + classification == tuple(METRICS)
+
+
+def test_a_metric_of_the_other_task_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"classification expects one of log_loss.*found 'r2'"):
+        metrics.score("r2", "classification")
+
+
+def test_regression_metrics_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.normal(100, 10, size=500)
+    found = target + rng.normal(size=500)
+    expected = {
+        "r2": sklearn_metrics.r2_score(target, found),
+        "rmse": sklearn_metrics.root_mean_squared_error(target, found),
+        "mae": sklearn_metrics.mean_absolute_error(target, found),
+    }
+    for name, value in expected.items():
+        assert metrics.score(name, "regression")(target, found) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_classification_metrics_agree_with_scikit_learn(classes: int) -> None:
+    target, found = _classified(classes)
+    labels = found.argmax(axis=1)
+    several = {"multi_class": "ovr", "average": "macro"}
+    one_hot = np.eye(classes)[target.astype(int)]
+    ranked, hits = (found[:, 1], target) if classes == 2 else (found, one_hot)
+    expected = {
+        "log_loss": sklearn_metrics.log_loss(target, found),
+        "roc_auc": sklearn_metrics.roc_auc_score(target, ranked, **several),
+        "accuracy": sklearn_metrics.accuracy_score(target, labels),
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(target, labels),
+        "f1_macro": sklearn_metrics.f1_score(target, labels, average="macro"),
+        "average_precision": sklearn_metrics.average_precision_score(hits, ranked),
+    }
+    for name, value in expected.items():
+        assert metrics.score(name, "classification")(target, found) == pytest.approx(value), name
+
+
+def test_classes_that_the_target_lacks_do_not_count() -> None:
+    target, found = _classified(3)
+    present = target < 2
+    auc = metrics.score("roc_auc", "classification")(target[present], found[present])
+    by_hand = [
+        sklearn_metrics.roc_auc_score(target[present] == label, found[present, label])
+        for label in (0, 1)
+    ]
+    assert auc == pytest.approx(np.mean(by_hand))
+    balanced = metrics.score("balanced_accuracy", "classification")
+    assert 0 < balanced(target[present], found[present]) <= 1
+
+
+def test_an_undefined_score_is_nan() -> None:
+    constant = np.ones(10)
+    assert np.isnan(metrics.score("r2", "regression")(constant, constant * 2))
+    certain = np.tile([0.3, 0.7], (10, 1))
+    assert np.isnan(metrics.score("roc_auc", "classification")(constant, certain))
+
+
+def test_a_certain_and_wrong_prediction_costs_a_finite_log_loss() -> None:
+    wrong = np.array([[1.0, 0.0]])
+    assert 30 < metrics.error("classification")(np.array([1.0]), wrong) < 40
+
+
+def test_the_error_is_rmse_for_regression() -> None:
+    assert metrics.error("regression")(np.array([0.0, 0.0]), np.array([3.0, 3.0])) == 3.0
+
+
+def test_the_interval_holds_the_score_and_narrows_with_rows() -> None:
+    rng = np.random.default_rng(0)
+    widths = []
+    for rows in (100, 10_000):
+        target = rng.normal(size=rows)
+        found = target + rng.normal(size=rows) / 2
+        low, high = metrics.bootstrap_interval("rmse", target, found, seed=1)
+        assert low < 0.5 * 1.05 and high > 0.5 * 0.95
+        assert low < metrics.score("rmse", "regression")(target, found) < high
+        widths.append(high - low)
+    # Ten times the root of the rows: a tenth of the width.
+    assert 7 < widths[0] / widths[1] < 14
+
+
+def test_the_interval_follows_its_seed_alone() -> None:
+    target, found = _classified(2)
+    first = metrics.bootstrap_interval("log_loss", target, found, seed=3)
+    assert first == metrics.bootstrap_interval("log_loss", target, found, seed=3)
+    assert first != metrics.bootstrap_interval("log_loss", target, found, seed=4)
+
+
+@pytest.mark.parametrize("metric", metrics.names("classification"))
+def test_resamples_without_a_class_do_not_break_the_interval(metric: str) -> None:
+    target = np.array([0.0, 0.0, 0.0, 1.0, 2.0])
+    found = np.full((5, 3), 1 / 3) + np.eye(3)[[0, 0, 1, 1, 2]] / 3
+    low, high = metrics.bootstrap_interval(metric, target, found / 4 * 3, seed=0)
+    assert np.isfinite([low, high]).all() and low <= high
+
+
+def test_an_interval_of_nothing_defined_is_nan() -> None:
+    interval = metrics.bootstrap_interval("r2", np.ones(5), np.zeros(5), seed=0)
+    assert np.isnan(interval).all()

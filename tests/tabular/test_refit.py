@@ -1,0 +1,163 @@
+"""The refit: what is trained, scored, written and recorded."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.seeds import trial_seed
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.tabular import metrics
+from journal_launcher.tabular.cross_validation import build_model_type
+from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.models.catboost import CatBoost, FittedCatBoost
+from journal_launcher.tabular.refit import refit
+
+MakeTable = Callable[..., Dataset]
+
+PARAMS = {"depth": 4, "learning_rate": 0.2, "l2_leaf_reg": 3.0, "subsample": 0.9}
+
+
+def _refit(table: Dataset, staging: Path, metric: str = "r2", **settings: Any) -> dict[str, Any]:
+    trial = {
+        "number": 4,
+        "value": 0.5,
+        "params": PARAMS,
+        "fold_scores": [0.4, 0.5, 0.6],
+        "train_scores": [0.8, 0.8, 0.8],
+        "epochs": 30,
+        "overfit_ratio": 1.7,
+    }
+    return refit(
+        LaunchSettings(model_type="catboost", **settings),
+        table,
+        metric=metric,
+        seed=9,
+        trial=trial,
+        gpu=False,
+        threads=1,
+        staging=staging,
+        progress=lambda *_: None,
+    )
+
+
+def _by_hand(table: Dataset) -> tuple[CatBoost, FittedCatBoost]:
+    model = build_model_type(LaunchSettings(model_type="catboost"), table, "r2", False, 1)
+    assert isinstance(model, CatBoost)
+    features, target = table.features.take(table.train), table.target[table.train]
+    return model, model.fit(PARAMS, features, target, 30, trial_seed(9, 4, "refit"))
+
+
+def test_the_model_is_trained_on_the_training_rows_and_scored_on_the_others(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = make_table()
+    sidecar = _refit(table, tmp_path)
+    model, by_hand = _by_hand(table)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        sidecar["model_file"],
+        "training_diagnostics.json",
+    ]
+    published = model.load(tmp_path / "best_model.cbm", sidecar["model_state"])
+    expected = by_hand.predict(table.features)
+    np.testing.assert_array_equal(published.predict(table.features), expected)
+    for key, rows in (("train_metrics", table.train), ("holdout_metrics", table.holdout)):
+        assert set(sidecar[key]) == {"r2", "rmse", "mae"}
+        for name, value in sidecar[key].items():
+            by_metric = metrics.score(name, "regression")(table.target[rows], expected[rows])
+            assert value == pytest.approx(by_metric)
+    low, high = sidecar["holdout_interval"]
+    assert low < sidecar["holdout_metrics"]["r2"] < high
+
+
+def test_the_sidecar_tells_where_the_model_comes_from(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = make_table("classification")
+    sidecar = _refit(table, tmp_path, "log_loss")
+    assert json.loads(json.dumps(sidecar, allow_nan=False)) == json.loads(json.dumps(sidecar))
+    expected = {
+        "schema_version": 1,
+        "kind": "table",
+        "model_type": "catboost",
+        "metric": "log_loss",
+        "trial": 4,
+        "params": PARAMS,
+        "epochs": 30,
+        "cv_score": 0.5,
+        "fold_scores": [0.4, 0.5, 0.6],
+        "train_fold_scores": [0.8, 0.8, 0.8],
+        "overfit_ratio": 1.7,
+        "rows": {"train": 192, "holdout": 48, "folds": 3},
+        "feature_names": ["a", "b", "c", "colour"],
+        "schema_hash": table.schema.sha256,
+        "refit": "train",
+        "metrics_of": "published model",
+        "seeds": {"study": 9, "refit": trial_seed(9, 4, "refit")},
+    }
+    assert {key: sidecar[key] for key in expected} == expected
+    assert sidecar["schema"]["classes"] == ("class 0", "class 1", "class 2")
+    assert set(sidecar["holdout_metrics"]) == set(metrics.names("classification"))
+
+
+def test_refit_all_publishes_a_model_of_all_rows_with_the_metrics_of_the_other(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = make_table()
+    (tmp_path / "train").mkdir()
+    (tmp_path / "all").mkdir()
+    of_train = _refit(table, tmp_path / "train")
+    of_all = _refit(table, tmp_path / "all", refit="all")
+    assert (of_all["refit"], of_all["metrics_of"]) == ("all", "train-only model")
+    for key in ("train_metrics", "holdout_metrics", "holdout_interval"):
+        assert of_all[key] == of_train[key]
+    model, _ = _by_hand(table)
+    published = model.load(tmp_path / "all" / "best_model.cbm", of_all["model_state"])
+    holdout = table.features.take(table.holdout)
+    seen = metrics.score("r2", "regression")(
+        table.target[table.holdout], published.predict(holdout)
+    )
+    assert seen > of_train["holdout_metrics"]["r2"]
+
+
+def test_without_a_holdout_there_are_no_metrics_of_it(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    whole = make_table()
+    table = Dataset(
+        whole.schema, whole.features, whole.target, whole.train, whole.holdout[:0], whole.folds
+    )
+    sidecar = _refit(table, tmp_path, refit="all")
+    assert sidecar["holdout_metrics"] is None and sidecar["holdout_interval"] is None
+    assert (sidecar["refit"], sidecar["metrics_of"]) == ("train", "published model")
+
+
+def test_a_metric_that_is_undefined_on_the_holdout_is_null(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = make_table("classification", classes=2)
+    table.target[table.holdout] = 0.0
+    sidecar = _refit(table, tmp_path, "roc_auc")
+    assert sidecar["holdout_metrics"]["roc_auc"] is None
+    assert sidecar["holdout_interval"] == [None, None]
+    assert sidecar["holdout_metrics"]["accuracy"] is not None
+
+
+def test_a_file_that_predicts_something_else_is_refused(
+    make_table: MakeTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = make_table()
+    written = FittedCatBoost.save
+
+    def save_another(self: FittedCatBoost, path: Path) -> dict[str, Any]:
+        model, _ = _by_hand(table)
+        other = model.fit(PARAMS, table.features, -table.target, 5, 0)
+        return written(other, path)
+
+    monkeypatch.setattr(FittedCatBoost, "save", save_another)
+    with pytest.raises(JournalLauncherError, match=r"best_model\.cbm: expected the written model"):
+        _refit(table, tmp_path)
