@@ -37,6 +37,7 @@ from journal_launcher.study.study import StudyRecord
 from journal_launcher.tabular import cross_validation
 from journal_launcher.tabular.cross_validation import TableObjective, fold_data
 from journal_launcher.tabular.data.dataset import fresh_folds, load, prepare
+from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.models import FoldData
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
@@ -58,7 +59,8 @@ class Table:
         self.settings = LaunchSettings(
             data=path, target=target or None, model_type=model_type, **settings
         )
-        self.prepared = prepare(self.settings, self.seed, folder / "cache")
+        source = TableSource(path, self.seed, target=target or None)
+        self.prepared = prepare(source, folder / "cache")
         self.dataset = load(Path(self.prepared["directory"]))
         self.folds = fold_data(self.dataset)
         self.fresh = self.partition("fresh folds")

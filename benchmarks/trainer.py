@@ -24,10 +24,10 @@ import torch
 from plain import Batches, Recipe, indexed, loaded, plain_module, train_fold
 from torch import Tensor, nn
 
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.cross_validation import fold_data
 from journal_launcher.tabular.data.dataset import load, prepare
+from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.models.neural_net.encoding import (
     EncodedFold,
@@ -147,9 +147,9 @@ def contenders(device: torch.device, compiled: bool) -> dict[str, Way]:
 
 def read(options: argparse.Namespace, device: torch.device) -> tuple[Dataset, list[EncodedFold]]:
     """A table's five folds, encoded as the product does it."""
-    settings = LaunchSettings(data=options.data, target=options.target)
+    source = TableSource(options.data, 0, target=options.target)
     with tempfile.TemporaryDirectory() as folder:
-        dataset = load(Path(prepare(settings, 0, Path(folder))["directory"]))
+        dataset = load(Path(prepare(source, Path(folder))["directory"]))
         regression = dataset.schema.task == "regression"
         return dataset, encode_folds(fold_data(dataset), regression, scale=True, device=device)
 

@@ -31,9 +31,12 @@ class Training:
         from journal_launcher.settings.launch_settings import LaunchSettings
         from journal_launcher.tabular.cross_validation import TableObjective
         from journal_launcher.tabular.data import dataset
+        from journal_launcher.tabular.data.source import TableSource
 
         settings = LaunchSettings()
-        prepared = dataset.prepare(settings, 0, Path(os.environ["BENCH_DIR"]) / "cache")
+        prepared = dataset.prepare(
+            TableSource("sklearn:diabetes", 0), Path(os.environ["BENCH_DIR"]) / "cache"
+        )
         table = dataset.load(Path(prepared["directory"]))
         self.objective = TableObjective(
             settings, table, prepared["metric"], 0, False, 1, lambda *_: None

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from journal_launcher.base.data_source import check_data
 from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import studies_dir_option
-from journal_launcher.settings.inputs import check_data
 
 __all__ = ["command"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from journal_launcher.base.data_source import data_source
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.times import utc
 from journal_launcher.launcher import model_store
-from journal_launcher.settings.inputs import data_source
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.confirmation import winner
 from journal_launcher.study.journal.storage import open_storage

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
+from journal_launcher.base.data_source import check_data
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -11,19 +12,10 @@ from journal_launcher.settings.model_types import check_installed
 from journal_launcher.settings.options import REFERENCES, flag, option_of
 
 __all__ = [
-    "BUNDLED",
-    "UNKNOWN_ENDING",
     "Reference",
-    "check_data",
     "check_inputs",
-    "data_source",
     "find_reference",
 ]
-
-BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
-"""Data sets that come with scikit-learn and have one target."""
-UNKNOWN_ENDING = "expected a file name ending in .csv, .csv.gz, .npz or .parquet"
-_ENDINGS = (".csv", ".csv.gz", ".npz", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -51,31 +43,6 @@ def check_inputs(settings: LaunchSettings) -> None:
         check_data(settings.data)
         if not settings.compare_models:  # which compares what is installed
             check_installed(settings.model_type)
-
-
-def data_source(data: str) -> str:
-    """What a study records of its data: sklearn:NAME, or a file with its absolute path."""
-    return data if data.startswith("sklearn:") else str(absolute(data))
-
-
-def check_data(source: str) -> None:
-    """Look for a data set or a file, by its name alone.
-
-    Raises:
-        UsageError: says what is expected.
-    """
-    if source.startswith("sklearn:"):
-        if source.removeprefix("sklearn:") not in BUNDLED:
-            names = ", ".join(f"sklearn:{name}" for name in BUNDLED)
-            raise UsageError(f"{source}: no such data set; expected {names}")
-        return
-    path = absolute(source)
-    if not os.path.exists(path):  # where the name itself is impossible, Path.exists raises
-        raise UsageError(f"{path}: no such file; --data names a file or sklearn:NAME")
-    if not path.name.lower().endswith(_ENDINGS):
-        raise UsageError(f"{path}: {UNKNOWN_ENDING}")
-    if not path.is_file():  # a pipe would be waited for, a device may never end
-        raise UsageError(f"{path}: expected a file, found a folder, pipe or device")
 
 
 def find_reference(option: str, reference: str) -> Reference:

@@ -89,11 +89,25 @@ class TableJob:
             fold_data,
         )
         from journal_launcher.tabular.data import dataset
+        from journal_launcher.tabular.data.source import TableSource
 
         settings = self._settings
         if settings.spaces:
             check_ranges(settings)
-        table = dataset.prepare(settings, seed, StudiesFolder(self._paths.folder).cache)
+        source = TableSource(
+            data=settings.data,
+            seed=seed,
+            target=settings.target,
+            task=settings.task,
+            metric=settings.metric,
+            k_folds=settings.k_folds,
+            test_size=settings.test_size,
+            split=settings.split,
+            group_column=settings.group_column,
+            time_column=settings.time_column,
+            strict_data=settings.strict_data,
+        )
+        table = dataset.prepare(source, StudiesFolder(self._paths.folder).cache)
         loaded = dataset.load(Path(table["directory"]))
         model = build_model_type(settings, loaded, table["metric"], self._gpu, self._threads)
         model.share(fold_data(loaded))

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from journal_launcher.base.data_source import BUNDLED
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.inputs import BUNDLED, Reference, check_inputs, find_reference
+from journal_launcher.settings.inputs import Reference, check_inputs, find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 

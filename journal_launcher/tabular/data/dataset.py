@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from journal_launcher.base.data_source import check_data
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import cached
 from journal_launcher.settings.choices import CLASSIFICATION_METRICS, METRICS
-from journal_launcher.settings.inputs import check_data, data_source
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular.data.arrays import are_stored, keep, map_arrays, store, stored_facts
 from journal_launcher.tabular.data.readers import fingerprint
+from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Dataset, Features, Fold, Schema
 
 __all__ = ["features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
@@ -32,8 +32,8 @@ KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = ("target", "task", "k_folds", "test_size", "split", "group_column", "time_column")
 
 
-def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
-    """Parse and split the table of `settings`, or find it in `cache`.
+def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
+    """Parse and split the table, or find it in `cache`.
 
     Returns:
         A JSON object. directory: where `load` finds the arrays; data: the source, a file with its
@@ -43,27 +43,26 @@ def prepare(settings: LaunchSettings, seed: int, cache: Path) -> dict[str, Any]:
         user, the doubts of `data_checks` among them).
 
     Raises:
-        UsageError: bad data, settings that do not fit them, or doubts with --strict-data; nothing
+        UsageError: bad data, options that do not fit them, or doubts with --strict-data; nothing
             is written.
     """
-    check_data(settings.data)
-    source = data_source(settings.data)
-    with _about(source):
-        directory = cache / _key(settings, seed, source)
+    check_data(source.data)
+    with _about(source.location):
+        directory = cache / _key(source)
         if not are_stored(directory):
             from journal_launcher.tabular.data.parsing import parse
 
-            parsed = parse(settings, seed, source)
-            _refuse(settings, parsed.facts)  # before anything is written
+            parsed = parse(source)
+            _refuse(source, parsed.facts)  # before anything is written
             facts = {"schema": parsed.schema.to_json(), "prepared": parsed.facts}
             store(directory, parsed.arrays, facts)
         facts = stored_facts(directory)["prepared"]
-        metric = _refuse(settings, facts)
+        metric = _refuse(source, facts)
         notes = [*facts["notes"], *facts.pop("doubts")]
     keep(directory)
     _remove_unused(cache)
     return {
-        **{"directory": str(directory.absolute()), "data": source},
+        **{"directory": str(directory.absolute()), "data": source.location},
         **facts,
         **{"metric": metric, "direction": METRICS[metric], "notes": notes},
     }
@@ -141,24 +140,25 @@ def _about(source: str) -> Iterator[None]:
         raise UsageError(f"{source}: {problem}") from None
 
 
-def _key(settings: LaunchSettings, seed: int, source: str) -> str:
+def _key(source: TableSource) -> str:
     """Everything that decides the arrays, as one hash."""
+    location = source.location
     shaping = {
-        **{name: getattr(settings, name) for name in _SHAPING},
-        **{"parser": PARSER_VERSION, "seed": seed, "content": fingerprint(source)},
-        "format": source.rpartition(".")[2].lower().replace("gz", "csv"),
+        **{name: getattr(source, name) for name in _SHAPING},
+        **{"parser": PARSER_VERSION, "seed": source.seed, "content": fingerprint(location)},
+        "format": location.rpartition(".")[2].lower().replace("gz", "csv"),
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse(settings: LaunchSettings, facts: dict[str, Any]) -> str:
-    """Raise UsageError if the table is not one for these settings; return the metric."""
-    if settings.strict_data and facts["doubts"]:
+def _refuse(source: TableSource, facts: dict[str, Any]) -> str:
+    """Raise UsageError if the table is not what was asked for; return the metric."""
+    if source.strict_data and facts["doubts"]:
         raise UsageError(
             f"--strict-data: {'; '.join(facts['doubts'])} (mend the table, or leave out "
             "--strict-data)"
         )
-    return _metric(settings.metric, facts["task"])
+    return _metric(source.metric, facts["task"])
 
 
 def _metric(asked: str | None, task: str) -> str:

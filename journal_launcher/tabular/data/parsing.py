@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular.data.columns import Typed, features_of, number_of, some, type_of
 from journal_launcher.tabular.data.data_checks import check_data
 from journal_launcher.tabular.data.readers import (
@@ -22,6 +21,7 @@ from journal_launcher.tabular.data.readers import (
     read_bundled,
     read_file,
 )
+from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.splits import check_size, equal_rows, hold_out, make_folds
 from journal_launcher.tabular.data.table import Features, Rows, Schema
 
@@ -54,41 +54,41 @@ class _Target:
     classes: tuple[str, ...] = ()
 
 
-def parse(settings: LaunchSettings, seed: int, source: str) -> Parsed:
+def parse(source: TableSource) -> Parsed:
     """Read and split a table; everything is looked at, nothing is fitted.
 
     Rows without a target are left out. The column of --group-column is no feature, that of
     --time-column is one.
 
     Raises:
-        UsageError: bad data, or settings that do not fit them; says where.
+        UsageError: bad data, or options that do not fit them; says where.
     """
-    frame, target_name, sha256 = _read(settings, source)
+    frame, target_name, sha256 = _read(source)
     columns = {str(name): type_of(str(name), frame[name]) for name in frame.columns}
     del frame  # the typed columns are a copy: one is enough
-    keys = _split_keys(settings, target_name, columns)
+    keys = _split_keys(source, target_name, columns)
     whole_target = columns.pop(target_name)
-    target = _target(settings.task, target_name, whole_target)
+    target = _target(source.task, target_name, whole_target)
     rows = np.flatnonzero(~whole_target.missing)
     notes = _note_rows(len(whole_target.values) - len(rows), "without a target", "left out")
     if notes:
         columns = {name: column.take(rows) for name, column in columns.items()}
-    if settings.group_column is not None:
-        del columns[settings.group_column]
+    if source.group_column is not None:
+        del columns[source.group_column]
     notes += _drop_useless(columns, target_name)
-    notes += _doubts(columns, settings.time_column)
+    notes += _doubts(columns, source.time_column)
     schema, features = _features(columns, target)
-    kind = _split_kind(settings.split, target.task)
+    kind = _split_kind(source.split, target.task)
     units, duplicates = _units(kind, features, target, None if keys is None else keys[rows])
     if duplicates:
         apart = "kept together in every split" if keys is None else "splits may separate them"
         notes += _note_rows(duplicates, "equal to an earlier row", apart)
-    cuts = _cut(kind, settings, target, units, seed)
+    cuts = _cut(kind, source, target, units)
     facts: dict[str, Any] = {
         **{"data_sha256": sha256, "target": target_name, "task": target.task},
         "split": {
-            **{"kind": kind, "k_folds": settings.k_folds, "test_size": settings.test_size},
-            **{"group_column": settings.group_column, "time_column": settings.time_column},
+            **{"kind": kind, "k_folds": source.k_folds, "test_size": source.test_size},
+            **{"group_column": source.group_column, "time_column": source.time_column},
         },
         **{"n_rows": len(rows), "n_train": len(cuts["train"]), "n_holdout": len(cuts["holdout"])},
         **{"n_features": len(schema.columns), "classes": list(target.classes)},
@@ -99,15 +99,16 @@ def parse(settings: LaunchSettings, seed: int, source: str) -> Parsed:
     return Parsed(schema, {**arrays, "target": target.values, "units": units}, facts)
 
 
-def _read(settings: LaunchSettings, source: str) -> tuple[pd.DataFrame, str, str]:
+def _read(source: TableSource) -> tuple[pd.DataFrame, str, str]:
     """(frame, name of the target column, sha256 of the content)."""
-    if source.startswith("sklearn:"):
-        frame, target = read_bundled(source.removeprefix("sklearn:"))
+    location = source.location
+    if location.startswith("sklearn:"):
+        frame, target = read_bundled(location.removeprefix("sklearn:"))
         return frame, target, content_sha256(frame)
-    frame, sha256 = read_file(Path(source)), fingerprint(source)
-    default = "y" if source.lower().endswith(".npz") else None
+    frame, sha256 = read_file(Path(location)), fingerprint(location)
+    default = "y" if location.lower().endswith(".npz") else None
     names = [str(name) for name in frame.columns]
-    wanted = settings.target or default
+    wanted = source.target or default
     if wanted is None:
         raise UsageError(f"needs --target COLUMN, one of {_listed(names)}")
     return frame, _existing("--target", wanted, names), sha256
@@ -128,19 +129,19 @@ def _listed(names: list[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _split_keys(settings: LaunchSettings, target: str, columns: _Columns) -> NDArray[Any] | None:
+def _split_keys(source: TableSource, target: str, columns: _Columns) -> NDArray[Any] | None:
     """(rows,) what --group-column or --time-column holds: groups, or moments in order."""
-    name = settings.group_column or settings.time_column
+    name = source.group_column or source.time_column
     if name is None:
         return None
-    flag = "--group-column" if settings.group_column else "--time-column"
+    flag = "--group-column" if source.group_column else "--time-column"
     column = columns[_existing(flag, name, columns)]
     if name == target:
         raise UsageError(f"{flag} {name}: is the target; name another column")
     if column.missing.any():
         row = int(np.argmax(column.missing)) + 1
         raise UsageError(f"{flag} {name}: expected a value in every row, row {row} has none")
-    if settings.time_column and column.kind not in ("number", "date"):
+    if source.time_column and column.kind not in ("number", "date"):
         raise UsageError(
             f"{flag} {name}: expected numbers or dates such as 2024-01-31, found "
             f"{column.labels[0] if column.labels else 'true or false'!r}"
@@ -274,14 +275,12 @@ def _units(
     return np.unique(keys, return_inverse=True)[1].ravel().astype(np.int64), duplicates
 
 
-def _cut(
-    kind: str, settings: LaunchSettings, target: _Target, units: Rows, seed: int
-) -> dict[str, NDArray[Any]]:
-    k, values = settings.k_folds, target.values
+def _cut(kind: str, source: TableSource, target: _Target, units: Rows) -> dict[str, NDArray[Any]]:
+    k, values = source.k_folds, target.values
     check_size(kind, k, values, units, np.arange(len(units)), target.classes)
-    train, holdout = hold_out(kind, settings.test_size, values, units, seed)
+    train, holdout = hold_out(kind, source.test_size, values, units, source.seed)
     check_size(kind, k, values, units, train, target.classes)
-    folds = make_folds(kind, k, values, units, train, seed)
+    folds = make_folds(kind, k, values, units, train, source.seed)
     for number, fold in enumerate(folds, start=1):
         for label in np.setdiff1d(np.arange(len(target.classes)), values[fold.train]):
             raise UsageError(

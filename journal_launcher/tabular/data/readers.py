@@ -20,8 +20,8 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from journal_launcher.base.data_source import UNKNOWN_ENDING
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.inputs import UNKNOWN_ENDING
 from journal_launcher.tabular.data.unpacked import UnpackedText, check_archive, check_parquet
 
 __all__ = ["MISSING", "content_sha256", "fingerprint", "read_bundled", "read_file"]

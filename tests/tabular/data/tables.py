@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular.data.dataset import (
     load,
     prepare,
 )
+from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Dataset
 
 ROWS = 60
@@ -32,8 +32,8 @@ def csv_of(folder: Path, table: dict[str, Any], name: str = "table.csv") -> str:
 
 
 def prepared(folder: Path, table: dict[str, Any], seed: int = 0, **given: Any) -> dict[str, Any]:
-    settings = LaunchSettings(data=csv_of(folder, table), **{"target": "y", **given})
-    return prepare(settings, seed, folder / "cache")
+    source = TableSource(csv_of(folder, table), seed, **{"target": "y", **given})
+    return prepare(source, folder / "cache")
 
 
 def loaded(folder: Path, table: dict[str, Any], **given: Any) -> Dataset:

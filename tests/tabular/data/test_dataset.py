@@ -24,6 +24,7 @@ from journal_launcher.tabular.data.dataset import (
     load,
     prepare,
 )
+from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Column, Schema
 from journal_launcher.worker.jobs import make_job
 
@@ -76,15 +77,14 @@ class TestPrepare:
         ],
     )
     def test_bundled_data_sets(self, tmp_path: Path, name: str, task: str, metric: str) -> None:
-        settings = LaunchSettings(data=f"sklearn:{name}")
-        facts = prepare(settings, 0, tmp_path)
-        assert (facts["data"], facts["task"], facts["metric"]) == (settings.data, task, metric)
+        facts = prepare(TableSource(f"sklearn:{name}", 0), tmp_path)
+        assert (facts["data"], facts["task"], facts["metric"]) == (f"sklearn:{name}", task, metric)
         assert len(load(Path(facts["directory"])).target) == facts["n_rows"]
 
     def test_npz_needs_no_target(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         np.savez(tmp_path / "t.npz", X=rng.normal(size=(40, 2)), y=rng.normal(size=40))
-        facts = prepare(LaunchSettings(data=str(tmp_path / "t.npz")), 0, tmp_path / "cache")
+        facts = prepare(TableSource(str(tmp_path / "t.npz"), 0), tmp_path / "cache")
         assert (facts["target"], facts["n_features"]) == ("y", 2)
 
     def test_parquet_types(self, tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ class TestPrepare:
         kinds = pd.Categorical(["u", "v"] * 30)
         frame = pd.DataFrame(columns(day=days, flag=flags, kind=kinds, only=days.date[::-1]))
         frame.to_parquet(tmp_path / "t.parquet")
-        settings = LaunchSettings(data=str(tmp_path / "t.parquet"), target="y")
-        table = load(Path(prepare(settings, 0, tmp_path / "cache")["directory"]))
+        source = TableSource(str(tmp_path / "t.parquet"), 0, target="y")
+        table = load(Path(prepare(source, tmp_path / "cache")["directory"]))
         found = {column.name: column.kind for column in table.schema.columns}
         expected = {"x": "number", "colour": "category", "day": "date", "flag": "boolean"}
         assert found == {**expected, "kind": "category", "only": "date"}
@@ -196,10 +196,10 @@ class TestCache:
         facts = prepared(tmp_path, columns())
         code = (
             "import json, sys; from pathlib import Path\n"
-            "from journal_launcher.settings.launch_settings import LaunchSettings\n"
             "from journal_launcher.tabular.data import dataset\n"
-            f"settings = LaunchSettings(data={facts['data']!r}, target='y')\n"
-            f"facts = dataset.prepare(settings, 0, Path({str(tmp_path / 'cache')!r}))\n"
+            "from journal_launcher.tabular.data.source import TableSource\n"
+            f"source = TableSource({facts['data']!r}, 0, target='y')\n"
+            f"facts = dataset.prepare(source, Path({str(tmp_path / 'cache')!r}))\n"
             "dataset.load(Path(facts['directory']))\n"
             "heavy = {'pandas', 'sklearn', 'scipy', 'torch'} & set(sys.modules)\n"
             "print(json.dumps([facts, sorted(heavy)]))"
@@ -210,9 +210,9 @@ class TestCache:
     def test_a_bundled_data_set_is_found_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = prepare(LaunchSettings(), 0, tmp_path)
+        first = prepare(TableSource("sklearn:diabetes", 0), tmp_path)
         monkeypatch.delitem(sys.modules, "journal_launcher.tabular.data.parsing")
-        assert prepare(LaunchSettings(), 0, tmp_path) == first
+        assert prepare(TableSource("sklearn:diabetes", 0), tmp_path) == first
         assert "journal_launcher.tabular.data.parsing" not in sys.modules
 
     def test_old_entries_go_and_used_ones_stay(self, tmp_path: Path) -> None:
@@ -244,10 +244,10 @@ class TestCache:
         assert np.isfinite(job(study.ask()))
 
     def test_many_at_once(self, tmp_path: Path) -> None:
-        settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y")
+        source = TableSource(csv_of(tmp_path, columns()), 0, target="y")
         with ThreadPoolExecutor(8) as pool:
             many = list(
-                pool.map(lambda _: prepare(settings, 0, tmp_path / "cache"), range(8), timeout=120)
+                pool.map(lambda _: prepare(source, tmp_path / "cache"), range(8), timeout=120)
             )
         assert all(facts == many[0] for facts in many)
         assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [

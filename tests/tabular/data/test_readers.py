@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from journal_launcher.base.data_source import BUNDLED
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.inputs import BUNDLED
 from journal_launcher.tabular.data.readers import fingerprint, read_bundled, read_file
 
 GOOD = b"a,b\n1,x\n2,y\n"

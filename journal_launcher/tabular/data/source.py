@@ -1,0 +1,34 @@
+"""Where a table comes from, and everything that shapes what is made of it."""
+
+from dataclasses import dataclass
+
+from journal_launcher.base.data_source import data_source
+
+__all__ = ["TableSource"]
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A table as asked for; the fields are named and chosen from like the options of a launch.
+
+    data: a file, or sklearn:NAME. target: its column; only CSV and Parquet files need one. task:
+    "auto", "regression" or "classification". metric: None for the task's own. strict_data: refuse
+    a table that there are doubts about.
+    """
+
+    data: str
+    seed: int
+    target: str | None = None
+    task: str = "auto"
+    metric: str | None = None
+    k_folds: int = 5
+    test_size: float = 0.2
+    split: str = "auto"
+    group_column: str | None = None
+    time_column: str | None = None
+    strict_data: bool = False
+
+    @property
+    def location(self) -> str:
+        """The data's name wherever this process stands: a file's with its absolute path."""
+        return data_source(self.data)
