@@ -20,7 +20,8 @@ from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
 from journal_launcher.worker.device_check import verify_device
-from journal_launcher.worker.jobs import Job, Prepared, make_job
+from journal_launcher.worker.jobs import Job, make_job
+from journal_launcher.worker.jobs.base import Prepared
 from journal_launcher.worker.trials import evaluate
 
 __all__ = ["replay"]

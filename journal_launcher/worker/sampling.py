@@ -16,7 +16,7 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import is_reference
-from journal_launcher.worker.objective import load_reference
+from journal_launcher.worker.user_code import load_reference
 
 __all__ = ["Search", "make_pruner", "make_sampler"]
 

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from journal_launcher.base.errors import limit_met
 from journal_launcher.base.visible import visible
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
-from journal_launcher.worker.jobs import Job
+from journal_launcher.worker.jobs.base import Job
 from journal_launcher.worker.script import ScriptFailedError
 
 __all__ = ["Outcome", "WorkerStudy", "evaluate", "forks_end_here", "judge", "record"]

@@ -19,7 +19,7 @@ from journal_launcher.tabular.models import FoldData
 from journal_launcher.tabular.models.neural_net import encoding
 from journal_launcher.tabular.models.neural_net.encoding import EncodedFold, encode_folds
 from journal_launcher.tabular.preprocessing import Encoder
-from journal_launcher.worker.jobs import TableJob
+from journal_launcher.worker.jobs.table import TableJob
 
 CPU = torch.device("cpu")
 Folds = Sequence[FoldData]

@@ -27,13 +27,13 @@ from journal_launcher.settings.ranges import Asked, Range
 from journal_launcher.settings.space_table import kind_of, parse_space
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
-from journal_launcher.worker.jobs import Prepared, Progress
+from journal_launcher.worker.jobs.base import Job, Prepared, Progress
 from journal_launcher.worker.script import Line, Script, ScriptFailedError, exit_in_words
 
 __all__ = ["CommandJob"]
 
 
-class CommandJob:
+class CommandJob(Job):
     """A script that knows nothing of Optuna."""
 
     def __init__(self, settings: LaunchSettings, paths: StudyPaths) -> None:
@@ -72,14 +72,8 @@ class CommandJob:
             "content": {},
         }
 
-    def warm_up(self) -> None:
-        pass
-
     def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
         self._progress = progress
-
-    def defaults(self) -> dict[str, Any] | None:
-        return None
 
     def __call__(self, trial: optuna.Trial) -> float | list[float]:
         with suggesting(trial):
@@ -123,14 +117,8 @@ class CommandJob:
             raise ScriptFailedError(reason, broken=False)
         return read
 
-    def attributes(self) -> dict[str, Any]:
-        return {}
-
     def recorded(self, study: optuna.Study) -> None:
         trial_folders.remove_losers(self._paths, study)
-
-    def baselines(self) -> dict[str, Any] | None:
-        return None
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
         trial_folders.stage(self._paths, study, staging)

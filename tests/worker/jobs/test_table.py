@@ -10,7 +10,7 @@ from tabular.data.tables import columns, csv_of
 
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.worker.jobs import TableJob
+from journal_launcher.worker.jobs.table import TableJob
 
 
 def job(folder: Path, model_type: str = "linear", seed: int = 0, **given: Any) -> TableJob:

@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.worker.objective import Reporter, load_objective
+from journal_launcher.worker.user_code import Reporter, load_objective
 
 CODE = """
 import helper_of_objective

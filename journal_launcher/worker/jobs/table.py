@@ -1,81 +1,31 @@
-"""What a worker runs trials of: the built-in table, or the user's own objective.
+"""A table as a job: a trial is K folds of one model type."""
 
-A job is prepared once (by one worker, before the study exists), opened in every worker, called for
-every trial, and asked once at the end to stage the best model.
-"""
-
-import os
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
-from journal_launcher.study.attributes import (
-    ARGUMENTS,
-    arguments_mark,
-    confirmation,
-    number,
-    table,
-)
+from journal_launcher.study.attributes import confirmation, number, table
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.tabular.data.arrays import keep
 from journal_launcher.worker.device_check import require_gpu
-from journal_launcher.worker.objective import Reporter, UserObjective, load_objective
+from journal_launcher.worker.jobs.base import Job, Prepared, Progress
 
 if TYPE_CHECKING:
     from journal_launcher.tabular.data.table import Dataset
     from journal_launcher.tabular.models import FoldData
 
-__all__ = ["Job", "ObjectiveJob", "Prepared", "Progress", "TableJob", "make_job"]
-
-Progress = Callable[[str, int, int | None, float | None], None]
-"""progress(unit, step, total, value)"""
-
-Prepared = dict[str, Any]
-"""identity: what the study is, and a resume must be; metric; notes: lines for
-the user; noted: what may change, with one note; content: what `open` needs."""
+__all__ = ["TableJob"]
 
 
-class Job(Protocol):
-    def prepare(self, seed: int) -> Prepared: ...
-
-    def warm_up(self) -> None:
-        """Import and start what trials need, while another worker may still prepare."""
-        ...
-
-    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None: ...
-
-    def defaults(self) -> dict[str, Any] | None:
-        """Parameters of trial 0, if the job has an opinion."""
-        ...
-
-    def __call__(self, trial: optuna.Trial) -> Any: ...
-
-    def attributes(self) -> dict[str, Any]:
-        """User attributes of the trial that was called last."""
-        ...
-
-    def recorded(self, study: optuna.Study) -> None:
-        """The trial that was called last is in the journal; drop what nobody needs any more."""
-        ...
-
-    def baselines(self) -> dict[str, Any] | None: ...
-
-    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
-        """Write the best model's files into `staging` and return the sidecar's content."""
-        ...
-
-
-class TableJob:
+class TableJob(Job):
     """K folds of one model type on one table."""
 
     def __init__(self, settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int):
@@ -163,9 +113,6 @@ class TableJob:
     def attributes(self) -> dict[str, Any]:
         return self._objective.attributes
 
-    def recorded(self, study: optuna.Study) -> None:
-        pass
-
     def baselines(self) -> dict[str, Any] | None:
         from journal_launcher.tabular.baselines import score_baselines
 
@@ -223,89 +170,3 @@ class TableJob:
             staging=staging,
             progress=self._progress,
         ) | {"data": self._table["data"], "data_sha256": self._table["data_sha256"]}
-
-
-class ObjectiveJob:
-    """The user's own objective: nothing is added to it but the protocol."""
-
-    def __init__(self, settings: LaunchSettings, paths: StudyPaths) -> None:
-        self._settings, self._paths = settings, paths
-        self._loaded: UserObjective | None = None
-
-    def _load(self) -> UserObjective:
-        if self._loaded is None:
-            assert self._settings.objective is not None
-            self._loaded = load_objective(self._settings.objective, self._settings.arguments)
-        return self._loaded
-
-    def prepare(self, seed: int) -> Prepared:
-        objective = self._load()
-        identity = {
-            "schema_version": 1,
-            "kind": "objective",
-            "objective": self._reference(),
-            "directions": list(self._settings.direction or ("minimize",)),
-            "seed": seed,
-        }
-        return {
-            "identity": identity,
-            "metric": None,
-            "notes": [],
-            "noted": {
-                "objective source": objective.source_sha256,
-                ARGUMENTS: arguments_mark(self._settings.arguments),
-            },
-            "content": {},
-        }
-
-    def _reference(self) -> str:
-        """A module's name, or a file's place seen from the studies: both may move together.
-
-        Links are followed on both sides, so that the same file has one name.
-        """
-        found = find_reference("--objective", self._settings.objective or "")
-        source = found.source
-        if found.is_file:
-            source = os.path.relpath(os.path.realpath(source), os.path.realpath(self._paths.folder))
-        return f"{source}:{found.attribute}"
-
-    def warm_up(self) -> None:
-        self._load()
-
-    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
-        self._progress = progress
-        self._load()
-
-    def defaults(self) -> dict[str, Any] | None:
-        return None
-
-    def __call__(self, trial: optuna.Trial) -> Any:
-        vars(trial)["report"] = Reporter(trial, self._progress)
-        return self._load().function(trial)
-
-    def attributes(self) -> dict[str, Any]:
-        return {}
-
-    def recorded(self, study: optuna.Study) -> None:
-        pass
-
-    def baselines(self) -> dict[str, Any] | None:
-        return None
-
-    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
-        save_best = self._load().save_best
-        if save_best is not None:
-            directory = staging / "best_model"
-            directory.mkdir()
-            save_best(study, directory)
-        return {"kind": "objective", "objective": self._settings.objective}
-
-
-def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int) -> Job:
-    if settings.command is not None:
-        from journal_launcher.worker.command import CommandJob
-
-        return CommandJob(settings, paths)
-    if settings.objective is not None:
-        return ObjectiveJob(settings, paths)
-    return TableJob(settings, paths, gpu, threads)

@@ -1,0 +1,21 @@
+"""What a worker runs trials of, one file each: a table, the user's own objective, a script."""
+
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.worker.jobs.base import Job
+
+__all__ = ["Job", "make_job"]
+
+
+def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int) -> Job:
+    if settings.command is not None:
+        from journal_launcher.worker.jobs.command import CommandJob
+
+        return CommandJob(settings, paths)
+    if settings.objective is not None:
+        from journal_launcher.worker.jobs.objective import ObjectiveJob
+
+        return ObjectiveJob(settings, paths)
+    from journal_launcher.worker.jobs.table import TableJob
+
+    return TableJob(settings, paths, gpu, threads)

@@ -1,0 +1,77 @@
+"""What a job is: all that a worker knows of what it runs trials of.
+
+A job is prepared once (by one worker, before the study exists), opened in every worker, called for
+every trial, and asked once at the end to stage the best model.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+__all__ = ["Job", "Prepared", "Progress"]
+
+Progress = Callable[[str, int, int | None, float | None], None]
+"""progress(unit, step, total, value)"""
+
+Prepared = dict[str, Any]
+"""identity: what the study is, and a resume must be; metric; notes: lines for
+the user; noted: what may change, with one note; content: what `open` needs."""
+
+
+class Job(ABC):
+    """A derived class says what is abstract here; the rest is for those that have it."""
+
+    @abstractmethod
+    def prepare(self, seed: int) -> Prepared:
+        """Look at the input and say what identifies the study.
+
+        Raises:
+            UsageError: bad input; no study is made of it.
+        """
+        ...
+
+    def warm_up(self) -> None:  # noqa: B027, most have nothing to start
+        """Import and start what trials need, while another worker may still prepare."""
+
+    @abstractmethod
+    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+        """Get ready for trials, from what `prepare` returned in whichever worker."""
+        ...
+
+    def defaults(self) -> dict[str, Any] | None:
+        """Parameters of trial 0, if the job has an opinion."""
+        return None
+
+    @abstractmethod
+    def __call__(self, trial: optuna.Trial) -> Any:
+        """Run one trial and return its value or values.
+
+        Raises:
+            optuna.TrialPruned: the pruner gave it up.
+            Exception: anything else fails the trial.
+        """
+        ...
+
+    def attributes(self) -> dict[str, Any]:
+        """User attributes of the trial that was called last."""
+        return {}
+
+    def recorded(self, study: optuna.Study) -> None:  # noqa: B027, most keep nothing
+        """The trial that was called last is in the journal; drop what nobody needs any more."""
+
+    def baselines(self) -> dict[str, Any] | None:
+        """What a model has to beat, if the job knows: by name, its score."""
+        return None
+
+    def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Score a trial's parameters on fresh folds; only asked where a launch confirms."""
+        raise NotImplementedError(f"{type(self).__name__} has no folds")
+
+    @abstractmethod
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+        """Write the best model's files into `staging` and return the sidecar's content."""
+        ...

@@ -1,0 +1,81 @@
+"""The user's own objective as a job."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.settings.inputs import find_reference
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.attributes import ARGUMENTS, arguments_mark
+from journal_launcher.worker.jobs.base import Job, Prepared, Progress
+from journal_launcher.worker.user_code import Reporter, UserObjective, load_objective
+
+__all__ = ["ObjectiveJob"]
+
+
+class ObjectiveJob(Job):
+    """The user's own objective: nothing is added to it but the protocol."""
+
+    def __init__(self, settings: LaunchSettings, paths: StudyPaths) -> None:
+        self._settings, self._paths = settings, paths
+        self._loaded: UserObjective | None = None
+
+    def _load(self) -> UserObjective:
+        if self._loaded is None:
+            assert self._settings.objective is not None
+            self._loaded = load_objective(self._settings.objective, self._settings.arguments)
+        return self._loaded
+
+    def prepare(self, seed: int) -> Prepared:
+        objective = self._load()
+        identity = {
+            "schema_version": 1,
+            "kind": "objective",
+            "objective": self._reference(),
+            "directions": list(self._settings.direction or ("minimize",)),
+            "seed": seed,
+        }
+        return {
+            "identity": identity,
+            "metric": None,
+            "notes": [],
+            "noted": {
+                "objective source": objective.source_sha256,
+                ARGUMENTS: arguments_mark(self._settings.arguments),
+            },
+            "content": {},
+        }
+
+    def _reference(self) -> str:
+        """A module's name, or a file's place seen from the studies: both may move together.
+
+        Links are followed on both sides, so that the same file has one name.
+        """
+        found = find_reference("--objective", self._settings.objective or "")
+        source = found.source
+        if found.is_file:
+            source = os.path.relpath(os.path.realpath(source), os.path.realpath(self._paths.folder))
+        return f"{source}:{found.attribute}"
+
+    def warm_up(self) -> None:
+        self._load()
+
+    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+        self._progress = progress
+        self._load()
+
+    def __call__(self, trial: optuna.Trial) -> Any:
+        vars(trial)["report"] = Reporter(trial, self._progress)
+        return self._load().function(trial)
+
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+        save_best = self._load().save_best
+        if save_best is not None:
+            directory = staging / "best_model"
+            directory.mkdir()
+            save_best(study, directory)
+        return {"kind": "objective", "objective": self._settings.objective}
