@@ -17,7 +17,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,21 +29,21 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import confirmation
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
-from journal_launcher.tabular import cross_validation
-from journal_launcher.tabular.cross_validation import TableObjective, fold_data
 from journal_launcher.tabular.data.dataset import fresh_folds, load, prepare
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.models import FoldData
+from journal_launcher.tabular.models import ModelSettings
+from journal_launcher.tabular.task import TableTask
+from journal_launcher.worker.jobs import table as table_job
+from journal_launcher.worker.jobs.table import TableObjective
 from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import WorkerStudy, evaluate, record
 
 EACH_EPOCH = "median, each epoch"
 PRUNERS = {"none": "none", "median": "median", "hyperband": "hyperband", EACH_EPOCH: "median"}
-REPORTS = cross_validation.REPORTS
+REPORTS = table_job.REPORTS
 Case = tuple[str, str, int]
 """data, model type, seed"""
 Found = TypeVar("Found")
@@ -54,33 +53,30 @@ Studies = dict[str, dict[str, Any]]  # by pruner
 class Table:
     """A table with its folds, the fresh ones of the confirmation, and those that choose nothing."""
 
-    def __init__(self, case: Case, folder: Path, **settings: Any) -> None:
+    def __init__(self, case: Case, folder: Path, **ranges: Any) -> None:
         (path, _, target), model_type, self.seed = case[0].partition("="), *case[1:]
-        self.settings = LaunchSettings(
-            data=path, target=target or None, model_type=model_type, **settings
-        )
         source = TableSource(path, self.seed, target=target or None)
         self.prepared = prepare(source, folder / "cache")
         self.dataset = load(Path(self.prepared["directory"]))
-        self.folds = fold_data(self.dataset)
+        schema, n_rows = self.dataset.schema, len(self.dataset.train)
+        metric = self.prepared["metric"]
+        settings = ModelSettings(schema, n_rows, metric, name=model_type, ranges=ranges)
+        self.task = TableTask(self.dataset, settings, self.seed)
+        self.folds = self.task.folds
         self.fresh = self.partition("fresh folds")
         self.unused = [self.partition(f"never used {number}") for number in range(2)]
         self.sign = 1 if self.prepared["direction"] == "maximize" else -1
         self.once: Once | None = None
         self.objective("none").model.share(self.folds)  # off the clock of whoever comes first
 
-    def partition(self, purpose: str) -> tuple[FoldData, ...]:
+    def partition(self, purpose: str) -> TableTask:
         seed = trial_seed(self.seed, 0, purpose)
-        folds = fresh_folds(Path(self.prepared["directory"]), seed)
-        return fold_data(replace(self.dataset, folds=folds))
+        return self.task.with_folds(fresh_folds(Path(self.prepared["directory"]), seed))
 
     def objective(self, pruner: str) -> TableObjective:
-        settings = replace(self.settings, pruner=PRUNERS[pruner])
-        found = TableObjective(
-            settings, self.dataset, self.prepared["metric"], self.seed, False, 1, lambda *step: None
-        )
+        found = TableObjective(self.task, PRUNERS[pruner] != "none", lambda *step: None)
         self.once = self.once or Once(found.model)
-        found.model, found._folds = self.once, self.folds  # type: ignore[assignment]
+        found.model = self.once  # type: ignore[assignment]
         return found
 
 
@@ -137,7 +133,7 @@ class Study:
     """One worker's trials, one after the other, in a journal."""
 
     def __init__(self, table: Table, pruner: str, folder: Path, defaults: bool = True) -> None:
-        cross_validation.REPORTS = 10**6 if pruner == EACH_EPOCH else REPORTS
+        table_job.REPORTS = 10**6 if pruner == EACH_EPOCH else REPORTS
         self._seed, self.objective = table.seed, table.objective(pruner)
         storage = open_storage(folder / f"{pruner}.log", create=True)
         split, directions = table.prepared["split"], [table.prepared["direction"]]
@@ -154,10 +150,10 @@ class Study:
         outcome = evaluate(self.objective, trial, 1)  # type: ignore[arg-type]
         record(self._study, trial, outcome, self.objective.attributes)
 
-    def score(self, trial: FrozenTrial, folds: tuple[FoldData, ...]) -> dict[str, Any]:
+    def score(self, trial: FrozenTrial, fresh: TableTask) -> dict[str, Any]:
         """As a trial is confirmed."""
         epochs = trial.user_attrs["jl_epochs"]
-        return self.objective.confirm(trial.number, trial.params, epochs, folds)
+        return self.objective.confirm(trial.number, trial.params, epochs, fresh)
 
 
 def run_study(table: Table, pruner: str, n_trials: int, folder: Path) -> dict[str, Any]:
@@ -173,7 +169,7 @@ def run_study(table: Table, pruner: str, n_trials: int, folder: Path) -> dict[st
         confirmation.keep_confirmation(study.record, trial.number, study.score(trial, table.fresh))
     winner = confirmation.winner(study.record, 3)
     assert winner is not None
-    unused = [study.score(winner, folds) for folds in table.unused]
+    unused = [study.score(winner, fresh) for fresh in table.unused]
     return {
         "steps": steps,
         "cpu": cpu,

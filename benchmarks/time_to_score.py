@@ -107,7 +107,7 @@ def plain(table: Table, way: str, n_trials: int) -> Point:
             trial = study.ask()
             study.tell(trial, loop.score(loop.model.suggest(trial), loop.folds, number))
     # With other first weights than in the study, as ours: those that suited it would help again.
-    fresh = [loop.score(study.best_params, folds, n_trials) for folds in table.unused]
+    fresh = [loop.score(study.best_params, task.folds, n_trials) for task in table.unused]
     return clock.point(table.sign * float(np.mean(fresh)))
 
 
@@ -118,7 +118,7 @@ def ours(table: Table, n_trials: int, folder: Path) -> Iterator[Point]:
             study.run_trial(number)
         best = study.record.best()
         if best is not None and best.number == number:
-            found = [study.score(best, folds)["score"] for folds in table.unused]
+            found = [study.score(best, task)["score"] for task in table.unused]
             fresh = float(np.mean(found))
             yield clock.point(table.sign * fresh)
 
@@ -128,7 +128,7 @@ def run_seed(case: Case, n_trials: int) -> dict[str, list[Point]]:
     turn = case[2] % len(names)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        table = Table(case, Path(folder), spaces={"neural_net": {"embedding": "none"}})
+        table = Table(case, Path(folder), embedding="none")
         table.unused += [table.partition(f"never used {number}") for number in (2, 3)]
         for name in names[turn:] + names[:turn]:
             if name == OURS:

@@ -25,7 +25,6 @@ from plain import Batches, Recipe, indexed, loaded, plain_module, train_fold
 from torch import Tensor, nn
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.cross_validation import fold_data
 from journal_launcher.tabular.data.dataset import load, prepare
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Dataset
@@ -36,6 +35,7 @@ from journal_launcher.tabular.models.neural_net.encoding import (
 )
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
 from journal_launcher.tabular.models.neural_net.training import Step, Training, output
+from journal_launcher.tabular.task import fold_data
 
 Way = Callable[[list[EncodedFold], Recipe, torch.device], list[Tensor]]
 

@@ -28,19 +28,20 @@ class Training:
     """Our own cross-validation of fixed parameters, with the data prepared once per process."""
 
     def __init__(self) -> None:
-        from journal_launcher.settings.launch_settings import LaunchSettings
-        from journal_launcher.tabular.cross_validation import TableObjective
         from journal_launcher.tabular.data import dataset
         from journal_launcher.tabular.data.source import TableSource
+        from journal_launcher.tabular.models import ModelSettings
+        from journal_launcher.tabular.task import TableTask
+        from journal_launcher.worker.jobs.table import TableObjective
 
-        settings = LaunchSettings()
         prepared = dataset.prepare(
             TableSource("sklearn:diabetes", 0), Path(os.environ["BENCH_DIR"]) / "cache"
         )
         table = dataset.load(Path(prepared["directory"]))
-        self.objective = TableObjective(
-            settings, table, prepared["metric"], 0, False, 1, lambda *_: None
+        settings = ModelSettings(
+            table.schema, len(table.train), prepared["metric"], name="neural_net"
         )
+        self.objective = TableObjective(TableTask(table, settings, 0), True, lambda *_: None)
 
     def __call__(self, index: int) -> float:
         chance = random.Random(index)

@@ -16,12 +16,12 @@ import numpy as np
 from journal_launcher.base.files import write_json
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.launch_settings import METRICS
+from journal_launcher.settings.choices import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.baselines import dummy_score
-from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.importance import permutation_importance
 from journal_launcher.tabular.models import FittedModel, ModelType
+from journal_launcher.tabular.task import ScoredTrial, TableTask
 
 __all__ = ["write_diagnostics"]
 
@@ -31,21 +31,14 @@ _ROWS = 500
 
 
 def write_diagnostics(
-    model: ModelType,
-    fitted: FittedModel,
-    dataset: Dataset,
-    metric: str,
-    seed: int,
-    trial: Mapping[str, Any],
-    model_type: str,
-    model_file: Path,
+    task: TableTask, trial: ScoredTrial, model: ModelType, fitted: FittedModel, model_file: Path
 ) -> None:
     """Write `training_diagnostics.json` beside the staged `model_file`.
 
     A model is never lost over its diagnostics: if they fail, the file says why.
     """
     try:
-        found = _diagnose(model, fitted, dataset, metric, seed, trial)
+        found = _diagnose(task, trial, model, fitted)
     except Exception as error:
         traceback.print_exc()  # into this worker's log file
         found = {"failed": f"{type(error).__name__}: {error}"}
@@ -59,8 +52,8 @@ def write_diagnostics(
         {
             "schema_version": SCHEMA_VERSION,
             "study": staging.parent.name,
-            "trial": trial["number"],
-            "model_type": model_type,
+            "trial": trial.number,
+            "model_type": task.settings.name,
             "model_sha256": sha256,
             **content,
             "non_finite": non_finite,
@@ -69,37 +62,31 @@ def write_diagnostics(
 
 
 def _diagnose(
-    model: ModelType,
-    fitted: FittedModel,
-    dataset: Dataset,
-    metric: str,
-    seed: int,
-    trial: Mapping[str, Any],
+    task: TableTask, trial: ScoredTrial, model: ModelType, fitted: FittedModel
 ) -> dict[str, Any]:
-    task, train = dataset.schema.task, dataset.train
-    draw = trial_seed(seed, trial["number"], "diagnostics")
-    rows = np.random.default_rng(draw).permutation(train)[:_ROWS]
+    dataset = task.dataset
+    draw = trial_seed(task.seed, trial.number, "diagnostics")
+    rows = np.random.default_rng(draw).permutation(dataset.train)[:_ROWS]
     features, target = dataset.features.take(rows), dataset.target[rows]
-    error = metrics.error(task)
+    error = metrics.error(dataset.schema.task)
     inspect = getattr(fitted, "diagnose", None)
-    curves = trial.get("curves")
     return {
-        "task": task,
+        "task": dataset.schema.task,
         "scores": {
-            "metric": metric,
-            "direction": METRICS[metric],
-            "cv": trial["value"],
-            "train": float(np.mean(trial["train_scores"])),
-            "dummy": dummy_score(dataset, metric),
+            "metric": task.metric,
+            "direction": METRICS[task.metric],
+            "cv": trial.value,
+            "train": float(np.mean(trial.train_scores)),
+            "dummy": dummy_score(task),
         },
         "training": {
             "unit": "epoch" if model.unit == "epoch" else "round",
-            "steps": trial["epochs"],
+            "steps": trial.steps,
             "limit": model.limit,
-            "errors": trial.get("errors"),
-            "overfit_ratio": trial.get("overfit_ratio"),
+            "errors": trial.errors,
+            "overfit_ratio": trial.overfit_ratio,
         },
-        **({"curves": curves} if curves else {}),
+        **({"curves": trial.curves} if trial.curves else {}),
         **({"network": inspect(features, target)} if inspect else {}),
         "importance": permutation_importance(fitted, features, target, dataset.schema, error, draw),
     }

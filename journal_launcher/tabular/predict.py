@@ -20,7 +20,7 @@ from journal_launcher.tabular.models import (
     FittedModel,
     ModelSettings,
     Predictions,
-    model_type,
+    make_model,
 )
 from journal_launcher.tabular.refit import SCHEMA_VERSION
 
@@ -116,10 +116,9 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
         n_rows=sidecar["rows"]["train"],
         metric=sidecar["metric"],
         **sidecar["flags"],
-        gpu=False,
-        threads=1,
+        name=sidecar["model_type"],
     )
-    fitted = model_type(sidecar["model_type"])(settings).load(file, sidecar["model_state"])
+    fitted = make_model(settings).load(file, sidecar["model_state"])
     return LoadedModel(fitted, schema, sidecar)
 
 

@@ -1,7 +1,7 @@
 """Train the best parameters once more, score the hold-out and stage the model's file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,11 @@ import numpy as np
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.cross_validation import Progress, build_model_type
 from journal_launcher.tabular.data.table import Dataset, Rows
 from journal_launcher.tabular.diagnostics import write_diagnostics
 from journal_launcher.tabular.models import FittedModel, ModelType, Predictions
+from journal_launcher.tabular.task import ScoredTrial, TableTask
 
 __all__ = ["SCHEMA_VERSION", "refit"]
 
@@ -24,23 +23,18 @@ _COMPARED_ROWS = 10_000
 
 
 def refit(
-    settings: LaunchSettings,
-    dataset: Dataset,
-    *,
-    metric: str,
-    seed: int,
-    trial: Mapping[str, Any],
-    gpu: bool,
-    threads: int,
+    task: TableTask,
+    trial: ScoredTrial,
     staging: Path,
-    progress: Progress,
+    *,
+    on_all_rows: bool,
+    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Train `trial` on all training rows and write `best_model.<extension>` into `staging`.
 
-    trial: number, value, params, fold_scores, train_scores, epochs (exactly so many are trained),
-    overfit_ratio, and for the diagnostics errors and curves (of its confirmation), where there are
-    any. All scores are in the target's units and belong to the model that has not seen the
-    hold-out, also with `--refit all`; the diagnostics are those of the published model.
+    trial: exactly its `steps` are trained. on_all_rows: publish a model of the hold-out's rows too.
+    All scores are in the target's units and belong to the model that has not seen the hold-out,
+    also then; the diagnostics are those of the published model. progress(step, total).
 
     Returns:
         The sidecar as far as a worker knows it, JSON without NaN.
@@ -48,58 +42,54 @@ def refit(
     Raises:
         JournalLauncherError: the written model does not predict what the trained one does.
     """
-    model = build_model_type(settings, dataset, metric, gpu, threads)
-    fit_seed = trial_seed(seed, trial["number"], "refit")
+    dataset, model = task.dataset, task.make_model()
+    fit_seed = trial_seed(task.seed, trial.number, "refit")
 
     def fit(rows: Rows) -> FittedModel:
         features, target = dataset.features.take(rows), dataset.target[rows]
-        return model.fit(trial["params"], features, target, trial["epochs"], fit_seed)
+        return model.fit(trial.params, features, target, trial.steps, fit_seed)
 
-    progress("step", 1, 3, None)
+    progress(1, 3)
     fitted = fit(dataset.train)
-    progress("step", 2, 3, None)
-    scores = _scores(dataset, fitted, metric, trial_seed(seed, trial["number"], "bootstrap"))
-    published_on_all = settings.refit == "all" and len(dataset.holdout) > 0
+    progress(2, 3)
+    scores = _scores(task, fitted, trial_seed(task.seed, trial.number, "bootstrap"))
+    published_on_all = on_all_rows and len(dataset.holdout) > 0
     if published_on_all:
         fitted = fit(np.union1d(dataset.train, dataset.holdout))
-    progress("step", 3, 3, None)
+    progress(3, 3)
     file, state = _write(model, fitted, dataset, staging)
-    write_diagnostics(
-        model, fitted, dataset, metric, seed, trial, settings.model_type, staging / file
-    )
+    write_diagnostics(task, trial, model, fitted, staging / file)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "table",
-        **_origin(settings, dataset, metric, trial),
+        **_origin(task, trial),
         **scores,
         "refit": "all" if published_on_all else "train",
         "metrics_of": "train-only model" if published_on_all else "published model",
-        "seeds": {"study": seed, "refit": fit_seed},
+        "seeds": {"study": task.seed, "refit": fit_seed},
         "model_file": file,
         "model_state": state,
     }
 
 
-def _origin(
-    settings: LaunchSettings, dataset: Dataset, metric: str, trial: Mapping[str, Any]
-) -> dict[str, Any]:
+def _origin(task: TableTask, trial: ScoredTrial) -> dict[str, Any]:
     """Where the model comes from: settings that loading needs, the trial, the table's schema."""
-    schema = dataset.schema
+    settings, dataset, schema = task.settings, task.dataset, task.dataset.schema
     return {
-        "model_type": settings.model_type,
+        "model_type": settings.name,
         "flags": {
             "normalize_features": settings.normalize_features,
             "use_leaky_relu": settings.use_leaky_relu,
             "dropout": settings.dropout,
         },
-        "metric": metric,
-        "trial": trial["number"],
-        "params": dict(trial["params"]),
-        "epochs": trial["epochs"],
-        "cv_score": trial["value"],
-        "fold_scores": trial["fold_scores"],
-        "train_fold_scores": trial["train_scores"],
-        "overfit_ratio": trial.get("overfit_ratio"),
+        "metric": task.metric,
+        "trial": trial.number,
+        "params": dict(trial.params),
+        "epochs": trial.steps,
+        "cv_score": trial.value,
+        "fold_scores": trial.fold_scores,
+        "train_fold_scores": trial.train_scores,
+        "overfit_ratio": trial.overfit_ratio,
         "rows": {
             "train": len(dataset.train),
             "holdout": len(dataset.holdout),
@@ -111,9 +101,9 @@ def _origin(
     }
 
 
-def _scores(dataset: Dataset, fitted: FittedModel, metric: str, seed: int) -> dict[str, Any]:
+def _scores(task: TableTask, fitted: FittedModel, seed: int) -> dict[str, Any]:
     """Every metric of the task on the training rows and the hold-out, if there is one."""
-    task = dataset.schema.task
+    dataset, kind = task.dataset, task.dataset.schema.task
 
     def predictions(rows: Rows) -> Predictions:
         return fitted.predict(dataset.features.take(rows))
@@ -121,7 +111,7 @@ def _scores(dataset: Dataset, fitted: FittedModel, metric: str, seed: int) -> di
     def all_metrics(rows: Rows, found: Predictions) -> dict[str, float | None]:
         target = dataset.target[rows]
         return {
-            name: _finite(metrics.score(name, task)(target, found)) for name in metrics.names(task)
+            name: _finite(metrics.score(name, kind)(target, found)) for name in metrics.names(kind)
         }
 
     train, holdout = dataset.train, dataset.holdout
@@ -129,7 +119,7 @@ def _scores(dataset: Dataset, fitted: FittedModel, metric: str, seed: int) -> di
     if not len(holdout):
         return {"train_metrics": train_metrics, "holdout_metrics": None, "holdout_interval": None}
     found = predictions(holdout)
-    interval = metrics.bootstrap_interval(metric, dataset.target[holdout], found, seed)
+    interval = metrics.bootstrap_interval(task.metric, dataset.target[holdout], found, seed)
     return {
         "train_metrics": train_metrics,
         "holdout_metrics": all_metrics(holdout, found),

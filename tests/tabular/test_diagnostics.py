@@ -9,21 +9,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tabular.tasks import task_of
 
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular import diagnostics, importance
-from journal_launcher.tabular.cross_validation import build_model_type
 from journal_launcher.tabular.data.table import Dataset, Features
 from journal_launcher.tabular.diagnostics import write_diagnostics
 from journal_launcher.tabular.importance import permutation_importance
+from journal_launcher.tabular.task import ScoredTrial
 
 MakeTable = Callable[..., Dataset]
 TRIAL: dict[str, Any] = {
     "number": 4,
     "value": 0.5,
     "train_scores": [0.7, 0.9],
-    "epochs": 3,
+    "steps": 3,
+    "params": {},
+    "fold_scores": [0.4, 0.6],
     "overfit_ratio": 1.7,
     "errors": {"validation": 1.7, "training": 1.0},
 }
@@ -37,15 +39,19 @@ def diagnosed(
     params: Mapping[str, Any] = {},
     **more: Any,
 ) -> dict[str, Any]:
-    metric = "r2" if table.schema.task == "regression" else "log_loss"
-    model = build_model_type(LaunchSettings(model_type=model_type), table, metric, False, 1)
+    task = task_of(table, model_type, seed=9)
+    model = task.make_model()
     features, target = table.features.take(table.train), table.target[table.train]
     fitted = model.fit({**model.defaults(), **params}, features, target, 3, 0)
     staging = folder / "my_study" / "staging"
     staging.mkdir(parents=True)
     fitted.save(staging / "best_model.x")
-    fitted, trial, file = spoil or fitted, {**TRIAL, **more}, staging / "best_model.x"
-    write_diagnostics(model, fitted, table, metric, 9, trial, model_type, file)
+    fitted, trial, file = (
+        spoil or fitted,
+        ScoredTrial(**{**TRIAL, **more}),
+        staging / "best_model.x",
+    )
+    write_diagnostics(task, trial, model, fitted, file)
     text = (staging / "training_diagnostics.json").read_text()
     content: dict[str, Any] = json.loads(text, parse_constant=pytest.fail)
     return content

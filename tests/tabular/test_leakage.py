@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tabular.tasks import task_of
 
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
-from journal_launcher.tabular.cross_validation import build_model_type
 from journal_launcher.tabular.data.table import Dataset, Features, Fold, Rows
 from journal_launcher.tabular.models import FoldData, ModelType
 from journal_launcher.tabular.refit import refit
+from journal_launcher.tabular.task import ScoredTrial
 
 MakeTable = Callable[..., Dataset]
 
@@ -40,8 +40,7 @@ def _scrambled(table: Dataset, rows: Rows) -> Dataset:
 
 
 def _model(name: str, table: Dataset) -> ModelType:
-    metric = "log_loss" if table.schema.task == "classification" else "r2"
-    return build_model_type(LaunchSettings(model_type=name), table, metric, gpu=False, threads=1)
+    return task_of(table, name).make_model()
 
 
 def _fitted_state(name: str, table: Dataset, rows: Rows, directory: Path) -> tuple[Any, ...]:
@@ -109,21 +108,10 @@ def test_the_published_model_is_fitted_without_the_holdout(
         staging.mkdir()
         model = _model(name, one)
         sidecar = refit(
-            LaunchSettings(model_type=name),
-            one,
-            metric="r2",
-            seed=0,
-            trial={
-                "number": 0,
-                "value": 0.0,
-                "params": dict(model.defaults()),
-                "fold_scores": [],
-                "train_scores": [],
-                "epochs": STEPS,
-            },
-            gpu=False,
-            threads=1,
-            staging=staging,
+            task_of(one, name),
+            ScoredTrial(0, 0.0, model.defaults(), fold_scores=[], train_scores=[], steps=STEPS),
+            staging,
+            on_all_rows=False,
             progress=lambda *_: None,
         )
         published = model.load(staging / sidecar["model_file"], sidecar["model_state"])

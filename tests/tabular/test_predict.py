@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tabular.tasks import task_of
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
-from journal_launcher.tabular.cross_validation import build_model_type
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.predict import load, predict_file
 from journal_launcher.tabular.refit import refit
+from journal_launcher.tabular.task import ScoredTrial
 
 MakeTable = Callable[..., Dataset]
 
@@ -32,26 +32,13 @@ def _frame(table: Dataset) -> pd.DataFrame:
 
 def _publish(table: Dataset, directory: Path, name: str = "hist_gradient_boosting") -> Path:
     """What a launch leaves in a study's directory."""
-    settings = LaunchSettings(model_type=name)
-    metric = "log_loss" if table.schema.task == "classification" else "r2"
-    defaults = build_model_type(settings, table, metric, gpu=False, threads=1).defaults()
+    task = task_of(table, name)
     directory.mkdir()
     sidecar = refit(
-        settings,
-        table,
-        metric=metric,
-        seed=0,
-        trial={
-            "number": 0,
-            "value": 0.0,
-            "params": dict(defaults),
-            "fold_scores": [0.0],
-            "train_scores": [0.0],
-            "epochs": 10,
-        },
-        gpu=False,
-        threads=1,
-        staging=directory,
+        task,
+        ScoredTrial(0, 0.0, task.make_model().defaults(), [0.0], [0.0], steps=10),
+        directory,
+        on_all_rows=False,
         progress=lambda *_: None,
     )
     content = (directory / sidecar["model_file"]).read_bytes()

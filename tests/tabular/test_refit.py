@@ -7,46 +7,39 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tabular.tasks import task_of
 
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.cross_validation import build_model_type
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.models.catboost import CatBoost, FittedCatBoost
 from journal_launcher.tabular.refit import refit
+from journal_launcher.tabular.task import ScoredTrial
 
 MakeTable = Callable[..., Dataset]
 
 PARAMS = {"depth": 4, "learning_rate": 0.2, "l2_leaf_reg": 3.0, "subsample": 0.9}
 
 
-def _refit(table: Dataset, staging: Path, metric: str = "r2", **settings: Any) -> dict[str, Any]:
-    trial = {
-        "number": 4,
-        "value": 0.5,
-        "params": PARAMS,
-        "fold_scores": [0.4, 0.5, 0.6],
-        "train_scores": [0.8, 0.8, 0.8],
-        "epochs": 30,
-        "overfit_ratio": 1.7,
-    }
-    return refit(
-        LaunchSettings(model_type="catboost", **settings),
-        table,
-        metric=metric,
-        seed=9,
-        trial=trial,
-        gpu=False,
-        threads=1,
-        staging=staging,
-        progress=lambda *_: None,
+def _refit(
+    table: Dataset, staging: Path, metric: str = "r2", *, on_all_rows: bool = False
+) -> dict[str, Any]:
+    trial = ScoredTrial(
+        number=4,
+        value=0.5,
+        params=PARAMS,
+        fold_scores=[0.4, 0.5, 0.6],
+        train_scores=[0.8, 0.8, 0.8],
+        steps=30,
+        overfit_ratio=1.7,
     )
+    task = task_of(table, "catboost", metric, seed=9)
+    return refit(task, trial, staging, on_all_rows=on_all_rows, progress=lambda *_: None)
 
 
 def _by_hand(table: Dataset) -> tuple[CatBoost, FittedCatBoost]:
-    model = build_model_type(LaunchSettings(model_type="catboost"), table, "r2", False, 1)
+    model = task_of(table, "catboost", "r2").make_model()
     assert isinstance(model, CatBoost)
     features, target = table.features.take(table.train), table.target[table.train]
     return model, model.fit(PARAMS, features, target, 30, trial_seed(9, 4, "refit"))
@@ -111,7 +104,7 @@ def test_refit_all_publishes_a_model_of_all_rows_with_the_metrics_of_the_other(
     (tmp_path / "train").mkdir()
     (tmp_path / "all").mkdir()
     of_train = _refit(table, tmp_path / "train")
-    of_all = _refit(table, tmp_path / "all", refit="all")
+    of_all = _refit(table, tmp_path / "all", on_all_rows=True)
     assert (of_all["refit"], of_all["metrics_of"]) == ("all", "train-only model")
     for key in ("train_metrics", "holdout_metrics", "holdout_interval"):
         assert of_all[key] == of_train[key]
@@ -131,7 +124,7 @@ def test_without_a_holdout_there_are_no_metrics_of_it(
     table = Dataset(
         whole.schema, whole.features, whole.target, whole.train, whole.holdout[:0], whole.folds
     )
-    sidecar = _refit(table, tmp_path, refit="all")
+    sidecar = _refit(table, tmp_path, on_all_rows=True)
     assert sidecar["holdout_metrics"] is None and sidecar["holdout_interval"] is None
     assert (sidecar["refit"], sidecar["metrics_of"]) == ("train", "published model")
 

@@ -33,6 +33,7 @@ __all__ = [
     "Predictions",
     "Report",
     "Score",
+    "make_model",
     "model_type",
 ]
 
@@ -53,11 +54,11 @@ class ModelSettings:
     schema: Schema
     n_rows: int
     metric: str
-    normalize_features: bool
-    use_leaky_relu: bool
-    dropout: float | None
-    gpu: bool
-    threads: int
+    normalize_features: bool = True
+    use_leaky_relu: bool = False
+    dropout: float | None = None
+    gpu: bool = False
+    threads: int = 1
     workers_per_gpu: int = 1
     name: str = "model"
     ranges: Mapping[str, Any] = field(default_factory=dict)
@@ -210,3 +211,8 @@ def model_type(name: str) -> type[ModelType]:
     module, _, attribute = MODEL_TYPES[name].class_path.partition(":")
     loaded: type[ModelType] = getattr(import_module(module), attribute)
     return loaded
+
+
+def make_model(settings: ModelSettings) -> ModelType:
+    """The model type of that name, told the settings."""
+    return model_type(settings.name)(settings)

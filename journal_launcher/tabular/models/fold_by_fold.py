@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.settings.launch_settings import METRICS
+from journal_launcher.settings.choices import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.table import Features
 from journal_launcher.tabular.models import (

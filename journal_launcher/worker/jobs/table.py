@@ -1,10 +1,10 @@
 """A table as a job: a trial is K folds of one model type."""
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
@@ -14,15 +14,25 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.study.attributes import confirmation, number, table
 from journal_launcher.study.confirmation import attribute_name
+from journal_launcher.study.journal.storage import suggesting
+from journal_launcher.tabular.baselines import score_baselines
+from journal_launcher.tabular.cross_validation import cross_validate, mean_errors, overfit_ratio
+from journal_launcher.tabular.data import dataset
 from journal_launcher.tabular.data.arrays import keep
+from journal_launcher.tabular.data.source import TableSource
+from journal_launcher.tabular.data.table import Schema
+from journal_launcher.tabular.models import ModelSettings, Params, make_model, model_type
+from journal_launcher.tabular.refit import refit
+from journal_launcher.tabular.task import ScoredTrial, TableTask
 from journal_launcher.worker.device_check import require_gpu
 from journal_launcher.worker.jobs.base import Job, Prepared, Progress
 
-if TYPE_CHECKING:
-    from journal_launcher.tabular.data.table import Dataset
-    from journal_launcher.tabular.models import FoldData
+__all__ = ["TableJob", "TableObjective"]
 
-__all__ = ["TableJob"]
+REPORTS = 8
+"""Parts of the epochs after which a trial reports; folds are so few that each is one.
+
+The steps follow from the table and the model type alone: those of a study are always the same."""
 
 
 class TableJob(Job):
@@ -33,17 +43,9 @@ class TableJob(Job):
         self._gpu, self._threads = gpu, threads
 
     def prepare(self, seed: int) -> Prepared:
-        from journal_launcher.tabular.cross_validation import (
-            build_model_type,
-            check_ranges,
-            fold_data,
-        )
-        from journal_launcher.tabular.data import dataset
-        from journal_launcher.tabular.data.source import TableSource
-
         settings = self._settings
-        if settings.spaces:
-            check_ranges(settings)
+        if settings.spaces:  # refused before the table is read
+            make_model(self._model_settings(Schema((), "", "regression"), 0, "r2")).defaults()
         source = TableSource(
             data=settings.data,
             seed=seed,
@@ -58,9 +60,9 @@ class TableJob(Job):
             strict_data=settings.strict_data,
         )
         table = dataset.prepare(source, StudiesFolder(self._paths.folder).cache)
-        loaded = dataset.load(Path(table["directory"]))
-        model = build_model_type(settings, loaded, table["metric"], self._gpu, self._threads)
-        model.share(fold_data(loaded))
+        task = self._task_of(table, seed)
+        model = task.make_model()
+        model.share(task.folds)
         own = {name: getattr(settings, name) for name in MODEL_TYPES[settings.model_type].flags}
         # Epochs decide what a trial reports, and its learning rates.
         flags = {"epochs": model.limit, **own} if model.unit == "epoch" else own
@@ -86,21 +88,34 @@ class TableJob(Job):
         }
 
     def warm_up(self) -> None:
-        from journal_launcher.tabular.models import model_type
-
         model_type(self._settings.model_type)
         if self._gpu:
             require_gpu(self._settings.model_type)
 
     def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
-        from journal_launcher.tabular.cross_validation import TableObjective
-        from journal_launcher.tabular.data.dataset import load
+        self._table, self._progress = prepared["content"], progress
+        self._task = self._task_of(self._table, seed)
+        self._objective = TableObjective(self._task, self._settings.pruner != "none", progress)
 
-        self._seed, self._metric, self._progress = seed, prepared["metric"], progress
-        self._table = prepared["content"]
-        self._dataset = load(Path(self._table["directory"]))
-        self._objective = TableObjective(
-            self._settings, self._dataset, self._metric, seed, self._gpu, self._threads, progress
+    def _task_of(self, table: dict[str, Any], seed: int) -> TableTask:
+        loaded = dataset.load(Path(table["directory"]))
+        settings = self._model_settings(loaded.schema, len(loaded.train), table["metric"])
+        return TableTask(loaded, settings, seed)
+
+    def _model_settings(self, schema: Schema, n_rows: int, metric: str) -> ModelSettings:
+        settings = self._settings
+        return ModelSettings(
+            schema=schema,
+            n_rows=n_rows,
+            metric=metric,
+            normalize_features=settings.normalize_features,
+            use_leaky_relu=settings.use_leaky_relu,
+            dropout=settings.dropout,
+            gpu=self._gpu,
+            threads=self._threads,
+            workers_per_gpu=settings.workers_per_gpu,
+            name=settings.model_type,
+            ranges=(settings.spaces or {}).get(settings.model_type, {}),
         )
 
     def defaults(self) -> dict[str, Any] | None:
@@ -114,59 +129,124 @@ class TableJob(Job):
         return self._objective.attributes
 
     def baselines(self) -> dict[str, Any] | None:
-        from journal_launcher.tabular.baselines import score_baselines
-
-        found = score_baselines(self._dataset, self._metric, self._seed)
+        found = score_baselines(self._task)
         if self._table["split"]["kind"] != "time":
-            fresh = score_baselines(self._fresh, self._metric, self._seed)
+            fresh = score_baselines(self._fresh)
             for name, scored in fresh.items():
                 found[name]["confirmed_score"] = scored["score"]
                 found[name]["confirmed_fold_scores"] = scored.get("fold_scores")
         return found
 
     @cached_property
-    def _fresh(self) -> "Dataset":
-        """The table with other folds, the same in every worker and for every model type."""
-        from journal_launcher.tabular.data.dataset import fresh_folds
-
-        seed = trial_seed(self._seed, 0, "fresh folds")
-        folds = fresh_folds(Path(self._table["directory"]), seed)
-        return replace(self._dataset, folds=folds)
-
-    @cached_property
-    def _fresh_rows(self) -> "tuple[FoldData, ...]":
-        from journal_launcher.tabular.cross_validation import fold_data
-
-        return fold_data(self._fresh)
+    def _fresh(self) -> TableTask:
+        """The task with other folds, the same in every worker and for every model type."""
+        seed = trial_seed(self._task.seed, 0, "fresh folds")
+        return self._task.with_folds(dataset.fresh_folds(Path(self._table["directory"]), seed))
 
     def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
-        """Score a trial's parameters on fresh folds."""
         epochs = trial.user_attrs["jl_epochs"]
-        return self._objective.confirm(trial.number, trial.params, epochs, self._fresh_rows)
+        return self._objective.confirm(trial.number, trial.params, epochs, self._fresh)
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
-        from journal_launcher.tabular.refit import refit
-
-        assert best is not None, "a table has one objective"
+        assert best is not None and best.value is not None, "a table has one objective"
         confirmed = confirmation(study.user_attrs.get(attribute_name(best.number))) or {}
-        return refit(
-            self._settings,
-            self._dataset,
-            metric=self._metric,
-            seed=self._seed,
-            trial={
-                "number": best.number,
-                "value": best.value,
-                "params": best.params,
-                "fold_scores": best.user_attrs["jl_fold_scores"],
-                "train_scores": best.user_attrs["jl_train_scores"],
-                "epochs": best.user_attrs["jl_epochs"],
-                "overfit_ratio": number(best.user_attrs.get("jl_overfit_ratio")),
-                "errors": table(best.user_attrs.get("jl_errors")) or None,
-                "curves": confirmed.get("curves") if self._settings.confirm else None,
-            },
-            gpu=self._gpu,
-            threads=self._threads,
-            staging=staging,
-            progress=self._progress,
-        ) | {"data": self._table["data"], "data_sha256": self._table["data_sha256"]}
+        trial = ScoredTrial(
+            number=best.number,
+            value=best.value,
+            params=best.params,
+            fold_scores=best.user_attrs["jl_fold_scores"],
+            train_scores=best.user_attrs["jl_train_scores"],
+            steps=best.user_attrs["jl_epochs"],
+            overfit_ratio=number(best.user_attrs.get("jl_overfit_ratio")),
+            errors=table(best.user_attrs.get("jl_errors")) or None,
+            curves=confirmed.get("curves") if self._settings.confirm else None,
+        )
+        sidecar = refit(
+            self._task,
+            trial,
+            staging,
+            on_all_rows=self._settings.refit == "all",
+            progress=lambda step, total: self._progress("step", step, total, None),
+        )
+        return sidecar | {"data": self._table["data"], "data_sha256": self._table["data_sha256"]}
+
+
+class TableObjective:
+    """Callable trial -> mean score of the folds; made once per worker.
+
+    model: the model type. attributes: user attributes for the trial that ended last; the caller
+    writes them (in one journal append), so this class never does.
+    """
+
+    def __init__(self, task: TableTask, prunes: bool, progress: Progress) -> None:
+        self.task = task
+        self.model = task.make_model()
+        self.attributes: dict[str, Any] = {}
+        self._prunes = prunes
+        self._progress = progress
+
+    def defaults(self) -> dict[str, Any]:
+        """Parameters of trial 0."""
+        return dict(self.model.defaults())
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Train every fold with the parameters that `trial` suggests.
+
+        Raises:
+            optuna.TrialPruned: the pruner gave the trial up.
+            ValueError: the score is not a finite number.
+        """
+        self.attributes = {}
+        with suggesting(trial):
+            params = self.model.suggest(trial)
+
+        def report(step: int, total: int, value: float) -> None:
+            self._show(step, total, value)
+            # A report is a journal append with an fsync: only where somebody reads it, not for each
+            # short epoch, and not at the end, where pruning would save nothing and lose the score.
+            due = step < total and step % max(1, total // REPORTS) == 0
+            if self._prunes and due and np.isfinite(value):
+                trial.report(value, step)
+                if trial.should_prune():
+                    raise optuna.TrialPruned(f"pruned at {self.model.unit} {step} of {total}")
+
+        seed = trial_seed(self.task.seed, trial.number)
+        curve = cross_validate(self.task, self.model, params, seed, report)
+        self.attributes = {
+            "jl_fold_scores": curve.scores.tolist(),
+            "jl_train_scores": curve.train_scores.tolist(),
+            "jl_epochs": int(curve.steps),
+            "jl_overfit_ratio": overfit_ratio(curve),
+            "jl_errors": mean_errors(curve),
+        }
+        return float(np.mean(curve.scores))
+
+    def confirm(self, number: int, params: Params, epochs: int, fresh: TableTask) -> dict[str, Any]:
+        """Score a trial's parameters on other folds, at the trial's own number of steps.
+
+        Returns:
+            score, fold_scores, train_scores, overfit_ratio; curves: `every` how many steps the
+            mean score of the "validation" and the "train" rows was taken, up to the last step.
+
+        Raises:
+            ValueError: a score is not a finite number.
+        """
+        seed = trial_seed(self.task.seed, number, "confirm")
+        curve = cross_validate(fresh, self.model, params, seed, self._show, epochs)
+        assert curve.way is not None
+        validation, train = ([_short(value) for value in way] for way in curve.way)
+        return {
+            "score": float(np.mean(curve.scores)),
+            "fold_scores": curve.scores.tolist(),
+            "train_scores": curve.train_scores.tolist(),
+            "overfit_ratio": overfit_ratio(curve),
+            "curves": {"every": curve.every, "validation": validation, "train": train},
+        }
+
+    def _show(self, step: int, total: int, value: float) -> None:
+        self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)
+
+
+def _short(value: float) -> float | None:
+    """Six digits are enough for a curve; JSON has no NaN."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from tabular.tasks import task_of
 
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.cross_validation import build_model_type, fold_data
 from journal_launcher.tabular.data.table import Dataset, Features
 from journal_launcher.tabular.models.catboost import CatBoost
 
@@ -18,8 +17,7 @@ MakeTable = Callable[..., Dataset]
 
 
 def _model(table: Dataset, metric: str) -> CatBoost:
-    settings = LaunchSettings(model_type="catboost")
-    model = build_model_type(settings, table, metric, gpu=False, threads=1)
+    model = task_of(table, "catboost", metric).make_model()
     assert isinstance(model, CatBoost)
     return model
 
@@ -36,7 +34,8 @@ def test_every_fold_is_scored_after_the_same_number_of_rounds(
 ) -> None:
     monkeypatch.setattr(CatBoost, "limit", 40)
     table = make_table(task)
-    model, folds, score = _model(table, metric), fold_data(table), metrics.score(metric, task)
+    model, score = _model(table, metric), metrics.score(metric, task)
+    folds = task_of(table, "catboost").folds
     reports: list[tuple[int, int, float]] = []
     curve = model.cross_validate(
         model.defaults(), folds, score, 7, lambda *report: reports.append(report)
@@ -117,7 +116,7 @@ def test_a_gpu_worker_trains_on_device_0_of_its_own(make_table: MakeTable) -> No
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_of_one_gpu_share_its_memory(make_table: MakeTable, workers: int) -> None:
-    settings = LaunchSettings(model_type="catboost", workers_per_gpu=workers)
-    model = build_model_type(settings, make_table(), "r2", gpu=True, threads=1)
+    task = task_of(make_table(), "catboost", gpu=True, workers_per_gpu=workers)
+    model = task.make_model()
     assert isinstance(model, CatBoost)
     assert model.fixed()["gpu_ram_part"] == pytest.approx(0.9 / workers)

@@ -10,10 +10,9 @@ import pytest
 import skops.io
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from tabular.tasks import task_of
 
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.cross_validation import build_model_type, fold_data
 from journal_launcher.tabular.data.table import Column, Dataset, Features, Schema
 from journal_launcher.tabular.models.hist_gradient_boosting import HistGradientBoosting
 
@@ -21,8 +20,7 @@ MakeTable = Callable[..., Dataset]
 
 
 def _model(table: Dataset, metric: str) -> HistGradientBoosting:
-    settings = LaunchSettings(model_type="hist_gradient_boosting")
-    model = build_model_type(settings, table, metric, gpu=False, threads=1)
+    model = task_of(table, "hist_gradient_boosting", metric).make_model()
     assert isinstance(model, HistGradientBoosting)
     return model
 
@@ -39,7 +37,8 @@ def test_every_fold_is_scored_after_the_same_number_of_rounds(
 ) -> None:
     monkeypatch.setattr(HistGradientBoosting, "limit", 30)
     table = make_table(task)
-    model, folds, score = _model(table, metric), fold_data(table), metrics.score(metric, task)
+    model, score = _model(table, metric), metrics.score(metric, task)
+    folds = task_of(table, "hist_gradient_boosting").folds
     curve = model.cross_validate(model.defaults(), folds, score, 7, lambda *_: None)
     assert curve.steps in (10, 20, 30)
     for number, fold in enumerate(folds):

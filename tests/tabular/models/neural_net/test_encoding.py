@@ -134,4 +134,4 @@ def test_the_worker_that_prepares_a_table_encodes_it_for_all(
     other = job()
     other.open(prepared, 0, lambda *_: None)
     model = other._objective.model
-    assert len(model._prepare(other._objective._folds)) == 3  # type: ignore[attr-defined]
+    assert len(model._prepare(other._task.folds)) == 3  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from tabular.data.tables import columns, csv_of
 
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.tabular.task import ScoredTrial, TableTask
 from journal_launcher.worker.jobs.table import TableJob
 
 
@@ -22,12 +23,12 @@ def job(folder: Path, model_type: str = "linear", seed: int = 0, **given: Any) -
 
 
 def cuts(made: TableJob) -> list[list[int]]:
-    return [fold.valid.tolist() for fold in made._fresh.folds]
+    return [fold.valid.tolist() for fold in made._fresh.dataset.folds]
 
 
 def test_fresh_folds_are_others_of_the_training_rows_and_the_same_for_all(tmp_path: Path) -> None:
     first, other = job(tmp_path), job(tmp_path, "hist_gradient_boosting")
-    dataset = first._dataset
+    dataset = first._task.dataset
     assert cuts(first) == cuts(other)
     assert cuts(first) != [fold.valid.tolist() for fold in dataset.folds]
     assert np.array_equal(np.sort(np.concatenate(cuts(first))), dataset.train)
@@ -56,11 +57,11 @@ def test_the_refit_is_told_the_curves_of_the_confirmation(
 ) -> None:
     told: dict[str, Any] = {}
 
-    def refit(settings: LaunchSettings, dataset: Any, **given: Any) -> dict[str, Any]:
-        told.update(given["trial"])
+    def refit(task: TableTask, trial: ScoredTrial, *_: Any, **more: Any) -> dict[str, Any]:
+        told.update(vars(trial))
         return {}
 
-    monkeypatch.setattr("journal_launcher.tabular.refit.refit", refit)
+    monkeypatch.setattr("journal_launcher.worker.jobs.table.refit", refit)
     scores = {"jl_fold_scores": [1.0], "jl_train_scores": [1.0], "jl_epochs": 1}
     study = optuna.create_study()
     study.add_trial(optuna.create_trial(value=0.0, user_attrs=scores))

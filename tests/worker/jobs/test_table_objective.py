@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from tabular.tasks import task_of
 
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.cross_validation import TableObjective, fold_data
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.models import Curve
 from journal_launcher.tabular.models.catboost import CatBoost
+from journal_launcher.worker.jobs.table import TableObjective
 
 MakeTable = Callable[..., Dataset]
 Steps = list[tuple[str, int, int, float | None]]
@@ -27,9 +26,9 @@ def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CatBoost, "limit", 20)
 
 
-def _objective(table: Dataset, steps: Steps, **settings: Any) -> TableObjective:
-    asked = LaunchSettings(model_type="catboost", **settings)
-    return TableObjective(asked, table, "r2", 5, False, 1, lambda *step: steps.append(step))
+def _objective(table: Dataset, steps: Steps, prunes: bool = True) -> TableObjective:
+    task = task_of(table, "catboost", "r2", seed=5)
+    return TableObjective(task, prunes, lambda *step: steps.append(step))
 
 
 def test_the_value_is_the_mean_of_the_folds(make_table: MakeTable) -> None:
@@ -70,7 +69,7 @@ def test_the_same_trial_number_gives_the_same_value(make_table: MakeTable) -> No
 def test_the_seed_is_the_trials_own(make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
 
-    def seen(self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any) -> Curve:
+    def seen(self: CatBoost, params: Any, folds: Any, score: Any, seed: int, *_: Any) -> Curve:
         seeds.append(seed)
         return Curve(1, *np.ones((4, 3)))
 
@@ -83,7 +82,7 @@ def test_the_seed_is_the_trials_own(make_table: MakeTable, monkeypatch: pytest.M
 
 def test_a_pruner_ends_a_trial_between_folds(make_table: MakeTable) -> None:
     steps: Steps = []
-    objective = _objective(make_table(), steps, pruner="median")
+    objective = _objective(make_table(), steps)
     pruner = optuna.pruners.ThresholdPruner(lower=2.0)
     study = optuna.create_study(direction="maximize", pruner=pruner)
     study.optimize(objective, n_trials=1)
@@ -106,17 +105,17 @@ def test_reports_are_few_and_none_at_the_end(
     make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, total: int, expected: list[int]
 ) -> None:
     def reporting(
-        self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any
+        self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any, *_: Any
     ) -> Curve:
         for step in range(1, total + 1):
             report(step, total, float(step))
         return Curve(1, *np.ones((4, 3)))
 
     monkeypatch.setattr(CatBoost, "cross_validate", reporting)
-    for pruner, reported in (("median", expected), ("none", [])):
+    for prunes, reported in ((True, expected), (False, [])):
         steps: Steps = []
         study = optuna.create_study(direction="maximize")
-        study.optimize(_objective(make_table(), steps, pruner=pruner), n_trials=1)
+        study.optimize(_objective(make_table(), steps, prunes), n_trials=1)
         assert study.trials[0].intermediate_values == {step: float(step) for step in reported}
         assert len(steps) == total
 
@@ -124,9 +123,9 @@ def test_reports_are_few_and_none_at_the_end(
 @pytest.mark.parametrize("name", MODEL_TYPES)
 def test_what_a_trial_reports_is_the_same_on_every_device(make_table: MakeTable, name: str) -> None:
     """A study that began on a CPU may go on with GPUs: its pruner compares equal steps."""
-    settings, table = LaunchSettings(model_type=name), make_table()
+    table = make_table()
     found = [
-        TableObjective(settings, table, "r2", 5, gpu, threads, lambda *step: None).model
+        task_of(table, name, gpu=gpu, threads=threads).make_model()
         for gpu, threads in ((False, 1), (False, 8), (True, 1))
     ]
     assert len({(model.unit, model.limit) for model in found}) == 1
@@ -145,12 +144,12 @@ def test_a_score_that_is_not_finite_fails_the_trial(make_table: MakeTable) -> No
 
 def test_a_confirmation_trains_the_trials_own_rounds_on_other_folds(make_table: MakeTable) -> None:
     table, steps = make_table(), []
-    fresh = fold_data(replace(table, folds=make_table(seed=1).folds))
     objective = _objective(table, steps)
+    fresh = objective.task.with_folds(make_table(seed=1).folds)
     params = objective.defaults()
     found = objective.confirm(4, params, 10, fresh)
     by_hand = []
-    for fold in fresh:
+    for fold in fresh.folds:
         seed = trial_seed(5, 4, "confirm")
         model = objective.model.fit(params, fold.train, fold.train_target, 10, seed)
         score = metrics.score("r2", "regression")
@@ -170,4 +169,4 @@ def test_a_confirmation_that_is_not_finite_is_refused(make_table: MakeTable) -> 
     table.target[table.folds[1].valid] = 4.0
     objective = _objective(table, [])
     with pytest.raises(ValueError, match="expected a finite r2 in every fold"):
-        objective.confirm(0, objective.defaults(), 10, fold_data(table))
+        objective.confirm(0, objective.defaults(), 10, objective.task)
