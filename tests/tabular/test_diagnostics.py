@@ -46,12 +46,8 @@ def diagnosed(
     staging = folder / "my_study" / "staging"
     staging.mkdir(parents=True)
     fitted.save(staging / "best_model.x")
-    fitted, trial, file = (
-        spoil or fitted,
-        ScoredTrial(**{**TRIAL, **more}),
-        staging / "best_model.x",
-    )
-    write_diagnostics(task, trial, model, fitted, file)
+    trial, file = ScoredTrial(**{**TRIAL, **more}), staging / "best_model.x"
+    write_diagnostics(task, trial, model, spoil or fitted, file)
     text = (staging / "training_diagnostics.json").read_text()
     content: dict[str, Any] = json.loads(text, parse_constant=pytest.fail)
     return content

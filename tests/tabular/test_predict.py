@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,3 +214,33 @@ def test_a_missing_model_says_what_to_do(study: Path, tmp_path: Path) -> None:
     (study / "best_model.skops").rmdir()
     with pytest.raises(UsageError, match="the sidecar names this file, but it is gone"):
         load(study)
+
+
+def test_a_model_is_used_without_worker_launcher_journal_or_optuna(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = make_table()
+    model = _publish(table, tmp_path / "study", "linear")
+    _frame(table).to_csv(tmp_path / "rows.csv", index=False)
+    code = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules))))\n"
+        "from journal_launcher import load_model\n"
+        "from journal_launcher.__main__ import main\n"
+        f"load_model({str(model)!r})\n"
+        "main(['predict', 'study', '--studies-dir', '.', '--data', 'rows.csv', '--out', 'out.csv'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == len(table.target) + 1
+    loaded = json.loads(ran.stdout)
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("journal_launcher.")}
+    assert rooms == {"__main__", "api", "base", "cli", "tabular"}
+    assert "optuna" not in loaded

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 
 from journal_launcher.settings.model_types import MODEL_TYPES
@@ -33,6 +32,7 @@ __all__ = [
     "Predictions",
     "Report",
     "Score",
+    "Suggester",
     "make_model",
     "model_type",
 ]
@@ -118,7 +118,17 @@ class Curve:
 Score = Callable[[NDArray[np.float64], Predictions], float]
 """metric(target, predictions)"""
 Report = Callable[[int, int, float], None]
-"""report(step, total, value of the mean curve so far); raises optuna.TrialPruned to stop."""
+"""report(step, total, value of the mean curve so far); raises to stop."""
+
+
+class Suggester(Protocol):
+    """What parameters are asked of: an Optuna trial, or whatever else draws or repeats them."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = ...) -> int: ...
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = ...) -> float: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
 class FittedModel(Protocol):
@@ -156,7 +166,7 @@ class ModelType(Protocol):
         """What is tuned, and from which ranges, before what the user's config file says."""
         ...
 
-    def suggest(self, trial: optuna.Trial) -> Params:
+    def suggest(self, trial: Suggester) -> Params:
         """Ask `trial` for every parameter of the search space."""
         ...
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import optuna
-
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.options import nearest_or_all
 from journal_launcher.settings.ranges import Asked, Range, Scalar, parse_range
-from journal_launcher.tabular.models import FoldData, ModelSettings, Params
+from journal_launcher.tabular.models import FoldData, ModelSettings, Params, Suggester
 
 __all__ = ["Parameter", "Space", "Tuned", "between", "narrowed", "one_of"]
 
@@ -30,7 +28,7 @@ class Parameter:
     least: float | None
     most: float | None
 
-    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+    def suggest(self, trial: Suggester, name: str) -> Any:
         match self.values:
             case Range(low, high, log) if isinstance(self.default, int):
                 return trial.suggest_int(name, int(low), int(high), log=bool(log))
@@ -93,7 +91,7 @@ class Tuned(ABC):
     def share(self, folds: Sequence[FoldData]) -> None:  # noqa: B027, most have nothing to share
         """Nothing: what the libraries derive from the rows cannot be mapped."""
 
-    def suggest(self, trial: optuna.Trial) -> Params:
+    def suggest(self, trial: Suggester) -> Params:
         return {name: parameter.suggest(trial, name) for name, parameter in self.searched.items()}
 
     def defaults(self) -> Params:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
@@ -22,6 +21,7 @@ from journal_launcher.tabular.models import (
     Params,
     Report,
     Score,
+    Suggester,
 )
 from journal_launcher.tabular.models.neural_net.encoding import (
     EncodedFold,
@@ -120,7 +120,7 @@ class NeuralNet(Tuned):
             space["dropout"] = between(0.0, 0.5, default=sizes.dropout, least=0, most=0.95)
         return space
 
-    def suggest(self, trial: optuna.Trial) -> Params:
+    def suggest(self, trial: Suggester) -> Params:
         params: dict[str, Any] = {}
         for name, parameter in self.searched.items():
             if name != "sigma" or params["embedding"] == "periodic":
