@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 import pytest
 from tabular.data.tables import ROWS, arrays, columns, csv_of, loaded, prepared, refusal
 
-from journal_launcher.base.paths import StudyPaths
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular.data import arrays as arrays_module
 from journal_launcher.tabular.data import dataset
 from journal_launcher.tabular.data.dataset import (
@@ -26,7 +22,6 @@ from journal_launcher.tabular.data.dataset import (
 )
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Column, Schema
-from journal_launcher.worker.jobs import make_job
 
 
 class TestPrepare:
@@ -229,19 +224,6 @@ class TestCache:
         prepared(tmp_path, columns(), k_folds=4)
         assert used.exists() and theirs.exists()
         assert not unused.exists() and not half_built.exists()
-
-    def test_every_trial_keeps_the_entry_and_none_needs_it(self, tmp_path: Path) -> None:
-        settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y", model_type="linear")
-        job = make_job(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
-        job.open(prepared := job.prepare(0), 0, lambda *_: None)
-        entry = Path(prepared["content"]["directory"])
-        week_ago = time.time() - dataset.KEEP_UNUSED - 60
-        os.utime(entry, (week_ago, week_ago))
-        study = optuna.create_study()
-        job(study.ask())
-        assert time.time() - entry.stat().st_mtime < 3600
-        shutil.rmtree(entry)  # by hand: what is mapped stays readable
-        assert np.isfinite(job(study.ask()))
 
     def test_many_at_once(self, tmp_path: Path) -> None:
         source = TableSource(csv_of(tmp_path, columns()), 0, target="y")

@@ -1,5 +1,8 @@
-"""A table as a job: its fresh folds, and what is scored on them."""
+"""A table as a job: its fresh folds, what is scored on them, and what all workers share."""
 
+import os
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,12 @@ import optuna
 import pytest
 from tabular.data.tables import columns, csv_of
 
-from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.tabular.data import dataset
+from journal_launcher.tabular.models.neural_net import encoding
 from journal_launcher.tabular.task import ScoredTrial, TableTask
+from journal_launcher.worker.jobs import make_job
 from journal_launcher.worker.jobs.table import TableJob
 
 
@@ -77,3 +83,37 @@ def test_by_time_there_are_no_fresh_folds(tmp_path: Path) -> None:
     baselines = job(tmp_path, split="time", time_column="x").baselines()
     assert baselines is not None
     assert set(baselines["linear"]) == {"score", "fold_scores"}
+
+
+def test_every_trial_keeps_the_entry_and_none_needs_it(tmp_path: Path) -> None:
+    settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y", model_type="linear")
+    job = make_job(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
+    job.open(prepared := job.prepare(0), 0, lambda *_: None)
+    entry = Path(prepared["content"]["directory"])
+    week_ago = time.time() - dataset.KEEP_UNUSED - 60
+    os.utime(entry, (week_ago, week_ago))
+    study = optuna.create_study()
+    job(study.ask())
+    assert time.time() - entry.stat().st_mtime < 3600
+    shutil.rmtree(entry)  # by hand: what is mapped stays readable
+    assert np.isfinite(job(study.ask()))
+
+
+def test_the_worker_that_prepares_a_table_encodes_it_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y", k_folds=3)
+
+    def job() -> TableJob:
+        return TableJob(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
+
+    prepared = job().prepare(0)
+    monkeypatch.setattr(encoding, "_encoded", _refuse)
+    other = job()
+    other.open(prepared, 0, lambda *_: None)
+    model = other._objective.model
+    assert len(model._prepare(other._task.folds)) == 3  # type: ignore[attr-defined]
+
+
+def _refuse(*_: Any) -> None:
+    raise AssertionError("encoded again")

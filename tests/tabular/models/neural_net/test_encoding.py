@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tabular.data.tables import columns, csv_of
 from tabular.models.small_tables import folds, table
 
-from journal_launcher.base.paths import StudyPaths
-from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular.data import arrays
 from journal_launcher.tabular.models import FoldData
 from journal_launcher.tabular.models.neural_net import encoding
 from journal_launcher.tabular.models.neural_net.encoding import EncodedFold, encode_folds
 from journal_launcher.tabular.preprocessing import Encoder
-from journal_launcher.worker.jobs.table import TableJob
 
 CPU = torch.device("cpu")
 Folds = Sequence[FoldData]
@@ -119,19 +115,3 @@ def test_the_files_of_an_older_encoder_are_left_alone() -> None:
     assert found.train.x.double().mean(0).tolist() == pytest.approx(means, abs=1e-3)
     assert found.valid[0].tolist() == pytest.approx(row, abs=1e-3)
     assert encoding._VERSION == 1
-
-
-def test_the_worker_that_prepares_a_table_encodes_it_for_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y", k_folds=3)
-
-    def job() -> TableJob:
-        return TableJob(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
-
-    prepared = job().prepare(0)
-    monkeypatch.setattr(encoding, "_encoded", refuse)
-    other = job()
-    other.open(prepared, 0, lambda *_: None)
-    model = other._objective.model
-    assert len(model._prepare(other._task.folds)) == 3  # type: ignore[attr-defined]
