@@ -67,7 +67,7 @@ class Table:
         self.unused = [self.partition(f"never used {number}") for number in range(2)]
         self.sign = 1 if self.prepared["direction"] == "maximize" else -1
         self.once: Once | None = None
-        self.objective("none").model.share(self.folds)  # off the clock of whoever comes first
+        self.objective("none").model.precompute(self.folds)  # off the clock of whoever comes first
 
     def partition(self, purpose: str) -> TableTask:
         seed = trial_seed(self.seed, 0, purpose)

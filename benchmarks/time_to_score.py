@@ -80,7 +80,7 @@ class PlainLoop:
         recipe = Recipe(
             self.model._net(params, encoded[0].train.x.shape[1]),
             min(params["batch_size"], min(len(fold.train.x) for fold in encoded)),
-            self.model.limit,
+            self.model.max_steps,
             params["learning_rate"],
             params["weight_decay"],
             seed,

@@ -64,12 +64,12 @@ def ours(index: int) -> Iterator[float]:
 
     from journal_launcher.tabular.models.neural_net.encoding import EncodedFold
     from journal_launcher.tabular.models.neural_net.mlp import Mlp
-    from journal_launcher.tabular.models.neural_net.training import Rows
+    from journal_launcher.tabular.models.neural_net.training import TensorRows
 
     plain = recipe(index)
     net = Mlp(**vars(plain.net))
     encoded = [
-        EncodedFold(None, Rows(rows["x"], rows["y"]), rows["valid_x"])
+        EncodedFold(None, TensorRows(rows["x"], rows["y"]), rows["valid_x"])
         for rows in map(fold, range(N_FOLDS))
     ]
     train = trainer.ours(together=False, captured=False)

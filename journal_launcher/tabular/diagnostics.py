@@ -82,7 +82,7 @@ def _diagnose(
         "training": {
             "unit": "epoch" if model.unit == "epoch" else "round",
             "steps": trial.steps,
-            "limit": model.limit,
+            "limit": model.max_steps,
             "errors": trial.errors,
             "overfit_ratio": trial.overfit_ratio,
         },

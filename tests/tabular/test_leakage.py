@@ -88,7 +88,7 @@ def test_cross_validation_fits_on_training_rows_alone(
     ]
     model = _model(name, table)
     if hasattr(model, "every"):
-        monkeypatch.setattr(type(model), "limit", model.every)
+        monkeypatch.setattr(type(model), "max_steps", model.every)
     first, second = (
         model.cross_validate(model.defaults(), data, lambda *_: 0.0, 3, lambda *_: None)
         for data in (folds, with_scrambled)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.files import move_into_place, read_json, write_json
 
-__all__ = ["are_stored", "keep", "map_arrays", "one_at_a_time", "store", "stored_facts"]
+__all__ = ["are_stored", "map_arrays", "mark_used", "one_at_a_time", "store", "stored_facts"]
 
 _SCHEMA_VERSION = 1
 _META = "meta.json"
@@ -62,7 +62,7 @@ def one_at_a_time(cache: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def keep(directory: Path) -> None:
+def mark_used(directory: Path) -> None:
     """Mark an entry as used: a launch that restarts a worker after weeks still finds it."""
     with contextlib.suppress(FileNotFoundError):  # removed by hand: what is mapped stays readable
         os.utime(directory)
@@ -79,7 +79,7 @@ def map_arrays(directory: Path) -> dict[str, NDArray[Any]]:
     Raises:
         FileNotFoundError: they are not there.
     """
-    keep(directory)
+    mark_used(directory)
     arrays = {
         path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         for path in directory.glob("*.npy")

@@ -20,7 +20,7 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.readers import MISSING
 from journal_launcher.tabular.data.table import Column, Features, Rows, Schema
 
-__all__ = ["Typed", "apply_schema", "features_of", "number_of", "some", "type_of"]
+__all__ = ["Typed", "apply_schema", "features_of", "list_names", "number_of", "type_of"]
 
 _DATE = re.compile(
     r"\d{4}[-/]\d\d([-/]\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?"
@@ -97,13 +97,13 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
     if missing:
         raise UsageError(
             f"expected the {len(names)} columns that the model was trained on, missing: "
-            f"{some(missing)}"
+            f"{list_names(missing)}"
         )
     twice = [name for name in names if found[name] > 1]
     if twice:
         raise UsageError(f"expected different column names, found {twice[0]!r} more than once")
     extra = list(found.keys() - {"", *names, schema.target})
-    notes = [f"columns that the model does not use: {some(sorted(extra))}"] if extra else []
+    notes = [f"columns that the model does not use: {list_names(sorted(extra))}"] if extra else []
     place = {str(name): number for number, name in enumerate(frame.columns)}
     arrays: dict[str, NDArray[Any]] = {}
     for column in schema.columns:
@@ -137,7 +137,7 @@ def number_of(text: str) -> float | None:
         return None
 
 
-def some(names: list[str]) -> str:
+def list_names(names: list[str]) -> str:
     """A few of the names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(repr(name) for name in names[:5]) + more
@@ -244,7 +244,7 @@ def _known_codes(column: Column, series: pd.Series) -> tuple[NDArray[np.int32], 
     rows = np.count_nonzero(unknown)
     return codes, [
         f"column {column.name!r}: {rows} row{'s' if rows > 1 else ''} with categories that the "
-        f"training data did not have: {some(labels)}; taken as missing"
+        f"training data did not have: {list_names(labels)}; taken as missing"
     ]
 
 

@@ -20,7 +20,13 @@ from journal_launcher.base.data_source import check_data
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import cached
 from journal_launcher.settings.choices import CLASSIFICATION_METRICS, METRICS
-from journal_launcher.tabular.data.arrays import are_stored, keep, map_arrays, store, stored_facts
+from journal_launcher.tabular.data.arrays import (
+    are_stored,
+    map_arrays,
+    mark_used,
+    store,
+    stored_facts,
+)
 from journal_launcher.tabular.data.readers import fingerprint
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Dataset, Features, Fold, Schema
@@ -59,7 +65,7 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
         facts = stored_facts(directory)["prepared"]
         metric = _refuse(source, facts)
         notes = [*facts["notes"], *facts.pop("doubts")]
-    keep(directory)
+    mark_used(directory)
     _remove_unused(cache)
     return {
         **{"directory": str(directory.absolute()), "data": source.location},

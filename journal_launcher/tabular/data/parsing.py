@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.columns import Typed, features_of, number_of, some, type_of
+from journal_launcher.tabular.data.columns import Typed, features_of, list_names, number_of, type_of
 from journal_launcher.tabular.data.data_checks import check_data
 from journal_launcher.tabular.data.readers import (
     content_sha256,
@@ -229,7 +229,7 @@ def _drop_useless(columns: _Columns, target: str) -> list[str]:
         del columns[name]
     if not columns:
         raise UsageError(f"expected a useful column beside the target {target!r}, found none")
-    return [f"columns left out, {why}: {some(names)}" for why, names in reasons.items()]
+    return [f"columns left out, {why}: {list_names(names)}" for why, names in reasons.items()]
 
 
 def _doubts(columns: _Columns, time_column: str | None) -> list[str]:

@@ -102,8 +102,8 @@ class Curve:
     steps: epochs or boosting rounds at the best point of the mean validation curve; the refit
     trains exactly that many. scores, train_scores: (folds,) the metric there. errors, train_errors:
     (folds,) `metrics.error(task)` there, RMSE or log loss, which make the overfit ratio.
-    way: only where the steps were fixed: (2, points) the mean score of the validation and of the
-    training rows after every `every` steps.
+    history: only where the steps were fixed: (2, points) the mean score of the validation and of
+    the training rows after every `every` steps.
     """
 
     steps: int
@@ -111,7 +111,7 @@ class Curve:
     train_scores: NDArray[np.float64]
     errors: NDArray[np.float64]
     train_errors: NDArray[np.float64]
-    way: NDArray[np.float64] | None = None
+    history: NDArray[np.float64] | None = None
     every: int = 1
 
 
@@ -151,14 +151,14 @@ class FittedModel(Protocol):
 class ModelType(Protocol):
     """One kind of model. `unit` is what `report` counts: "epoch" or "fold".
 
-    limit: the most epochs or rounds that a training takes.
+    max_steps: the most epochs or rounds that a training takes.
     """
 
     extension: str
     unit: str
 
     @property
-    def limit(self) -> int: ...
+    def max_steps(self) -> int: ...
 
     def __init__(self, settings: ModelSettings) -> None: ...
 
@@ -174,7 +174,7 @@ class ModelType(Protocol):
         """Good parameters to begin with: what trial 0 runs; the keys that `suggest` asks for."""
         ...
 
-    def share(self, folds: Sequence[FoldData]) -> None:
+    def precompute(self, folds: Sequence[FoldData]) -> None:
         """Write what every worker would derive from the folds in the same way to their directory.
 
         Called by one worker, before the others use the folds.

@@ -21,7 +21,7 @@ class CatBoost(FoldByFold):
     """Quantises each fold from its training rows; the same parameters work on CPU and GPU."""
 
     extension = "cbm"
-    limit = 1500
+    max_steps = 1500
 
     def space(self) -> Space:
         return {

@@ -43,12 +43,12 @@ class StagedModel(FittedModel, Protocol):
 class FoldByFold(Tuned):
     """A derived class says how one fold is fitted, and in `space` what is tuned.
 
-    limit: rounds that every fold trains. every: rounds between two points of the curve.
+    max_steps: rounds that every fold trains. every: rounds between two points of the curve.
     """
 
     extension: str
     unit = "fold"
-    limit = 1000
+    max_steps = 1000
     every = 10
 
     @abstractmethod
@@ -71,7 +71,7 @@ class FoldByFold(Tuned):
         best_of = np.argmax if METRICS[self.settings.metric] == "maximize" else np.argmin
         models, curves = [], []
         for number, fold in enumerate(folds, start=1):
-            model = self.fit(params, fold.train, fold.train_target, fixed or self.limit, seed)
+            model = self.fit(params, fold.train, fold.train_target, fixed or self.max_steps, seed)
             models.append(model)
             curves.append(self._scores(model, fold.valid, fold.valid_target, score))
             mean = np.mean(curves, axis=0)
@@ -82,7 +82,7 @@ class FoldByFold(Tuned):
             return curve
         pairs = zip(models, folds, strict=True)
         train = [self._scores(model, fold.train, fold.train_target, score) for model, fold in pairs]
-        return replace(curve, way=np.array([mean, np.mean(train, axis=0)]), every=self.every)
+        return replace(curve, history=np.array([mean, np.mean(train, axis=0)]), every=self.every)
 
     def _scores(
         self, model: StagedModel, features: Features, target: NDArray[np.float64], score: Score

@@ -35,7 +35,7 @@ class HistGradientBoosting(FoldByFold):
     """Bins each fold from its training rows; missing values and categories as scikit-learn does."""
 
     extension = "skops"
-    limit = 500
+    max_steps = 500
 
     def space(self) -> Space:
         return {

@@ -31,7 +31,7 @@ class Linear(FoldByFold):
     """Linear in the standardised columns. `regularization` is the penalty for each training row."""
 
     extension = "skops"
-    limit = 1
+    max_steps = 1
     every = 1
 
     def space(self) -> Space:

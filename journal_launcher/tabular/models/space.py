@@ -88,7 +88,7 @@ class Tuned(ABC):
         """
         return narrowed(self.space(), self.settings.ranges, self.settings.name)
 
-    def share(self, folds: Sequence[FoldData]) -> None:  # noqa: B027, most have nothing to share
+    def precompute(self, folds: Sequence[FoldData]) -> None:  # noqa: B027, most have nothing to share
         """Nothing: what the libraries derive from the rows cannot be mapped."""
 
     def suggest(self, trial: Suggester) -> Params:

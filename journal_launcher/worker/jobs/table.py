@@ -18,7 +18,7 @@ from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.tabular.baselines import score_baselines
 from journal_launcher.tabular.cross_validation import cross_validate, mean_errors, overfit_ratio
 from journal_launcher.tabular.data import dataset
-from journal_launcher.tabular.data.arrays import keep
+from journal_launcher.tabular.data.arrays import mark_used
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Schema
 from journal_launcher.tabular.models import ModelSettings, Params, make_model, model_type
@@ -62,10 +62,10 @@ class TableJob(Job):
         table = dataset.prepare(source, StudiesFolder(self._paths.folder).cache)
         task = self._task_of(table, seed)
         model = task.make_model()
-        model.share(task.folds)
+        model.precompute(task.folds)
         own = {name: getattr(settings, name) for name in MODEL_TYPES[settings.model_type].flags}
         # Epochs decide what a trial reports, and its learning rates.
-        flags = {"epochs": model.limit, **own} if model.unit == "epoch" else own
+        flags = {"epochs": model.max_steps, **own} if model.unit == "epoch" else own
         identity = {
             "schema_version": 1,
             "kind": "table",
@@ -122,7 +122,7 @@ class TableJob(Job):
         return dict(self._objective.defaults())
 
     def __call__(self, trial: optuna.Trial) -> float:
-        keep(Path(self._table["directory"]))
+        mark_used(Path(self._table["directory"]))
         return self._objective(trial)
 
     def attributes(self) -> dict[str, Any]:
@@ -233,8 +233,8 @@ class TableObjective:
         """
         seed = trial_seed(self.task.seed, number, "confirm")
         curve = cross_validate(fresh, self.model, params, seed, self._show, epochs)
-        assert curve.way is not None
-        validation, train = ([_short(value) for value in way] for way in curve.way)
+        assert curve.history is not None
+        validation, train = ([_short(value) for value in scores] for scores in curve.history)
         return {
             "score": float(np.mean(curve.scores)),
             "fold_scores": curve.scores.tolist(),

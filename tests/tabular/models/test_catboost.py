@@ -32,7 +32,7 @@ def test_the_defaults_are_a_point_of_the_search_space(make_table: MakeTable) -> 
 def test_every_fold_is_scored_after_the_same_number_of_rounds(
     make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, task: str, metric: str
 ) -> None:
-    monkeypatch.setattr(CatBoost, "limit", 40)
+    monkeypatch.setattr(CatBoost, "max_steps", 40)
     table = make_table(task)
     model, score = _model(table, metric), metrics.score(metric, task)
     folds = task_of(table, "catboost").folds

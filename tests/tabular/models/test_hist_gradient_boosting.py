@@ -35,7 +35,7 @@ def test_the_defaults_are_a_point_of_the_search_space(make_table: MakeTable) -> 
 def test_every_fold_is_scored_after_the_same_number_of_rounds(
     make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, task: str, metric: str
 ) -> None:
-    monkeypatch.setattr(HistGradientBoosting, "limit", 30)
+    monkeypatch.setattr(HistGradientBoosting, "max_steps", 30)
     table = make_table(task)
     model, score = _model(table, metric), metrics.score(metric, task)
     folds = task_of(table, "hist_gradient_boosting").folds

@@ -23,7 +23,7 @@ Steps = list[tuple[str, int, int, float | None]]
 
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CatBoost, "limit", 20)
+    monkeypatch.setattr(CatBoost, "max_steps", 20)
 
 
 def _objective(table: Dataset, steps: Steps, prunes: bool = True) -> TableObjective:
@@ -128,7 +128,7 @@ def test_what_a_trial_reports_is_the_same_on_every_device(make_table: MakeTable,
         task_of(table, name, gpu=gpu, threads=threads).make_model()
         for gpu, threads in ((False, 1), (False, 8), (True, 1))
     ]
-    assert len({(model.unit, model.limit) for model in found}) == 1
+    assert len({(model.unit, model.max_steps) for model in found}) == 1
 
 
 def test_a_score_that_is_not_finite_fails_the_trial(make_table: MakeTable) -> None:

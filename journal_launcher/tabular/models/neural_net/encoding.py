@@ -15,10 +15,10 @@ from torch import Tensor
 from journal_launcher.tabular.data.arrays import are_stored, map_arrays, one_at_a_time, store
 from journal_launcher.tabular.data.table import Features
 from journal_launcher.tabular.models import FoldData, Predictions
-from journal_launcher.tabular.models.neural_net.training import Rows
+from journal_launcher.tabular.models.neural_net.training import TensorRows
 from journal_launcher.tabular.preprocessing import Encoder
 
-__all__ = ["EncodedFold", "Scaling", "encode", "encode_folds", "place", "predictions"]
+__all__ = ["EncodedFold", "Scaling", "encode", "encode_folds", "move_to_device", "predictions"]
 
 _logger = logging.getLogger("journal_launcher.tabular")
 
@@ -41,17 +41,17 @@ class EncodedFold:
     """One fold. valid: (rows, inputs)."""
 
     scaling: Scaling | None
-    train: Rows
+    train: TensorRows
     valid: Tensor
 
 
 def encode(
     features: Features, target: NDArray[np.float64], regression: bool, scale: bool
-) -> tuple[Encoder, Rows, Scaling | None]:
+) -> tuple[Encoder, TensorRows, Scaling | None]:
     """Fit an encoder, and for a regression a scaling, and apply them to the rows they saw."""
     encoder = Encoder.fit(features, scale)
     y, scaling = _encoded_target(target, regression)
-    rows = Rows(torch.from_numpy(encoder.transform(features)), torch.from_numpy(y))
+    rows = TensorRows(torch.from_numpy(encoder.transform(features)), torch.from_numpy(y))
     return encoder, rows, scaling if regression else None
 
 
@@ -63,11 +63,12 @@ def encode_folds(
     Folds that have a directory are encoded once, into one beside it, and then mapped.
     """
     arrays = _kept(folds, regression, scale) or _encoded(folds, regression, scale)
-    x, y = place([_tensor(arrays["x"]), _tensor(arrays["y"])], device)
+    x, y = move_to_device([_tensor(arrays["x"]), _tensor(arrays["y"])], device)
     found, at, y_at = [], 0, 0
     for fold, (mean, std) in zip(folds, arrays["scalings"].tolist(), strict=True):
         end, y_end = at + len(fold.rows.train), y_at + len(fold.rows.train)
-        rows, scaling = Rows(x[at:end], y[y_at:y_end]), Scaling(mean, std) if regression else None
+        rows = TensorRows(x[at:end], y[y_at:y_end])
+        scaling = Scaling(mean, std) if regression else None
         at, y_at = end + len(fold.rows.valid), y_end
         found.append(EncodedFold(scaling, rows, x[end:at]))
     return found
@@ -136,7 +137,7 @@ def _tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array)
 
 
-def place(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
+def move_to_device(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
     """Move them to the device, or leave all on the host, and say so, if they would fill it."""
     if device.type == "cuda":
         needed = sum(tensor.nbytes for tensor in tensors)

@@ -28,14 +28,14 @@ from journal_launcher.tabular.models.neural_net.encoding import (
     Scaling,
     encode,
     encode_folds,
-    place,
+    move_to_device,
     predictions,
 )
 from journal_launcher.tabular.models.neural_net.fitted_net import STATS, WEIGHTS, FittedNet
 from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights
 from journal_launcher.tabular.models.neural_net.training import (
-    Rows,
     Step,
+    TensorRows,
     Training,
     ahead,
     epochs,
@@ -96,13 +96,13 @@ class NeuralNet(Tuned):
             self._sizes = _LARGE
         # Long tables need fewer rounds. Of the settings alone: a refit has the same epochs.
         epochs = _ROWS_SEEN // max(1, settings.n_rows)
-        self._limit = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
+        self._max_steps = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
         self._steps: dict[tuple[Mlp, range, int], Step] = {}
         self._prepared: tuple[Sequence[FoldData], list[EncodedFold]] | None = None
 
     @property
-    def limit(self) -> int:
-        return self._limit
+    def max_steps(self) -> int:
+        return self._max_steps
 
     def space(self) -> Space:
         sizes, numbers = self._sizes, len(self._settings.schema.numbers)
@@ -133,7 +133,7 @@ class NeuralNet(Tuned):
             del params["sigma"]
         return params
 
-    def share(self, folds: Sequence[FoldData]) -> None:
+    def precompute(self, folds: Sequence[FoldData]) -> None:
         scale = self._settings.normalize_features
         encode_folds(folds, self._regression, scale, torch.device("cpu"))
 
@@ -151,8 +151,8 @@ class NeuralNet(Tuned):
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
         steps, best = 0, -np.inf
         fitted: list[Weights] = []
-        way: list[tuple[float, float]] = []
-        limit, net = fixed or self._limit, trainings[0].net
+        history: list[tuple[float, float]] = []
+        limit, net = fixed or self._max_steps, trainings[0].net
         with ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads) as pool:
             trained = epochs(trainings, [fold.valid for fold in prepared], limit, pool)
             trained = ahead(trained) if self._settings.gpu else trained
@@ -164,7 +164,7 @@ class NeuralNet(Tuned):
                 value = sign * float(np.mean(found))
                 if fixed:
                     train = self._curve(epoch, net, weights, folds, prepared, score).train_scores
-                    way.append((sign * value, float(np.mean(train))))
+                    history.append((sign * value, float(np.mean(train))))
                 # The first epoch counts even if its score is not a number: the caller refuses it.
                 recovered = np.isnan(best) and not np.isnan(value)
                 if value > best or not fitted or recovered or epoch == fixed:
@@ -173,7 +173,7 @@ class NeuralNet(Tuned):
                 if epoch - steps >= _PATIENCE and not fixed:
                     break
         curve = self._curve(steps, net, fitted, folds, prepared, score)
-        return replace(curve, way=np.array(way).T) if fixed else curve
+        return replace(curve, history=np.array(history).T) if fixed else curve
 
     def fit(
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
@@ -181,7 +181,7 @@ class NeuralNet(Tuned):
         """Train `steps` epochs; an epoch is ⌊rows ÷ batch⌋ full batches, as in a fold."""
         scale = self._settings.normalize_features
         encoder, rows, scaling = encode(features, target, self._regression, scale)
-        rows = Rows(*place([rows.x, rows.y], self._device))
+        rows = TensorRows(*move_to_device([rows.x, rows.y], self._device))
         (training,) = self._trainings(params, [rows], seed)
         for _ in range(steps):
             training.epoch()
@@ -196,7 +196,7 @@ class NeuralNet(Tuned):
             Weights(tensors[WEIGHTS][None], tensors[STATS][:, None]),
         )
 
-    def _trainings(self, params: Params, folds: Sequence[Rows], seed: int) -> list[Training]:
+    def _trainings(self, params: Params, folds: Sequence[TensorRows], seed: int) -> list[Training]:
         """New networks for the folds, in their order: one training of all, or one for each.
 
         All take as many batches an epoch as the smallest fold has, so that the folds' numbers of
@@ -220,7 +220,7 @@ class NeuralNet(Tuned):
                 learning_rate=params["learning_rate"],
                 weight_decay=params["weight_decay"],
                 batches=(min(sizes) if even else sizes[cohort[0]]) // batch,
-                epochs=self._limit,
+                epochs=self._max_steps,
                 seeds=[seed + number for number in cohort],
             )
             for cohort in cohorts
@@ -242,7 +242,7 @@ class NeuralNet(Tuned):
             sigma=params["sigma"] if periodic else 0.0,
         )
 
-    def _step(self, net: Mlp, cohort: range, batch: int, like: Rows) -> Step:
+    def _step(self, net: Mlp, cohort: range, batch: int, like: TensorRows) -> Step:
         """On a GPU one for all trials of an architecture and batch size: it holds a CUDA graph."""
         if not self._settings.gpu:
             return Step(net, len(cohort), batch, like, self._device, captured=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights
 
-__all__ = ["Arriving", "Rows", "Step", "Training", "ahead", "draw_masks", "epochs", "output"]
+__all__ = ["Arriving", "Step", "TensorRows", "Training", "ahead", "draw_masks", "epochs", "output"]
 
 _CLIP = 1.0
 _DECAY = 0.99
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Rows:
+class TensorRows:
     """Encoded rows: on the device that trains, or on the host if they do not fit there.
 
     x: (rows, inputs) floats. y: (rows, 1) values or int64 class positions.
@@ -55,7 +55,7 @@ class Step:
         net: Mlp,
         folds: int,
         batch: int,
-        like: Rows,
+        like: TensorRows,
         device: torch.device,
         captured: bool = False,
     ) -> None:
@@ -161,7 +161,7 @@ class Training:
         self,
         net: Mlp,
         step: Step,
-        folds: Sequence[Rows],
+        folds: Sequence[TensorRows],
         *,
         learning_rate: float,
         weight_decay: float,
@@ -215,8 +215,8 @@ class Training:
         return joined.view(-1, self._step.batch, *joined.shape[1:])
 
 
-def _twice(rows: Rows) -> Rows:
-    return Rows(rows.x.repeat(2, 1), rows.y.repeat(2, 1))
+def _twice(rows: TensorRows) -> TensorRows:
+    return TensorRows(rows.x.repeat(2, 1), rows.y.repeat(2, 1))
 
 
 def _side_by_side(folds: list[Tensor], dim: int) -> Tensor:

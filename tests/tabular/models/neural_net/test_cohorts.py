@@ -21,7 +21,7 @@ from journal_launcher.tabular.data.table import Features, Fold
 from journal_launcher.tabular.models import FoldData
 from journal_launcher.tabular.models.neural_net import model_type as neural_net
 from journal_launcher.tabular.models.neural_net.model_type import NeuralNet
-from journal_launcher.tabular.models.neural_net.training import Rows, Training
+from journal_launcher.tabular.models.neural_net.training import TensorRows, Training
 
 
 def sizes_trained(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
@@ -95,7 +95,7 @@ def test_on_a_gpu_the_steps_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) 
     """Each holds memory of the GPU, and ranges may have hundreds of widths."""
     monkeypatch.setattr(neural_net, "Step", lambda net, *rest, **more: net)
     model = NeuralNet(settings(gpu=True))
-    rows, most = Rows(torch.zeros(9, 4), torch.zeros(9, 1)), neural_net._STEPS
+    rows, most = TensorRows(torch.zeros(9, 4), torch.zeros(9, 1)), neural_net._STEPS
     nets = [model._net({**SMALL, "width": 8 + extra}, 4) for extra in range(most + 5)]
     for net in nets:
         assert model._step(net, range(3), 32, rows).width == net.width

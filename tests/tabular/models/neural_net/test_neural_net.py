@@ -260,7 +260,9 @@ def test_a_fixed_number_of_epochs_gives_what_the_search_found_there(metric: str)
     found = cross_validate(asked, data)
     for steps in (found.steps, 3):
         fixed = NeuralNet(asked).cross_validate(SMALL, data, score, 1, Reports(), steps)
-        assert fixed.steps == steps and fixed.way is not None
-        assert fixed.way.shape == (2, steps) and fixed.every == 1
-        assert fixed.way[:, -1] == pytest.approx([fixed.scores.mean(), fixed.train_scores.mean()])
+        assert fixed.steps == steps and fixed.history is not None
+        assert fixed.history.shape == (2, steps) and fixed.every == 1
+        assert fixed.history[:, -1] == pytest.approx(
+            [fixed.scores.mean(), fixed.train_scores.mean()]
+        )
         assert steps == 3 or fixed.scores == pytest.approx(found.scores)

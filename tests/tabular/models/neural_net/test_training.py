@@ -10,11 +10,11 @@ from tabular.models.neural_net.recorded import Recorded
 from torch import Tensor
 
 from journal_launcher.tabular.models.neural_net import training
-from journal_launcher.tabular.models.neural_net.encoding import place
+from journal_launcher.tabular.models.neural_net.encoding import move_to_device
 from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights
 from journal_launcher.tabular.models.neural_net.training import (
-    Rows,
     Step,
+    TensorRows,
     Training,
     ahead,
     draw_masks,
@@ -31,23 +31,25 @@ NETS = {
 }
 
 
-def table(net: Mlp, fold: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Rows:
+def table(
+    net: Mlp, fold: int, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> TensorRows:
     """Folds differ by a row, as those of a real table do."""
     random = torch.Generator().manual_seed(100 + fold)
     rows = BATCH * BATCHES + fold % 2
     x = torch.randn(rows, net.inputs, generator=random, dtype=torch.float64)
     y = x[:, :1].sin() + x[:, 1:2] * x[:, 2:3]
     labels = torch.bucketize(y, torch.tensor([-0.5, 0.5], dtype=torch.float64))
-    return Rows(x.to(device, dtype), (labels if net.outputs > 1 else y.to(dtype)).to(device))
+    return TensorRows(x.to(device, dtype), (labels if net.outputs > 1 else y.to(dtype)).to(device))
 
 
-def start(net: Mlp, folds: list[Rows], seeds: list[int], captured: bool = False) -> Training:
+def start(net: Mlp, folds: list[TensorRows], seeds: list[int], captured: bool = False) -> Training:
     step = Step(net, len(folds), BATCH, folds[0], folds[0].x.device, captured)
     return begin(net, step, folds, seeds)
 
 
 def begin(
-    net: Mlp, step: Step, folds: list[Rows], seeds: list[int], rate: float = 0.01
+    net: Mlp, step: Step, folds: list[TensorRows], seeds: list[int], rate: float = 0.01
 ) -> Training:
     return Training(
         net,
@@ -67,7 +69,7 @@ def trained(training: Training, epochs: int = EPOCHS) -> list[Weights]:
     return training.snapshot()
 
 
-def found(net: Mlp, weights: Weights, rows: Rows) -> Tensor:
+def found(net: Mlp, weights: Weights, rows: TensorRows) -> Tensor:
     return net.evaluate(weights, rows.x[:, None])[:, 0]
 
 
@@ -123,7 +125,7 @@ def test_a_step_that_was_recorded_once_does_what_it_says_for_every_trial(
 def test_one_fold_moves_no_other() -> None:
     """A fold with a target a thousand times as large has its own clipping and statistics."""
     folds = [table(PLAIN, fold) for fold in range(2)]
-    loud = [folds[0], Rows(100 * folds[1].x, 1000 * folds[1].y)]
+    loud = [folds[0], TensorRows(100 * folds[1].x, 1000 * folds[1].y)]
     quiet, beside = (trained(start(PLAIN, both, seeds=[1, 2]), 1) for both in (folds, loud))
     torch.testing.assert_close(quiet[0].flat, beside[0].flat)
     torch.testing.assert_close(quiet[0].stats, beside[0].stats)
@@ -133,7 +135,7 @@ def test_one_fold_moves_no_other() -> None:
 def test_an_epoch_takes_full_batches_of_every_fold_from_an_order_of_its_own() -> None:
     net = replace(PLAIN, inputs=1, dropout=0.1)
     folds = [
-        Rows(torch.arange(BATCH * BATCHES + more).float()[:, None], torch.zeros(400, 1))
+        TensorRows(torch.arange(BATCH * BATCHES + more).float()[:, None], torch.zeros(400, 1))
         for more in (0, 31)
     ]
     taken: list[Tensor] = []
@@ -202,7 +204,7 @@ def test_rows_that_would_fill_the_gpu_stay_on_the_host_and_it_is_said_once(
     monkeypatch.setattr(Tensor, "to", lambda tensor, device: moved.append(device) or tensor)
     monkeypatch.setattr(Tensor, "nbytes", property(lambda tensor: 10 * 10**9))
     with caplog.at_level(logging.WARNING):
-        assert len(place([torch.zeros(1), torch.zeros(1)], torch.device("cuda:0"))) == 2
+        assert len(move_to_device([torch.zeros(1), torch.zeros(1)], torch.device("cuda:0"))) == 2
     assert moved == ([] if stays else [torch.device("cuda:0")] * 2)
     expected = "the encoded rows need 20 GB, of the GPU's memory 30 GB are free: they stay in the "
     said = [record.getMessage() for record in caplog.records]
