@@ -35,7 +35,7 @@ from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
-from journal_launcher.worker.device_check import DeviceError, DeviceReport, verify_device
+from journal_launcher.worker.device_check import DeviceReport, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, forks_end_here, record
