@@ -4,7 +4,7 @@ import time
 from collections import deque
 
 from journal_launcher.base.events import Note, PhaseChanged, WorkerReady
-from journal_launcher.launcher.engines.local import WorkerProcess
+from journal_launcher.launcher.engine import WorkerProcess
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.pool import Phase, Slot
 from journal_launcher.launcher.supervisor import Supervisor

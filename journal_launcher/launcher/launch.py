@@ -19,7 +19,8 @@ from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher import model_store
 from journal_launcher.launcher.archive import move_aside
 from journal_launcher.launcher.confirm import confirm_best
-from journal_launcher.launcher.engines.local import WorkerProcess, WorkerSpec, left_behind
+from journal_launcher.launcher.engine import Engine, WorkerProcess, WorkerSpec, left_behind
+from journal_launcher.launcher.engines.local import LocalEngine
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.pool import Crew
@@ -103,6 +104,7 @@ class Launch:
         self.on_published = on_published
         self.began, self.began_at = time.monotonic(), utc()
         self.again = AGAIN
+        self.engine: Engine = LocalEngine()
 
     def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
         """The story. `notes` are said after the first line, which names the journal."""
@@ -159,7 +161,7 @@ class Launch:
         return found.seed if found else 0
 
     def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
-        return WorkerProcess(spec, self.launch_id, self.paths.worker_log(spec.index))
+        return self.engine.start(spec, self.launch_id, self.paths.worker_log(spec.index))
 
     def _supervisor(self, crew: Crew, seed: int) -> Supervisor:
         settings = self.settings

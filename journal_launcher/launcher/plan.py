@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from journal_launcher.base.errors import UsageError
 from journal_launcher.devices.choose import CPU, Choice, choose_devices, pin_environment
 from journal_launcher.devices.cpus import threads_per_worker
-from journal_launcher.launcher.engines.local import WorkerSpec
+from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["devices_for", "plan_workers"]

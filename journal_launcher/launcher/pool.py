@@ -8,7 +8,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from journal_launcher.base.messages import Message
-from journal_launcher.launcher.engines.local import WorkerProcess, WorkerSpec
+from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 
 __all__ = ["Crew", "Grant", "Phase", "Slot", "StartWorker"]
 

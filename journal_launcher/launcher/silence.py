@@ -1,10 +1,7 @@
 """Notice a worker that reports nothing and uses no CPU: it hangs, and nobody else would say so."""
 
-import contextlib
 import time
 from dataclasses import dataclass, field
-
-import psutil
 
 from journal_launcher.base.events import Listener, Note
 from journal_launcher.launcher.pool import Crew, Slot
@@ -39,7 +36,7 @@ class SilenceWatch:
 
     def _look_at(self, slot: Slot, doing: str, now: float) -> None:
         assert slot.process is not None
-        used = _cpu_seconds(slot.process.pid)
+        used = slot.process.cpu_seconds()
         if used - self._used.get(slot.index, -1.0) > IDLE_CPU or used < self._used[slot.index]:
             self._busy_at[slot.index] = now
         self._used[slot.index] = used
@@ -56,14 +53,3 @@ class SilenceWatch:
                     "warning",
                 )
             )
-
-
-def _cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of everything it started, as far as it can be seen."""
-    total = 0.0
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for member in (process, *process.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += sum(member.cpu_times()[:2])
-    return total

@@ -9,7 +9,7 @@ from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import Message
 from journal_launcher.launcher.dispatch import Grants
-from journal_launcher.launcher.engines.local import describe_exit, left_behind
+from journal_launcher.launcher.engine import describe_exit, left_behind
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.pool import STOP_GRACE, Crew, Phase, Slot
 from journal_launcher.launcher.signals import SignalInbox

@@ -7,6 +7,7 @@ from typing import Any
 
 from journal_launcher.base import events
 from journal_launcher.devices.choose import CPU
+from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import WorkerSpec
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.pool import Crew
@@ -19,9 +20,9 @@ class FakeProcess:
 
     pid = 2**31 - 2  # nobody's
     unsent = b""
+    messages_descriptor = exit_descriptor = out_descriptor = 0
 
-    def __init__(self, spec: WorkerSpec) -> None:
-        self.spec, self.index = spec, spec.index
+    def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
         self.told: list[str] = []
         self.granted: list[int | None] = []  # queued trials, or None for a new one
@@ -34,6 +35,9 @@ class FakeProcess:
         if type == "grant":
             self.granted.append(content["trial"])
 
+    def send_rest(self) -> None:
+        pass
+
     def say(self, type: str, **content: Any) -> None:
         self.said.append({"type": type, **content})
 
@@ -45,6 +49,8 @@ class FakeProcess:
         return self.status is not None
 
     def reap(self, seconds: float) -> int | None:
+        if self.status is None:
+            self.kill()
         return self.status
 
     def ask_to_stop(self) -> None:
@@ -58,7 +64,10 @@ class FakeProcess:
     def dump_stacks(self) -> None:
         self.told.append("SIGUSR2")
 
-    def log_tail(self) -> str:
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+    def log_tail(self, lines: int = 20) -> str:
         return ""
 
 
@@ -68,7 +77,7 @@ class FakeCrew(Crew):
     def __init__(self, workers: int, clock: "Clock") -> None:
         specs = [WorkerSpec(index, CPU, 1, {}) for index in range(workers)]
         self.started: list[Any] = []
-        super().__init__(specs, self._begin)  # type: ignore[arg-type]
+        super().__init__(specs, self._begin)
         self._selector = SimpleNamespace(  # type: ignore[assignment]
             register=lambda *_: None,
             unregister=lambda *_: None,
@@ -84,8 +93,7 @@ class FakeCrew(Crew):
         self._clock.sleep(0.0 if news else seconds)
 
     def _begin(self, spec: WorkerSpec) -> FakeProcess:
-        process = FakeProcess(spec)
-        process.messages_descriptor = process.exit_descriptor = 0  # type: ignore[attr-defined]
+        process = FakeProcess()
         self.started.append(process)
         return process
 

@@ -17,8 +17,9 @@ from launcher.harness import ROOT, wait_until
 
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.devices.choose import CPU
+from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines import local as process_module
-from journal_launcher.launcher.engines.local import WorkerProcess, WorkerSpec
+from journal_launcher.launcher.engines.local import LocalProcess
 from journal_launcher.launcher.pool import Crew
 
 # A worker that begins to read when it is told, and notes how long the lines are.
@@ -59,11 +60,12 @@ import os, sys
 from pathlib import Path
 from journal_launcher.launcher.pool import Crew
 from journal_launcher.devices.choose import CPU
-from journal_launcher.launcher.engines.local import WorkerProcess, WorkerSpec
+from journal_launcher.launcher.engine import WorkerSpec
+from journal_launcher.launcher.engines.local import LocalProcess
 from journal_launcher.launcher.engines import local
 local.WORKER_PROGRAM = Path("worker.py")
 spec = WorkerSpec(0, CPU, 1, dict(os.environ))
-worker = WorkerProcess(spec, "launch", Path("0.log"))
+worker = LocalProcess(spec, "launch", Path("0.log"))
 worker.send("spec", text="heard")
 os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
 assert worker.reap(10) == 0, Path("0.log").read_text()
@@ -76,7 +78,7 @@ def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(process_module, "WORKER_PROGRAM", tmp_path / "worker.py")
     spec = WorkerSpec(0, CPU, 1, dict(os.environ))
-    made = Crew([spec], lambda spec: WorkerProcess(spec, "launch", tmp_path / "0.log"))
+    made = Crew([spec], lambda spec: LocalProcess(spec, "launch", tmp_path / "0.log"))
     yield made
     assert made.close() == []
 
@@ -110,7 +112,7 @@ def test_a_worker_that_cannot_be_started_is_one_line_and_leaves_no_descriptor(
     while worker is None:  # one step after the other meets the limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (11 + len(said), hard))
         try:
-            worker = WorkerProcess(spec, "launch", tmp_path / "7.log")
+            worker = LocalProcess(spec, "launch", tmp_path / "7.log")
         except JournalLauncherError as error:
             said.append(str(error))
         finally:

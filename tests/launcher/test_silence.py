@@ -15,6 +15,7 @@ import pytest
 from journal_launcher.base.events import Note
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher import silence
+from journal_launcher.launcher.engines.local import cpu_seconds_of
 from journal_launcher.launcher.silence import SilenceWatch
 
 
@@ -49,7 +50,7 @@ def worker(process: subprocess.Popen[bytes], heard_at: float = 0.0) -> Any:
         busy_since=1000.0,
         heard_at=heard_at,
         spec=SimpleNamespace(device=CPU),
-        process=SimpleNamespace(pid=process.pid, log=Path("0.log")),
+        process=SimpleNamespace(cpu_seconds=lambda: cpu_seconds_of(process.pid), log=Path("0.log")),
     )
 
 
@@ -112,9 +113,9 @@ def test_a_worker_whose_child_computes_is_not_named(clock: Clock, processes: lis
     looker, notes = watch(worker(processes[0]))
     try:
         for clock.now in (1000, 1060, 1130, 1200):
-            used = silence._cpu_seconds(processes[0].pid)
+            used = cpu_seconds_of(processes[0].pid)
             deadline = time.monotonic() + 60
-            while silence._cpu_seconds(processes[0].pid) < used + 2 * silence.IDLE_CPU:
+            while cpu_seconds_of(processes[0].pid) < used + 2 * silence.IDLE_CPU:
                 assert time.monotonic() < deadline
             looker.look()
         assert notes == []

@@ -9,7 +9,7 @@ from launcher.fake_stage import Clock, Stage
 
 from journal_launcher.base import events
 from journal_launcher.base.events import Note
-from journal_launcher.launcher.engines.local import left_behind
+from journal_launcher.launcher.engine import left_behind
 from journal_launcher.launcher.pool import BACKOFF_FIRST, STOP_GRACE, STRIKES, Phase
 from journal_launcher.launcher.supervisor import LOOK
 

@@ -6,17 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, LineBuffer, Message
 from journal_launcher.base.plain_files import open_plain
-from journal_launcher.devices.choose import Device
+from journal_launcher.launcher.engine import WorkerSpec
 
-__all__ = ["WORKER_PROGRAM", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
+__all__ = ["WORKER_PROGRAM", "LocalEngine", "LocalProcess", "cpu_seconds_of"]
 
 WORKER_PROGRAM = Path(__file__).parents[2] / "worker" / "__main__.py"
 
@@ -32,20 +32,15 @@ _GUARDED = (
 )
 
 
-@dataclass(frozen=True)
-class WorkerSpec:
-    """Blueprint of a worker: which device it is pinned to and how many CPU threads it may use."""
+class LocalEngine:
+    """Starts workers on this machine, each in a session of its own (see `engine.Engine`)."""
 
-    index: int
-    device: Device
-    threads: int
-    environment: Mapping[str, str]
+    def start(self, spec: WorkerSpec, launch: str, log: Path) -> "LocalProcess":
+        return LocalProcess(spec, launch, log)
 
 
-class WorkerProcess:
-    """A living worker. Its descriptors are for a selector: `messages` and `exit` to read, `out` to
-    write while something is `unsent`.
-    """
+class LocalProcess:
+    """A worker on this machine; `engine.WorkerProcess` says what each member must do."""
 
     def __init__(self, spec: WorkerSpec, launch: str, log: Path) -> None:
         self.spec = spec
@@ -89,10 +84,6 @@ class WorkerProcess:
             ours.pop_all()  # they stay open
         os.set_blocking(self.messages_descriptor, False)
         os.set_blocking(self.out_descriptor, False)
-
-    @property
-    def index(self) -> int:
-        return self.spec.index
 
     @property
     def pid(self) -> int:
@@ -141,6 +132,9 @@ class WorkerProcess:
         """Ask for every thread's stack in the log file (faulthandler in the worker)."""
         self._process.send_signal(signal.SIGUSR2)
 
+    def cpu_seconds(self) -> float:
+        return cpu_seconds_of(self.pid)
+
     def reap(self, seconds: float) -> int | None:
         """Kill what is left of the group, collect the exit status and close everything.
 
@@ -168,21 +162,15 @@ class WorkerProcess:
         return ""
 
 
-def left_behind(pid: int) -> str:
-    """What the user is told of a process that does not end."""
-    return f"worker process {pid} was killed but does not end; it is left behind (see dmesg)"
-
-
-def describe_exit(status: int | None) -> str:
-    """An exit status in words: "killed by SIGSEGV", "exited with 1"; None: it never ended."""
-    if status is None:
-        return "killed, but it does not end"
-    if status >= 0:
-        return f"exited with {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"
+def cpu_seconds_of(pid: int) -> float:
+    """CPU time of a process and of everything it started, as far as it can be seen."""
+    total = 0.0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += sum(member.cpu_times()[:2])
+    return total
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> list[int]:

@@ -1,0 +1,143 @@
+"""The seam between a launch and where its workers run: what the parent needs of a worker's process.
+
+Pool, supervisor and watchdog know this file alone; `engines/` holds what fulfils it. A worker on
+another machine is a client on this one, whose two pipes carry the messages: so there is always a
+local process with descriptors for a selector, and its end is the worker's end.
+
+Nothing here may block but `reap`, and nothing may raise because the worker is dead already: it may
+die between any two calls. Its death is told by `has_exited` alone, never by the end of a pipe.
+"""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from journal_launcher.base.messages import Message
+from journal_launcher.devices.choose import Device
+
+__all__ = ["Engine", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """Blueprint of a worker: which device it is pinned to and how many CPU threads it may use."""
+
+    index: int
+    device: Device
+    threads: int
+    environment: Mapping[str, str]
+
+
+class WorkerProcess(Protocol):
+    """One started worker, from its start to `reap`; after that nobody calls it any more."""
+
+    @property
+    def pid(self) -> int:
+        """The local process, for people: who it is when it does not end."""
+        ...
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes, a file on this machine."""
+        ...
+
+    @property
+    def messages_descriptor(self) -> int:
+        """Readable when `receive` has something, until `reap`."""
+        ...
+
+    @property
+    def exit_descriptor(self) -> int | None:
+        """Readable once it has ended, until `reap`; None: the parent has to look now and then."""
+        ...
+
+    @property
+    def out_descriptor(self) -> int:
+        """Writable when `send_rest` can go on; watched only while something is `unsent`."""
+        ...
+
+    @property
+    def unsent(self) -> bytes:
+        """What was sent and has not left the parent yet; empty once the worker reads no more."""
+        ...
+
+    def send(self, type: str, **content: Any) -> None:
+        """Send one message whole, after those before it; what finds no room now is `unsent`."""
+        ...
+
+    def send_rest(self) -> None:
+        """Go on sending what is `unsent`."""
+        ...
+
+    def receive(self) -> list[Message]:
+        """Every message that has arrived and was not received yet, in order.
+
+        What a worker said before it died is still received after `has_exited` and before `reap`.
+
+        Raises:
+            JournalLauncherError: it said what is no message of this launch and program version.
+        """
+        ...
+
+    def has_exited(self) -> bool:
+        """Has it ended? Looks without collecting: `reap` still has to be called."""
+        ...
+
+    def ask_to_stop(self) -> None:
+        """Let the worker unwind its trial and leave; it may take its time, or ignore this."""
+        ...
+
+    def kill(self) -> None:
+        """End it and everything it started, at once, without asking. Safe at any time."""
+        ...
+
+    def dump_stacks(self) -> None:
+        """Ask for the stacks of all its threads in `log`."""
+        ...
+
+    def cpu_seconds(self) -> float:
+        """CPU time of it and of everything it started, as far as that can be seen; it may fall."""
+        ...
+
+    def reap(self, seconds: float) -> int | None:
+        """Kill what is left of it, wait so long for its end and close every descriptor.
+
+        Returns its exit status, a signal as a negative number; None if it did not end in time.
+        """
+        ...
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines that this process, and none before it, wrote to `log`."""
+        ...
+
+
+class Engine(Protocol):
+    """Who starts workers, and thereby where they run."""
+
+    def start(self, spec: WorkerSpec, launch: str, log: Path) -> WorkerProcess:
+        """Start one worker of a launch; its output is appended to `log`.
+
+        Raises:
+            JournalLauncherError: it cannot be started, in one line that says what to do.
+            OSError: the disk is full.
+        """
+        ...
+
+
+def left_behind(pid: int) -> str:
+    """What the user is told of a process that does not end."""
+    return f"worker process {pid} was killed but does not end; it is left behind (see dmesg)"
+
+
+def describe_exit(status: int | None) -> str:
+    """An exit status in words: "killed by SIGSEGV", "exited with 1"; None: it never ended."""
+    if status is None:
+        return "killed, but it does not end"
+    if status >= 0:
+        return f"exited with {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"

@@ -1,0 +1,127 @@
+"""What a worker's process must do, asked of every process that stands for one, the fake as well."""
+
+import inspect
+import os
+import select
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launcher.fake_stage import FakeProcess
+from launcher.harness import wait_until
+
+from journal_launcher.devices.choose import CPU
+from journal_launcher.launcher import engine
+from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec, describe_exit
+from journal_launcher.launcher.engines import local
+from journal_launcher.launcher.engines.local import LocalEngine, LocalProcess
+
+# A worker that says "note" for each line that it reads, and keeps a child that outlives it.
+ECHO = """
+import os, subprocess, sys
+subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
+print("here", flush=True)
+with open(int(sys.argv[1])) as heard, open(int(sys.argv[2]), "w") as said:
+    for line in heard:
+        said.write(line.replace('"grant"', '"note"'))
+        said.flush()
+"""
+MEMBERS = [name for name in vars(WorkerProcess) if not name.startswith("_")]
+
+
+@dataclass
+class Played:
+    """A process, and what makes it speak; it has spoken when the call returns."""
+
+    process: WorkerProcess
+    speak: Callable[[], None]
+
+
+@pytest.fixture(params=["local", "fake"])
+def played(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if request.param == "fake":
+        fake = FakeProcess()
+        yield Played(fake, lambda: fake.say("note", text="hello"))
+        return
+    (tmp_path / "echo.py").write_text(ECHO)
+    monkeypatch.setattr(local, "WORKER_PROGRAM", tmp_path / "echo.py")
+    spec = WorkerSpec(0, CPU, 1, dict(os.environ))
+    process = LocalEngine().start(spec, "launch", tmp_path / "logs" / "0.log")
+
+    def speak() -> None:
+        process.send("grant", text="hello")
+        assert select.select([process.messages_descriptor], [], [], 60)[0]
+
+    yield Played(process, speak)
+    if process.messages_descriptor in map(int, os.listdir("/proc/self/fd")):
+        process.reap(10)
+
+
+@pytest.mark.parametrize("kind", [LocalProcess, FakeProcess])
+def test_every_member_is_there_and_is_called_the_same_way(kind: type) -> None:
+    for name in MEMBERS:
+        contract = inspect.getattr_static(WorkerProcess, name)
+        if not isinstance(contract, property):
+            found = inspect.getattr_static(kind, name)
+            assert inspect.signature(found) == inspect.signature(contract), name
+
+
+def test_the_engine_is_called_the_same_way() -> None:
+    wanted, found = (inspect.signature(kind.start) for kind in (engine.Engine, LocalEngine))
+    assert found.parameters == wanted.parameters
+
+
+def test_every_attribute_has_the_type_that_the_contract_names(played: Played) -> None:
+    process = played.process
+    assert isinstance(process.pid, int) and isinstance(process.log, Path)
+    assert isinstance(process.messages_descriptor, int)
+    assert isinstance(process.exit_descriptor, int | None)
+    assert isinstance(process.out_descriptor, int)
+    assert process.unsent == b"" and isinstance(process.log_tail(), str)
+    assert process.cpu_seconds() >= 0
+
+
+def test_what_it_says_is_received_once_and_in_order(played: Played) -> None:
+    heard: list[Any] = []
+    played.speak()
+    played.speak()
+    wait_until(lambda: heard.extend(played.process.receive()) or len(heard) == 2)
+    assert [(message["type"], message["text"]) for message in heard] == [("note", "hello")] * 2
+    assert played.process.receive() == []
+
+
+def test_its_end_is_told_until_it_is_collected(played: Played) -> None:
+    process = played.process
+    assert not process.has_exited()
+    process.kill()
+    wait_until(process.has_exited)
+    assert process.has_exited(), "looking collects nothing"
+    assert describe_exit(process.reap(10)) == "killed by SIGKILL"
+
+
+def test_what_it_said_before_its_end_is_received_after_it(played: Played) -> None:
+    process = played.process
+    played.speak()
+    process.kill()
+    wait_until(process.has_exited)
+    assert [message["type"] for message in process.receive()] == ["note"]
+    process.reap(10)
+
+
+def test_nothing_is_an_error_after_its_end(played: Played) -> None:
+    process = played.process
+    process.kill()
+    wait_until(process.has_exited)
+    process.send("bye")
+    process.send_rest()
+    for act in (process.ask_to_stop, process.dump_stacks, process.kill):
+        act()
+    assert process.unsent == b"" and process.receive() == []
+    assert process.has_exited() and process.cpu_seconds() >= 0
+    assert process.reap(10) is not None
+
+
+def test_collecting_ends_it(played: Played) -> None:
+    assert describe_exit(played.process.reap(10)) == "killed by SIGKILL"
