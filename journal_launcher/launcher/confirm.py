@@ -1,12 +1,11 @@
 """Let idle workers score the best trials once more, on fresh folds, before one of them is saved."""
 
-import time
 from collections import deque
 
 from journal_launcher.base.events import Note, PhaseChanged, WorkerReady
 from journal_launcher.launcher.engine import WorkerProcess
 from journal_launcher.launcher.ledger import TrialBook
-from journal_launcher.launcher.pool import Phase, Slot
+from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study import confirmation
 
@@ -45,7 +44,7 @@ class _Round:
     def _give(self) -> None:
         slots = self._supervisor.crew.slots
         usable = next((slot for slot in slots if not slot.unusable), None)
-        if not any(slot.alive or (slot.phase is Phase.DOWN and slot.restart_at) for slot in slots):
+        if not any(slot.alive or slot.awaits_restart for slot in slots):
             self._starts += 1
             if usable is None or self._starts > DEATHS:
                 self._waiting.clear()
@@ -55,7 +54,7 @@ class _Round:
             if self._waiting and slot.phase is Phase.IDLE and slot.process is not None:
                 number = self._waiting.popleft()
                 self._given.append((slot, slot.process, number))
-                slot.phase, slot.trial, slot.busy_since = Phase.BUSY, number, time.monotonic()
+                slot.begin_confirmation(number)
                 slot.process.send("confirm", trial=number)
 
     def _look_at(self, slot: Slot, process: WorkerProcess, number: int) -> None:

@@ -4,7 +4,8 @@ import time
 from dataclasses import dataclass
 
 from journal_launcher.launcher.ledger import TrialBook
-from journal_launcher.launcher.pool import Crew, Grant, Phase, Slot
+from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.slot import Grant, Phase, Slot
 
 __all__ = ["Grants"]
 
@@ -51,13 +52,13 @@ class Grants:
     def are_settled(self) -> bool:
         """Is nothing under way, and are the baselines scored if anybody can score them?"""
         slots = self.crew.slots
-        if any(slot.grant or slot.trial is not None or slot.task for slot in slots):
+        if any(slot.work.grant or slot.work.name for slot in slots):
             return False
         return not (self._wants_baselines() and any(slot.alive for slot in slots))
 
     def left(self) -> bool:
         """Is there a trial that nobody was granted yet?"""
-        granted = sum(slot.grant is not None for slot in self.crew.slots)
+        granted = sum(slot.work.grant is not None for slot in self.crew.slots)
         return self.book.remaining(granted) > 0
 
     def _are_open(self) -> bool:
@@ -70,8 +71,9 @@ class Grants:
     def _give(self, slot: Slot) -> None:
         """Let an idle worker start a trial; queued trials go first."""
         assert slot.process is not None
-        queued = self.book.next_queued({s.grant.queued for s in self.crew.slots if s.grant})
-        slot.permit(Grant(queued))
+        grants = (s.work.grant for s in self.crew.slots)
+        queued = self.book.next_queued({grant.queued for grant in grants if grant})
+        slot.assign(Grant(queued))
         slot.process.send("grant", trial=queued)
 
     def _wants_baselines(self) -> bool:
@@ -79,6 +81,6 @@ class Grants:
 
     def _score_baselines(self, slot: Slot) -> None:
         assert slot.process is not None
-        self._scored, slot.phase = True, Phase.BUSY
-        slot.begin("the baselines")
+        self._scored = True
+        slot.begin_task("the baselines")
         slot.process.send("baseline")

@@ -10,7 +10,7 @@ from journal_launcher.base.files import finite, write_json
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
 from journal_launcher.launcher.ledger import TrialBook
-from journal_launcher.launcher.pool import Phase, Slot
+from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study.confirmation import candidates, confirmation_of
@@ -123,8 +123,7 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dic
     for _ in range(REFIT_ATTEMPTS):
         slot = _idle_worker(supervisor)
         if slot is not None and slot.process is not None:
-            slot.phase = Phase.BUSY
-            slot.begin("the refit")
+            slot.begin_task("the refit")
             staging = str(model_store.clear_staging(paths))
             slot.process.send("refit", trial=number, staging=staging)
             answer = supervisor.await_answer(slot)

@@ -4,7 +4,8 @@ import time
 from dataclasses import dataclass, field
 
 from journal_launcher.base.events import Listener, Note
-from journal_launcher.launcher.pool import Crew, Slot
+from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.slot import Slot
 
 __all__ = ["SilenceWatch"]
 
@@ -30,7 +31,7 @@ class SilenceWatch:
             return
         self._next_look = now + BETWEEN_LOOKS
         for slot in self.crew.slots:
-            doing = slot.task if slot.trial is None else f"trial {slot.trial}"
+            doing = slot.work.name
             if doing is not None and slot.process is not None:
                 self._look_at(slot, doing, now)
 
@@ -40,11 +41,11 @@ class SilenceWatch:
         if used - self._used.get(slot.index, -1.0) > IDLE_CPU or used < self._used[slot.index]:
             self._busy_at[slot.index] = now
         self._used[slot.index] = used
-        since = max(self._busy_at.get(slot.index, now), slot.busy_since, slot.heard_at)
+        since = max(self._busy_at.get(slot.index, now), slot.work.since, slot.heard_at)
         if now - since >= LONG and (slot.index, doing) not in self._named:
             self._named.add((slot.index, doing))
             ending = "--trial-timeout to end such trials"
-            if slot.trial is None:
+            if slot.work.trial is None:
                 ending = "Ctrl-C to stop: it has no time limit, and the next launch repeats it"
             self.emit(
                 Note(

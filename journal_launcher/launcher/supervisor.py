@@ -11,9 +11,10 @@ from journal_launcher.base.messages import Message
 from journal_launcher.launcher.dispatch import Grants
 from journal_launcher.launcher.engine import describe_exit, left_behind
 from journal_launcher.launcher.ledger import TrialBook
-from journal_launcher.launcher.pool import STOP_GRACE, Crew, Phase, Slot
+from journal_launcher.launcher.pool import Crew
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.silence import SilenceWatch
+from journal_launcher.launcher.slot import STOP_GRACE, Phase, Slot
 from journal_launcher.launcher.stop import Stop, stopping
 from journal_launcher.launcher.trial_timeout import TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -61,7 +62,7 @@ class Supervisor:
         given = {"device": device.label, "device_uuid": device.uuid, "threads": slot.spec.threads}
         process.send("spec", **given, prepare=prepare, **self.spec)
         if prepare:
-            slot.begin("the preparation")
+            slot.begin_preparation()
         if self.opened is not None:
             process.send("open", **self.opened)
         self.emit(events.WorkerStarted(slot.index, device.label, process.log))
@@ -70,8 +71,8 @@ class Supervisor:
         """Let one worker prepare the study; None if it cannot, or the launch stops first."""
         if slot.process is None:
             self.start(slot, prepare=True)
-        elif slot.task is None:
-            slot.begin("the preparation")
+        elif slot.work.task is None:
+            slot.begin_preparation()
             slot.process.send("prepare")
         return self.await_answer(slot)
 
@@ -85,7 +86,7 @@ class Supervisor:
             elif slot.unusable:
                 self._go_on_without(slot)
         if self.stop is None:
-            self.crew.forgive()
+            self.crew.reset_deaths()
 
     # --- the loop
 
@@ -164,13 +165,12 @@ class Supervisor:
     def _on_message(self, slot: Slot, message: Message) -> None:
         match message["type"]:
             case "prepared" | "staged":
-                self.answer, slot.task = message, None
+                self.answer = message
+                slot.end_task()
             case "ready":
                 self._on_ready(slot, message)
             case "request":
                 slot.free()
-                if slot.phase is not Phase.LEAVING:  # told to go while it asked
-                    slot.phase = Phase.IDLE
             case "started":
                 slot.begin_trial(message["number"])
                 self.emit(events.TrialStarted(slot.index, message["number"]))
@@ -187,7 +187,7 @@ class Supervisor:
                 self.book.keep_confirmation(message["number"], message["content"])
             case "unusable" if slot.phase is not Phase.LEAVING:
                 slot.unusable = f"{slot.spec.device.label}: {message['message']}"
-                self.crew.let_go(slot)
+                slot.shut_down()
             case "failed":
                 self._on_failed(slot, message)
 
@@ -201,11 +201,11 @@ class Supervisor:
 
     def _on_ended(self, slot: Slot, message: Message) -> None:
         assert self.book is not None
-        slot.free()
+        slot.end_work()
         if message["state"] == "FAIL":
             self.book.count_failure(message["reason"], raised=message["raised"])
         else:
-            slot.strikes = 0
+            slot.deaths = 0
         keys = ("number", "state", "reason", "seconds")
         self.book.ended(slot.index, *(message[key] for key in keys))
         if message["incompatible"]:
@@ -218,12 +218,14 @@ class Supervisor:
         """A worker that cannot go on: bad input, an import error, a broken journal. No retry."""
         text = message["message"]
         if message["traceback"] and not self.aborting:  # shown once, not once a worker
-            text = f"{text} ({slot.spec.device.label}, log {self.crew.log_of(slot)})"
+            assert slot.process is not None
+            text = f"{text} ({slot.spec.device.label}, log {slot.process.log})"
             self.emit(events.Note(message["traceback"].rstrip(), "warning"))
-        slot.phase, code = Phase.LEAVING, ExitCode(message["exit_code"])
+        code = ExitCode(message["exit_code"])
         if code == ExitCode.USAGE and self.book is not None:
             code = ExitCode.FAILED  # the study exists: something was started
         self.end(Stop.failed(text, code))
+        slot.shut_down()
 
     # --- failures and deaths
 
@@ -240,14 +242,14 @@ class Supervisor:
         status = self.crew.reap(slot)
         if status is None:
             self.emit(events.Note(left_behind(process.pid), "warning"))
-        problem = slot.condemned or f"worker {describe_exit(status)}"
+        problem = slot.ending.stop_reason or f"worker {describe_exit(status)}"
         if self.book is not None:
-            seconds = time.monotonic() - slot.busy_since
+            seconds = time.monotonic() - slot.work.since
             self.book.bury(slot.index, problem, seconds, interrupted=self.aborting)
             self._check_failures()
-        slot.free()
+        slot.end_work()
         if expected:
-            slot.phase = Phase.CLOSED
+            slot.close()
             self.emit(events.WorkerEnded(slot.index))
             if slot.unusable:
                 self._on_closed(slot)
@@ -255,13 +257,15 @@ class Supervisor:
         tail = process.log_tail()
         self.emit(events.WorkerEnded(slot.index, f"{problem}, log {process.log}\n{tail}".rstrip()))
         if self.stop is not None:
-            slot.phase = Phase.CLOSED
+            slot.close()
         elif status is None:
             self._on_closed(slot)
-        elif slot.condemned:  # its trial was to blame
-            slot.restart_at = time.monotonic()
-        elif self.crew.strike(slot) is None:
-            self._on_closed(slot)
+        elif slot.ending.stop_reason:  # its trial was to blame
+            slot.schedule_restart(0.0)
+        else:
+            slot.count_death()
+            if slot.phase is Phase.CLOSED:
+                self._on_closed(slot)
 
     def _on_closed(self, slot: Slot) -> None:
         """A worker will not be started again. Before the study exists, `prepare` sees to that."""
@@ -285,8 +289,7 @@ class Supervisor:
                 self.emit(events.PhaseChanged("stopping"))
             self.crew.close_waiting()
         if self.aborting:
-            for slot in self.crew.slots:
-                self.crew.stop(slot)
+            self.crew.terminate_all()
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self.aborting:  # the second Ctrl-C, or the third

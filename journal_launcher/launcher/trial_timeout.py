@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from journal_launcher.launcher.pool import Crew, Slot
+from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.slot import Slot
 
 __all__ = ["TrialTimeout"]
 
@@ -18,16 +19,15 @@ class TrialTimeout:
     def deadlines(self) -> list[tuple[Slot, float]]:
         """Who runs a trial, and until when it may."""
         limit = self.seconds
-        running = (slot for slot in self.crew.slots if slot.trial is not None)
+        running = (slot for slot in self.crew.slots if slot.work.trial is not None)
         if limit is None:
             return []
-        return [(slot, slot.busy_since + limit) for slot in running if slot.condemned is None]
+        return [(s, s.work.since + limit) for s in running if s.ending.stop_reason is None]
 
     def enforce(self) -> None:
         """Let every overdue worker write its stacks to its log, and stop it."""
         now = time.monotonic()
         for slot, deadline in self.deadlines():
             if now >= deadline and slot.process is not None:
-                slot.condemned = f"trial timeout after {self.seconds:g} s"
                 slot.process.dump_stacks()
-                self.crew.stop(slot)
+                slot.terminate(f"trial timeout after {self.seconds:g} s")

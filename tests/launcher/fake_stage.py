@@ -11,6 +11,7 @@ from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import WorkerSpec
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.slot import Phase
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.settings.launch_settings import LaunchSettings
 
@@ -200,7 +201,7 @@ class Stage:
     def run_trial(self, number: int = 0) -> None:
         """Until a worker is busy with a trial."""
         self.ready()
-        self.turn()
-        self.turn()
+        while self.crew.slots[0].phase is not Phase.BUSY:
+            self.turn()
         self.process().say("started", number=number)
         self.turn()

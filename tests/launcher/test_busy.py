@@ -8,8 +8,6 @@ import pytest
 from launcher.fake_stage import Clock, Stage
 from launcher.harness import Workshop
 
-from journal_launcher.launcher.pool import Phase
-
 EQUAL = """
 def objective(trial):
     time.sleep(0.4)
@@ -74,8 +72,7 @@ def test_scoring_a_trial_again_is_none(clock: Clock) -> None:
     stage = two_at_work(clock)
     clock.now += 4
     end(stage, 0, 0)
-    slot = stage.crew.slots[0]
-    slot.phase, slot.trial = Phase.BUSY, 0  # as for fresh folds
+    stage.crew.slots[0].begin_confirmation(0)
     clock.now += 4
     say(stage, 0, "request")
     assert stage.crew.busy_shares() == (1.0, 0.0)
@@ -85,7 +82,7 @@ def test_there_is_nothing_to_say_without_a_trial(clock: Clock) -> None:
     stage = Stage(clock, workers=2)
     stage.ready(0)
     stage.turns(30)
-    assert stage.crew.slots[0].grant is not None
+    assert stage.crew.slots[0].work.grant is not None
     assert stage.crew.busy_shares() is None
 
 

@@ -6,7 +6,7 @@ import pytest
 from launcher.harness import Workshop
 
 from journal_launcher.base import events
-from journal_launcher.launcher import pool
+from journal_launcher.launcher import slot
 
 OUTCOMES = """
 class OutOfMemoryError(RuntimeError):
@@ -84,7 +84,7 @@ def save_best(study, directory):
     assert all("after this CUDA error" in problem for problem in problems)
     starts = [at for at, event in workshop.seen if isinstance(event, events.WorkerStarted)]
     ends = [at for at, event in workshop.seen if isinstance(event, events.WorkerEnded)]
-    assert starts[1] - ends[0] >= pool.BACKOFF_FIRST
+    assert starts[1] - ends[0] >= slot.BACKOFF_FIRST
 
 
 def test_too_many_failures_end_the_launch(workshop: Workshop) -> None:

@@ -23,7 +23,7 @@ from optuna_dashboard import wsgi
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import JournalDamagedError
-from journal_launcher.launcher import pool
+from journal_launcher.launcher import slot
 from journal_launcher.study.journal.storage import open_storage
 
 BUSY = """
@@ -202,7 +202,7 @@ def test_a_launch_whose_folder_was_removed_goes_on_with_its_journal(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder holds what can be written again: logs, the record of the launch, the model."""
-    monkeypatch.setattr(pool, "BACKOFF_FIRST", 0.05)
+    monkeypatch.setattr(slot, "BACKOFF_FIRST", 0.05)
     workshop.write(
         """
 def objective(trial):

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import StudyInUseError
-from journal_launcher.launcher import dispatch, pool
+from journal_launcher.launcher import dispatch, slot
 
 TWO_GPUS = {"FAKE_NVML": '{"gpus": [{"uuid": "GPU-aaaaaaaa"}, {"uuid": "GPU-bbbbbbbb"}]}'}
 TRIVIAL = """
@@ -241,7 +241,7 @@ def objective(trial):
     )
     began = time.monotonic()
     assert workshop.launch(n_trials=1, workers=2).exit_code == 0
-    assert time.monotonic() - began < pool.STOP_GRACE / 2
+    assert time.monotonic() - began < slot.STOP_GRACE / 2
 
 
 def test_what_an_objective_reports_is_shown_while_it_runs(workshop: Workshop) -> None:

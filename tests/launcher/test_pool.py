@@ -3,7 +3,7 @@
 import pytest
 from launcher.fake_stage import Clock, Stage
 
-from journal_launcher.launcher.pool import STOP_GRACE, Phase
+from journal_launcher.launcher.slot import STOP_GRACE, Phase
 
 
 @pytest.fixture

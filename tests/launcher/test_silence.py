@@ -17,6 +17,7 @@ from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher import silence
 from journal_launcher.launcher.engines.local import cpu_seconds_of
 from journal_launcher.launcher.silence import SilenceWatch
+from journal_launcher.launcher.slot import Work
 
 
 class Clock:
@@ -45,9 +46,7 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
 def worker(process: subprocess.Popen[bytes], heard_at: float = 0.0) -> Any:
     return SimpleNamespace(
         index=0,
-        trial=7,
-        task=None,
-        busy_since=1000.0,
+        work=Work(1000.0, trial=7),
         heard_at=heard_at,
         spec=SimpleNamespace(device=CPU),
         process=SimpleNamespace(cpu_seconds=lambda: cpu_seconds_of(process.pid), log=Path("0.log")),
@@ -78,7 +77,7 @@ def test_a_worker_that_does_nothing_is_named_once(clock: Clock, processes: list)
 def test_a_refit_that_does_nothing_is_named_once(clock: Clock, processes: list) -> None:
     processes.append(sleeper())
     slot = worker(processes[0])
-    slot.trial, slot.task = None, "the refit"
+    slot.work = Work(1000.0, task="the refit")
     looker, notes = watch(slot)
     for clock.now in (1000, 1060, 1150, 1300):
         looker.look()
@@ -90,7 +89,7 @@ def test_a_refit_that_does_nothing_is_named_once(clock: Clock, processes: list) 
 def test_an_idle_worker_is_not_named(clock: Clock, processes: list) -> None:
     processes.append(sleeper())
     slot = worker(processes[0])
-    slot.trial = None
+    slot.work = Work(1000.0)
     looker, notes = watch(slot)
     for clock.now in (1000, 1150, 1300):
         looker.look()

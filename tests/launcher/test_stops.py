@@ -13,7 +13,7 @@ import pytest
 from launcher.harness import PATIENT, Workshop, finish, wait_until
 
 from journal_launcher.base import events
-from journal_launcher.launcher import pool
+from journal_launcher.launcher import slot
 
 IGNORES = """
 def objective(trial):
@@ -105,7 +105,7 @@ def test_two_ctrl_c_kill_at_once(workshop: Workshop) -> None:
     process.send_signal(signal.SIGINT)
     ended = finish(process)
     assert ended.code == 130 and "Traceback" not in ended.err
-    assert time.monotonic() - began < pool.STOP_GRACE / 2
+    assert time.monotonic() - began < slot.STOP_GRACE / 2
     assert workshop.states() == ["FAIL", "WAITING"]
 
 
@@ -113,7 +113,7 @@ def test_two_ctrl_c_kill_at_once(workshop: Workshop) -> None:
 def test_a_worker_that_does_not_go_is_killed_after_the_grace(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(pool, "STOP_GRACE", 0.4)
+    monkeypatch.setattr(slot, "STOP_GRACE", 0.4)
     workshop.write(IGNORES)
 
     def stop(event: events.Event) -> None:

@@ -8,7 +8,7 @@ from launcher.harness import Workshop, wait_until
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 
 from journal_launcher.base import events
-from journal_launcher.launcher import pool
+from journal_launcher.launcher import slot
 
 DEATHS = """
 def objective(trial):
@@ -93,7 +93,7 @@ def test_a_death_costs_one_trial_that_is_retried(workshop: Workshop) -> None:
 def test_a_retry_begins_without_the_dead_owners_attributes(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "BACKOFF_FIRST", 0.05)
+    monkeypatch.setattr(slot, "BACKOFF_FIRST", 0.05)
     workshop.write(
         """
 def objective(trial):
@@ -114,7 +114,7 @@ def objective(trial):
 def test_without_retries_a_death_is_a_failure(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "BACKOFF_FIRST", 0.05)
+    monkeypatch.setattr(slot, "BACKOFF_FIRST", 0.05)
     workshop.write("def objective(trial):\n    os.kill(os.getpid(), 9)\n")
     result = workshop.launch(n_trials=2, max_retries=0, max_failures=2)
     assert (result.exit_code, workshop.states()) == (1, ["FAIL", "FAIL"])
@@ -124,7 +124,7 @@ def test_without_retries_a_death_is_a_failure(
 def test_three_deaths_in_a_row_close_a_worker(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "BACKOFF_FIRST", 0.3)
+    monkeypatch.setattr(slot, "BACKOFF_FIRST", 0.3)
     workshop.write("def objective(trial):\n    os._exit(7)\n")
     result = workshop.launch(n_trials=2, max_retries=9, max_failures=99)
     assert (result.exit_code, result.model_path) == (1, None)
@@ -142,8 +142,8 @@ def test_three_deaths_in_a_row_close_a_worker(
 def test_a_hung_trial_is_dumped_killed_and_retried(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "STOP_GRACE", 0.4)
-    monkeypatch.setattr(pool, "BACKOFF_FIRST", 0.05)
+    monkeypatch.setattr(slot, "STOP_GRACE", 0.4)
+    monkeypatch.setattr(slot, "BACKOFF_FIRST", 0.05)
     workshop.write(
         """
 def hang_for_ever():
@@ -171,7 +171,7 @@ def objective(trial):
 def test_an_objective_that_swallows_the_stop_loses_its_trial_all_the_same(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "BACKOFF_FIRST", 0.05)
+    monkeypatch.setattr(slot, "BACKOFF_FIRST", 0.05)
     workshop.write(
         """
 def objective(trial):

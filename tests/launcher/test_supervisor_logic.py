@@ -10,7 +10,7 @@ from launcher.fake_stage import Clock, Stage
 from journal_launcher.base import events
 from journal_launcher.base.events import Note
 from journal_launcher.launcher.engine import left_behind
-from journal_launcher.launcher.pool import BACKOFF_FIRST, STOP_GRACE, STRIKES, Phase
+from journal_launcher.launcher.slot import BACKOFF_FIRST, MAX_DEATHS, STOP_GRACE, Phase
 from journal_launcher.launcher.supervisor import LOOK
 
 
@@ -97,7 +97,7 @@ def test_a_condemned_worker_does_not_keep_the_parent_awake(clock: Clock) -> None
 
 def test_slow_trials_neither_close_a_worker_nor_delay_its_restart(clock: Clock) -> None:
     stage = Stage(clock, trial_timeout=3)
-    for number in range(STRIKES + 1):
+    for number in range(MAX_DEATHS + 1):
         stage.run_trial(number)
         process = stage.process()
         while "SIGTERM" not in process.told:
@@ -107,8 +107,8 @@ def test_slow_trials_neither_close_a_worker_nor_delay_its_restart(clock: Clock) 
         while stage.process() in (process, None):
             stage.turn()
         assert clock.now - before < 0.01
-    assert len(stage.book.buried) == STRIKES + 1
-    assert stage.crew.slots[0].strikes == 0 and stage.supervisor.stop is None
+    assert len(stage.book.buried) == MAX_DEATHS + 1
+    assert stage.crew.slots[0].deaths == 0 and stage.supervisor.stop is None
 
 
 def test_a_refit_without_trials_does_not_keep_the_parent_awake(clock: Clock) -> None:
@@ -154,7 +154,7 @@ def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
 def test_deaths_while_preparing_neither_end_the_launch_nor_count_later(clock: Clock) -> None:
     stage = Stage(clock, workers=2, opened=False)
     for index in (0, 1):
-        for _ in range(STRIKES):
+        for _ in range(MAX_DEATHS):
             stage.process(index).status = 1
             stage.supervisor.step()
             while stage.crew.slots[index].phase is Phase.DOWN:
@@ -210,10 +210,10 @@ def test_the_trial_timeout_is_for_trials_only(clock: Clock) -> None:
     stage.turn()
     stage.supervisor.run_trials()
     slot = stage.crew.slots[0]
-    slot.begin("the refit")
+    slot.begin_task("the refit")
     clock.at(clock.now - 1000 + 60, lambda: stage.process().say("staged", content={}))
     assert stage.supervisor.await_answer(slot) is not None
-    assert "SIGTERM" not in stage.process().told and slot.task is None
+    assert "SIGTERM" not in stage.process().told and slot.work.task is None
 
 
 def test_a_second_ctrl_c_kills_whatever_ended_the_launch(clock: Clock) -> None:
@@ -306,7 +306,7 @@ def test_the_last_words_of_a_worker_are_heard_before_it_is_buried(clock: Clock) 
     process.status = 0
     stage.turn()
     assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "stopped"
-    assert stage.crew.slots[0].trial is None
+    assert stage.crew.slots[0].work.trial is None
 
 
 def test_words_that_come_after_the_parent_has_listened_are_heard_too(
