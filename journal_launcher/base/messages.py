@@ -1,47 +1,200 @@
 """The protocol between parent and worker: JSON lines on two pipes of their own.
 
-Parent to worker:
+One class a message; its name in small letters is its `type`, its fields are its keys. Every line
+also carries v, program (the package's version), launch and worker. Unknown keys are ignored; an
+unknown type, a missing or mistyped key and another `v` are errors that name both versions: they
+differ when the package was replaced under a running launch, which restarts a worker.
 
-    spec     settings, folder, study, seed, device, device_uuid, threads, prepare
-                                                         first line; `prepare` for one worker only
-    prepare                                              prepare after all: the one before cannot
-    open     prepared, seed                              the study exists: open it, load the data
-    grant    trial                                       start one trial; `trial` is queued or null
-    baseline                                             score the dummy and the linear model
-    confirm  trial                                       score its parameters on fresh folds
-    refit    trial, staging                              train the best parameters, stage the files
-    bye                                                  leave
-
-Worker to parent:
-
-    prepared content                                     what preparation found (see `Prepared`)
-    ready    device_uuid, device_status, defaults        the device is right, the journal is open
-    request                                              ready for a trial
-    started  number
-    progress number, unit, step, total, value
-    note     text                                        one line for the user
-    ended    number, state, reason, raised, incompatible, seconds, stop
-    scored   content                                     answer to baseline
-    confirmed number, content                            answer to confirm
-    staged   content                                     answer to refit
-    unusable message                                     the device is not; other workers may go on
-    failed   message, exit_code, traceback               the launch cannot go on
-
-Every line carries v, type, launch and worker. Unknown keys are ignored; another `v` is a set-up
-failure. Death is known from the process, never from the end of a pipe.
+Death is known from the process, never from the end of a pipe.
 """
 
+import dataclasses
 import json
+import types
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, Union, get_args, get_origin
 
-from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher import __version__
+from journal_launcher.base.errors import AGAIN, JournalLauncherError
 
-__all__ = ["VERSION", "Channel", "LineBuffer", "Message"]
+__all__ = ["VERSION", "Channel", "FromParent", "FromWorker", "LineBuffer", "Message", "unexpected"]
 
 VERSION = 1
 
-Message = dict[str, Any]
+
+class Message:
+    """What one end tells the other."""
+
+    @property
+    def type(self) -> str:
+        return self.__class__.__name__.lower()
+
+
+class FromParent(Message):
+    """What a worker is told."""
+
+
+class FromWorker(Message):
+    """What the parent is told."""
+
+
+@dataclass(frozen=True)
+class Spec(FromParent):
+    """The first line: who the worker is. `prepare` is for one worker only."""
+
+    settings: dict[str, Any]
+    folder: str
+    study: str
+    seed: int
+    device: str
+    device_uuid: str | None
+    threads: int
+    prepare: bool
+
+
+@dataclass(frozen=True)
+class Prepare(FromParent):
+    """Prepare after all: the one that should cannot."""
+
+
+@dataclass(frozen=True)
+class Open(FromParent):
+    """The study exists: open it, load the data."""
+
+    prepared: dict[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Grant(FromParent):
+    """Start one trial; `trial` is the number of a queued one, or None."""
+
+    trial: int | None
+
+
+@dataclass(frozen=True)
+class Baseline(FromParent):
+    """Score the dummy and the linear model."""
+
+
+@dataclass(frozen=True)
+class Confirm(FromParent):
+    """Score this trial's parameters on fresh folds."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class Refit(FromParent):
+    """Train the best parameters, stage the files; no `trial` where several are best."""
+
+    trial: int | None
+    staging: str
+
+
+@dataclass(frozen=True)
+class Bye(FromParent):
+    """Leave."""
+
+
+@dataclass(frozen=True)
+class Prepared(FromWorker):
+    """What preparation found (see `Prepared` of the jobs)."""
+
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ready(FromWorker):
+    """The device is right, the journal is open. `defaults`: parameters of trial 0, if any."""
+
+    device_uuid: str | None
+    device_status: str
+    defaults: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Request(FromWorker):
+    """Ready for something to do; what was granted before and not used returns."""
+
+
+@dataclass(frozen=True)
+class Started(FromWorker):
+    """The granted trial runs."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Progress(FromWorker):
+    """How far a trial is."""
+
+    number: int
+    unit: str
+    step: int
+    total: int | None
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Note(FromWorker):
+    """One line for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended(FromWorker):
+    """How a trial ended, as it stands in the journal. `stop`: its code asked to end the launch."""
+
+    number: int
+    state: str
+    reason: str | None
+    raised: bool
+    incompatible: bool
+    seconds: float
+    stop: bool
+
+
+@dataclass(frozen=True)
+class Scored(FromWorker):
+    """Answer to `Baseline`."""
+
+    content: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Confirmed(FromWorker):
+    """Answer to `Confirm`."""
+
+    number: int
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Staged(FromWorker):
+    """Answer to `Refit`: what the sidecar says."""
+
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unusable(FromWorker):
+    """The device is not what it should be; other workers may go on."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Failed(FromWorker):
+    """The launch cannot go on. `traceback`: only of an error that is not ours."""
+
+    message: str
+    exit_code: int
+    traceback: str | None
+
+
+Kind = TypeVar("Kind", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -51,36 +204,76 @@ class Channel:
     launch: str
     worker: int
 
-    def encode(self, type: str, **content: Any) -> bytes:
-        line = {"v": VERSION, "type": type, "launch": self.launch, "worker": self.worker, **content}
+    def encode(self, message: Message) -> bytes:
+        who = {"launch": self.launch, "worker": self.worker}
+        line = {"v": VERSION, "program": __version__, "type": message.type, **who, **vars(message)}
         return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
     def of_spec(cls, line: bytes) -> "Channel":
         """The channel that a worker's first line, its spec, belongs to."""
-        spec = json.loads(line)
-        return cls(spec["launch"], spec["worker"])
+        try:
+            spec = json.loads(line)
+            return cls(spec["launch"], spec["worker"])
+        except (ValueError, TypeError, KeyError):
+            raise JournalLauncherError(f"expected a spec, found {line[:80]!r}") from None
 
-    def decode(self, line: bytes) -> Message:
-        """Parse one line.
+    def decode(self, line: bytes, kind: type[Kind]) -> Kind:
+        """Parse one line: `FromParent` in a worker, `FromWorker` in the parent.
 
         Raises:
-            JournalLauncherError: not a line of this protocol version or of this launch.
+            JournalLauncherError: not a message of this program version or of this launch.
         """
         try:
-            message = json.loads(line)
-            version, launch = message["v"], message["launch"]
+            found = json.loads(line)
+            version, launch, name = found["v"], found["launch"], found["type"]
         except (ValueError, TypeError, KeyError):
             raise JournalLauncherError(
                 f"worker {self.worker}: expected a message, found {line[:80]!r}"
             ) from None
         if version != VERSION or launch != self.launch:
-            raise JournalLauncherError(
-                f"worker {self.worker}: expected protocol {VERSION} of launch {self.launch}, found "
-                f"{version} of {launch}; parent and worker run different versions of this program"
-            )
-        assert isinstance(message, dict)
-        return message
+            expected = f"expected protocol {VERSION} of launch {self.launch}"
+            raise self._refused(found, f"{expected}, found {version} of {launch}")
+        known = {known.__name__.lower(): known for known in kind.__subclasses__()}
+        if not isinstance(name, str) or name not in known:
+            raise self._refused(found, f"expected a known message, found the type {name!r:.80}")
+        return self._checked(known[name], found)
+
+    def _checked(self, kind: type[Kind], found: dict[str, Any]) -> Kind:
+        content = {}
+        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+            expected = f"expected {kind.__name__.lower()!r} with {field.name!r}"
+            if field.name not in found:
+                raise self._refused(found, f"{expected}, found none")
+            value = content[field.name] = found[field.name]
+            if not _is_a(value, field.type):
+                wanted = getattr(field.type, "__name__", field.type)
+                raise self._refused(found, f"{expected} of {wanted}, found {value!r:.80}")
+        return kind(**content)
+
+    def _refused(self, found: dict[str, Any], problem: str) -> JournalLauncherError:
+        other = found.get("program", "an unknown version")
+        return JournalLauncherError(
+            f"worker {self.worker}: {problem}; this end runs journal_launcher {__version__}, the "
+            f"other {other}: {AGAIN}"
+        )
+
+
+def _is_a(value: object, wanted: Any) -> bool:
+    """Is it of the type that the field says? JSON has no int where a float happens to be whole."""
+    if get_origin(wanted) in (Union, types.UnionType):
+        return any(_is_a(value, one) for one in get_args(wanted))
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, (int, float) if wanted is float else get_origin(wanted) or wanted)
+
+
+def unexpected(message: Message) -> JournalLauncherError:
+    """What it is when a message comes at the wrong time."""
+    return JournalLauncherError(
+        f"expected another message, found {message.type!r}; this is an error of journal_launcher "
+        "itself, please report it"
+    )
 
 
 class LineBuffer:

@@ -3,6 +3,7 @@
 from collections import deque
 
 from journal_launcher.base.events import Note, PhaseChanged, WorkerReady
+from journal_launcher.base.messages import Confirm
 from journal_launcher.launcher.engine import WorkerProcess
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.slot import Phase, Slot
@@ -55,7 +56,7 @@ class _Round:
                 number = self._waiting.popleft()
                 self._given.append((slot, slot.process, number))
                 slot.begin_confirmation(number)
-                slot.process.send("confirm", trial=number)
+                slot.process.send(Confirm(number))
 
     def _look_at(self, slot: Slot, process: WorkerProcess, number: int) -> None:
         given = (slot, process, number)

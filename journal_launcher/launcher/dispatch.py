@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass
 
+from journal_launcher.base.messages import Baseline, Grant
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.pool import Crew
-from journal_launcher.launcher.slot import Grant, Phase, Slot
+from journal_launcher.launcher.slot import Phase, Slot
 
 __all__ = ["Grants"]
 
@@ -72,9 +73,10 @@ class Grants:
         """Let an idle worker start a trial; queued trials go first."""
         assert slot.process is not None
         grants = (s.work.grant for s in self.crew.slots)
-        queued = self.book.next_queued({grant.queued for grant in grants if grant})
-        slot.assign(Grant(queued))
-        slot.process.send("grant", trial=queued)
+        queued = self.book.next_queued({grant.trial for grant in grants if grant})
+        grant = Grant(queued)
+        slot.assign(grant)
+        slot.process.send(grant)
 
     def _wants_baselines(self) -> bool:
         return self.baselines and not self._scored and self.book.baselines is None
@@ -83,4 +85,4 @@ class Grants:
         assert slot.process is not None
         self._scored = True
         slot.begin_task("the baselines")
-        slot.process.send("baseline")
+        slot.process.send(Baseline())

@@ -12,9 +12,9 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from journal_launcher.base.messages import Message
+from journal_launcher.base.messages import FromParent, FromWorker
 from journal_launcher.devices.choose import Device
 
 __all__ = ["Engine", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
@@ -63,15 +63,15 @@ class WorkerProcess(Protocol):
         """What was sent and has not left the parent yet; empty once the worker reads no more."""
         ...
 
-    def send(self, type: str, **content: Any) -> None:
-        """Send one message whole, after those before it; what finds no room now is `unsent`."""
+    def send(self, message: FromParent) -> None:
+        """Send a message whole, after those before it; what finds no room now is `unsent`."""
         ...
 
     def send_rest(self) -> None:
         """Go on sending what is `unsent`."""
         ...
 
-    def receive(self) -> list[Message]:
+    def receive(self) -> list[FromWorker]:
         """Every message that has arrived and was not received yet, in order.
 
         What a worker said before it died is still received after `has_exited` and before `reap`.

@@ -117,7 +117,7 @@ class Launch:
             self._announce(study, found is not None, [*notes, *prepared["notes"]])
             self.book = TrialBook(self.settings, study, self.launch_id, self.emit)
             self.book.bury_stale()
-            self.supervisor.open(self.book, prepared=prepared, seed=seed)
+            self.supervisor.open(self.book, prepared)
             self.supervisor.run_trials()
             confirm_best(self.supervisor, self.book)
             sidecar = save_best_model(self.supervisor, self.book, self.paths, self._facts())
@@ -172,12 +172,8 @@ class Launch:
             inbox=self.inbox,
             deadline=None if settings.timeout is None else self.began + settings.timeout,
             limit=self.limit,
-            spec={
-                "settings": settings.to_json(),
-                "folder": str(self.paths.folder),
-                "study": self.paths.name,
-                "seed": seed,
-            },
+            paths=self.paths,
+            seed=seed,
         )
 
     def _prepare(self, crew: Crew, n_workers: int) -> dict[str, Any]:
@@ -189,7 +185,7 @@ class Launch:
             for _ in range(PREPARE_ATTEMPTS):
                 answer = self.supervisor.prepare(slot)
                 if answer is not None:
-                    return dict(answer["content"])
+                    return answer.content
                 if self.supervisor.stop is not None:
                     raise self.supervisor.stop.as_error()
                 if slot.unusable:

@@ -4,7 +4,7 @@ import selectors
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from journal_launcher.base.messages import Message
+from journal_launcher.base.messages import Bye, FromWorker
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 from journal_launcher.launcher.slot import STOP_GRACE, Phase, Slot
 
@@ -51,7 +51,7 @@ class Crew:
             self._selector.unregister(process.out_descriptor)
             process.send_rest()
 
-    def messages(self) -> Iterator[tuple[Slot, Message]]:
+    def messages(self) -> Iterator[tuple[Slot, FromWorker]]:
         for slot in self.slots:
             if slot.process is not None:
                 for message in slot.process.receive():
@@ -93,7 +93,7 @@ class Crew:
             if slot.process is not None and slot.phase is not Phase.LEAVING:
                 if slot.phase is Phase.STARTING:  # it may import for minutes before it reads this
                     slot.terminate()
-                slot.process.send("bye")
+                slot.process.send(Bye())
                 slot.shut_down()
 
     def close_waiting(self) -> None:

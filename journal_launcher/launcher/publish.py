@@ -7,6 +7,7 @@ from typing import Any
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.events import Note, PhaseChanged
 from journal_launcher.base.files import finite, write_json
+from journal_launcher.base.messages import Refit
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
 from journal_launcher.launcher.ledger import TrialBook
@@ -125,12 +126,12 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dic
         if slot is not None and slot.process is not None:
             slot.begin_task("the refit")
             staging = str(model_store.clear_staging(paths))
-            slot.process.send("refit", trial=number, staging=staging)
+            slot.process.send(Refit(number, staging))
             answer = supervisor.await_answer(slot)
             if answer is not None:
                 device = slot.spec.device
                 content = {"device": device.label, "device_uuid": device.uuid}
-                return {**answer["content"], **content}
+                return {**answer.content, **content}
         if supervisor.aborting:
             return None
     supervisor.end(Stop.failed(f"the best model's refit failed {REFIT_ATTEMPTS} times"))

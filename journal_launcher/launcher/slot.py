@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.messages import Grant
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 
-__all__ = ["STOP_GRACE", "Grant", "Phase", "Slot"]
+__all__ = ["STOP_GRACE", "Phase", "Slot"]
 
 STOP_GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 BACKOFF_FIRST = 1.0  # seconds until the restart after a death; it doubles with the next one
@@ -34,13 +35,6 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.LEAVING: frozenset({Phase.CLOSED}),
     Phase.CLOSED: frozenset({Phase.STARTING, Phase.DOWN}),
 }
-
-
-@dataclass(frozen=True)
-class Grant:
-    """Permission to start one trial; `queued` is the number of a queued trial, or None."""
-
-    queued: int | None
 
 
 @dataclass

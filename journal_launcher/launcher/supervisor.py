@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from journal_launcher.base import events
+from journal_launcher.base import events, messages
 from journal_launcher.base.errors import ExitCode
-from journal_launcher.base.messages import Message
+from journal_launcher.base.messages import FromWorker
+from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher.dispatch import Grants
 from journal_launcher.launcher.engine import describe_exit, left_behind
 from journal_launcher.launcher.ledger import TrialBook
@@ -21,6 +22,8 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Supervisor"]
 
+Answer = messages.Prepared | messages.Staged
+
 LOOK = 2.0  # seconds between two looks at the journal when nothing happens
 
 
@@ -28,7 +31,7 @@ LOOK = 2.0  # seconds between two looks at the journal when nothing happens
 class Supervisor:
     """One launch's policy: who may run a trial, and what follows from a death.
 
-    `spec` is the first message to every worker; `opened` the second, once the study exists.
+    `opened` is the second message to every worker, after its spec, once the study exists.
     `deadline`: when the last trial may start; `limit`: seconds until the model must be published.
     `answer` holds the last message that a phase of the launch waits for (prepared, staged).
     """
@@ -38,13 +41,14 @@ class Supervisor:
     emit: events.Listener
     inbox: SignalInbox
     deadline: float | None
-    spec: dict[str, Any]
+    paths: StudyPaths
+    seed: int
     limit: float | None = None
     book: TrialBook | None = None
     grants: Grants | None = None
-    opened: dict[str, Any] | None = None
+    opened: messages.Open | None = None
     stop: Stop | None = None
-    answer: Message | None = None
+    answer: Answer | None = None
     _defaults_queued: bool = False
     _insisted: bool = False
 
@@ -59,30 +63,40 @@ class Supervisor:
         """Start a worker; a restarted one opens the study at once."""
         process = self.crew.start(slot)
         device = slot.spec.device
-        given = {"device": device.label, "device_uuid": device.uuid, "threads": slot.spec.threads}
-        process.send("spec", **given, prepare=prepare, **self.spec)
+        process.send(
+            messages.Spec(
+                settings=self.settings.to_json(),
+                folder=str(self.paths.folder),
+                study=self.paths.name,
+                seed=self.seed,
+                device=device.label,
+                device_uuid=device.uuid,
+                threads=slot.spec.threads,
+                prepare=prepare,
+            )
+        )
         if prepare:
             slot.begin_preparation()
         if self.opened is not None:
-            process.send("open", **self.opened)
+            process.send(self.opened)
         self.emit(events.WorkerStarted(slot.index, device.label, process.log))
 
-    def prepare(self, slot: Slot) -> Message | None:
+    def prepare(self, slot: Slot) -> Answer | None:
         """Let one worker prepare the study; None if it cannot, or the launch stops first."""
         if slot.process is None:
             self.start(slot, prepare=True)
         elif slot.work.task is None:
             slot.begin_preparation()
-            slot.process.send("prepare")
+            slot.process.send(messages.Prepare())
         return self.await_answer(slot)
 
-    def open(self, book: TrialBook, **opened: Any) -> None:
+    def open(self, book: TrialBook, prepared: dict[str, Any]) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
-        self.book, self.opened = book, opened
+        self.book, self.opened = book, messages.Open(prepared, self.seed)
         self.grants = Grants(self.crew, book, self.settings.job_kind.has_baselines)
         for slot in self.crew.slots:
             if slot.process is not None:
-                slot.process.send("open", **opened)
+                slot.process.send(self.opened)
             elif slot.unusable:
                 self._go_on_without(slot)
         if self.stop is None:
@@ -97,7 +111,7 @@ class Supervisor:
             self.step()
         self.deadline = None  # what follows has no trial to hold back
 
-    def await_answer(self, slot: Slot) -> Message | None:
+    def await_answer(self, slot: Slot) -> Answer | None:
         """Go on until `slot` answers; None if it died or the launch stops first."""
         self.answer = None
         process = slot.process
@@ -162,66 +176,72 @@ class Supervisor:
 
     # --- what workers say
 
-    def _on_message(self, slot: Slot, message: Message) -> None:
-        match message["type"]:
-            case "prepared" | "staged":
+    def _on_message(self, slot: Slot, message: FromWorker) -> None:
+        match message:
+            case messages.Prepared() | messages.Staged():
                 self.answer = message
                 slot.end_task()
-            case "ready":
+            case messages.Ready():
                 self._on_ready(slot, message)
-            case "request":
+            case messages.Request():
                 slot.free()
-            case "started":
-                slot.begin_trial(message["number"])
-                self.emit(events.TrialStarted(slot.index, message["number"]))
-            case "progress":
-                keys = ("number", "unit", "step", "total", "value")
-                self.emit(events.TrialProgress(slot.index, *(message[key] for key in keys)))
-            case "note":
-                self.emit(events.Note(f"{slot.spec.device.label}: {message['text']}"))
-            case "ended":
+            case messages.Started(number):
+                slot.begin_trial(number)
+                self.emit(events.TrialStarted(slot.index, number))
+            case messages.Progress(number, unit, step, total, value):
+                self.emit(events.TrialProgress(slot.index, number, unit, step, total, value))
+            case messages.Note(text):
+                self.emit(events.Note(f"{slot.spec.device.label}: {text}"))
+            case messages.Ended():
                 self._on_ended(slot, message)
-            case "scored" if self.book is not None:
-                self.book.keep_baselines(message["content"])
-            case "confirmed" if self.book is not None:
-                self.book.keep_confirmation(message["number"], message["content"])
-            case "unusable" if slot.phase is not Phase.LEAVING:
-                slot.unusable = f"{slot.spec.device.label}: {message['message']}"
-                slot.shut_down()
-            case "failed":
+            case messages.Scored(content) if self.book is not None:
+                self.book.keep_baselines(content)
+            case messages.Confirmed(number, content) if self.book is not None:
+                self.book.keep_confirmation(number, content)
+            case messages.Unusable(text):
+                self._on_unusable(slot, text)
+            case messages.Failed():
                 self._on_failed(slot, message)
+            case _:
+                raise messages.unexpected(message)
 
-    def _on_ready(self, slot: Slot, message: Message) -> None:
+    def _on_ready(self, slot: Slot, message: messages.Ready) -> None:
         assert self.book is not None and self.grants is not None
         self.grants.note_ready()
-        if not self._defaults_queued and message["defaults"] is not None:
-            self.book.study.queue_defaults(message["defaults"])
+        if not self._defaults_queued and message.defaults is not None:
+            self.book.study.queue_defaults(message.defaults)
         self._defaults_queued = True
         self.emit(events.WorkerReady(slot.index))
 
-    def _on_ended(self, slot: Slot, message: Message) -> None:
+    def _on_ended(self, slot: Slot, message: messages.Ended) -> None:
         assert self.book is not None
         slot.end_work()
-        if message["state"] == "FAIL":
-            self.book.count_failure(message["reason"], raised=message["raised"])
+        if message.state == "FAIL":
+            self.book.count_failure(message.reason, raised=message.raised)
         else:
             slot.deaths = 0
-        keys = ("number", "state", "reason", "seconds")
-        self.book.ended(slot.index, *(message[key] for key in keys))
-        if message["incompatible"]:
-            self.end(Stop.incompatible(message["reason"]))
-        if message["stop"]:
+        reason = message.reason
+        self.book.ended(slot.index, message.number, message.state, reason, message.seconds)
+        if message.incompatible:
+            self.end(Stop.incompatible(reason or ""))
+        if message.stop:
             self.end(Stop("stopped"))
         self._check_failures()
 
-    def _on_failed(self, slot: Slot, message: Message) -> None:
+    def _on_unusable(self, slot: Slot, text: str) -> None:
+        """Its device is not right; the worker ends by itself, and others may go on."""
+        if slot.phase is not Phase.LEAVING:
+            slot.unusable = f"{slot.spec.device.label}: {text}"
+            slot.shut_down()
+
+    def _on_failed(self, slot: Slot, message: messages.Failed) -> None:
         """A worker that cannot go on: bad input, an import error, a broken journal. No retry."""
-        text = message["message"]
-        if message["traceback"] and not self.aborting:  # shown once, not once a worker
+        text = message.message
+        if message.traceback and not self.aborting:  # shown once, not once a worker
             assert slot.process is not None
             text = f"{text} ({slot.spec.device.label}, log {slot.process.log})"
-            self.emit(events.Note(message["traceback"].rstrip(), "warning"))
-        code = ExitCode(message["exit_code"])
+            self.emit(events.Note(message.traceback.rstrip(), "warning"))
+        code = ExitCode(message.exit_code)
         if code == ExitCode.USAGE and self.book is not None:
             code = ExitCode.FAILED  # the study exists: something was started
         self.end(Stop.failed(text, code))

@@ -4,9 +4,16 @@ import contextlib
 import os
 import time
 from collections import deque
-from typing import Any
 
-from journal_launcher.base.messages import Channel, LineBuffer, Message
+from journal_launcher.base.messages import (
+    Channel,
+    FromParent,
+    FromWorker,
+    LineBuffer,
+    Progress,
+    Spec,
+    unexpected,
+)
 
 __all__ = ["Connection", "ParentGoneError"]
 
@@ -24,18 +31,21 @@ class Connection:
         for descriptor in (incoming, outgoing):
             os.set_inheritable(descriptor, False)  # what the objective starts must not hold them
         self._in, self._out = incoming, outgoing
-        self._channel = Channel("", 0)
+        self.channel = Channel("", 0)
         self._buffer, self._waiting = LineBuffer(), deque[bytes]()
         self._last_progress = 0.0
 
-    def receive_spec(self) -> Message:
-        """The first message; it says which launch and worker this is."""
+    def receive_spec(self) -> Spec:
+        """The first message; from now on `channel` says which launch and worker this is."""
         line = self._next_line()
-        self._channel = Channel.of_spec(line)
-        return self._channel.decode(line)
+        self.channel = Channel.of_spec(line)
+        spec = self.channel.decode(line, FromParent)
+        if not isinstance(spec, Spec):
+            raise unexpected(spec)
+        return spec
 
-    def receive(self) -> Message:
-        return self._channel.decode(self._next_line())
+    def receive(self) -> FromParent:
+        return self.channel.decode(self._next_line(), FromParent)
 
     def _next_line(self) -> bytes:
         while not self._waiting:
@@ -45,8 +55,8 @@ class Connection:
             self._waiting.extend(self._buffer.feed(chunk))
         return self._waiting.popleft()
 
-    def send(self, type: str, **content: Any) -> None:
-        data = self._channel.encode(type, **content)
+    def send(self, message: FromWorker) -> None:
+        data = self.channel.encode(message)
         with contextlib.suppress(BrokenPipeError):
             while data:
                 data = data[os.write(self._out, data) :]
@@ -59,11 +69,4 @@ class Connection:
         if now - self._last_progress >= _PROGRESS_INTERVAL:
             self._last_progress = now
             finite = value is not None and abs(value) < float("inf")
-            self.send(
-                "progress",
-                number=number,
-                unit=unit,
-                step=step,
-                total=total,
-                value=value if finite else None,
-            )
+            self.send(Progress(number, unit, step, total, value if finite else None))

@@ -18,6 +18,7 @@ from types import FrameType
 
 import optuna
 
+from journal_launcher.base import messages
 from journal_launcher.base.errors import (
     AGAIN,
     DeviceError,
@@ -27,7 +28,6 @@ from journal_launcher.base.errors import (
     is_full_disk,
     limit_met,
 )
-from journal_launcher.base.messages import Message
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.choices import JournalTrial
@@ -67,7 +67,7 @@ class Notes(logging.Handler):
         self._connection = connection
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._connection.send("note", text=record.getMessage())
+        self._connection.send(messages.Note(record.getMessage()))
 
 
 def main(arguments: list[str]) -> int:
@@ -112,13 +112,14 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
     with contextlib.suppress(OSError):  # the disk may be full
         traceback.print_exc()
     if isinstance(error, DeviceError):
-        connection.send("unusable", message=str(error))
+        connection.send(messages.Unusable(str(error)))
         return ExitCode.FAILED
     connection.send(
-        "failed",
-        message=limit or str(error) if ours else f"{type(error).__name__}: {error}",
-        exit_code=int(error.exit_code) if isinstance(error, JournalLauncherError) else 1,
-        traceback=None if ours else traceback.format_exc(),
+        messages.Failed(
+            message=limit or str(error) if ours else f"{type(error).__name__}: {error}",
+            exit_code=int(error.exit_code) if isinstance(error, JournalLauncherError) else 1,
+            traceback=None if ours else traceback.format_exc(),
+        )
     )
     return ExitCode.FAILED
 
@@ -130,9 +131,9 @@ class Worker:
         self._connection = connection
         self._spec = connection.receive_spec()
         spec = self._spec
-        self._settings = LaunchSettings.from_json(spec["settings"])
-        self._paths = StudyPaths(Path(spec["folder"]), spec["study"])
-        self._owner = Owner.this_process(spec["launch"], spec["worker"])
+        self._settings = LaunchSettings.from_json(spec.settings)
+        self._paths = StudyPaths(Path(spec.folder), spec.study)
+        self._owner = Owner.this_process(connection.channel.launch, connection.channel.worker)
         self._number: int | None = None
         self._device: DeviceReport
         self._job: Job
@@ -153,30 +154,28 @@ class Worker:
 
     def _run(self) -> None:
         spec = self._spec
-        self._device = verify_device(spec["device_uuid"])
-        gpu = spec["device_uuid"] is not None
-        self._job = make_job(self._settings, self._paths, gpu, spec["threads"])
-        prepared = self._job.prepare(spec["seed"]) if spec["prepare"] else None
+        self._device = verify_device(spec.device_uuid)
+        gpu = spec.device_uuid is not None
+        self._job = make_job(self._settings, self._paths, gpu, spec.threads)
+        prepared = self._job.prepare(spec.seed) if spec.prepare else None
         self._job.warm_up()  # before the answer: a device that fails here leaves no study behind
         self._search = Search(self._settings)  # the user's samplers may be in the objective's file
         if prepared is not None:
-            self._connection.send("prepared", content=prepared)
-        while (message := self._connection.receive())["type"] == "prepare":
-            self._connection.send("prepared", content=self._job.prepare(spec["seed"]))
-        if message["type"] == "bye":
+            self._connection.send(messages.Prepared(prepared))
+        while isinstance(message := self._connection.receive(), messages.Prepare):
+            self._connection.send(messages.Prepared(self._job.prepare(spec.seed)))
+        if isinstance(message, messages.Bye):
             return
+        if not isinstance(message, messages.Open):
+            raise messages.unexpected(message)
         self._open(message)
-        self._connection.send(
-            "ready",
-            device_uuid=self._device.uuid,
-            device_status=self._device.status,
-            defaults=self._job.defaults(),
-        )
+        device, defaults = self._device, self._job.defaults()
+        self._connection.send(messages.Ready(device.uuid, device.status, defaults))
         self._serve()
 
-    def _open(self, message: Message) -> None:
-        self._seed, self._again = message["seed"], self._settings.again
-        self._job.open(message["prepared"], self._seed, self._progress)
+    def _open(self, message: messages.Open) -> None:
+        self._seed, self._again = message.seed, self._settings.again
+        self._job.open(message.prepared, self._seed, self._progress)
         self._storage = open_storage(
             self._paths.journal, allow_network_fs=self._settings.allow_network_fs
         )
@@ -185,31 +184,32 @@ class Worker:
         self._study.pruner = self._search.pruner
 
     def _serve(self) -> None:
-        self._connection.send("request")
-        while (message := self._connection.receive())["type"] != "bye":
-            match message["type"]:
-                case "grant":
-                    self._run_trial(message)
-                    self._connection.send("request")
-                case "baseline":
-                    self._connection.send("scored", content=self._job.baselines())
-                    self._connection.send("request")
-                case "confirm":
-                    self._confirm(message["trial"])
-                    self._connection.send("request")
-                case "refit":
-                    self._refit(message)
+        self._connection.send(messages.Request())
+        while not isinstance(message := self._connection.receive(), messages.Bye):
+            match message:
+                case messages.Grant(queued):
+                    self._run_trial(queued)
+                case messages.Baseline():
+                    self._connection.send(messages.Scored(self._job.baselines()))
+                case messages.Confirm(number):
+                    self._confirm(number)
+                case messages.Refit(number, staging):
+                    self._refit(number, Path(staging))
+                    continue  # nothing is left to do but to leave
+                case _:
+                    raise messages.unexpected(message)
+            self._connection.send(messages.Request())
 
     def _progress(self, unit: str, step: int, total: int | None, value: float | None) -> None:
         if self._number is not None:
             self._connection.progress(self._number, unit, step, total, value)
 
-    def _run_trial(self, grant: Message) -> None:
-        trial_id = self._start(grant["trial"])
+    def _run_trial(self, queued: int | None) -> None:
+        trial_id = self._start(queued)
         if trial_id is None:
             return  # somebody else took the queued trial; the next request returns the grant
         number = self._number = self._storage.get_trial(trial_id).number
-        self._connection.send("started", number=number)
+        self._connection.send(messages.Started(number))
         started = time.monotonic()
         self._study.sampler = self._search.sampler(self._seed, number)
         trial = JournalTrial(self._study, trial_id)
@@ -228,14 +228,15 @@ class Worker:
         for callback in self._search.callbacks:
             callback(self._study, self._storage.get_trial(trial_id))
         self._connection.send(
-            "ended",
-            number=number,
-            state=outcome.state.name,
-            reason=outcome.reason,
-            raised=outcome.raised,
-            incompatible=outcome.incompatible,
-            seconds=seconds,
-            stop=self._study.stop_requested,
+            messages.Ended(
+                number=number,
+                state=outcome.state.name,
+                reason=outcome.reason,
+                raised=outcome.raised,
+                incompatible=outcome.incompatible,
+                seconds=seconds,
+                stop=self._study.stop_requested,
+            )
         )
         if broken:
             raise _ContextLostError
@@ -244,10 +245,10 @@ class Worker:
         attributes = {
             OWNER_ATTRIBUTE: self._owner.to_json(),
             "jl_worker": self._owner.worker,
-            "jl_device": self._spec["device"],
-            "jl_device_uuid": self._spec["device_uuid"],
+            "jl_device": self._spec.device,
+            "jl_device_uuid": self._spec.device_uuid,
             "jl_device_status": self._device.status,
-            "jl_threads": self._spec["threads"],
+            "jl_threads": self._spec.threads,
         }
         if queued is None:
             return self._storage.start_trial(self._study._study_id, attributes)
@@ -266,11 +267,9 @@ class Worker:
                 raise _ContextLostError from None
             content = {"score": None, "reason": f"{type(error).__name__}: {error}"}
         self._number = None
-        self._connection.send("confirmed", number=number, content=content)
+        self._connection.send(messages.Confirmed(number, content))
 
-    def _refit(self, message: Message) -> None:
-        staging = Path(message["staging"])
-        number = message["trial"]
+    def _refit(self, number: int | None, staging: Path) -> None:
         best = None if number is None else self._study.get_trials()[number]
         self._number = number if number is not None else 0
         try:
@@ -281,4 +280,4 @@ class Worker:
             traceback.print_exc()
             raise _ContextLostError from None  # a fresh process may try again
         self._number = None
-        self._connection.send("staged", content=sidecar)
+        self._connection.send(messages.Staged(sidecar))

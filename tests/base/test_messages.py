@@ -1,30 +1,151 @@
+"""Messages come out as they went in, and what is none is one line that names both versions."""
+
+import dataclasses
+import json
+import types
+from typing import Any, get_args
+
 import pytest
 
+from journal_launcher import __version__
+from journal_launcher.base import messages
 from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.messages import Channel, LineBuffer
+from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer, Message
+
+CHANNEL = Channel("abc", 3)
+SAMPLES: dict[Any, Any] = {str: "text", int: 7, float: 0.5, bool: True, dict[str, Any]: {"a": [1]}}
+WRONG: dict[Any, Any] = {str: 7, int: True, float: "0.5", bool: 1, dict[str, Any]: [1]}
+KINDS = [(family, kind) for family in (FromParent, FromWorker) for kind in family.__subclasses__()]
+FIELDS = [(family, kind, field) for family, kind in KINDS for field in dataclasses.fields(kind)]
+BOTH = pytest.mark.parametrize(("family", "kind"), KINDS, ids=lambda kind: kind.__name__)
+EACH = pytest.mark.parametrize(
+    ("family", "kind", "field"), FIELDS, ids=lambda it: getattr(it, "__name__", None) or it.name
+)
 
 
-def test_a_message_comes_out_as_it_went_in() -> None:
-    channel = Channel("abc", 3)
-    line = channel.encode("grant", trial=None)
+def plain(field: "dataclasses.Field[Any]") -> Any:
+    """Its type, without the None that may stand for it."""
+    union = isinstance(field.type, types.UnionType)
+    return get_args(field.type)[0] if union else field.type
+
+
+def sample(kind: type) -> Message:
+    made = kind(**{field.name: SAMPLES[plain(field)] for field in dataclasses.fields(kind)})
+    assert isinstance(made, Message)
+    return made
+
+
+def line_of(message: Message, /, **changed: Any) -> bytes:
+    return json.dumps({**json.loads(CHANNEL.encode(message)), **changed}).encode()
+
+
+def refused(line: bytes, family: type[Message]) -> str:
+    with pytest.raises(JournalLauncherError) as caught:
+        CHANNEL.decode(line, family)
+    text = str(caught.value)
+    assert text.startswith("worker 3: expected ") and "\n" not in text and len(text) < 400
+    return text
+
+
+def test_a_message_is_one_line_of_json() -> None:
+    line = CHANNEL.encode(messages.Grant(None))
     assert line.endswith(b"\n") and line.count(b"\n") == 1
-    message = channel.decode(line)
-    assert message == {
+    assert json.loads(line) == {
         "v": 1,
+        "program": __version__,
         "type": "grant",
         "launch": "abc",
         "worker": 3,
         "trial": None,
     }
-    assert Channel.of_spec(line) == channel
+    assert Channel.of_spec(line) == CHANNEL
+
+
+@BOTH
+def test_every_message_comes_out_as_it_went_in(family: type[Message], kind: type) -> None:
+    assert CHANNEL.decode(CHANNEL.encode(sample(kind)), family) == sample(kind)
+
+
+@EACH
+def test_what_may_be_missing_comes_out_as_none(
+    family: type[Message], kind: type, field: "dataclasses.Field[Any]"
+) -> None:
+    line = line_of(sample(kind), **{field.name: None})
+    if isinstance(field.type, types.UnionType):
+        assert getattr(CHANNEL.decode(line, family), field.name) is None
+    else:
+        refused(line, family)
+
+
+def test_a_whole_number_is_a_float_too() -> None:
+    line = line_of(sample(messages.Progress), value=1)
+    assert CHANNEL.decode(line, FromWorker) == messages.Progress(7, "text", 7, 7, 1)
+
+
+@BOTH
+def test_keys_that_nobody_knows_are_ignored(family: type[Message], kind: type) -> None:
+    assert CHANNEL.decode(line_of(sample(kind), color="red"), family) == sample(kind)
+
+
+@EACH
+def test_a_missing_key_is_an_error(
+    family: type[Message], kind: type, field: "dataclasses.Field[Any]"
+) -> None:
+    found = json.loads(CHANNEL.encode(sample(kind)))
+    del found[field.name]
+    text = refused(json.dumps(found).encode(), family)
+    assert f"{kind.__name__.lower()!r} with {field.name!r}, found none" in text
+
+
+@EACH
+def test_a_value_of_another_type_is_an_error(
+    family: type[Message], kind: type, field: "dataclasses.Field[Any]"
+) -> None:
+    wrong = WRONG[plain(field)]
+    text = refused(line_of(sample(kind), **{field.name: wrong}), family)
+    assert f"{kind.__name__.lower()!r} with {field.name!r} of " in text
+    assert f"found {wrong!r}" in text
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"hello", b"[1]", b'{"v":1}', b'{"v":2,"launch":"abc"}', b'{"v":1,"launch":"x"}']
+    ("family", "kind"), [(FromParent, messages.Bye), (FromWorker, messages.Request)]
+)
+@pytest.mark.parametrize("name", ["grnt", "", None, ["grant"], "message", "fromparent"])
+def test_an_unknown_type_is_an_error_that_names_both_versions(
+    family: type[Message], kind: type, name: Any
+) -> None:
+    text = refused(line_of(sample(kind), type=name, program="9.8.7"), family)
+    assert f"found the type {name!r}" in text
+    assert f"this end runs journal_launcher {__version__}, the other 9.8.7" in text
+
+
+@BOTH
+def test_what_the_other_end_should_hear_is_unknown_here(family: type[Message], kind: type) -> None:
+    wrong = FromWorker if family is FromParent else FromParent
+    assert f"found the type {kind.__name__.lower()!r}" in refused(line_of(sample(kind)), wrong)
+
+
+def test_a_line_without_a_version_is_of_an_unknown_one() -> None:
+    found = json.loads(line_of(messages.Bye(), type="by"))
+    del found["program"]
+    assert "the other an unknown version" in refused(json.dumps(found).encode(), FromParent)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"hello", b"[1]", b'{"v":1}', b'{"v":1,"launch":"abc"}'),
+        *(b'{"v":2,"launch":"abc","type":"bye"}', b'{"v":1,"launch":"x","type":"bye"}'),
+    ],
 )
 def test_anything_else_is_an_error_that_names_the_worker(line: bytes) -> None:
-    with pytest.raises(JournalLauncherError, match="worker 3: expected"):
-        Channel("abc", 3).decode(line)
+    refused(line, FromParent)
+
+
+@pytest.mark.parametrize("line", [b"hello", b"[1]", b'{"launch":"abc"}'])
+def test_a_first_line_that_is_no_spec_is_an_error(line: bytes) -> None:
+    with pytest.raises(JournalLauncherError, match="expected a spec, found"):
+        Channel.of_spec(line)
 
 
 def test_lines_are_cut_wherever_the_chunks_end() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from journal_launcher.base import events
+from journal_launcher.base import events, messages
+from journal_launcher.base.paths import StudyPaths
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import WorkerSpec
@@ -24,25 +25,25 @@ class FakeProcess:
     messages_descriptor = exit_descriptor = out_descriptor = 0
 
     def __init__(self) -> None:
-        self.said: list[dict[str, Any]] = []
+        self.said: list[messages.FromWorker] = []
         self.told: list[str] = []
         self.granted: list[int | None] = []  # queued trials, or None for a new one
         self.status: int | None = None
         self.stuck = False  # in the kernel: not even SIGKILL ends it
         self.log = Path("0.log")
 
-    def send(self, type: str, **content: Any) -> None:
-        self.told.append(type)
-        if type == "grant":
-            self.granted.append(content["trial"])
+    def send(self, message: messages.FromParent) -> None:
+        self.told.append(message.type)
+        if isinstance(message, messages.Grant):
+            self.granted.append(message.trial)
 
     def send_rest(self) -> None:
         pass
 
     def say(self, type: str, **content: Any) -> None:
-        self.said.append({"type": type, **content})
+        self.said.append(getattr(messages, type.capitalize())(**content))
 
-    def receive(self) -> list[dict[str, Any]]:
+    def receive(self) -> list[messages.FromWorker]:
         said, self.said = self.said, []
         return said
 
@@ -166,7 +167,8 @@ class Stage:
         self.seen: list[events.Event] = []
         settings = LaunchSettings(objective="a.py:f", n_trials=20, **options)
         inbox: Any = SimpleNamespace(take=self._take)
-        self.supervisor = Supervisor(settings, self.crew, self.seen.append, inbox, None, {})
+        paths = StudyPaths(Path("studies"), "s")
+        self.supervisor = Supervisor(settings, self.crew, self.seen.append, inbox, None, paths, 0)
         for slot in self.crew.slots:
             self.supervisor.start(slot)
         if opened:
@@ -174,7 +176,7 @@ class Stage:
 
     def open(self) -> None:
         book: Any = self.book
-        self.supervisor.open(book)
+        self.supervisor.open(book, {})
 
     def _take(self) -> list[int]:
         taken, self.signals = self.signals, []

@@ -12,6 +12,7 @@ import pytest
 from launcher.fake_stage import FakeProcess
 from launcher.harness import wait_until
 
+from journal_launcher.base.messages import Bye, Note, Refit
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher import engine
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec, describe_exit
@@ -25,7 +26,7 @@ subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
 print("here", flush=True)
 with open(int(sys.argv[1])) as heard, open(int(sys.argv[2]), "w") as said:
     for line in heard:
-        said.write(line.replace('"grant"', '"note"'))
+        said.write(line.replace('"refit"', '"note"').replace('"staging"', '"text"'))
         said.flush()
 """
 MEMBERS = [name for name in vars(WorkerProcess) if not name.startswith("_")]
@@ -51,7 +52,7 @@ def played(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     process = LocalEngine().start(spec, "launch", tmp_path / "logs" / "0.log")
 
     def speak() -> None:
-        process.send("grant", text="hello")
+        process.send(Refit(None, "hello"))
         assert select.select([process.messages_descriptor], [], [], 60)[0]
 
     yield Played(process, speak)
@@ -88,7 +89,7 @@ def test_what_it_says_is_received_once_and_in_order(played: Played) -> None:
     played.speak()
     played.speak()
     wait_until(lambda: heard.extend(played.process.receive()) or len(heard) == 2)
-    assert [(message["type"], message["text"]) for message in heard] == [("note", "hello")] * 2
+    assert heard == [Note("hello")] * 2
     assert played.process.receive() == []
 
 
@@ -106,7 +107,7 @@ def test_what_it_said_before_its_end_is_received_after_it(played: Played) -> Non
     played.speak()
     process.kill()
     wait_until(process.has_exited)
-    assert [message["type"] for message in process.receive()] == ["note"]
+    assert process.receive() == [Note("hello")]
     process.reap(10)
 
 
@@ -114,7 +115,7 @@ def test_nothing_is_an_error_after_its_end(played: Played) -> None:
     process = played.process
     process.kill()
     wait_until(process.has_exited)
-    process.send("bye")
+    process.send(Bye())
     process.send_rest()
     for act in (process.ask_to_stop, process.dump_stacks, process.kill):
         act()

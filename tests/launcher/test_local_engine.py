@@ -16,6 +16,7 @@ import pytest
 from launcher.harness import ROOT, wait_until
 
 from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.messages import Refit
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines import local as process_module
@@ -59,6 +60,7 @@ LOW = """
 import os, sys
 from pathlib import Path
 from journal_launcher.launcher.pool import Crew
+from journal_launcher.base.messages import Refit
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
@@ -66,7 +68,7 @@ from journal_launcher.launcher.engines import local
 local.WORKER_PROGRAM = Path("worker.py")
 spec = WorkerSpec(0, CPU, 1, dict(os.environ))
 worker = LocalProcess(spec, "launch", Path("0.log"))
-worker.send("spec", text="heard")
+worker.send(Refit(None, "heard"))
 os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
 assert worker.reap(10) == 0, Path("0.log").read_text()
 """
@@ -89,7 +91,7 @@ def test_a_message_larger_than_the_pipe_arrives_whole_and_keeps_nobody_waiting(
     (tmp_path / "worker.py").write_text(SLOW)
     worker = crew.start(crew.slots[0])
     for size in (2_000_000, 10):
-        worker.send("open", classes="c" * size)
+        worker.send(Refit(None, "c" * size))
     assert worker.unsent, "it waits here and not in the call"
     (tmp_path / "go").touch()
     wait_until(lambda: crew.wait(0.05) or not worker.unsent)
@@ -230,7 +232,7 @@ def test_the_guards_shell_and_the_pipes_do_not_meet(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(
         "import json, sys\n"
         "line = open(int(sys.argv[1])).readline()\n"
-        "assert json.loads(line)['text'] == 'heard'\n"
+        "assert json.loads(line)['staging'] == 'heard'\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", LOW],

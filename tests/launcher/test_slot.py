@@ -8,9 +8,10 @@ import pytest
 from launcher.fake_stage import FakeProcess
 
 from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.messages import Grant
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
-from journal_launcher.launcher.slot import MAX_DEATHS, Grant, Phase, Slot
+from journal_launcher.launcher.slot import MAX_DEATHS, Phase, Slot
 
 DOWN, STARTING, IDLE, BUSY, LEAVING, CLOSED = Phase
 ALLOWED = {

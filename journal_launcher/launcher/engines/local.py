@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
-from journal_launcher.base.messages import Channel, LineBuffer, Message
+from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer
 from journal_launcher.base.plain_files import open_plain
 from journal_launcher.launcher.engine import WorkerSpec
 
@@ -89,9 +88,9 @@ class LocalProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, type: str, **content: Any) -> None:
+    def send(self, message: FromParent) -> None:
         """Send one message, as far as the pipe has room; `send_rest` sends what is left."""
-        self.unsent += self._channel.encode(type, **content)
+        self.unsent += self._channel.encode(message)
         self.send_rest()
 
     def send_rest(self) -> None:
@@ -104,13 +103,14 @@ class LocalProcess:
         except BrokenPipeError:
             self.unsent = b""
 
-    def receive(self) -> list[Message]:
+    def receive(self) -> list[FromWorker]:
         """All messages that have arrived, without waiting."""
         chunks = []
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.messages_descriptor, 1 << 16):
                 chunks.append(chunk)
-        return [self._channel.decode(line) for line in self._lines.feed(b"".join(chunks))]
+        lines = self._lines.feed(b"".join(chunks))
+        return [self._channel.decode(line, FromWorker) for line in lines]
 
     def has_exited(self) -> bool:
         """Look without reaping, so that the pid stays ours until the group is killed."""
