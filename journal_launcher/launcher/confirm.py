@@ -43,7 +43,7 @@ class _Round:
                 self._look_at(*given)
 
     def _give(self) -> None:
-        slots = self._supervisor.crew.slots
+        slots = self._supervisor.pool.slots
         usable = next((slot for slot in slots if not slot.unusable), None)
         if not any(slot.alive or slot.awaits_restart for slot in slots):
             self._starts += 1

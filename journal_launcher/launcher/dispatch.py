@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from journal_launcher.base.messages import Baseline, Grant
 from journal_launcher.launcher.ledger import TrialBook
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase, Slot
 
 __all__ = ["Grants"]
@@ -23,7 +23,7 @@ class Grants:
     trial.
     """
 
-    crew: Crew
+    pool: WorkerPool
     book: TrialBook
     baselines: bool
     _first_ready: float | None = None
@@ -44,7 +44,7 @@ class Grants:
         """Give every idle worker something to do; `trials`: new ones may start."""
         if not self._are_open():
             return
-        for slot in self.crew.slots:
+        for slot in self.pool.slots:
             if slot.phase is Phase.IDLE and trials and self.left():
                 self._give(slot)
             elif slot.phase is Phase.IDLE and self._wants_baselines():
@@ -52,27 +52,27 @@ class Grants:
 
     def are_settled(self) -> bool:
         """Is nothing under way, and are the baselines scored if anybody can score them?"""
-        slots = self.crew.slots
+        slots = self.pool.slots
         if any(slot.work.grant or slot.work.name for slot in slots):
             return False
         return not (self._wants_baselines() and any(slot.alive for slot in slots))
 
     def left(self) -> bool:
         """Is there a trial that nobody was granted yet?"""
-        granted = sum(slot.work.grant is not None for slot in self.crew.slots)
+        granted = sum(slot.work.grant is not None for slot in self.pool.slots)
         return self.book.remaining(granted) > 0
 
     def _are_open(self) -> bool:
         at = self.opens_at
         if at is not None:
-            starting = any(slot.phase is Phase.STARTING for slot in self.crew.slots)
+            starting = any(slot.phase is Phase.STARTING for slot in self.pool.slots)
             self._open = not starting or time.monotonic() >= at
         return self._open
 
     def _give(self, slot: Slot) -> None:
         """Let an idle worker start a trial; queued trials go first."""
         assert slot.process is not None
-        grants = (s.work.grant for s in self.crew.slots)
+        grants = (s.work.grant for s in self.pool.slots)
         queued = self.book.next_queued({grant.trial for grant in grants if grant})
         grant = Grant(queued)
         slot.assign(grant)

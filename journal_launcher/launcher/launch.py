@@ -23,7 +23,7 @@ from journal_launcher.launcher.engine import Engine, WorkerProcess, WorkerSpec, 
 from journal_launcher.launcher.engines.local import LocalEngine
 from journal_launcher.launcher.ledger import TrialBook
 from journal_launcher.launcher.plan import devices_for, plan_workers
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.provenance import command_line, launch_record, versions
 from journal_launcher.launcher.publish import save_best_model
 from journal_launcher.launcher.signals import SignalInbox
@@ -110,9 +110,9 @@ class Launch:
         """The story. `notes` are said after the first line, which names the journal."""
         found = self._find_study()
         seed = self._seed(found)
-        with self._crew() as crew:
-            self.supervisor = self._supervisor(crew, seed)
-            prepared = self._prepare(crew, self._workers_wanted(found, len(crew.slots)))
+        with self._pool() as pool:
+            self.supervisor = self._supervisor(pool, seed)
+            prepared = self._prepare(pool, self._workers_wanted(found, len(pool.slots)))
             study = self._open_study(found, prepared)
             self._announce(study, found is not None, [*notes, *prepared["notes"]])
             self.book = TrialBook(self.settings, study, self.launch_id, self.emit)
@@ -125,13 +125,13 @@ class Launch:
         return self._ended(study, sidecar)
 
     @contextlib.contextmanager
-    def _crew(self) -> Iterator[Crew]:
-        crew = Crew(self.specs, self._start_process)
-        crew.watch(self.inbox.descriptor)
+    def _pool(self) -> Iterator[WorkerPool]:
+        pool = WorkerPool(self.specs, self._start_process)
+        pool.watch(self.inbox.descriptor)
         try:
-            yield crew
+            yield pool
         finally:
-            for pid in crew.close():
+            for pid in pool.close():
                 self.emit(events.Note(left_behind(pid), "warning"))
 
     # --- before the study is open
@@ -163,11 +163,11 @@ class Launch:
     def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
         return self.engine.start(spec, self.launch_id, self.paths.worker_log(spec.index))
 
-    def _supervisor(self, crew: Crew, seed: int) -> Supervisor:
+    def _supervisor(self, pool: WorkerPool, seed: int) -> Supervisor:
         settings = self.settings
         return Supervisor(
             settings=settings,
-            crew=crew,
+            pool=pool,
             emit=self.emit,
             inbox=self.inbox,
             deadline=None if settings.timeout is None else self.began + settings.timeout,
@@ -176,12 +176,12 @@ class Launch:
             seed=seed,
         )
 
-    def _prepare(self, crew: Crew, n_workers: int) -> dict[str, Any]:
+    def _prepare(self, pool: WorkerPool, n_workers: int) -> dict[str, Any]:
         """Start the workers; the first one whose device works prepares while the others import."""
         self.emit(events.PhaseChanged("preparing"))
-        for slot in crew.slots[:n_workers]:
+        for slot in pool.slots[:n_workers]:
             self.supervisor.start(slot, prepare=slot.index == 0)
-        for slot in crew.slots:
+        for slot in pool.slots:
             for _ in range(PREPARE_ATTEMPTS):
                 answer = self.supervisor.prepare(slot)
                 if answer is not None:
@@ -193,7 +193,7 @@ class Launch:
             else:
                 log = self.paths.worker_log(slot.index)
                 raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
-        raise Stop.failed("; ".join(str(s.unusable) for s in crew.slots), ExitCode.USAGE).as_error()
+        raise Stop.failed("; ".join(str(s.unusable) for s in pool.slots), ExitCode.USAGE).as_error()
 
     # --- the study
 
@@ -251,7 +251,7 @@ class Launch:
             "started": self.began_at,
             "published": utc(),
             "part_of": self.part_of,
-            "busy": self.supervisor.crew.busy_shares(),
+            "busy": self.supervisor.pool.busy_shares(),
         }
 
     # --- the end
@@ -290,7 +290,7 @@ class Launch:
             failures=dict(self.book.failures),
             overwrite=self.settings.overwrite,
             trial_seconds=self.book.trial_seconds(),
-            busy=self.supervisor.crew.busy_shares(),
+            busy=self.supervisor.pool.busy_shares(),
             n_before=self.n_before,
             n_pruned=len(study.trials(TrialState.PRUNED)),
         )

@@ -8,12 +8,12 @@ from journal_launcher.base.messages import Bye, FromWorker
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 from journal_launcher.launcher.slot import STOP_GRACE, Phase, Slot
 
-__all__ = ["Crew", "StartWorker"]
+__all__ = ["StartWorker", "WorkerPool"]
 
 StartWorker = Callable[[WorkerSpec], WorkerProcess]
 
 
-class Crew:
+class WorkerPool:
     """All slots. `wait` is the only place where the parent sleeps."""
 
     def __init__(self, specs: Sequence[WorkerSpec], start: StartWorker) -> None:

@@ -140,7 +140,7 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dic
 
 def _idle_worker(supervisor: Supervisor) -> Slot | None:
     """A worker that waits for work; if all are gone, start one. None if it dies or we must stop."""
-    slots = supervisor.crew.slots
+    slots = supervisor.pool.slots
     usable = next((slot for slot in slots if not slot.unusable), None)
     if usable is not None and not any(slot.alive for slot in slots):
         supervisor.start(usable)

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from journal_launcher.base.events import Listener, Note
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Slot
 
 __all__ = ["SilenceWatch"]
@@ -18,7 +18,7 @@ IDLE_CPU = 0.5  # seconds of CPU between two looks that still count as none
 class SilenceWatch:
     """Names each silent trial once, and each other task. --trial-timeout ends trials only."""
 
-    crew: Crew
+    pool: WorkerPool
     emit: Listener
     _next_look: float = 0.0
     _used: dict[int, float] = field(default_factory=dict)  # worker -> CPU seconds at the last look
@@ -30,7 +30,7 @@ class SilenceWatch:
         if now < self._next_look:
             return
         self._next_look = now + BETWEEN_LOOKS
-        for slot in self.crew.slots:
+        for slot in self.pool.slots:
             doing = slot.work.name
             if doing is not None and slot.process is not None:
                 self._look_at(slot, doing, now)

@@ -12,7 +12,7 @@ from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher.dispatch import Grants
 from journal_launcher.launcher.engine import describe_exit, left_behind
 from journal_launcher.launcher.ledger import TrialBook
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.silence import SilenceWatch
 from journal_launcher.launcher.slot import STOP_GRACE, Phase, Slot
@@ -37,7 +37,7 @@ class Supervisor:
     """
 
     settings: LaunchSettings
-    crew: Crew
+    pool: WorkerPool
     emit: events.Listener
     inbox: SignalInbox
     deadline: float | None
@@ -53,15 +53,15 @@ class Supervisor:
     _insisted: bool = False
 
     def __post_init__(self) -> None:
-        self.silence = SilenceWatch(self.crew, self.emit)
-        self.trial_timeout = TrialTimeout(self.crew, self.settings.trial_timeout)
+        self.silence = SilenceWatch(self.pool, self.emit)
+        self.trial_timeout = TrialTimeout(self.pool, self.settings.trial_timeout)
         self._began = time.monotonic()
 
     # --- starting
 
     def start(self, slot: Slot, *, prepare: bool = False) -> None:
         """Start a worker; a restarted one opens the study at once."""
-        process = self.crew.start(slot)
+        process = self.pool.start(slot)
         device = slot.spec.device
         process.send(
             messages.Spec(
@@ -93,14 +93,14 @@ class Supervisor:
     def open(self, book: TrialBook, prepared: dict[str, Any]) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
         self.book, self.opened = book, messages.Open(prepared, self.seed)
-        self.grants = Grants(self.crew, book, self.settings.job_kind.has_baselines)
-        for slot in self.crew.slots:
+        self.grants = Grants(self.pool, book, self.settings.job_kind.has_baselines)
+        for slot in self.pool.slots:
             if slot.process is not None:
                 slot.process.send(self.opened)
             elif slot.unusable:
                 self._go_on_without(slot)
         if self.stop is None:
-            self.crew.reset_deaths()
+            self.pool.reset_deaths()
 
     # --- the loop
 
@@ -122,22 +122,22 @@ class Supervisor:
     def dismiss(self) -> None:
         """Let every worker leave, and wait until all are reaped."""
         self.limit = None  # what is published is no failure any more
-        self.crew.dismiss()
-        while any(slot.alive for slot in self.crew.slots):
+        self.pool.dismiss()
+        while any(slot.alive for slot in self.pool.slots):
             self.step()
 
     def step(self) -> None:
         """Sleep until something happens, then act on it."""
-        self.crew.wait(self._seconds_to_next_deadline())
+        self.pool.wait(self._seconds_to_next_deadline())
         for number in self.inbox.take():
             self._on_signal(number)
-        for slot, message in self.crew.messages():
+        for slot, message in self.pool.messages():
             self._on_message(slot, message)
-        self.crew.kill_overdue()
-        for slot in self.crew.exited():
+        self.pool.kill_overdue()
+        for slot in self.pool.exited():
             self._on_exit(slot)
         self._check_deadlines()
-        for slot in self.crew.due():
+        for slot in self.pool.due():
             self.start(slot)
         if self.book is not None:
             self.book.study.check()  # notice a vanished journal although every worker is busy
@@ -162,7 +162,7 @@ class Supervisor:
 
     def _is_over(self) -> bool:
         if self.aborting:
-            return not any(slot.alive for slot in self.crew.slots)
+            return not any(slot.alive for slot in self.pool.slots)
         assert self.grants is not None
         return self.grants.are_settled() and (self.stop is not None or not self.grants.left())
 
@@ -259,7 +259,7 @@ class Supervisor:
         for message in process.receive():  # said just before it died
             self._on_message(slot, message)
         expected = slot.phase is Phase.LEAVING or self.aborting
-        status = self.crew.reap(slot)
+        status = self.pool.reap(slot)
         if status is None:
             self.emit(events.Note(left_behind(process.pid), "warning"))
         problem = slot.ending.stop_reason or f"worker {describe_exit(status)}"
@@ -291,7 +291,7 @@ class Supervisor:
         """A worker will not be started again. Before the study exists, `prepare` sees to that."""
         if self.book is None or self.stop is not None:
             return
-        if not any(s.alive or s.phase is Phase.DOWN for s in self.crew.slots):
+        if not any(s.alive or s.phase is Phase.DOWN for s in self.pool.slots):
             self.end(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
         elif slot.unusable:
             self._go_on_without(slot)
@@ -307,15 +307,15 @@ class Supervisor:
             self.stop = standing
             if self.book is not None:  # before that there is nothing to stop
                 self.emit(events.PhaseChanged("stopping"))
-            self.crew.close_waiting()
+            self.pool.close_waiting()
         if self.aborting:
-            self.crew.terminate_all()
+            self.pool.terminate_all()
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self.aborting:  # the second Ctrl-C, or the third
             if self._insisted:
-                self.crew.give_up()
-            self.crew.kill_all()
+                self.pool.give_up()
+            self.pool.kill_all()
             self._insisted = True
         elif self.book is not None and not self.aborting:
             self.emit(events.Note(stopping(number, STOP_GRACE)))

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Slot
 
 __all__ = ["TrialTimeout"]
@@ -13,13 +13,13 @@ __all__ = ["TrialTimeout"]
 class TrialTimeout:
     """Only trials have this limit: neither the preparation nor the baselines nor the refit."""
 
-    crew: Crew
+    pool: WorkerPool
     seconds: float | None
 
     def deadlines(self) -> list[tuple[Slot, float]]:
         """Who runs a trial, and until when it may."""
         limit = self.seconds
-        running = (slot for slot in self.crew.slots if slot.work.trial is not None)
+        running = (slot for slot in self.pool.slots if slot.work.trial is not None)
         if limit is None:
             return []
         return [(s, s.work.since + limit) for s in running if s.ending.stop_reason is None]

@@ -11,7 +11,7 @@ from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import WorkerSpec
 from journal_launcher.launcher.ledger import TrialBook
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -73,8 +73,8 @@ class FakeProcess:
         return ""
 
 
-class FakeCrew(Crew):
-    """A crew without descriptors: waiting moves the clock."""
+class FakePool(WorkerPool):
+    """A pool without descriptors: waiting moves the clock."""
 
     def __init__(self, workers: int, clock: "Clock") -> None:
         specs = [WorkerSpec(index, CPU, 1, {}) for index in range(workers)]
@@ -162,14 +162,14 @@ class Stage:
     def __init__(
         self, clock: Clock, workers: int = 1, wanted: int = 20, opened: bool = True, **options: Any
     ) -> None:
-        self.clock, self.crew, self.book = clock, FakeCrew(workers, clock), FakeBook(wanted)
+        self.clock, self.pool, self.book = clock, FakePool(workers, clock), FakeBook(wanted)
         self.signals: list[int] = []
         self.seen: list[events.Event] = []
         settings = LaunchSettings(objective="a.py:f", n_trials=20, **options)
         inbox: Any = SimpleNamespace(take=self._take)
         paths = StudyPaths(Path("studies"), "s")
-        self.supervisor = Supervisor(settings, self.crew, self.seen.append, inbox, None, paths, 0)
-        for slot in self.crew.slots:
+        self.supervisor = Supervisor(settings, self.pool, self.seen.append, inbox, None, paths, 0)
+        for slot in self.pool.slots:
             self.supervisor.start(slot)
         if opened:
             self.open()
@@ -183,7 +183,7 @@ class Stage:
         return taken
 
     def process(self, index: int = 0) -> Any:
-        return self.crew.slots[index].process
+        return self.pool.slots[index].process
 
     def ready(self, index: int = 0) -> None:
         self.process(index).say("ready", device_uuid=None, device_status="cpu", defaults=None)
@@ -203,7 +203,7 @@ class Stage:
     def run_trial(self, number: int = 0) -> None:
         """Until a worker is busy with a trial."""
         self.ready()
-        while self.crew.slots[0].phase is not Phase.BUSY:
+        while self.pool.slots[0].phase is not Phase.BUSY:
             self.turn()
         self.process().say("started", number=number)
         self.turn()

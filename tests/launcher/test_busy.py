@@ -54,7 +54,7 @@ def test_it_counts_from_the_first_grant_to_the_end_of_the_last_trial(clock: Cloc
     clock.now += 5
     end(stage, 1, 1)
     clock.now += 1000  # the refit
-    assert stage.crew.busy_shares() == (0.5, 0.8)
+    assert stage.pool.busy_shares() == (0.5, 0.8)
 
 
 def test_a_failed_trial_and_one_that_died_were_work_too(clock: Clock) -> None:
@@ -65,25 +65,25 @@ def test_a_failed_trial_and_one_that_died_were_work_too(clock: Clock) -> None:
     clock.now += 4
     stage.process(1).status = -11
     stage.supervisor.step()
-    assert stage.crew.busy_shares() == (0.5, 1.0)
+    assert stage.pool.busy_shares() == (0.5, 1.0)
 
 
 def test_scoring_a_trial_again_is_none(clock: Clock) -> None:
     stage = two_at_work(clock)
     clock.now += 4
     end(stage, 0, 0)
-    stage.crew.slots[0].begin_confirmation(0)
+    stage.pool.slots[0].begin_confirmation(0)
     clock.now += 4
     say(stage, 0, "request")
-    assert stage.crew.busy_shares() == (1.0, 0.0)
+    assert stage.pool.busy_shares() == (1.0, 0.0)
 
 
 def test_there_is_nothing_to_say_without_a_trial(clock: Clock) -> None:
     stage = Stage(clock, workers=2)
     stage.ready(0)
     stage.turns(30)
-    assert stage.crew.slots[0].work.grant is not None
-    assert stage.crew.busy_shares() is None
+    assert stage.pool.slots[0].work.grant is not None
+    assert stage.pool.busy_shares() is None
 
 
 def test_it_is_in_the_json_the_summary_the_sidecar_and_the_record(workshop: Workshop) -> None:

@@ -109,12 +109,12 @@ def test_workers_that_die_at_their_start_are_not_started_for_ever(clock: Clock) 
     """After a timeout of the launch there is no other count of their deaths."""
     round = Confirming(clock, 1, [7])
     round.stage.supervisor.end(Stop("timeout"))
-    before = len(round.stage.crew.started)
+    before = len(round.stage.pool.started)
     for _ in range(10):
         if round.stage.process() is not None:
             round.stage.process().status = -11
         round.turn()
-    assert len(round.stage.crew.started) - before == DEATHS
+    assert len(round.stage.pool.started) - before == DEATHS
     round.round.run()
     assert round.scores == {}
 
@@ -122,7 +122,7 @@ def test_workers_that_die_at_their_start_are_not_started_for_ever(clock: Clock) 
 def test_a_confirmation_that_hangs_is_ended_by_the_trial_timeout(clock: Clock) -> None:
     round = Confirming(clock, 1, [7])
     supervisor = round.stage.supervisor
-    supervisor.trial_timeout = TrialTimeout(supervisor.crew, 60.0)
+    supervisor.trial_timeout = TrialTimeout(supervisor.pool, 60.0)
     round.turn()
     round.stage.turns(61.0)
     assert "SIGTERM" in round.stage.process().told

@@ -21,7 +21,7 @@ from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines import local as process_module
 from journal_launcher.launcher.engines.local import LocalProcess
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 
 # A worker that begins to read when it is told, and notes how long the lines are.
 SLOW = """
@@ -59,7 +59,7 @@ time.sleep(1000)
 LOW = """
 import os, sys
 from pathlib import Path
-from journal_launcher.launcher.pool import Crew
+from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.base.messages import Refit
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
@@ -75,26 +75,26 @@ assert worker.reap(10) == 0, Path("0.log").read_text()
 
 
 @pytest.fixture
-def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
     """One worker that runs `worker.py`, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(process_module, "WORKER_PROGRAM", tmp_path / "worker.py")
     spec = WorkerSpec(0, CPU, 1, dict(os.environ))
-    made = Crew([spec], lambda spec: LocalProcess(spec, "launch", tmp_path / "0.log"))
+    made = WorkerPool([spec], lambda spec: LocalProcess(spec, "launch", tmp_path / "0.log"))
     yield made
     assert made.close() == []
 
 
 def test_a_message_larger_than_the_pipe_arrives_whole_and_keeps_nobody_waiting(
-    crew: Crew, tmp_path: Path
+    pool: WorkerPool, tmp_path: Path
 ) -> None:
     (tmp_path / "worker.py").write_text(SLOW)
-    worker = crew.start(crew.slots[0])
+    worker = pool.start(pool.slots[0])
     for size in (2_000_000, 10):
         worker.send(Refit(None, "c" * size))
     assert worker.unsent, "it waits here and not in the call"
     (tmp_path / "go").touch()
-    wait_until(lambda: crew.wait(0.05) or not worker.unsent)
+    wait_until(lambda: pool.wait(0.05) or not worker.unsent)
     lengths = tmp_path / "lengths"
     wait_until(lambda: lengths.exists() and len(lengths.read_text().split()) == 2)
     first, second = map(int, lengths.read_text().split())

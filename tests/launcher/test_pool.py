@@ -19,5 +19,5 @@ def test_a_worker_that_calls_its_device_unusable_and_hangs_is_killed(clock: Cloc
     process.say("unusable", message="no driver")
     stage.turns(STOP_GRACE + 1)
     assert process.told[-1] == "SIGKILL"
-    assert stage.crew.slots[0].phase is Phase.CLOSED
+    assert stage.pool.slots[0].phase is Phase.CLOSED
     assert stage.supervisor.stop is not None and "no driver" in str(stage.supervisor.stop.message)

@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def _prepare(stage: Stage) -> None:
-    assert stage.supervisor.await_answer(stage.crew.slots[0]) is None
+    assert stage.supervisor.await_answer(stage.pool.slots[0]) is None
 
 
 def _run_trials(stage: Stage) -> None:
@@ -58,7 +58,7 @@ def test_whatever_it_is_at_the_limit_ends_it(clock: Clock, hang: Any) -> None:
     stop = stage.supervisor.stop
     assert stop is not None and (stop.abort, stop.exit_code) == (True, ExitCode.FAILED)
     assert stop.message == "took longer than 7200 s (--step-timeout)"
-    assert 8200 <= clock.now < 8220 and "SIGTERM" in stage.crew.started[0].told
+    assert 8200 <= clock.now < 8220 and "SIGTERM" in stage.pool.started[0].told
 
 
 def test_a_launch_that_only_waits_for_its_workers_to_leave_has_not_failed(clock: Clock) -> None:

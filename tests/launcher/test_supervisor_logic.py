@@ -108,7 +108,7 @@ def test_slow_trials_neither_close_a_worker_nor_delay_its_restart(clock: Clock) 
             stage.turn()
         assert clock.now - before < 0.01
     assert len(stage.book.buried) == MAX_DEATHS + 1
-    assert stage.crew.slots[0].deaths == 0 and stage.supervisor.stop is None
+    assert stage.pool.slots[0].deaths == 0 and stage.supervisor.stop is None
 
 
 def test_a_refit_without_trials_does_not_keep_the_parent_awake(clock: Clock) -> None:
@@ -118,7 +118,7 @@ def test_a_refit_without_trials_does_not_keep_the_parent_awake(clock: Clock) -> 
     stage.supervisor.run_trials()
     before = len(clock.waits)
     clock.at(clock.now - 1000 + 60, lambda: stage.process().say("staged", content={}))
-    assert stage.supervisor.await_answer(stage.crew.slots[0]) is not None
+    assert stage.supervisor.await_answer(stage.pool.slots[0]) is not None
     assert len(clock.waits) - before <= 60 / LOOK + 1
 
 
@@ -129,16 +129,16 @@ def test_a_restart_that_will_not_come_does_not_keep_the_parent_awake(clock: Cloc
     stage.process(1).status = 1
     stage.turn()
     assert stage.turns(30) <= 30 / LOOK + 2
-    assert len(stage.crew.started) == 2
+    assert len(stage.pool.started) == 2
     assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "timeout"
 
 
 def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
     stage = Stage(clock, workers=1)
     for expected in (1.0, 2.0):
-        died, starts = clock.now, len(stage.crew.started)
+        died, starts = clock.now, len(stage.pool.started)
         stage.process().status = 1
-        while len(stage.crew.started) == starts:
+        while len(stage.pool.started) == starts:
             stage.turn()
         assert clock.now - died == pytest.approx(expected, abs=0.01)
     stage.run_trial()
@@ -147,8 +147,8 @@ def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
     stage.turn()
     stage.process().status = -11
     stage.turn()
-    assert stage.crew.slots[0].phase is Phase.DOWN
-    assert stage.crew.slots[0].restart_at - clock.now == pytest.approx(1.0, abs=0.01)
+    assert stage.pool.slots[0].phase is Phase.DOWN
+    assert stage.pool.slots[0].restart_at - clock.now == pytest.approx(1.0, abs=0.01)
 
 
 def test_deaths_while_preparing_neither_end_the_launch_nor_count_later(clock: Clock) -> None:
@@ -157,16 +157,16 @@ def test_deaths_while_preparing_neither_end_the_launch_nor_count_later(clock: Cl
         for _ in range(MAX_DEATHS):
             stage.process(index).status = 1
             stage.supervisor.step()
-            while stage.crew.slots[index].phase is Phase.DOWN:
+            while stage.pool.slots[index].phase is Phase.DOWN:
                 stage.supervisor.step()
-    assert [slot.phase for slot in stage.crew.slots] == [Phase.CLOSED] * 2
+    assert [slot.phase for slot in stage.pool.slots] == [Phase.CLOSED] * 2
     assert stage.supervisor.stop is None
     stage.open()
     stage.supervisor.step()
-    assert [slot.phase for slot in stage.crew.slots] == [Phase.STARTING] * 2
+    assert [slot.phase for slot in stage.pool.slots] == [Phase.STARTING] * 2
     stage.process(1).status = 1
     stage.supervisor.step()
-    assert stage.crew.slots[1].restart_at - clock.now == pytest.approx(BACKOFF_FIRST, abs=0.01)
+    assert stage.pool.slots[1].restart_at - clock.now == pytest.approx(BACKOFF_FIRST, abs=0.01)
 
 
 def test_nobody_is_restarted_once_the_others_were_dismissed(clock: Clock) -> None:
@@ -179,7 +179,7 @@ def test_nobody_is_restarted_once_the_others_were_dismissed(clock: Clock) -> Non
     slow = stage.process(0)
     clock.at(clock.now - 1000 + 5, lambda: setattr(slow, "status", 0))
     stage.supervisor.dismiss()  # the restart would have been due after 1 s
-    assert len(stage.crew.started) == 2
+    assert len(stage.pool.started) == 2
     assert slow.told.count("bye") == 1
 
 
@@ -200,7 +200,7 @@ def test_a_timeout_that_passes_during_the_refit_changes_nothing(clock: Clock) ->
     stage.turn()
     stage.supervisor.run_trials()
     clock.at(clock.now - 1000 + 30, lambda: stage.process().say("staged", content={}))
-    assert stage.supervisor.await_answer(stage.crew.slots[0]) is not None
+    assert stage.supervisor.await_answer(stage.pool.slots[0]) is not None
     assert stage.supervisor.stop is None
 
 
@@ -209,7 +209,7 @@ def test_the_trial_timeout_is_for_trials_only(clock: Clock) -> None:
     stage.ready()
     stage.turn()
     stage.supervisor.run_trials()
-    slot = stage.crew.slots[0]
+    slot = stage.pool.slots[0]
     slot.begin_task("the refit")
     clock.at(clock.now - 1000 + 60, lambda: stage.process().say("staged", content={}))
     assert stage.supervisor.await_answer(slot) is not None
@@ -244,7 +244,7 @@ def test_a_worker_that_not_even_sigkill_ends_is_left_behind(clock: Clock) -> Non
     stopping = "stopping: running trials have 10 s to end"
     assert notes(stage) == [stopping, left_behind(2**31 - 2)]
     assert stage.book.buried == [(0, "worker killed, but it does not end", True)]
-    assert stage.crew.close() == []
+    assert stage.pool.close() == []
 
 
 def test_the_others_go_on_without_a_worker_that_does_not_end(clock: Clock) -> None:
@@ -253,7 +253,7 @@ def test_the_others_go_on_without_a_worker_that_does_not_end(clock: Clock) -> No
     stage.ready(1)
     stage.process().stuck = True
     stage.turns(3 + 2 * STOP_GRACE + 1)
-    assert stage.crew.slots[0].phase is Phase.CLOSED and len(notes(stage)) == 1
+    assert stage.pool.slots[0].phase is Phase.CLOSED and len(notes(stage)) == 1
     assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
     assert stage.supervisor.stop is None and stage.process(1).told.count("grant") == 1
 
@@ -284,7 +284,7 @@ def test_a_third_ctrl_c_waits_for_nobody(clock: Clock) -> None:
 def test_closing_names_who_does_not_end(clock: Clock) -> None:
     stage = Stage(clock, workers=2)
     stage.process(1).stuck = True
-    assert stage.crew.close() == [2**31 - 2]
+    assert stage.pool.close() == [2**31 - 2]
 
 
 def test_a_worker_is_told_once_however_often_the_parent_is(clock: Clock) -> None:
@@ -306,7 +306,7 @@ def test_the_last_words_of_a_worker_are_heard_before_it_is_buried(clock: Clock) 
     process.status = 0
     stage.turn()
     assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "stopped"
-    assert stage.crew.slots[0].work.trial is None
+    assert stage.pool.slots[0].work.trial is None
 
 
 def test_words_that_come_after_the_parent_has_listened_are_heard_too(
