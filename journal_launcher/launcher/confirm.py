@@ -5,7 +5,7 @@ from collections import deque
 from journal_launcher.base.events import Note, PhaseChanged, WorkerReady
 from journal_launcher.base.messages import Confirm
 from journal_launcher.launcher.engine import WorkerProcess
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study import confirmation
@@ -15,22 +15,22 @@ __all__ = ["confirm_best"]
 DEATHS = 2  # of workers over it (or at their start), before the scores that are there must do
 
 
-def confirm_best(supervisor: Supervisor, book: TrialBook) -> None:
+def confirm_best(supervisor: Supervisor, ledger: TrialLedger) -> None:
     """Score every candidate that has no confirmed score yet; what is scored stays in the study."""
-    if book.settings.confirm and book.settings.job_kind.has_confirmation:
-        if not confirmation.has_fresh_folds(book.study):
+    if ledger.settings.confirm and ledger.settings.job_kind.has_confirmation:
+        if not confirmation.has_fresh_folds(ledger.study):
             supervisor.emit(Note("--split time has no fresh folds: no trial is confirmed"))
-        numbers = confirmation.unconfirmed(book.study, book.settings.confirm)
+        numbers = confirmation.unconfirmed(ledger.study, ledger.settings.confirm)
         if numbers and not supervisor.aborting:
             supervisor.emit(PhaseChanged("confirming"))
-            _Round(supervisor, book, numbers).run()
+            _Round(supervisor, ledger, numbers).run()
 
 
 class _Round:
     """The candidates of one launch, spread over the workers."""
 
-    def __init__(self, supervisor: Supervisor, book: TrialBook, numbers: list[int]) -> None:
-        self._supervisor, self._book = supervisor, book
+    def __init__(self, supervisor: Supervisor, ledger: TrialLedger, numbers: list[int]) -> None:
+        self._supervisor, self._ledger = supervisor, ledger
         self._waiting = deque(numbers)
         self._given: list[tuple[Slot, WorkerProcess, int]] = []
         self._deaths = self._starts = 0
@@ -60,7 +60,7 @@ class _Round:
 
     def _look_at(self, slot: Slot, process: WorkerProcess, number: int) -> None:
         given = (slot, process, number)
-        if number in self._book.confirmed:
+        if number in self._ledger.confirmed:
             self._given.remove(given)
             self._supervisor.emit(WorkerReady(slot.index))
         elif slot.process is not process:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from journal_launcher.base.messages import Baseline, Grant
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase, Slot
 
@@ -24,7 +24,7 @@ class Grants:
     """
 
     pool: WorkerPool
-    book: TrialBook
+    ledger: TrialLedger
     baselines: bool
     _first_ready: float | None = None
     _open: bool = False
@@ -60,7 +60,7 @@ class Grants:
     def left(self) -> bool:
         """Is there a trial that nobody was granted yet?"""
         granted = sum(slot.work.grant is not None for slot in self.pool.slots)
-        return self.book.remaining(granted) > 0
+        return self.ledger.remaining(granted) > 0
 
     def _are_open(self) -> bool:
         at = self.opens_at
@@ -73,13 +73,13 @@ class Grants:
         """Let an idle worker start a trial; queued trials go first."""
         assert slot.process is not None
         grants = (s.work.grant for s in self.pool.slots)
-        queued = self.book.next_queued({grant.trial for grant in grants if grant})
+        queued = self.ledger.next_queued({grant.trial for grant in grants if grant})
         grant = Grant(queued)
         slot.assign(grant)
         slot.process.send(grant)
 
     def _wants_baselines(self) -> bool:
-        return self.baselines and not self._scored and self.book.baselines is None
+        return self.baselines and not self._scored and self.ledger.baselines is None
 
     def _score_baselines(self, slot: Slot) -> None:
         assert slot.process is not None

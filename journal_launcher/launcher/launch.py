@@ -21,7 +21,7 @@ from journal_launcher.launcher.archive import move_aside
 from journal_launcher.launcher.confirm import confirm_best
 from journal_launcher.launcher.engine import Engine, WorkerProcess, WorkerSpec, left_behind
 from journal_launcher.launcher.engines.local import LocalEngine
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.provenance import command_line, launch_record, versions
@@ -115,12 +115,12 @@ class Launch:
             prepared = self._prepare(pool, self._workers_wanted(found, len(pool.slots)))
             study = self._open_study(found, prepared)
             self._announce(study, found is not None, [*notes, *prepared["notes"]])
-            self.book = TrialBook(self.settings, study, self.launch_id, self.emit)
-            self.book.bury_stale()
-            self.supervisor.open(self.book, prepared)
+            self.ledger = TrialLedger(self.settings, study, self.launch_id, self.emit)
+            self.ledger.fail_stale_trials()
+            self.supervisor.open(self.ledger, prepared)
             self.supervisor.run_trials()
-            confirm_best(self.supervisor, self.book)
-            sidecar = save_best_model(self.supervisor, self.book, self.paths, self._facts())
+            confirm_best(self.supervisor, self.ledger)
+            sidecar = save_best_model(self.supervisor, self.ledger, self.paths, self._facts())
             self.supervisor.dismiss()
         return self._ended(study, sidecar)
 
@@ -276,20 +276,20 @@ class Launch:
             n_trials=self.settings.n_trials,
             n_finished=finished,
             n_failed=failed,
-            n_interrupted=self.book.interrupted,
+            n_interrupted=self.ledger.interrupted,
             directions=study.directions,
             metric=study.metric,
-            best_trial=self.book.best_trial(),
+            best_trial=self.ledger.best_trial(),
             model_path=model_store.model_path(self.paths, sidecar),
             journal=self.paths.journal,
             seconds=time.monotonic() - self.began,
             message=stop.message,
             sidecar=sidecar,
-            baselines=self.book.baselines,
+            baselines=self.ledger.baselines,
             health=judged,
-            failures=dict(self.book.failures),
+            failures=dict(self.ledger.failures),
             overwrite=self.settings.overwrite,
-            trial_seconds=self.book.trial_seconds(),
+            trial_seconds=self.ledger.trial_seconds(),
             busy=self.supervisor.pool.busy_shares(),
             n_before=self.n_before,
             n_pruned=len(study.trials(TrialState.PRUNED)),

@@ -12,13 +12,13 @@ from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
 from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyRecord
 
-__all__ = ["TrialBook"]
+__all__ = ["TrialLedger"]
 
 EARLY_EXCEPTIONS = 3  # this many before the study's first finished trial: the objective is broken
 
 
 @dataclass
-class TrialBook:
+class TrialLedger:
     """Reads and ends trials in the journal, and counts this launch's failures.
 
     A death that is retried and an interruption do not count as failures; every other FAIL does.
@@ -129,7 +129,9 @@ class TrialBook:
         self.failures[(reason or "unknown").partition(":")[0]] += 1
         self.exceptions += raised
 
-    def bury(self, worker: int, problem: str, seconds: float, *, interrupted: bool) -> None:
+    def fail_trial_of(
+        self, worker: int, problem: str, seconds: float, *, interrupted: bool
+    ) -> None:
         """Fail exactly the trial that a dead worker left; queue its parameters again if it may.
 
         An interrupted trial (by a stop of the launch) is queued without counting as a retry.
@@ -151,7 +153,7 @@ class TrialBook:
             self.interrupted += interrupted
             self.ended(worker, trial.number, "FAIL", reason, seconds)
 
-    def bury_stale(self) -> None:
+    def fail_stale_trials(self) -> None:
         """Fail the trials of launches that are gone; they were interrupted, so queue them again."""
         for trial in self.study.stale_trials():
             reason = f"{events.INTERRUPTED}: its worker died with its launch"

@@ -10,7 +10,7 @@ from journal_launcher.base.files import finite, write_json
 from journal_launcher.base.messages import Refit
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
@@ -23,7 +23,7 @@ REFIT_ATTEMPTS = 2
 
 
 def save_best_model(
-    supervisor: Supervisor, book: TrialBook, paths: StudyPaths, facts: dict[str, Any]
+    supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, facts: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Publish the best model once and return its sidecar; None if there is none to publish.
 
@@ -33,7 +33,7 @@ def save_best_model(
     if supervisor.aborting:
         return None
     try:
-        return _saved(supervisor, book, paths, facts)
+        return _saved(supervisor, ledger, paths, facts)
     except JournalLauncherError as problem:
         if problem.exit_code != ExitCode.FAILED:
             raise
@@ -43,48 +43,48 @@ def save_best_model(
 
 
 def _saved(
-    supervisor: Supervisor, book: TrialBook, paths: StudyPaths, facts: dict[str, Any]
+    supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, facts: dict[str, Any]
 ) -> dict[str, Any] | None:
-    foreign = book.study.passed_over()
+    foreign = ledger.study.passed_over()
     if foreign is not None:
         text = f"trial {foreign.number} ({foreign.value:.5g}) of a foreign writer is better, but"
         supervisor.emit(Note(f"{text} cannot be refitted: it is passed over"))
-    wanted = _wanted(book)
+    wanted = _wanted(ledger)
     if wanted is None:
         return None
-    counts = dict(zip(("n_finished", "n_failed"), book.study.count(), strict=True))
-    current = {**counts, **_scores(book, wanted.get("trial"))}
+    counts = dict(zip(("n_finished", "n_failed"), ledger.study.count(), strict=True))
+    current = {**counts, **_scores(ledger, wanted.get("trial"))}
     sidecar = model_store.published(paths, wanted) or model_store.complete(paths, wanted)
     left_out = sidecar is not None and sidecar.get("left_out") and not facts["part_of"]
     if sidecar is not None and not left_out:
         model_store.drop_staging(paths)
         model_store.drop_trials(paths)
         return _brought_up_to_date(paths, sidecar, current)
-    refits = book.settings.job_kind.refits
+    refits = ledger.settings.job_kind.refits
     supervisor.emit(PhaseChanged("refitting" if refits else "publishing"))
     refitted = _refit(supervisor, wanted.get("trial"), paths)
     if refitted is None:
         return None
     if refits:
         supervisor.emit(PhaseChanged("publishing"))
-    more = {"directions": list(book.study.directions), "baselines": book.baselines}
+    more = {"directions": list(ledger.study.directions), "baselines": ledger.baselines}
     content = {**refitted, **facts, **current, **more, **wanted}
     sidecar = model_store.publish(paths, model_store.stage(paths, content))
     model_store.drop_trials(paths)
     return sidecar
 
 
-def _wanted(book: TrialBook) -> dict[str, Any] | None:
+def _wanted(ledger: TrialLedger) -> dict[str, Any] | None:
     """What a published model must agree with to be this study's best."""
-    study: StudyRecord = book.study
+    study: StudyRecord = ledger.study
     identity = json.dumps(study.identity, sort_keys=True).encode()
     wanted: dict[str, Any] = {
         "study": study.name,
         "identity_sha256": hashlib.sha256(identity).hexdigest(),
     }
-    if book.settings.job_kind.refits:
-        wanted["refit"] = book.settings.refit
-    best = book.winner()
+    if ledger.settings.job_kind.refits:
+        wanted["refit"] = ledger.settings.refit
+    best = ledger.winner()
     if best is not None:
         return wanted | {"trial": best.number, "params": finite(best.params), "value": best.value}
     front = study.pareto_front()
@@ -94,15 +94,17 @@ def _wanted(book: TrialBook) -> dict[str, Any] | None:
     return wanted | {"pareto_front": points}
 
 
-def _scores(book: TrialBook, number: int | None) -> dict[str, Any]:
+def _scores(ledger: TrialLedger, number: int | None) -> dict[str, Any]:
     """What chose the trial, which is too good for it, and what fresh folds said of it."""
-    if number is None or not book.settings.job_kind.has_confirmation:
+    if number is None or not ledger.settings.job_kind.has_confirmation:
         return {}
-    chosen = [trial.number for trial in candidates(book.study, book.settings.confirm)]
-    found = {n: confirmation_of(book.study, n) if n in chosen else None for n in {*chosen, number}}
+    chosen = [trial.number for trial in candidates(ledger.study, ledger.settings.confirm)]
+    found = {
+        n: confirmation_of(ledger.study, n) if n in chosen else None for n in {*chosen, number}
+    }
     ours = found[number] or {}
     return {
-        "selection_score": book.study.trial(number).value,
+        "selection_score": ledger.study.trial(number).value,
         "confirmed_score": ours.get("score"),
         "confirmed_fold_scores": ours.get("fold_scores"),
         "confirmed_trials": {str(n): scored["score"] for n in chosen if (scored := found[n])},

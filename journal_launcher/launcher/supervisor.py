@@ -11,7 +11,7 @@ from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher.dispatch import Grants
 from journal_launcher.launcher.engine import describe_exit, left_behind
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.silence import SilenceWatch
@@ -44,7 +44,7 @@ class Supervisor:
     paths: StudyPaths
     seed: int
     limit: float | None = None
-    book: TrialBook | None = None
+    ledger: TrialLedger | None = None
     grants: Grants | None = None
     opened: messages.Open | None = None
     stop: Stop | None = None
@@ -90,10 +90,10 @@ class Supervisor:
             slot.process.send(messages.Prepare())
         return self.await_answer(slot)
 
-    def open(self, book: TrialBook, prepared: dict[str, Any]) -> None:
+    def open(self, ledger: TrialLedger, prepared: dict[str, Any]) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
-        self.book, self.opened = book, messages.Open(prepared, self.seed)
-        self.grants = Grants(self.pool, book, self.settings.job_kind.has_baselines)
+        self.ledger, self.opened = ledger, messages.Open(prepared, self.seed)
+        self.grants = Grants(self.pool, ledger, self.settings.job_kind.has_baselines)
         for slot in self.pool.slots:
             if slot.process is not None:
                 slot.process.send(self.opened)
@@ -139,8 +139,8 @@ class Supervisor:
         self._check_deadlines()
         for slot in self.pool.due():
             self.start(slot)
-        if self.book is not None:
-            self.book.study.check()  # notice a vanished journal although every worker is busy
+        if self.ledger is not None:
+            self.ledger.study.check()  # notice a vanished journal although every worker is busy
         self.silence.look()
 
     def _seconds_to_next_deadline(self) -> float:
@@ -194,10 +194,10 @@ class Supervisor:
                 self.emit(events.Note(f"{slot.spec.device.label}: {text}"))
             case messages.Ended():
                 self._on_ended(slot, message)
-            case messages.Scored(content) if self.book is not None:
-                self.book.keep_baselines(content)
-            case messages.Confirmed(number, content) if self.book is not None:
-                self.book.keep_confirmation(number, content)
+            case messages.Scored(content) if self.ledger is not None:
+                self.ledger.keep_baselines(content)
+            case messages.Confirmed(number, content) if self.ledger is not None:
+                self.ledger.keep_confirmation(number, content)
             case messages.Unusable(text):
                 self._on_unusable(slot, text)
             case messages.Failed():
@@ -206,22 +206,22 @@ class Supervisor:
                 raise messages.unexpected(message)
 
     def _on_ready(self, slot: Slot, message: messages.Ready) -> None:
-        assert self.book is not None and self.grants is not None
+        assert self.ledger is not None and self.grants is not None
         self.grants.note_ready()
         if not self._defaults_queued and message.defaults is not None:
-            self.book.study.queue_defaults(message.defaults)
+            self.ledger.study.queue_defaults(message.defaults)
         self._defaults_queued = True
         self.emit(events.WorkerReady(slot.index))
 
     def _on_ended(self, slot: Slot, message: messages.Ended) -> None:
-        assert self.book is not None
+        assert self.ledger is not None
         slot.end_work()
         if message.state == "FAIL":
-            self.book.count_failure(message.reason, raised=message.raised)
+            self.ledger.count_failure(message.reason, raised=message.raised)
         else:
             slot.deaths = 0
         reason = message.reason
-        self.book.ended(slot.index, message.number, message.state, reason, message.seconds)
+        self.ledger.ended(slot.index, message.number, message.state, reason, message.seconds)
         if message.incompatible:
             self.end(Stop.incompatible(reason or ""))
         if message.stop:
@@ -242,7 +242,7 @@ class Supervisor:
             text = f"{text} ({slot.spec.device.label}, log {slot.process.log})"
             self.emit(events.Note(message.traceback.rstrip(), "warning"))
         code = ExitCode(message.exit_code)
-        if code == ExitCode.USAGE and self.book is not None:
+        if code == ExitCode.USAGE and self.ledger is not None:
             code = ExitCode.FAILED  # the study exists: something was started
         self.end(Stop.failed(text, code))
         slot.shut_down()
@@ -250,7 +250,7 @@ class Supervisor:
     # --- failures and deaths
 
     def _check_failures(self) -> None:
-        if self.book is not None and (text := self.book.verdict()) is not None:
+        if self.ledger is not None and (text := self.ledger.verdict()) is not None:
             self.end(Stop.failed(text))
 
     def _on_exit(self, slot: Slot) -> None:
@@ -263,9 +263,9 @@ class Supervisor:
         if status is None:
             self.emit(events.Note(left_behind(process.pid), "warning"))
         problem = slot.ending.stop_reason or f"worker {describe_exit(status)}"
-        if self.book is not None:
+        if self.ledger is not None:
             seconds = time.monotonic() - slot.work.since
-            self.book.bury(slot.index, problem, seconds, interrupted=self.aborting)
+            self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=self.aborting)
             self._check_failures()
         slot.end_work()
         if expected:
@@ -289,7 +289,7 @@ class Supervisor:
 
     def _on_closed(self, slot: Slot) -> None:
         """A worker will not be started again. Before the study exists, `prepare` sees to that."""
-        if self.book is None or self.stop is not None:
+        if self.ledger is None or self.stop is not None:
             return
         if not any(s.alive or s.phase is Phase.DOWN for s in self.pool.slots):
             self.end(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
@@ -305,7 +305,7 @@ class Supervisor:
         """Grant nothing more, for this reason unless a weightier one stands already."""
         if (standing := stop.after(self.stop)) is not self.stop:
             self.stop = standing
-            if self.book is not None:  # before that there is nothing to stop
+            if self.ledger is not None:  # before that there is nothing to stop
                 self.emit(events.PhaseChanged("stopping"))
             self.pool.close_waiting()
         if self.aborting:
@@ -317,6 +317,6 @@ class Supervisor:
                 self.pool.give_up()
             self.pool.kill_all()
             self._insisted = True
-        elif self.book is not None and not self.aborting:
+        elif self.ledger is not None and not self.aborting:
             self.emit(events.Note(stopping(number, STOP_GRACE)))
         self.end(Stop.by_signal(number))

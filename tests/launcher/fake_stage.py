@@ -100,14 +100,14 @@ class FakePool(WorkerPool):
         return process
 
 
-class FakeBook:
+class FakeLedger:
     """Twenty trials are wanted; those of `queued` go first; nothing is written."""
 
     baselines = None
 
     def __init__(self, wanted: int = 20) -> None:
         self.wanted = wanted
-        self.buried: list[tuple[int, str, bool]] = []
+        self.failed: list[tuple[int, str, bool]] = []
         self.queued: list[int] = []
         self.study = SimpleNamespace(check=lambda: None, waiting=lambda: iter(self.queued))
 
@@ -119,8 +119,10 @@ class FakeBook:
     def ended(self, *_: object) -> None:
         self.wanted -= 1
 
-    def bury(self, worker: int, problem: str, seconds: float, *, interrupted: bool) -> None:
-        self.buried.append((worker, problem, interrupted))
+    def fail_trial_of(
+        self, worker: int, problem: str, seconds: float, *, interrupted: bool
+    ) -> None:
+        self.failed.append((worker, problem, interrupted))
 
     def count_failure(self, *_: object, **__: object) -> None:
         pass
@@ -162,7 +164,7 @@ class Stage:
     def __init__(
         self, clock: Clock, workers: int = 1, wanted: int = 20, opened: bool = True, **options: Any
     ) -> None:
-        self.clock, self.pool, self.book = clock, FakePool(workers, clock), FakeBook(wanted)
+        self.clock, self.pool, self.ledger = clock, FakePool(workers, clock), FakeLedger(wanted)
         self.signals: list[int] = []
         self.seen: list[events.Event] = []
         settings = LaunchSettings(objective="a.py:f", n_trials=20, **options)
@@ -175,8 +177,8 @@ class Stage:
             self.open()
 
     def open(self) -> None:
-        book: Any = self.book
-        self.supervisor.open(book, {})
+        ledger: Any = self.ledger
+        self.supervisor.open(ledger, {})
 
     def _take(self) -> list[int]:
         taken, self.signals = self.signals, []

@@ -25,17 +25,17 @@ class Confirming:
     def __init__(self, clock: Clock, workers: int, numbers: list[int]) -> None:
         self.stage = Stage(clock, workers)
         self.scores: dict[int, float | None] = {}
-        book: Any = self.stage.book
-        book.wanted, book.confirmed = 0, set()
-        book.keep_confirmation = self.keep
-        book.study.queue_defaults = lambda params: None
+        ledger: Any = self.stage.ledger
+        ledger.wanted, ledger.confirmed = 0, set()
+        ledger.keep_confirmation = self.keep
+        ledger.study.queue_defaults = lambda params: None
         for index in range(workers):
             self.stage.ready(index)
         self.stage.supervisor.step()
-        self.round = _Round(self.stage.supervisor, book, numbers)
+        self.round = _Round(self.stage.supervisor, ledger, numbers)
 
     def keep(self, number: int, content: dict[str, Any]) -> None:
-        self.stage.book.confirmed.add(number)  # type: ignore[attr-defined]
+        self.stage.ledger.confirmed.add(number)  # type: ignore[attr-defined]
         self.scores[number] = content["score"]
 
     def given(self) -> dict[int, int]:
@@ -138,8 +138,8 @@ def test_nothing_is_confirmed_if_nobody_wants_it_or_there_are_no_fresh_folds(
     supervisor: Any = SimpleNamespace(emit=seen.append, aborting=False)
     study = SimpleNamespace(identity={"split": {"kind": split}}, directions=("maximize",))
     study.trials = lambda *states: []
-    book: Any = SimpleNamespace(settings=LaunchSettings(confirm=confirm), study=study)
-    confirm_best(supervisor, book)
+    ledger: Any = SimpleNamespace(settings=LaunchSettings(confirm=confirm), study=study)
+    confirm_best(supervisor, ledger)
     assert [event.text[:25] for event in seen] == said
 
 

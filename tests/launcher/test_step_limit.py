@@ -45,9 +45,9 @@ def _run_trials(stage: Stage) -> None:
 def _confirm(stage: Stage) -> None:
     stage.ready()
     stage.turn()
-    book: Any = stage.book
-    book.confirmed = set()
-    _Round(stage.supervisor, book, [0]).run()
+    ledger: Any = stage.ledger
+    ledger.confirmed = set()
+    _Round(stage.supervisor, ledger, [0]).run()
 
 
 @pytest.mark.parametrize("hang", [_prepare, _run_trials, _confirm])

@@ -84,7 +84,7 @@ def test_a_waiting_parent_wakes_once_per_look(clock: Clock, starting: str) -> No
     assert stage.turns(100) <= 100 / LOOK + 1
 
 
-def test_a_condemned_worker_does_not_keep_the_parent_awake(clock: Clock) -> None:
+def test_a_worker_that_is_stopped_does_not_keep_the_parent_awake(clock: Clock) -> None:
     stage = Stage(clock, trial_timeout=3)
     stage.run_trial()
     assert stage.turns(3.5) <= 4
@@ -92,7 +92,7 @@ def test_a_condemned_worker_does_not_keep_the_parent_awake(clock: Clock) -> None
     process = stage.process()
     assert stage.turns(STOP_GRACE) <= STOP_GRACE / LOOK + 3
     assert process.told[-1] == "SIGKILL"
-    assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
+    assert stage.ledger.failed == [(0, "trial timeout after 3 s", False)]
 
 
 def test_slow_trials_neither_close_a_worker_nor_delay_its_restart(clock: Clock) -> None:
@@ -107,7 +107,7 @@ def test_slow_trials_neither_close_a_worker_nor_delay_its_restart(clock: Clock) 
         while stage.process() in (process, None):
             stage.turn()
         assert clock.now - before < 0.01
-    assert len(stage.book.buried) == MAX_DEATHS + 1
+    assert len(stage.ledger.failed) == MAX_DEATHS + 1
     assert stage.pool.slots[0].deaths == 0 and stage.supervisor.stop is None
 
 
@@ -133,7 +133,7 @@ def test_a_restart_that_will_not_come_does_not_keep_the_parent_awake(clock: Cloc
     assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "timeout"
 
 
-def test_restarts_back_off_and_a_finished_trial_forgives(clock: Clock) -> None:
+def test_restarts_back_off_and_a_finished_trial_resets_them(clock: Clock) -> None:
     stage = Stage(clock, workers=1)
     for expected in (1.0, 2.0):
         died, starts = clock.now, len(stage.pool.started)
@@ -243,7 +243,7 @@ def test_a_worker_that_not_even_sigkill_ends_is_left_behind(clock: Clock) -> Non
     assert clock.now - before == pytest.approx(2 * STOP_GRACE + LOOK, abs=0.1)
     stopping = "stopping: running trials have 10 s to end"
     assert notes(stage) == [stopping, left_behind(2**31 - 2)]
-    assert stage.book.buried == [(0, "worker killed, but it does not end", True)]
+    assert stage.ledger.failed == [(0, "worker killed, but it does not end", True)]
     assert stage.pool.close() == []
 
 
@@ -254,7 +254,7 @@ def test_the_others_go_on_without_a_worker_that_does_not_end(clock: Clock) -> No
     stage.process().stuck = True
     stage.turns(3 + 2 * STOP_GRACE + 1)
     assert stage.pool.slots[0].phase is Phase.CLOSED and len(notes(stage)) == 1
-    assert stage.book.buried == [(0, "trial timeout after 3 s", False)]
+    assert stage.ledger.failed == [(0, "trial timeout after 3 s", False)]
     assert stage.supervisor.stop is None and stage.process(1).told.count("grant") == 1
 
 
@@ -297,7 +297,7 @@ def test_a_worker_is_told_once_however_often_the_parent_is(clock: Clock) -> None
     assert stage.supervisor.stop is not None and stage.supervisor.stop.exit_code == 75
 
 
-def test_the_last_words_of_a_worker_are_heard_before_it_is_buried(clock: Clock) -> None:
+def test_the_last_words_of_a_worker_are_heard_before_its_trial_fails(clock: Clock) -> None:
     stage = Stage(clock)
     stage.run_trial()
     process = stage.process()
