@@ -8,13 +8,13 @@ from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase, Slot
 
-__all__ = ["Grants"]
+__all__ = ["Dispatcher"]
 
 FIRST_GRANTS_WAIT = 5.0  # seconds after the first worker is ready
 
 
 @dataclass
-class Grants:
+class Dispatcher:
     """Hands out grants while finished trials and open grants are fewer than the budget.
 
     The first ones wait for every worker that is still starting, but no longer than 5 s after the
@@ -40,7 +40,7 @@ class Grants:
             return None
         return self._first_ready + FIRST_GRANTS_WAIT
 
-    def hand_out(self, *, trials: bool) -> None:
+    def dispatch(self, *, trials: bool) -> None:
         """Give every idle worker something to do; `trials`: new ones may start."""
         if not self._are_open():
             return

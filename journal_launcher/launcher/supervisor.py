@@ -9,7 +9,7 @@ from journal_launcher.base import events, messages
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.launcher.dispatch import Grants
+from journal_launcher.launcher.dispatch import Dispatcher
 from journal_launcher.launcher.engine import describe_exit, left_behind
 from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
@@ -45,7 +45,7 @@ class Supervisor:
     seed: int
     limit: float | None = None
     ledger: TrialLedger | None = None
-    grants: Grants | None = None
+    dispatcher: Dispatcher | None = None
     opened: messages.Open | None = None
     stop: Stop | None = None
     answer: Answer | None = None
@@ -93,7 +93,7 @@ class Supervisor:
     def open(self, ledger: TrialLedger, prepared: dict[str, Any]) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
         self.ledger, self.opened = ledger, messages.Open(prepared, self.seed)
-        self.grants = Grants(self.pool, ledger, self.settings.job_kind.has_baselines)
+        self.dispatcher = Dispatcher(self.pool, ledger, self.settings.job_kind.has_baselines)
         for slot in self.pool.slots:
             if slot.process is not None:
                 slot.process.send(self.opened)
@@ -148,7 +148,7 @@ class Supervisor:
         times = [now + LOOK, *(at for _, at in self.trial_timeout.deadlines())]
         if self.deadline is not None and self.stop is None:
             times.append(self.deadline)
-        opens_at = self.grants.opens_at if self.grants is not None else None
+        opens_at = self.dispatcher.opens_at if self.dispatcher is not None else None
         if opens_at is not None and opens_at > now:  # no trial may be wanted: it stays unopened
             times.append(opens_at)
         return min(times) - now
@@ -163,12 +163,14 @@ class Supervisor:
     def _is_over(self) -> bool:
         if self.aborting:
             return not any(slot.alive for slot in self.pool.slots)
-        assert self.grants is not None
-        return self.grants.are_settled() and (self.stop is not None or not self.grants.left())
+        assert self.dispatcher is not None
+        return self.dispatcher.are_settled() and (
+            self.stop is not None or not self.dispatcher.left()
+        )
 
     def _give_work(self) -> None:
-        assert self.grants is not None
-        self.grants.hand_out(trials=self.stop is None)
+        assert self.dispatcher is not None
+        self.dispatcher.dispatch(trials=self.stop is None)
 
     @property
     def aborting(self) -> bool:
@@ -206,8 +208,8 @@ class Supervisor:
                 raise messages.unexpected(message)
 
     def _on_ready(self, slot: Slot, message: messages.Ready) -> None:
-        assert self.ledger is not None and self.grants is not None
-        self.grants.note_ready()
+        assert self.ledger is not None and self.dispatcher is not None
+        self.dispatcher.note_ready()
         if not self._defaults_queued and message.defaults is not None:
             self.ledger.study.queue_defaults(message.defaults)
         self._defaults_queued = True
