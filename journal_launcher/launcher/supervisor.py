@@ -14,10 +14,9 @@ from journal_launcher.launcher.engine import describe_exit, left_behind
 from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
-from journal_launcher.launcher.silence import SilenceWatch
 from journal_launcher.launcher.slot import STOP_GRACE, Phase, Slot
 from journal_launcher.launcher.stop import Stop, stopping
-from journal_launcher.launcher.trial_timeout import TrialTimeout
+from journal_launcher.launcher.watchdog import SilenceWatch, TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Supervisor"]
@@ -164,9 +163,9 @@ class Supervisor:
         if self.aborting:
             return not any(slot.alive for slot in self.pool.slots)
         assert self.dispatcher is not None
-        return self.dispatcher.are_settled() and (
-            self.stop is not None or not self.dispatcher.left()
-        )
+        if not self.dispatcher.are_settled():
+            return False
+        return self.stop is not None or not self.dispatcher.left()
 
     def _give_work(self) -> None:
         assert self.dispatcher is not None

@@ -15,7 +15,7 @@ from launcher.harness import ROOT, Workshop, finish
 from journal_launcher.base import events
 from journal_launcher.launcher.confirm import DEATHS, _Round, confirm_best
 from journal_launcher.launcher.stop import Stop
-from journal_launcher.launcher.trial_timeout import TrialTimeout
+from journal_launcher.launcher.watchdog import TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from journal_launcher.base.events import Note
 from journal_launcher.devices.choose import CPU
-from journal_launcher.launcher import silence
+from journal_launcher.launcher import watchdog
 from journal_launcher.launcher.engines.local import cpu_seconds_of
-from journal_launcher.launcher.silence import SilenceWatch
 from journal_launcher.launcher.slot import Work
+from journal_launcher.launcher.watchdog import SilenceWatch
 
 
 class Clock:
@@ -30,7 +30,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(silence, "time", found)
+    monkeypatch.setattr(watchdog, "time", found)
     return found
 
 
@@ -114,7 +114,7 @@ def test_a_worker_whose_child_computes_is_not_named(clock: Clock, processes: lis
         for clock.now in (1000, 1060, 1130, 1200):
             used = cpu_seconds_of(processes[0].pid)
             deadline = time.monotonic() + 60
-            while cpu_seconds_of(processes[0].pid) < used + 2 * silence.IDLE_CPU:
+            while cpu_seconds_of(processes[0].pid) < used + 2 * watchdog.IDLE_CPU:
                 assert time.monotonic() < deadline
             looker.look()
         assert notes == []

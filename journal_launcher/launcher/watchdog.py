@@ -1,4 +1,4 @@
-"""Notice a worker that reports nothing and uses no CPU: it hangs, and nobody else would say so."""
+"""What no worker says of itself: that it does nothing any more, or takes too long for a trial."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from journal_launcher.base.events import Listener, Note
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Slot
 
-__all__ = ["SilenceWatch"]
+__all__ = ["SilenceWatch", "TrialTimeout"]
 
 LONG = 120.0  # seconds
 BETWEEN_LOOKS = 30.0
@@ -16,7 +16,10 @@ IDLE_CPU = 0.5  # seconds of CPU between two looks that still count as none
 
 @dataclass
 class SilenceWatch:
-    """Names each silent trial once, and each other task. --trial-timeout ends trials only."""
+    """Names each trial once that reports nothing and uses no CPU, and each other task.
+
+    It hangs, and nobody else would say so. --trial-timeout ends trials only.
+    """
 
     pool: WorkerPool
     emit: Listener
@@ -54,3 +57,30 @@ class SilenceWatch:
                     "warning",
                 )
             )
+
+
+@dataclass(frozen=True)
+class TrialTimeout:
+    """--trial-timeout: ends the worker of a trial that takes too long.
+
+    Only trials have this limit: neither the preparation nor the baselines nor the refit.
+    """
+
+    pool: WorkerPool
+    seconds: float | None
+
+    def deadlines(self) -> list[tuple[Slot, float]]:
+        """Who runs a trial, and until when it may."""
+        limit = self.seconds
+        running = (slot for slot in self.pool.slots if slot.work.trial is not None)
+        if limit is None:
+            return []
+        return [(s, s.work.since + limit) for s in running if s.ending.stop_reason is None]
+
+    def enforce(self) -> None:
+        """Let every overdue worker write its stacks to its log, and stop it."""
+        now = time.monotonic()
+        for slot, deadline in self.deadlines():
+            if now >= deadline and slot.process is not None:
+                slot.process.dump_stacks()
+                slot.terminate(f"trial timeout after {self.seconds:g} s")
