@@ -18,6 +18,6 @@ def command(study: str, trial: int, arguments: tuple[str, ...], studies_dir: str
 
     Exits 0 if it is, 1 if it is not, 2 if there is nothing to compare. Writes no journal.
     """
-    from journal_launcher.launcher.replay import replay_in_foreground
+    from journal_launcher.launcher.foreground import replay_in_foreground
 
     replay_in_foreground(studies_dir, study, trial, arguments)

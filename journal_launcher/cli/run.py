@@ -40,7 +40,7 @@ def _run(
         click.echo(resolved(settings), nl=False)
         return ExitCode.DONE
     if settings.debug:
-        from journal_launcher.launcher.debug import debug_in_foreground
+        from journal_launcher.launcher.foreground import debug_in_foreground
 
         debug_in_foreground(settings)
     from journal_launcher.pipeline.launch_with_health import launch_with_health

@@ -10,7 +10,7 @@ import pytest
 from launcher.harness import ROOT, Ended, Workshop, finish
 
 from journal_launcher.devices.choose import CPU
-from journal_launcher.launcher import replay as parent
+from journal_launcher.launcher import foreground as parent
 from journal_launcher.worker.replay import judge
 
 # What a user's objective may build on: its number, what other trials said, its own attributes.

@@ -1,0 +1,156 @@
+"""One trial in the foreground: this process becomes the pinned worker that runs it, alone.
+
+`--debug` runs a first trial in this terminal; `replay` runs a recorded one again and compares the
+score. Neither writes a journal.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, typed, unknown_study
+from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
+from journal_launcher.devices.cpus import available_cores
+from journal_launcher.launcher.engines.local import WORKER_PROGRAM
+from journal_launcher.launcher.plan import devices_for, plan_workers
+from journal_launcher.settings.inputs import check_inputs
+from journal_launcher.settings.launch_settings import LaunchSettings
+
+if TYPE_CHECKING:  # the worker imports Optuna; --debug need not wait for it twice
+    from optuna.trial import FrozenTrial
+
+    from journal_launcher.study.study import StudyRecord
+
+__all__ = ["debug_in_foreground", "replay_in_foreground"]
+
+
+def debug_in_foreground(settings: LaunchSettings) -> NoReturn:
+    """Replace this process by a pinned worker in debug mode; nothing reaches a journal."""
+    check_inputs(settings)
+    choice = devices_for(settings, os.environ)
+    spec = plan_workers(settings, choice, available_cores(), os.environ)[0]
+    for note in choice.notes:
+        print(note, file=sys.stderr)
+    task = {
+        "settings": settings.to_json(),
+        "device": spec.device.label,
+        "device_uuid": spec.device.uuid,
+        "threads": spec.threads,
+    }
+    _become_worker("--debug", task, spec.environment)
+
+
+def replay_in_foreground(
+    studies_dir: Path | str, name: str, number: int, arguments: tuple[str, ...] = ()
+) -> NoReturn:
+    """Replace this process by a worker on the trial's kind of device; no journal is written.
+
+    Raises:
+        UsageError: no such study or trial, or nothing to compare with.
+    """
+    from journal_launcher.study.attributes import text, whole
+
+    paths = StudiesFolder.at(studies_dir).study(name)
+    study = _open(paths)
+    trial = _recorded(study, number)
+    settings = _settings(study, paths.folder)
+    uuid = text(trial.user_attrs.get("jl_device_uuid"))
+    threads = whole(trial.user_attrs.get("jl_threads"), 1, 4096)
+    if not arguments and _had_arguments(study):
+        again = f"{typed()} replay {name} {number} --studies-dir {shlex.quote(str(studies_dir))}"
+        told = "the objective had arguments, which no file keeps"
+        print(f"{told}; to give them again: {again} -- ARGUMENTS", file=sys.stderr)
+    device = _device(uuid)
+    task = {
+        "settings": {**settings.to_json(), "arguments": arguments},
+        "folder": str(paths.folder),
+        "study": study.name,
+        "number": number,
+        "device": device.label,
+        "device_uuid": device.uuid,
+        "threads": threads or available_cores(),
+        "exact": uuid is None and device.uuid is None and threads is not None,
+    }
+    environment = pin_environment(device, threads or available_cores(), os.environ)
+    _become_worker("--replay", task, environment)
+
+
+def _become_worker(mode: str, task: dict[str, Any], environment: Mapping[str, str]) -> NoReturn:
+    command = [sys.executable, "-P", str(WORKER_PROGRAM), mode, json.dumps(task)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, command, dict(environment))
+
+
+def _open(paths: StudyPaths) -> "StudyRecord":
+    from journal_launcher.study.journal.storage import open_storage
+    from journal_launcher.study.study import StudyRecord
+
+    found = None
+    if paths.journal.exists():
+        storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
+        found = StudyRecord.find(storage, paths.name)
+    if found is None:
+        raise unknown_study(paths)
+    return found
+
+
+def _recorded(study: "StudyRecord", number: int) -> "FrozenTrial":
+    trials = study.trials()
+    if not 0 <= number < len(trials):
+        known = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet"
+        raise UsageError(f"study {study.name} has no trial {number}; {known}")
+    trial, state = trials[number], trials[number].state.name
+    if state != "COMPLETE":
+        raise UsageError(f"trial {number} is {state}; only a COMPLETE one has a score to compare")
+    return trial
+
+
+def _had_arguments(study: "StudyRecord") -> bool:
+    from journal_launcher.study.attributes import ARGUMENTS, arguments_mark, changed_notes
+    from journal_launcher.study.study import NOTED_ATTRIBUTE
+
+    return bool(changed_notes(study.attribute(NOTED_ATTRIBUTE), {ARGUMENTS: arguments_mark(())}))
+
+
+def _settings(study: "StudyRecord", folder: Path) -> LaunchSettings:
+    """Of the last launch; an objective's file is where it lies seen from the studies."""
+    from journal_launcher.study.study import SETTINGS_ATTRIBUTE, shortened
+
+    found, identity = study.settings, study.identity
+    if identity is None or not found:
+        raise UsageError(
+            f"study {study.name} does not say how its trials ran; repeat its command once, which "
+            "records it and trains nothing that is finished"
+        )
+    content = LaunchSettings().to_json()
+    content |= {key: found[key] for key in found if key in content}
+    if isinstance(identity.get("objective"), str):
+        source, _, attribute = identity["objective"].rpartition(":")
+        if source.endswith(".py") or "/" in source:
+            source = os.path.normpath(folder / source)
+        content["objective"] = f"{source}:{attribute}"
+    try:
+        return LaunchSettings.from_json(content)
+    except (UsageError, TypeError, ValueError, AttributeError, LookupError) as problem:
+        raise UsageError(
+            f"study {study.name}: expected its attribute {SETTINGS_ATTRIBUTE} to say how its "
+            f"trials ran, found {shortened(found)} ({shortened(str(problem))}); repeat the study's "
+            "command once, which records it"
+        ) from None
+
+
+def _device(uuid: str | None) -> Device:
+    """Where the trial ran; another GPU, or the CPU, where that one is not."""
+    if uuid is None:
+        return CPU
+    try:
+        found = choose_devices(uuid, os.environ)
+    except UsageError:
+        found = choose_devices("auto", os.environ)
+    return found.devices[0] if found.devices else CPU
