@@ -195,7 +195,7 @@ class Slot:
 
     def end_work(self) -> None:
         """Whatever it was busy with is over."""
-        self.work = Work(self.work.since)
+        self.work = Work()
         self.times.end()
 
     def free(self) -> None:

@@ -121,7 +121,20 @@ def test_a_new_process_begins_without_what_was_said_of_the_one_before() -> None:
     slot.process_started(FakeProcess())
     assert slot.ending.stop_reason is None and not slot.ending.killed
     assert slot.ending.kill_at == float("inf")
-    assert slot.work.name is None and slot.work.grant is None and not slot.awaits_restart
+    assert slot.work.name is None and slot.work.grant is None
+    slot.process_ended(lost=False)
+    assert not slot.awaits_restart, "the last restart was for the last death"
+
+
+def test_who_leaves_by_itself_has_no_longer_than_it_had_before() -> None:
+    slot = slot_that_is(IDLE)
+    slot.terminate()
+    slot.ending.kill_at = before = slot.ending.kill_at - 5
+    slot.shut_down()
+    assert slot.ending.kill_at == before
+    slot = slot_that_is(IDLE)
+    slot.shut_down()
+    assert slot.ending.kill_at < float("inf")
 
 
 def test_whose_trial_is_to_blame_is_said_by_who_stops_it_first() -> None:
