@@ -5,6 +5,7 @@ import pytest
 from disk_steps import disk_steps
 
 from journal_launcher.base import files
+from journal_launcher.base.errors import UsageError
 
 
 def test_json_comes_back_and_leaves_no_other_file(tmp_path: Path) -> None:
@@ -67,6 +68,7 @@ def test_a_file_and_its_name_are_on_the_disk_when_the_call_returns(
 
 def test_the_lock_of_a_file_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "a.flock").symlink_to(tmp_path / "theirs")
-    with pytest.raises(OSError), files.locked(tmp_path / "a"):
+    refused = pytest.raises(UsageError, match="expected a plain file, found a symbolic link")
+    with refused, files.locked(tmp_path / "a"):
         pass
     assert not (tmp_path / "theirs").exists()

@@ -9,8 +9,7 @@ from journal_launcher.base import events, messages
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
-from journal_launcher.launcher.engines.local import WorkerSpec
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase
 from journal_launcher.launcher.supervisor import Supervisor
@@ -114,7 +113,7 @@ class FakeLedger:
     def remaining(self, grants: int) -> int:
         return self.wanted - grants
 
-    next_queued = TrialBook.next_queued  # it reads the study alone
+    next_queued = TrialLedger.next_queued  # it reads the study alone
 
     def ended(self, *_: object) -> None:
         self.wanted -= 1

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from launcher.harness import ROOT, wait_until
 
-from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.messages import Refit
+from journal_launcher.base.errors import JournalLauncherError, UsageError
+from journal_launcher.base.messages import Bye, Refit
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines import local as process_module
@@ -60,7 +60,7 @@ LOW = """
 import os, sys
 from pathlib import Path
 from journal_launcher.launcher.pool import WorkerPool
-from journal_launcher.base.messages import Refit
+from journal_launcher.base.messages import Bye, Refit
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
@@ -125,7 +125,7 @@ def test_a_worker_that_cannot_be_started_is_one_line_and_leaves_no_descriptor(
     assert descriptors() == before
 
 
-def members(worker: WorkerProcess) -> dict[str, psutil.Process]:
+def members(worker: LocalProcess) -> dict[str, psutil.Process]:
     """The living processes of its group: the worker, its child and the guard."""
     found = {}
     for pid in psutil.pids():
@@ -143,9 +143,9 @@ def ignored(process: psutil.Process) -> int:
 
 
 @pytest.fixture
-def stubborn(crew: Crew, tmp_path: Path) -> Iterator[WorkerProcess]:
+def stubborn(pool: WorkerPool, tmp_path: Path) -> Iterator[LocalProcess]:
     (tmp_path / "worker.py").write_text(STUBBORN)
-    worker = crew.start(crew.slots[0])
+    worker = pool.start(pool.slots[0])
     wait_until((tmp_path / "started").exists)
     assert sorted(members(worker)) == ["sh", "sleep", "worker"]
     yield worker
@@ -153,7 +153,7 @@ def stubborn(crew: Crew, tmp_path: Path) -> Iterator[WorkerProcess]:
         os.killpg(worker.pid, signal.SIGKILL)
 
 
-def test_kill_ends_the_whole_group_where_the_guard_is_gone(stubborn: WorkerProcess) -> None:
+def test_kill_ends_the_whole_group_where_the_guard_is_gone(stubborn: LocalProcess) -> None:
     members(stubborn)["sh"].kill()
     wait_until(lambda: sorted(members(stubborn)) == ["sleep", "worker"])
     stubborn.kill()
@@ -162,7 +162,7 @@ def test_kill_ends_the_whole_group_where_the_guard_is_gone(stubborn: WorkerProce
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_leaves_the_guard_to_end_it(
-    stubborn: WorkerProcess, number: signal.Signals
+    stubborn: LocalProcess, number: signal.Signals
 ) -> None:
     """As a batch system sends it: those who ignore it must still end with the parent."""
     guard = members(stubborn)["sh"]
@@ -175,38 +175,38 @@ def test_a_signal_to_the_whole_group_leaves_the_guard_to_end_it(
 
 
 def test_reaping_waits_no_longer_than_it_was_told_and_closes_everything(
-    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that a driver holds outlives SIGKILL; here nobody sends it in time."""
     (tmp_path / "worker.py").write_text("import time\ntime.sleep(1000)\n")
     before = set(os.listdir("/proc/self/fd"))
-    worker = crew.start(crew.slots[0])
+    worker = pool.start(pool.slots[0])
     late = threading.Timer(10, worker.kill)
     late.start()
     with monkeypatch.context() as patch:
         patch.setattr(worker, "kill", lambda: None)
-        assert crew.reap(crew.slots[0], 0.05) is None
+        assert pool.reap(pool.slots[0], 0.05) is None
     late.cancel()
     assert set(os.listdir("/proc/self/fd")) == before
     worker.kill()
     assert worker._process.wait(20) == -signal.SIGKILL
 
 
-def test_a_message_to_a_worker_that_is_gone_is_no_error(crew: Crew, tmp_path: Path) -> None:
+def test_a_message_to_a_worker_that_is_gone_is_no_error(pool: WorkerPool, tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text("import time\ntime.sleep(1000)\n")
-    worker = crew.start(crew.slots[0])
+    worker = pool.start(pool.slots[0])
     readers = select.poll()
     readers.register(worker.out_descriptor, 0)
     worker.kill()
     assert readers.poll(20_000), "nobody reads any more, the guard neither"
-    worker.send("bye")
+    worker.send(Bye())
     assert worker.unsent == b""
 
 
-def test_only_the_worker_is_asked_to_stop(crew: Crew, tmp_path: Path) -> None:
+def test_only_the_worker_is_asked_to_stop(pool: WorkerPool, tmp_path: Path) -> None:
     """What it started is its own to end: a script of a trial, say, with its grace."""
     (tmp_path / "worker.py").write_text(FORKS)
-    worker = crew.start(crew.slots[0])
+    worker = pool.start(pool.slots[0])
     wait_until((tmp_path / "child").exists)
     worker.ask_to_stop()
     child = int((tmp_path / "child").read_text())
@@ -220,10 +220,10 @@ def is_asked(pid: int) -> bool:
     return bool(int(waiting, 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_log_that_is_a_link_is_refused(crew: Crew, tmp_path: Path) -> None:
+def test_a_log_that_is_a_link_is_refused(pool: WorkerPool, tmp_path: Path) -> None:
     (tmp_path / "0.log").symlink_to(tmp_path / "theirs")
-    with pytest.raises(JournalLauncherError, match="worker 0 cannot be started"):
-        crew.start(crew.slots[0])
+    with pytest.raises(UsageError, match="expected a plain file, found a symbolic link"):
+        pool.start(pool.slots[0])
     assert not (tmp_path / "theirs").exists()
 
 

@@ -58,7 +58,7 @@ def test_open_grants_count_against_the_budget(clock: Clock) -> None:
 
 def test_a_queued_trial_is_granted_once_until_its_worker_has_started_it(clock: Clock) -> None:
     stage = Stage(clock, workers=3)
-    stage.book.queued = [4, 6]
+    stage.ledger.queued = [4, 6]
     for index in range(3):
         stage.ready(index)
     stage.turns(3)
@@ -321,7 +321,7 @@ def test_words_that_come_after_the_parent_has_listened_are_heard_too(
         process.say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
         process.status = 0
 
-    monkeypatch.setattr(stage.crew, "kill_overdue", end)
+    monkeypatch.setattr(stage.pool, "kill_overdue", end)
     stage.turn()
     assert stage.process() is None, "buried in the same turn"
     assert stage.supervisor.stop is not None and stage.supervisor.stop.reason == "stopped"

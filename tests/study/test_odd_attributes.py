@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 from journal_launcher.base import events
 from journal_launcher.base.errors import ExitCode, IdentityError, JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.launcher import publish, replay
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher import foreground, publish
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.pipeline.freshness import freshness
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
@@ -130,18 +130,23 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
     yield lambda: freshness(paths, settings)
     looked = StudyRecord.find(open_storage(paths.journal, read_only=True), "s")
     assert looked is not None
-    yield lambda: replay._settings(looked, paths.folder)
+    yield lambda: foreground._settings(looked, paths.folder)
     study = StudyRecord.find(open_storage(paths.journal), "s")
     assert study is not None
     yield lambda: study.seed
     yield lambda: study.check_identity(IDENTITY)
     yield lambda: study.note_changes({"script": "b", attributes.ARGUMENTS: "000"})
     yield lambda: study.remember("journal_launcher_n_trials", 20)
-    book = TrialBook(settings, study, "l", said.append)
-    yield book.bury_stale
-    yield lambda: book.bury(0, "it died", 1.0, interrupted=False)
-    yield lambda: book.bury(0, "it died", 1.0, interrupted=True)
-    yield lambda: (book.remaining(0), book.next_queued(set()), book.verdict(), study.passed_over())
+    ledger = TrialLedger(settings, study, "l", said.append)
+    yield ledger.fail_stale_trials
+    yield lambda: ledger.fail_trial_of(0, "it died", 1.0, interrupted=False)
+    yield lambda: ledger.fail_trial_of(0, "it died", 1.0, interrupted=True)
+    yield lambda: (
+        ledger.remaining(0),
+        ledger.next_queued(set()),
+        ledger.verdict(),
+        study.passed_over(),
+    )
     yield lambda: (candidates(study, 3), unconfirmed(study, 3), study.pareto_front())
     yield lambda: study.queue_again(study.trial(2), retry=True)
     sampler = optuna.samplers.TPESampler(n_startup_trials=1, constant_liar=True)
@@ -152,20 +157,20 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
         trial.should_prune()
 
     yield ask
-    yield lambda: json.dumps((publish._wanted(book), publish._scores(book, 0)), allow_nan=False)
-    yield lambda: json.dumps(book.baselines, allow_nan=False)
+    yield lambda: json.dumps((publish._wanted(ledger), publish._scores(ledger, 0)), allow_nan=False)
+    yield lambda: json.dumps(ledger.baselines, allow_nan=False)
 
     def show() -> None:
         finished, failed = study.count()
-        scores = publish._scores(book, 0)
+        scores = publish._scores(ledger, 0)
         sidecar = {"kind": "table", "model_type": "linear", **scores}
         ended = events.LaunchEnded(
             *("s", "complete", 0, 20, paths.journal, finished, failed, study.directions),
             metric=study.metric,
-            best_trial=book.best_trial(),
+            best_trial=ledger.best_trial(),
             sidecar=sidecar,
-            baselines=book.baselines,
-            trial_seconds=book.trial_seconds(),
+            baselines=ledger.baselines,
+            trial_seconds=ledger.trial_seconds(),
         )
         summary(ended)
         json.dumps(result_json(ended), allow_nan=False)

@@ -1,4 +1,4 @@
-"""What the parent's book makes of a worker's death, in a real journal."""
+"""What the parent's ledger makes of a worker's death, in a real journal."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base import events
-from journal_launcher.launcher.ledger import TrialBook
+from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
@@ -23,9 +23,9 @@ def study(tmp_path: Path) -> StudyRecord:
     return StudyRecord.create(storage, "study", IDENTITY)
 
 
-def book_of(study: StudyRecord, seen: list[events.Event], max_retries: int) -> TrialBook:
+def book_of(study: StudyRecord, seen: list[events.Event], max_retries: int) -> TrialLedger:
     settings = LaunchSettings(objective="a.py:f", n_trials=9, max_retries=max_retries)
-    return TrialBook(settings, study, LAUNCH, seen.append)
+    return TrialLedger(settings, study, LAUNCH, seen.append)
 
 
 def begin(study: StudyRecord, worker: int) -> int:
@@ -43,7 +43,7 @@ def test_a_trial_that_ended_before_its_worker_is_buried_is_no_failure(
 ) -> None:
     """Somebody ends it (in a dashboard, say) after the parent read that it runs."""
     seen: list[events.Event] = []
-    book = book_of(study, seen, max_retries)
+    ledger = book_of(study, seen, max_retries)
     begin(study, 0)
     owned = study.owned_trials
 
@@ -53,9 +53,9 @@ def test_a_trial_that_ended_before_its_worker_is_buried_is_no_failure(
         return found
 
     monkeypatch.setattr(study, "owned_trials", ended_meanwhile)
-    book.bury(0, "worker killed by SIGKILL", 1.0, interrupted=False)
+    ledger.fail_trial_of(0, "worker killed by SIGKILL", 1.0, interrupted=False)
     assert states(study) == ["COMPLETE"], "neither failed nor queued again"
-    assert (book.failures.total(), seen) == (0, [])
+    assert (ledger.failures.total(), seen) == (0, [])
     assert study.count() == (1, 0)
 
 
@@ -64,15 +64,15 @@ def test_a_trial_without_retries_left_is_queued_again_only_if_it_was_interrupted
     study: StudyRecord, interrupted: bool, queued: bool
 ) -> None:
     seen: list[events.Event] = []
-    book = book_of(study, seen, 1)
+    ledger = book_of(study, seen, 1)
     number = begin(study, 0)
-    book.bury(0, "worker killed by SIGKILL", 1.0, interrupted=False)
+    ledger.fail_trial_of(0, "worker killed by SIGKILL", 1.0, interrupted=False)
     assert states(study) == ["FAIL", "WAITING"]
     owner = Owner.this_process(LAUNCH, 0)
     assert study.storage.start_queued_trial(number + 1, {OWNER_ATTRIBUTE: owner.to_json()})
-    book.bury(0, "worker killed by SIGKILL", 1.0, interrupted=interrupted)
+    ledger.fail_trial_of(0, "worker killed by SIGKILL", 1.0, interrupted=interrupted)
     assert states(study) == ["FAIL", "FAIL"] + ["WAITING"] * queued
-    assert (book.failures.total(), book.interrupted) == (int(not queued), int(interrupted))
+    assert (ledger.failures.total(), ledger.interrupted) == (int(not queued), int(interrupted))
     reasons = [event.reason for event in seen if isinstance(event, events.TrialEnded)]
     assert reasons[-1] == ("interrupted" if interrupted else "worker killed by SIGKILL")
     if queued:
@@ -80,9 +80,9 @@ def test_a_trial_without_retries_left_is_queued_again_only_if_it_was_interrupted
 
 
 def test_only_the_dead_workers_trial_ends(study: StudyRecord) -> None:
-    book = book_of(study, [], 1)
+    ledger = book_of(study, [], 1)
     for worker in (0, 1):
         begin(study, worker)
-    book.bury(1, "worker exited with 1", 1.0, interrupted=False)
+    ledger.fail_trial_of(1, "worker exited with 1", 1.0, interrupted=False)
     assert states(study) == ["RUNNING", "FAIL", "WAITING"]
     assert study.trial(1).user_attrs["jl_fail_reason"] == "worker exited with 1"
