@@ -9,7 +9,7 @@ import pytest
 from launcher.harness import Workshop
 
 from journal_launcher.base import events
-from journal_launcher.launcher import replay as parent
+from journal_launcher.launcher import foreground as parent
 from journal_launcher.launcher.provenance import command_line
 from journal_launcher.study.attributes import ARGUMENTS, arguments_mark, changed_notes
 
