@@ -260,7 +260,7 @@ class OwnGroup:
             )
         if self.objective is None and self.arguments:
             raise UsageError(
-                f"what follows -- belongs to --objective, found {' '.join(self.arguments)}"
+                f"what follows -- belongs to --objective, found {len(self.arguments)} without it"
             )
         if self.command is not None:
             self._check_command(self.command)

@@ -34,7 +34,9 @@ from journal_launcher.study.owner import Owner
 from journal_launcher.tabular.data.table import Column, Schema
 from journal_launcher.tabular.predict import LoadedModel
 from journal_launcher.views.comparison import print_comparison
-from journal_launcher.views.view import make_view, stderr_console
+from journal_launcher.views.listeners import fan_out
+from journal_launcher.views.summary import summarizing
+from journal_launcher.views.view import choose_view, stderr_console
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[5mBLINK\x1b[2J\x9b2J\x9d0;x\x9c\x7f\r\x08\x00\x0b\x0c\x85\u2028"
@@ -246,10 +248,12 @@ def test_views_draw_hostile_events(
     monkeypatch.setenv("COLUMNS", "200")
     show_controls()
     assert beneath(sys.stderr) is drawn
-    with make_view(terminal, quiet=False, verbosity=1) as view:
+    console = stderr_console()
+    with choose_view(terminal, 1, console) as view:
+        listen = fan_out(view, summarizing(console))
         for event in every_event(tmp_path):
-            view(event)
-            view.tick()  # type: ignore[attr-defined]
+            listen(event)
+            view.tick()
             print(HOSTILE, file=sys.stderr)  # as a library may
     text = drawn.getvalue()
     left = OURS.sub("", text) if terminal else text

@@ -183,5 +183,5 @@ def test_what_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
     assert assess_health(paths).level == "absent"
     paths.sidecar.unlink()
     paths.sidecar.mkdir()
-    with pytest.raises(UsageError, match="Is a directory"):
+    with pytest.raises(UsageError, match="found a folder"):
         assess_health(paths)

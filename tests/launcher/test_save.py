@@ -148,9 +148,11 @@ def test_every_step_is_on_the_disk_before_the_next_one(
     assert steps[-3:] == ["fsync temporary", "replace manifest.json", "fsync staging"]
     steps.clear()
     model_store.publish(paths, sidecar)
-    assert steps[:2] == ["unlink best_model.meta.json", folder]
+    # Without its sidecar there is no model: it goes away first, and the new one comes last.
+    assert steps[:3] == ["replace best_model.meta.json", "fsync replaced", folder]
     moved = [place for place, step in enumerate(steps) if step.startswith("replace")]
-    assert len(moved) == 4 and all(steps[place + 1] == folder for place in moved)
+    assert [steps[place + 1] for place in moved] == ["fsync replaced"] * 5 + [folder] * 4
+    assert [steps[place + 2] for place in moved[:-1]] == [folder] * 5 + ["fsync staging"] * 3
     assert steps[moved[-1] - 1 : moved[-1] + 1] == [
         "fsync temporary",
         "replace best_model.meta.json",

@@ -37,7 +37,7 @@ class Launches:
         self,
         settings: LaunchSettings,
         emit: events.Listener,
-        on_published: OnPublished,
+        on_published: OnPublished | None = None,
         limit: float | None = None,
     ) -> events.LaunchEnded:
         will = self.will[min(len(self.ran), len(self.will) - 1)]
@@ -60,7 +60,7 @@ class Launches:
             model_path=model_store.model_path(paths, sidecar),
             message="no trial completed" if sidecar is None else None,
             sidecar=sidecar,
-            health=None if sidecar is None else on_published(),
+            health=None if sidecar is None or on_published is None else on_published(),
         )
 
     def _study(self, paths: StudyPaths, settings: LaunchSettings) -> None:

@@ -257,7 +257,7 @@ class TestTornTail:
             file.write(b'{"op_')
         (tmp_path / "s.log.torn").symlink_to(tmp_path / "theirs")
         before = content(journal)
-        with pytest.raises(OSError):
+        with pytest.raises(UsageError, match="expected a plain file, found a symbolic link"):
             DurableJournalFileBackend(journal).append_logs([attribute(NEXT)])
         assert content(journal) == before and not (tmp_path / "theirs").exists()
 

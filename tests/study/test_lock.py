@@ -23,6 +23,7 @@ from stock_and_ours import (
     start,
 )
 
+from journal_launcher.base.errors import UsageError
 from journal_launcher.study.journal import lock as lock_module
 from journal_launcher.study.journal.backend import DurableJournalFileBackend
 from journal_launcher.study.journal.lock import JournalLock
@@ -106,7 +107,7 @@ class TestHolding:
     @pytest.mark.timeout(20)
     def test_a_side_file_that_is_a_link_is_refused(self, journal: str, tmp_path: Path) -> None:
         os.symlink(tmp_path / "theirs", f"{journal}.flock")
-        with pytest.raises(OSError):
+        with pytest.raises(UsageError, match="expected a plain file, found a symbolic link"):
             JournalLock(journal).acquire()
         assert not (tmp_path / "theirs").exists()
 
