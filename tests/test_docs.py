@@ -105,6 +105,17 @@ def test_links_of_the_documents_lead_somewhere() -> None:
                 assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
+def test_the_architecture_says_where_to_change_what_and_is_short() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    rows = text.split("## Where do I change …")[1].split("\n## ")[0].splitlines()[4:]
+    rows = [row for row in rows if row.startswith("|")]
+    named = [path for row in rows for path in re.findall(r"`([a-z_/]+(?:/|\.py))`", row)]
+    assert len(rows) == 20 and len(named) > 30
+    missing = [path for path in named if not (ROOT / "journal_launcher" / path).exists()]
+    assert missing == []
+    assert len(text.splitlines()) < 200
+
+
 def test_the_files_of_the_architecture_exist() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     block = text.split("```")[1]
