@@ -32,9 +32,12 @@ def test_a_users_own_choices_survive_a_remedy() -> None:
 
 @pytest.mark.parametrize("name", MODEL_TYPES)
 def test_the_ranges_of_a_remedy_are_ranges_of_the_model_type(name: str) -> None:
-    from journal_launcher.tabular.cross_validation import check_ranges
+    from journal_launcher.tabular.data.table import Schema
+    from journal_launcher.tabular.models import ModelSettings, make_model
 
     settings: LaunchSettings | None = LaunchSettings(model_type=name)
     while settings is not None:
-        check_ranges(settings)
+        ranges = (settings.spaces or {}).get(name, {})
+        schema = Schema((), "", "regression")
+        make_model(ModelSettings(schema, 0, "r2", name=name, ranges=ranges)).defaults()  # or raises
         settings = remedied(settings, CURES)

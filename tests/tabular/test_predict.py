@@ -242,5 +242,5 @@ def test_a_model_is_used_without_worker_launcher_journal_or_optuna(
     assert len((tmp_path / "out.csv").read_text().splitlines()) == len(table.target) + 1
     loaded = json.loads(ran.stdout)
     rooms = {name.split(".")[1] for name in loaded if name.startswith("journal_launcher.")}
-    assert rooms == {"__main__", "api", "base", "cli", "tabular"}
+    assert rooms == {"__main__", "api", "base", "cli", "settings", "tabular"}
     assert "optuna" not in loaded

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from journal_launcher.base.messages import Channel
+from journal_launcher.base.messages import Channel, Spec
 from journal_launcher.worker import connection as module
 from journal_launcher.worker.connection import Connection, ParentGoneError
 
@@ -42,9 +42,10 @@ def test_what_an_objective_starts_does_not_hold_the_pipes(pipes: Pipes) -> None:
 @pytest.mark.timeout(20)
 def test_the_end_of_the_parent_is_noticed_after_its_last_words() -> None:
     pipes = Pipes()
-    os.write(pipes.to_worker, Channel("launch", 3).encode("spec") + b'{"half')
+    spec = Spec({}, "", "study", 0, "CPU", None, 1, prepare=False)
+    os.write(pipes.to_worker, Channel("launch", 3).encode(spec) + b'{"half')
     os.close(pipes.to_worker)
-    assert pipes.connection.receive_spec()["worker"] == 3
+    assert pipes.connection.receive_spec() == spec
     with pytest.raises(ParentGoneError):
         pipes.connection.receive()
     for descriptor in (pipes.from_worker, *pipes.worker):
