@@ -28,9 +28,13 @@ __all__ = [
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST, _DIGITS = 100, 8  # characters of a name; of a hash in it
+STAGING_MARK = ".ours"  # in a staging folder that a save of this program made
 _STAGED = re.compile(
-    r"best_model(\..+)?|training_diagnostics\.json|manifest\.json|replaced"
+    r"best_model(\..+)?|training_diagnostics\.json|manifest\.json|replaced|\.ours"
     r"|\.(best_model|training_diagnostics|manifest)\..+"  # half-written
+)
+_STAGED_UNMARKED = re.compile(  # what a killed refit of an earlier version left
+    r"best_model\.(safetensors|cbm|skops)|training_diagnostics\.json"
 )
 _PUBLISHED = re.compile(
     r"(best_model|training_diagnostics\.json|best_model\.(?!meta\.json)[^/]+)(/.+)?", re.S
@@ -165,7 +169,9 @@ class StudyPaths:
     def staged(self) -> tuple[list[Path], list[Path]]:
         """(what a save puts into the staging folder, what else lies there)."""
         found = list(_listed(self.staging))
-        ours = [path for path in found if _STAGED.fullmatch(path.name)]
+        marked = {path.name for path in found} & {STAGING_MARK, "manifest.json"}
+        known = _STAGED if marked else _STAGED_UNMARKED
+        ours = [path for path in found if known.fullmatch(path.name)]
         return ours, [path for path in found if path not in ours]
 
     @property

@@ -10,6 +10,7 @@ import click
 
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.streams import while_read
+from journal_launcher.base.visible import one_line
 from journal_launcher.cli.options import (
     GroupedCommand,
     config_option,
@@ -68,7 +69,7 @@ def perform(
         if as_json:
             click.echo(json.dumps(result_json(ended)))
         elif quiet:
-            click.echo(result_line(ended))
+            click.echo(one_line(result_line(ended)))  # click would drop an escape sequence
     if quiet and not as_json and ended.message:
         with while_read(sys.stderr):
             prefix = "error: " if ended.exit_code else ""

@@ -120,6 +120,7 @@ class Launch:
             self.supervisor.open(self.ledger, prepared)
             self.supervisor.run_trials()
             confirm_best(self.supervisor, self.ledger)
+            self.lease.check_folder()
             sidecar = save_best_model(self.supervisor, self.ledger, self.paths, self._facts())
             self.supervisor.dismiss()
         return self._ended(study, sidecar)
@@ -161,6 +162,7 @@ class Launch:
         return found.seed if found else 0
 
     def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
+        self.lease.check_folder()
         return self.engine.start(spec, self.launch_id, self.paths.worker_log(spec.index))
 
     def _supervisor(self, pool: WorkerPool, seed: int) -> Supervisor:
@@ -304,5 +306,6 @@ class Launch:
             for spec in self.specs
         ]
         record = launch_record(self.launch_id, self.settings, workers, self.began_at, ended)
+        self.lease.check_folder()
         self.paths.directory.mkdir(exist_ok=True)  # whoever removed it cost us nothing yet
         write_json(self.paths.launch_record, record)

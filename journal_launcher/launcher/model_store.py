@@ -18,7 +18,7 @@ from typing import Any
 
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError, is_full_disk
 from journal_launcher.base.files import fsync_directory, move_into_place, read_json, write_json
-from journal_launcher.base.paths import StudyPaths, is_published_name
+from journal_launcher.base.paths import STAGING_MARK, StudyPaths, is_published_name
 from journal_launcher.base.plain_files import found_at, open_plain
 
 __all__ = [
@@ -54,6 +54,8 @@ def complete(paths: StudyPaths, wanted: Mapping[str, Any]) -> dict[str, Any] | N
         return None
     for name, digest in sidecar["files"].items():
         staged, moved = paths.staging / name, paths.directory / name
+        if _leads_elsewhere(paths.staging, name):
+            return None
         if _sha256(staged if staged.exists() else moved) != digest:
             return None
     return publish(paths, sidecar)
@@ -63,6 +65,7 @@ def clear_staging(paths: StudyPaths) -> Path:
     """An empty staging folder for a worker to write to."""
     drop_staging(paths)
     paths.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (paths.staging / STAGING_MARK).touch(mode=0o600)
     return paths.staging
 
 
@@ -77,10 +80,11 @@ def drop_staging(paths: StudyPaths) -> None:
         paths.staging.rmdir()
 
 
-def drop_trials(paths: StudyPaths) -> None:
-    """Remove the trials' own folders: what was in the best one is published."""
-    for _, folder in paths.trial_folders():
-        shutil.rmtree(folder, ignore_errors=True)
+def drop_trials(paths: StudyPaths, n_trials: int) -> None:
+    """Remove the folders of trials 0 to `n_trials` - 1: what was in the best one is published."""
+    for number, folder in paths.trial_folders():
+        if number < n_trials:
+            shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # there is none, or something else is in it
         paths.trials.rmdir()
 
@@ -105,6 +109,7 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     Raises:
         JournalLauncherError: something is in the way, or cannot be moved; the old model stays.
     """
+    _refuse_newer(paths.sidecar)
     replaced = paths.staging / _REPLACED
     old = _read(paths.sidecar, {}) or _read(replaced / paths.sidecar.name, {})
     new = {name for name in _entries(sidecar["files"]) if found_at(paths.staging / name)}
@@ -112,7 +117,7 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     gone = {*_entries(old["files"] if old else ()), paths.diagnostics.name, *new} - kept
     gone = {name for name in gone if found_at(paths.directory / name)}
     for name in sorted(gone):
-        _refuse_foreign(paths, name, old)
+        _refuse_foreign(paths, name, old, sidecar["files"])
     replaced.mkdir(exist_ok=True)
     moves = [(paths.sidecar, replaced)] if found_at(paths.sidecar) else []
     moves += [(paths.directory / name, replaced) for name in sorted(gone)]
@@ -145,15 +150,31 @@ def _move_all_or_none(
         ) from None
 
 
-def _refuse_foreign(paths: StudyPaths, entry: str, old: dict[str, Any] | None) -> None:
-    """Raise unless the `old` sidecar lists what lies at `entry`; without one its name must do."""
-    at, listed = paths.directory / entry, set(old["files"]) if old else set()
+def _refuse_newer(sidecar: Path) -> None:
+    """A sidecar of a later version may list what this one does not know of."""
+    try:
+        read_json(sidecar, SCHEMA_VERSION)
+    except FileNotFoundError:
+        return
+    except ValueError as problem:
+        if "schema_version" in str(problem):
+            raise JournalLauncherError(f"{problem}, or move that file away and {AGAIN}") from None
+
+
+def _refuse_foreign(
+    paths: StudyPaths, entry: str, old: dict[str, Any] | None, new: Iterable[str]
+) -> None:
+    """Raise unless the `old` sidecar lists what lies at `entry`.
+
+    Without one, it must be what the `new` model has as well: the same names, and nothing beside.
+    """
+    at, listed = paths.directory / entry, set(old["files"]) if old else set(new)
     as_folder = at == paths.best_model_directory or any(n.startswith(f"{entry}/") for n in listed)
     strange = [at]
     if found_at(at) == ("a folder" if as_folder else "a file"):
         inside = [path for path in (at, *at.rglob("*")) if found_at(path) != "a folder"]
         names = {str(path.relative_to(paths.directory)): path for path in inside}
-        ours = {paths.diagnostics.name, *(listed if old else names)}
+        ours = {paths.diagnostics.name, *listed}
         strange = [path for name, path in names.items() if name not in ours]
     if strange:
         what = found_at(strange[0])
@@ -195,6 +216,8 @@ def republish(
     staging = clear_staging(target)
     for name in sidecar["files"]:
         (staging / name).parent.mkdir(parents=True, exist_ok=True)
+        if _leads_elsewhere(source.directory, str(Path(name).parent)):
+            raise JournalLauncherError(f"{source.directory / name}: a link on its way; {AGAIN}")
         shutil.copyfile(source.directory / name, staging / name)
     if hash_files(staging) != sidecar["files"]:
         drop_staging(target)
@@ -212,7 +235,7 @@ def leave_out(paths: StudyPaths, sidecar: dict[str, Any]) -> None:
     write_json(paths.sidecar, {**sidecar, "files": {}, "left_out": True})
     names = {*sidecar["files"], str(sidecar.get("model_file"))}  # a kill may have left it
     for name in filter(is_published_name, names - {paths.diagnostics.name}):
-        if not (paths.directory / Path(name).parts[0]).is_symlink():
+        if not _leads_elsewhere(paths.directory, name):
             _remove_file(paths.directory, name)
 
 
@@ -263,6 +286,12 @@ def _read(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
 def _are_published(files: Any) -> bool:
     """Whether `files` name nothing but what a save makes: a foreign file could name any other."""
     return isinstance(files, dict) and all(map(is_published_name, files))
+
+
+def _leads_elsewhere(directory: Path, name: str) -> bool:
+    """Whether a link lies on the way to `name`, or at its end."""
+    path = directory / name
+    return any(place.is_symlink() for place in (path, *path.parents) if directory in place.parents)
 
 
 def _entries(files: Iterable[str]) -> set[str]:

@@ -58,7 +58,7 @@ def _saved(
     left_out = sidecar is not None and sidecar.get("left_out") and not facts["part_of"]
     if sidecar is not None and not left_out:
         model_store.drop_staging(paths)
-        model_store.drop_trials(paths)
+        _drop_trials(ledger, paths)
         return _brought_up_to_date(paths, sidecar, current)
     refits = ledger.settings.job_kind.refits
     supervisor.emit(PhaseChanged("refitting" if refits else "publishing"))
@@ -70,8 +70,13 @@ def _saved(
     more = {"directions": list(ledger.study.directions), "baselines": ledger.baselines}
     content = {**refitted, **facts, **current, **more, **wanted}
     sidecar = model_store.publish(paths, model_store.stage(paths, content))
-    model_store.drop_trials(paths)
+    _drop_trials(ledger, paths)
     return sidecar
+
+
+def _drop_trials(ledger: TrialLedger, paths: StudyPaths) -> None:
+    if ledger.settings.job_kind.has_folders:
+        model_store.drop_trials(paths, len(ledger.study.trials()))
 
 
 def _wanted(ledger: TrialLedger) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyRecord
 
-__all__ = ["check_folder"]
+__all__ = ["check_folder", "has_strange_entries"]
 
 _WORKER_LOG = re.compile(r"\d+\.log")
 _NAMED = 3  # how many strange entries a message names
@@ -46,6 +46,11 @@ def check_folder(paths: StudyPaths) -> None:
         )
     for path in paths.staged()[1]:
         raise _wrong(path, "nothing but a model that is being saved", found_at(path))
+
+
+def has_strange_entries(paths: StudyPaths) -> bool:
+    """Whether NAME/ holds something that a launch which has just begun does not make."""
+    return any(True for _ in _strange(paths))
 
 
 def _check_kinds(paths: StudyPaths) -> None:

@@ -9,15 +9,21 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import Any
 
-from journal_launcher.base.errors import StudyInUseError, UsageError
+from journal_launcher.base.errors import (
+    AGAIN,
+    JournalDamagedError,
+    StudyInUseError,
+    UsageError,
+)
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import open_plain, read_plain
 from journal_launcher.base.times import utc
-from journal_launcher.study.folder import check_folder
+from journal_launcher.study.folder import check_folder, has_strange_entries
 
 __all__ = ["Lease", "holder_of"]
 
@@ -36,6 +42,7 @@ class Lease:
         self._path, self._study, self._launch = path, study, launch
         self._paths = StudyPaths(path.parent.parent, path.parent.name)
         self._descriptor = self._journal = -1
+        self._folder: os.stat_result | None = None  # NAME/ as it was checked
 
     def __enter__(self) -> "Lease":
         check_folder(self._paths)  # before anything is made in it
@@ -76,6 +83,27 @@ class Lease:
             "since": utc(),
         }
         os.ftruncate(self._descriptor, os.pwrite(self._descriptor, json.dumps(holder).encode(), 0))
+        self._folder = os.lstat(self._path.parent)
+
+    def check_folder(self) -> None:
+        """Look again whether NAME/ is the folder that was checked, before something goes there.
+
+        One that was removed is made anew.
+
+        Raises:
+            JournalDamagedError: a link or another folder took its place.
+        """
+        with contextlib.suppress(FileExistsError):
+            self._path.parent.mkdir()
+        now = os.lstat(self._path.parent)
+        if self._folder is None or os.path.samestat(now, self._folder):
+            return
+        if not stat.S_ISDIR(now.st_mode) or has_strange_entries(self._paths):
+            raise JournalDamagedError(
+                f"{self._path.parent}: changed underneath (another folder or a link took its "
+                f"place); nothing was written to it: put the study's folder back and {AGAIN}"
+            )
+        self._folder = now
 
     def _take(self) -> None:
         try:

@@ -17,6 +17,7 @@ from journal_launcher.base.files import finite
 from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.verdict import CRITICAL, WARNING
+from journal_launcher.base.visible import one_line
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.views.figures import counted, duration, number
 
@@ -72,7 +73,7 @@ def print_summary(console: Console, ended: LaunchEnded) -> None:
 def summary(ended: LaunchEnded) -> tuple[str, list[Row]]:
     """The headline and the labelled lines below it, in reading order."""
     if ended.exit_reason == "skipped":
-        return f"{ended.study} skipped: {ended.message}", []
+        return f"{ended.study} skipped: {one_line(ended.message or '')}", []
     rows = [
         *_best(ended),
         *_holdout(ended.sidecar or {}),
@@ -89,7 +90,7 @@ def summary(ended: LaunchEnded) -> tuple[str, list[Row]]:
 def _headline(ended: LaunchEnded) -> str:
     ending = _ENDINGS.get(ended.exit_code, "failed")
     short = ended.n_finished < ended.n_trials
-    why = ended.message or (ended.exit_reason.replace("_", " ") if short else "")
+    why = one_line(ended.message or "") or (ended.exit_reason.replace("_", " ") if short else "")
     if why:
         ending = why if why.startswith(ending) else f"{ending} ({why})"
     done = f"{counted(ended.n_finished, ended.n_trials)} trials finished"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launcher.harness import Workshop
+from launcher.harness import Workshop, finish
 from launcher.test_save import put
 
 from journal_launcher.base.errors import JournalLauncherError
@@ -70,8 +70,9 @@ def test_only_numbered_folders_are_folders_of_trials(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").touch()
     (paths.trials / "5").symlink_to(tmp_path / "elsewhere")
-    model_store.drop_trials(paths)
-    assert {path.name for path in paths.trials.iterdir()} == {"007", "mine", "12.bak", "٣", "5"}
+    model_store.drop_trials(paths, 12)
+    left = {"007", "mine", "12", "12.bak", "٣", "5"}  # there was no trial 12
+    assert {path.name for path in paths.trials.iterdir()} == left
     assert (tmp_path / "elsewhere" / "file").exists()
 
 
@@ -223,3 +224,84 @@ def save_best(study, directory):
     assert workshop.launch(n_trials=2).exit_code == 0
     assert (paths.best_model_directory / "model").read_text() == "1"
     assert (workshop.folder / "saves").read_text() == "xx", "the second was not repeated"
+
+
+@pytest.mark.parametrize("sidecar", ["gone", "torn"])
+def test_without_a_sidecar_only_what_the_new_model_has_too_is_replaced(
+    tmp_path: Path, sidecar: str
+) -> None:
+    paths = published(tmp_path)
+    paths.sidecar.unlink() if sidecar == "gone" else paths.sidecar.write_text("{")
+    save(paths, 1)
+    assert model_store.published(paths, {"trial": 1}) is not None
+    paths.sidecar.unlink() if sidecar == "gone" else paths.sidecar.write_text("{")
+    (paths.best_model_directory / "notes.md").write_text("theirs")
+    with pytest.raises(JournalLauncherError, match=r"notes\.md: expected the old best model"):
+        save(paths, 1)
+    assert (paths.best_model_directory / "notes.md").read_text() == "theirs"
+
+
+def test_a_sidecar_of_a_later_version_is_not_replaced(tmp_path: Path) -> None:
+    paths = published(tmp_path)
+    content = paths.sidecar.read_text().replace('"schema_version": 1', '"schema_version": 2')
+    paths.sidecar.write_text(content)
+    with pytest.raises(JournalLauncherError, match="schema_version 2 is not one this version"):
+        save(paths)
+    assert paths.sidecar.read_text() == content
+
+
+def test_a_link_further_down_leads_no_removal_and_no_copy_elsewhere(tmp_path: Path) -> None:
+    paths = published(tmp_path)
+    victim = tmp_path / "victim"
+    (victim / "only").mkdir(parents=True)
+    (victim / "only" / "deep.txt").write_text("theirs")
+    (paths.best_model_directory / "sub").symlink_to(victim)
+    name = "best_model/sub/only/deep.txt"
+    digest = model_store._sha256(victim / "only" / "deep.txt")
+    sidecar = {**(model_store.read(paths) or {}), "files": {name: digest}}
+    model_store.leave_out(paths, sidecar)
+    assert (victim / "only" / "deep.txt").read_text() == "theirs"
+    same = {key: 0 for key in ("study", "identity_sha256", "trial", "params", "refit")}
+    with pytest.raises(JournalLauncherError, match="a link on its way"):
+        model_store.republish(paths, StudyPaths(tmp_path, "other"), {**sidecar, **same}, {})
+
+
+def test_what_a_save_did_not_stage_stays_in_a_folder_of_that_name(tmp_path: Path) -> None:
+    paths = published(tmp_path)
+    paths.staging.mkdir()
+    (paths.staging / "best_model.mine").write_text("theirs")
+    model_store.drop_staging(paths)
+    assert (paths.staging / "best_model.mine").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("how", ["link", "folder"])
+def test_what_takes_the_folders_place_in_mid_run_is_not_touched(
+    workshop: Workshop, how: str
+) -> None:
+    theirs = workshop.folder / "theirs"
+    for name in ("trials/1/f", "staging/best_model.pt", "best_model/p", "best_model.meta.json"):
+        (theirs / name).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / name).write_text("theirs")
+    before = sorted((path, path.stat().st_mtime_ns) for path in theirs.rglob("*"))
+    workshop.write(
+        """
+def objective(trial):
+    note("running")
+    told("go on")
+    return trial.suggest_float("x", 0, 1)
+
+def save_best(study, directory):
+    (directory / "p").write_text("ours")
+"""
+    )
+    process = workshop.start("--n-trials", "2")
+    workshop.noted("running")
+    here = workshop.paths.directory
+    here.rename(here.with_name("moved"))
+    here.symlink_to(theirs) if how == "link" else theirs.rename(here)
+    workshop.tell("go on")
+    ended = finish(process)
+    assert ended.code == 3 and "another folder or a link took its place" in ended.err
+    if how == "folder":
+        here.rename(theirs)
+    assert sorted((path, path.stat().st_mtime_ns) for path in theirs.rglob("*")) == before

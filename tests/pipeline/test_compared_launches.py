@@ -32,8 +32,8 @@ REPORT = (
 )
 KILLS = [
     ("launcher", "launch", "save_best_model", 2),  # the second type's trials are done
-    ("launcher", "best_model", "republish", 1),
-    ("launcher", "best_model", "leave_out", 2),  # one model is left out already
+    ("launcher", "model_store", "republish", 1),
+    ("launcher", "model_store", "leave_out", 2),  # one model is left out already
 ]
 
 

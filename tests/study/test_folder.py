@@ -62,7 +62,10 @@ OURS: dict[str, Callable[[StudyPaths], None]] = {
         p.directory.mkdir(),
         Decision(Word.RETRY, "", 0, "mine").append_to(p.decisions),
     ),
-    "the journal": lambda p: (begin(p, "mine", {"kind": "own"}), put(p.staging / "best_model", 1)),
+    "the journal": lambda p: (
+        begin(p, "mine", {"kind": "own"}),
+        put(p.staging / "best_model.cbm", 1),
+    ),
 }
 
 
