@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from journal_launcher.settings.choices import METRICS
 from journal_launcher.tabular import metrics
@@ -27,7 +28,7 @@ from journal_launcher.tabular.models import (
 )
 from journal_launcher.tabular.models.space import Tuned
 
-__all__ = ["FoldByFold", "StagedModel"]
+__all__ = ["FoldByFold", "StagedModel", "from_margins"]
 
 
 class StagedModel(FittedModel, Protocol):
@@ -38,6 +39,19 @@ class StagedModel(FittedModel, Protocol):
         ...
 
     def predict_at(self, features: Features, steps: int) -> Predictions: ...
+
+
+def from_margins(margins: NDArray[np.floating], task: str) -> Predictions:
+    """What the sums of trees mean: the values themselves, or each class's probability.
+
+    margins: (rows,) for regression, (rows,) log odds of two classes, (rows, classes) of more.
+    """
+    sums = np.asarray(margins, dtype=np.float64)
+    if task == "regression":
+        return sums
+    if sums.ndim == 2:
+        return np.asarray(softmax(sums, axis=1))
+    return np.column_stack([expit(-sums), expit(sums)])
 
 
 class FoldByFold(Tuned):
