@@ -3,11 +3,14 @@
 import dataclasses
 
 import pytest
+from tabular.tasks import EACH_MODEL_TYPE
 
 from journal_launcher.health.remedies import CURES, remedied
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.limits import HealthLimits
 from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.tabular.data.table import Schema
+from journal_launcher.tabular.models import ModelSettings, make_model
 
 
 def test_every_finding_has_a_remedy_and_every_model_type_some() -> None:
@@ -30,14 +33,11 @@ def test_a_users_own_choices_survive_a_remedy() -> None:
     assert found.spaces["neural_net"].keys() == {"width", "weight_decay"}
 
 
-@pytest.mark.parametrize("name", MODEL_TYPES)
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
 def test_the_ranges_of_a_remedy_are_ranges_of_the_model_type(name: str) -> None:
-    from journal_launcher.tabular.data.table import Schema
-    from journal_launcher.tabular.models import ModelSettings, make_model
-
     settings: LaunchSettings | None = LaunchSettings(model_type=name)
     while settings is not None:
         ranges = (settings.spaces or {}).get(name, {})
         schema = Schema((), "", "regression")
-        make_model(ModelSettings(schema, 0, "r2", name=name, ranges=ranges)).defaults()  # or raises
+        make_model(ModelSettings(schema, 0, "r2", name=name, ranges=ranges)).defaults()
         settings = remedied(settings, CURES)

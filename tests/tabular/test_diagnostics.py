@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tabular.tasks import task_of
+from tabular.tasks import EACH_MODEL_TYPE, task_of
 
-from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular import diagnostics, importance
 from journal_launcher.tabular.data.table import Dataset, Features
 from journal_launcher.tabular.diagnostics import write_diagnostics
@@ -54,7 +53,7 @@ def diagnosed(
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize("model_type", EACH_MODEL_TYPE)
 def test_every_model_type_writes_the_same_sections(
     make_table: MakeTable, tmp_path: Path, model_type: str, task: str
 ) -> None:

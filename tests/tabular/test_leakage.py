@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tabular.tasks import task_of
+from tabular.tasks import EACH_MODEL_TYPE, task_of
 
-from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular.data.table import Dataset, Features, Fold, Rows
 from journal_launcher.tabular.models import FoldData, ModelType
 from journal_launcher.tabular.refit import refit
@@ -24,7 +23,7 @@ MakeTable = Callable[..., Dataset]
 
 STEPS = 10
 
-pytestmark = pytest.mark.parametrize("name", MODEL_TYPES)
+pytestmark = pytest.mark.parametrize("name", EACH_MODEL_TYPE)
 
 
 def _scrambled(table: Dataset, rows: Rows) -> Dataset:

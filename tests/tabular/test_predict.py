@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tabular.tasks import task_of
+from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.predict import load, predict_file
 from journal_launcher.tabular.refit import refit
@@ -66,7 +65,7 @@ def study(make_table: MakeTable, published: dict[str, Path], tmp_path: Path) -> 
     return Path(shutil.copytree(published["regression"], tmp_path / "study"))
 
 
-@pytest.mark.parametrize("name", MODEL_TYPES)
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_every_model_type_predicts_what_the_sidecar_promises(
     make_table: MakeTable, tmp_path: Path, name: str, task: str

@@ -5,9 +5,9 @@ from typing import Any
 
 import optuna
 import pytest
+from tabular.tasks import EACH_MODEL_TYPE
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular.data.table import Schema
 from journal_launcher.tabular.models import ModelSettings, model_type
 from journal_launcher.tabular.models.space import Space, between, narrowed, one_of
@@ -32,7 +32,7 @@ def suggested(space: Space, params: dict[str, Any] | None = None) -> optuna.Tria
     return trial
 
 
-@pytest.mark.parametrize("name", MODEL_TYPES)
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
 def test_own_defaults_and_bounds_agree_with_the_own_ranges(name: str) -> None:
     for rows in (100, 5_000, 100_000):
         model = model_type(name)(dataclasses.replace(SETTINGS, n_rows=rows))
@@ -49,7 +49,7 @@ def test_own_defaults_and_bounds_agree_with_the_own_ranges(name: str) -> None:
                 assert narrowed(space, {key: value}, name)[key].default == value
 
 
-@pytest.mark.parametrize("name", MODEL_TYPES)
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
 def test_the_table_of_the_config_file_reaches_every_model_type(name: str) -> None:
     plain = model_type(name)(SETTINGS)
     ranges = {key: plain.defaults()[key] for key in list(plain.defaults())[:1]}

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from tabular.tasks import task_of
+from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.models import Curve
@@ -120,7 +119,7 @@ def test_reports_are_few_and_none_at_the_end(
         assert len(steps) == total
 
 
-@pytest.mark.parametrize("name", MODEL_TYPES)
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
 def test_what_a_trial_reports_is_the_same_on_every_device(make_table: MakeTable, name: str) -> None:
     """A study that began on a CPU may go on with GPUs: its pruner compares equal steps."""
     table = make_table()
