@@ -17,7 +17,7 @@ def objective(trial):
 def save_best(study, directory):
     (directory / "card").write_text("best")
 """
-HEAVY = ("torch", "catboost", "sklearn", "pandas")
+HEAVY = ("torch", "catboost", "xgboost", "lightgbm", "sklearn", "pandas")
 INSIDE_WORKERS = ("journal_launcher.worker", "journal_launcher.tabular")
 # At the end of the process: what a whole launch has imported into the parent.
 REPORT = (

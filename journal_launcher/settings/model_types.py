@@ -104,6 +104,26 @@ MODEL_TYPES = {
             "regularised": Remedy(ranges={"l2_leaf_reg": {"low": 10.0, "high": 100.0}}),
         },
     ),
+    "xgboost": ModelSpec(
+        "journal_launcher.tabular.models.xgboost:XGBoost",
+        package="xgboost",
+        extra="xgboost",
+        uses_gpu=True,
+        gpu_check="journal_launcher.tabular.models.xgboost:require_cuda",
+        remedies={
+            "slower": Remedy(ranges={"learning_rate": {"low": 0.01, "high": 0.1}}),
+            "regularised": Remedy(ranges={"reg_lambda": {"low": 10.0, "high": 1000.0}}),
+        },
+    ),
+    "lightgbm": ModelSpec(
+        "journal_launcher.tabular.models.lightgbm:LightGBM",
+        package="lightgbm",
+        extra="lightgbm",
+        remedies={
+            "slower": Remedy(ranges={"learning_rate": {"low": 0.01, "high": 0.1}}),
+            "regularised": Remedy(ranges={"lambda_l2": {"low": 10.0, "high": 1000.0}}),
+        },
+    ),
     "hist_gradient_boosting": ModelSpec(
         "journal_launcher.tabular.models.hist_gradient_boosting:HistGradientBoosting",
         package="sklearn",

@@ -1,8 +1,10 @@
 """A model type is what its entry says; nothing else knows one by its name."""
 
 import ast
+import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import get_args
@@ -13,6 +15,8 @@ from launcher.harness import ROOT
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.cli import commands
+from journal_launcher.cli.program import run
+from journal_launcher.pipeline.compare import compared_types
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import (
@@ -48,7 +52,7 @@ def test_an_entry_says_only_what_there_is() -> None:
     assert {BASELINE, DEFAULT} <= MODEL_TYPES.keys()
     for name, spec in MODEL_TYPES.items():
         assert options.issuperset(spec.flags) and spec.remedies.keys() <= set(get_args(Cure))
-        assert spec.installed and bool(spec.gpu_check) == spec.uses_gpu, name
+        assert bool(spec.gpu_check) == spec.uses_gpu, name
         for remedy in spec.remedies.values():
             assert remedy.flags.keys() <= set(spec.flags)
 
@@ -71,6 +75,30 @@ def test_a_type_that_is_not_installed_is_one_line_with_the_command_that_installs
     check_inputs(LaunchSettings(model_type="linear"))
 
 
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_a_library_that_only_an_extra_installs_is_missed_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    assert run(["run", "--model-type", name]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"error: {name}: its library {name} is not installed; type "
+        f"pip install 'journal-launcher[{name}]'\n",
+    )
+    types = compared_types(LaunchSettings(compare_models=True))
+    assert name not in types and "linear" in types
+
+
+def test_an_extra_that_an_entry_names_is_one_of_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    every = {requirement.partition(">")[0] for requirement in project["dependencies"]}
+    for spec in MODEL_TYPES.values():
+        library = spec.distribution or spec.package
+        (asked,) = project["optional-dependencies"][spec.extra] if spec.extra else [None]
+        assert (asked.partition(">")[0] == library) if asked else (library in every)
+
+
 def test_a_library_of_every_install_is_named_as_pip_knows_it() -> None:
     assert MODEL_TYPES["linear"].requirement == "scikit-learn"
     assert MODEL_TYPES["neural_net"].requirement == "torch"
@@ -79,8 +107,13 @@ def test_a_library_of_every_install_is_named_as_pip_knows_it() -> None:
 def test_looking_for_a_library_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for library in [spec.package for spec in MODEL_TYPES.values()]:
         monkeypatch.delitem(sys.modules, library, raising=False)
-    for name in MODEL_TYPES:
+    for name in [name for name, spec in MODEL_TYPES.items() if spec.installed]:
         check_installed(name)
     run = commands.get_command(None, "run")  # type: ignore[arg-type]
     assert CliRunner().invoke(run, ["--help"]).exit_code == 0  # type: ignore[arg-type]
     assert not {spec.package for spec in MODEL_TYPES.values()} & sys.modules.keys()
+
+
+def test_here_is_every_library_that_ci_has_to_have() -> None:
+    if os.environ.get("CI") == "true":
+        assert [name for name, spec in MODEL_TYPES.items() if not spec.installed] == []

@@ -1,0 +1,139 @@
+"""XGBoost: boosted trees with native categories and missing values, on the CPU or one GPU."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from journal_launcher.base.errors import DeviceError
+from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.models import Params, Predictions
+from journal_launcher.tabular.models.fold_by_fold import FoldByFold, from_margins
+from journal_launcher.tabular.models.space import Space, between
+
+__all__ = ["XGBoost", "require_cuda"]
+
+_QUIET = {"verbosity": 0}
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class XGBoost(FoldByFold):
+    """Sketches the quantiles of each fold's training rows."""
+
+    extension = "ubj"
+    max_steps = 1000
+
+    def space(self) -> Space:
+        return {
+            "max_depth": between(3, 10, default=6, least=1, most=16),
+            "learning_rate": between(0.03, 0.3, default=0.1, log=True, least=1e-6, most=1),
+            "min_child_weight": between(1.0, 30.0, default=3.0, log=True, least=0),
+            "reg_lambda": between(1e-2, 100.0, default=1.0, log=True, least=0),
+            "subsample": between(0.6, 1.0, default=0.8, least=0.01, most=1),
+            "colsample_bynode": between(0.3, 1.0, default=0.7, least=0.01, most=1),
+        }
+
+    def fit(
+        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+    ) -> "FittedXGBoost":
+        levels = [np.unique(codes[codes >= 0]) for codes in features.codes.T]
+        rows = _matrix(features, levels, target)
+        booster = xgboost.train({**params, **self.fixed(), "seed": seed}, rows, steps)
+        return self._fitted(booster, levels)
+
+    def load(self, path: Path, state: dict[str, Any]) -> "FittedXGBoost":
+        booster = xgboost.Booster(_QUIET, model_file=str(path))
+        return self._fitted(booster, [np.array(known, np.int32) for known in state["levels"]])
+
+    def fixed(self) -> dict[str, Any]:
+        """What is not tuned; the same on CPU and GPU but for the device."""
+        schema, settings = self.settings.schema, self.settings
+        device = "cuda:0" if settings.gpu else "cpu"
+        fixed = {**_QUIET, "tree_method": "hist", "device": device, "nthread": settings.threads}
+        if schema.task == "regression":
+            return {**fixed, "objective": "reg:squarederror"}
+        if len(schema.classes) == 2:
+            return {**fixed, "objective": "binary:logistic"}
+        return {**fixed, "objective": "multi:softprob", "num_class": len(schema.classes)}
+
+    def _fitted(self, booster: xgboost.Booster, levels: list[NDArray[np.int32]]) -> "FittedXGBoost":
+        booster.set_param({"device": "cpu", "nthread": self.settings.threads})
+        return FittedXGBoost(booster, levels, self.settings.schema)
+
+
+class FittedXGBoost:
+    """Trained trees; they predict on the CPU wherever they were trained.
+
+    levels: for each category column, the sorted codes of the training rows. XGBoost itself would
+    send any other down a fixed branch; so it is missing.
+    """
+
+    def __init__(
+        self, booster: xgboost.Booster, levels: list[NDArray[np.int32]], schema: Schema
+    ) -> None:
+        self._booster = booster
+        self._levels = levels
+        self._task = schema.task
+
+    def predict(self, features: Features) -> Predictions:
+        return self.predict_at(features, 0)
+
+    def predict_at(self, features: Features, steps: int) -> Predictions:
+        return from_margins(self._margins(_matrix(features, self._levels), 0, steps), self._task)
+
+    def staged(self, features: Features, every: int) -> Iterator[Predictions]:
+        """Each stage begins with the sums of the last: all cost as much as one."""
+        rows = _matrix(features, self._levels)
+        for stop in range(every, self._booster.num_boosted_rounds() + 1, every):
+            margins = self._margins(rows, stop - every, stop)
+            rows.set_base_margin(margins)
+            yield from_margins(margins, self._task)
+
+    def save(self, path: Path) -> dict[str, Any]:
+        self._booster.save_model(str(path))
+        return {"levels": [known.tolist() for known in self._levels]}
+
+    def _margins(self, rows: xgboost.DMatrix, start: int, stop: int) -> NDArray[np.float32]:
+        found = self._booster.predict(rows, output_margin=True, iteration_range=(start, stop))
+        return np.asarray(found)
+
+
+def require_cuda() -> None:
+    """Raise DeviceError if XGBoost cannot train on the GPU: it would train on the CPU instead."""
+    rows = xgboost.DMatrix(np.zeros((2, 1)), label=np.arange(2))
+    try:
+        booster = xgboost.train({**_QUIET, "device": "cuda:0"}, rows, 1)
+        device = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+        if device.startswith("cuda"):
+            return
+        built = xgboost.build_info()["USE_CUDA"]
+        problem = "it finds none" if built else "it is built without CUDA"
+    except xgboost.core.XGBoostError as error:
+        problem = str(error).strip().partition("\n")[0]
+    raise DeviceError(
+        f"XGBoost cannot open the GPU: {problem}; update the NVIDIA driver, install a CUDA build "
+        f"(pip install xgboost, without xgboost-cpu), or use `--gpus none` to run on the CPU"
+    )
+
+
+def _matrix(
+    features: Features,
+    levels: list[NDArray[np.int32]],
+    target: NDArray[np.float64] | None = None,
+) -> xgboost.DMatrix:
+    """Numbers, then the codes of categories. It refuses what is infinite as a 32-bit float."""
+    numbers = np.clip(features.numbers, -_LARGEST, _LARGEST)
+    codes = [
+        np.where(np.isin(column, known), column, np.nan)
+        for column, known in zip(features.codes.T, levels, strict=True)
+    ]
+    return xgboost.DMatrix(
+        np.column_stack([numbers, *codes]),
+        label=target,
+        feature_types=["q"] * numbers.shape[1] + ["c"] * len(codes),
+        enable_categorical=True,
+    )
