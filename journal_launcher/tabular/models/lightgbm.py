@@ -25,7 +25,7 @@ class LightGBM(FoldByFold):
     def space(self) -> Space:
         return {
             "num_leaves": between(8, 64, default=31, log=True, least=2, most=131072),
-            "learning_rate": between(0.03, 0.3, default=0.1, log=True, least=1e-6),
+            "learning_rate": between(0.03, 0.3, default=0.05, log=True, least=1e-6),
             "min_data_in_leaf": between(3, 100, default=20, log=True, least=1),
             "lambda_l2": between(1e-3, 100.0, default=1.0, log=True, least=0),
             "bagging_fraction": between(0.6, 1.0, default=0.8, least=0.01, most=1),

@@ -30,7 +30,7 @@ class XGBoost(FoldByFold):
     def space(self) -> Space:
         return {
             "max_depth": between(3, 10, default=6, least=1, most=16),
-            "learning_rate": between(0.03, 0.3, default=0.1, log=True, least=1e-6, most=1),
+            "learning_rate": between(0.03, 0.3, default=0.05, log=True, least=1e-6, most=1),
             "min_child_weight": between(1.0, 30.0, default=3.0, log=True, least=0),
             "reg_lambda": between(1e-2, 100.0, default=1.0, log=True, least=0),
             "subsample": between(0.6, 1.0, default=0.8, least=0.01, most=1),
