@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from launcher.harness import ROOT, Workshop, finish
 
+from journal_launcher.base import events
+
 TRIVIAL = """
 def objective(trial):
     trial.set_user_attr("home", "here")
@@ -24,6 +26,57 @@ REPORT = (
     "import atexit, json; "
     "atexit.register(lambda: open('modules', 'w').write(json.dumps(sorted(sys.modules))))"
 )
+
+# What the parent has imported when it starts its first process, which is a worker.
+AT_THE_START = """
+import json, subprocess
+begin = subprocess.Popen.__init__
+def begun(self, *arguments, **options):
+    if not os.path.exists("before"):
+        text = json.dumps([str(arguments), sorted(sys.modules), os.listdir("studies/study")])
+        open("before", "w").write(text)
+    begin(self, *arguments, **options)
+import os
+subprocess.Popen.__init__ = begun
+"""
+LATER = ("optuna", "numpy", "rich", "psutil", "pynvml", "asyncio", "importlib.metadata")
+
+
+@pytest.mark.parametrize("options", [(), ("-q",), ("--json",)])
+def test_the_workers_start_before_the_parent_imports_what_they_import_too(
+    workshop: Workshop, options: tuple[str, ...]
+) -> None:
+    workshop.write(TRIVIAL)
+    code = "; ".join(["import sys", f"exec({AT_THE_START!r})"])
+    ended = workshop.run("--n-trials", "1", *options, first=code)
+    assert ended.code == 0
+    command, loaded, made = json.loads((workshop.folder / "before").read_text())
+    assert "worker/__main__.py" in command and "journal_launcher.launcher.supervisor" in loaded
+    assert not [name for name in loaded if name.startswith(LATER)]
+    assert "lease.lock" in made  # the study is ours before anything is started for it
+
+
+def test_how_many_workers_a_study_needs_is_read_before_the_others_start(
+    workshop: Workshop,
+) -> None:
+    workshop.write(TRIVIAL)
+    assert workshop.launch(n_trials=2, workers=2).exit_code == 0
+    assert [event.worker for event in workshop.of(events.WorkerStarted)] == [0, 1]
+    workshop.seen.clear()
+    assert workshop.launch(n_trials=2, workers=2).exit_code == 0
+    assert [event.worker for event in workshop.of(events.WorkerStarted)] == [0]
+    workshop.seen.clear()
+    assert workshop.launch(n_trials=3, workers=2).exit_code == 0
+    assert [event.worker for event in workshop.of(events.WorkerStarted)] == [0, 1]
+
+
+def test_no_worker_outlives_an_error_of_what_is_imported_after_its_start(
+    workshop: Workshop,
+) -> None:
+    workshop.write(TRIVIAL)
+    ended = workshop.run(first="import sys; sys.modules['journal_launcher.launcher.course'] = None")
+    assert ended.code == 1 and "ModuleNotFoundError" in ended.err
+    assert not workshop.processes() and not workshop.paths.journal.exists()
 
 
 def test_the_parent_imports_nothing_heavy(workshop: Workshop) -> None:

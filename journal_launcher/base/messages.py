@@ -40,12 +40,11 @@ class FromWorker(Message):
 
 @dataclass(frozen=True)
 class Spec(FromParent):
-    """The first line: who the worker is. `prepare` is for one worker only."""
+    """The first line: who the worker is. `prepare`: it is told to, before it warms up."""
 
     settings: dict[str, Any]
     folder: str
     study: str
-    seed: int
     device: str
     device_uuid: str | None
     threads: int
@@ -54,7 +53,9 @@ class Spec(FromParent):
 
 @dataclass(frozen=True)
 class Prepare(FromParent):
-    """Prepare after all: the one that should cannot."""
+    """Look at the input; nobody does it twice, unless the worker that did is gone."""
+
+    seed: int
 
 
 @dataclass(frozen=True)

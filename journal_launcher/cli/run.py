@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,7 @@ from journal_launcher.settings.config_file import resolved
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 if TYPE_CHECKING:
+    from journal_launcher.base.events import Listener
     from journal_launcher.pipeline.launch_with_health import Launch
 
 __all__ = ["command", "output_options", "perform"]
@@ -53,18 +55,16 @@ def perform(
     settings: LaunchSettings, launch: "Launch", verbose: int, quiet: bool, as_json: bool
 ) -> int:
     """Launch, or compare model types by such launches; show it, print the result."""
-    import optuna
-
-    from journal_launcher.views.summary import result_json, result_line
-    from journal_launcher.views.view import make_view
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Optuna, once it is imported, sets the level of its uppermost logger; so not that one.
+    logging.getLogger("optuna.storages").setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if settings.compare_models:
         return _compare(settings, launch, verbose, quiet, as_json)
-    with make_view(sys.stderr.isatty(), quiet, verbose) as view:
+    with _view(quiet, verbose) as view:
         ended = launch(settings, view, None)
         view(ended)
+    from journal_launcher.views.summary import result_json, result_line
+
     with while_read(sys.stdout):
         if as_json:
             click.echo(json.dumps(result_json(ended)))
@@ -86,10 +86,11 @@ def _compare(
         comparison_line,
         print_comparison,
     )
-    from journal_launcher.views.view import make_view, stderr_console
 
-    found = compare_models(settings, lambda: make_view(sys.stderr.isatty(), quiet, verbose), launch)
+    found = compare_models(settings, lambda: _view(quiet, verbose), launch)
     if not quiet:
+        from journal_launcher.views.view import stderr_console
+
         print_comparison(stderr_console(), found)
     with while_read(sys.stdout):
         if as_json:
@@ -100,6 +101,17 @@ def _compare(
         with while_read(sys.stderr):
             click.echo(f"error: {found.reason}", err=True)
     return found.exit_code
+
+
+def _view(quiet: bool, verbose: int) -> "AbstractContextManager[Listener]":
+    from journal_launcher.views.listeners import from_first_event
+
+    def opened() -> "AbstractContextManager[Listener]":
+        from journal_launcher.views.view import make_view
+
+        return make_view(sys.stderr.isatty(), quiet, verbose)
+
+    return nullcontext(lambda event: None) if quiet else from_first_event(opened)
 
 
 def output_options() -> list[click.Parameter]:

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
-
 __all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "open_nvml"]
 
 _GIB = 2**30
@@ -175,6 +173,8 @@ def _text(value: str | bytes) -> str:
 
 def _process_name(pid: int) -> str | None:
     """Return "alice's python, pid 42"; None for a pid that this machine or container lacks."""
+    import psutil  # only named where a GPU is in use
+
     try:
         process = psutil.Process(pid)
         return f"{process.username()}'s {process.name()}, pid {pid}"

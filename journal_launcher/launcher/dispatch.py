@@ -2,11 +2,14 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from journal_launcher.base.messages import Baseline, Grant
-from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase, Slot
+
+if TYPE_CHECKING:  # it imports Optuna, which comes after the workers' start
+    from journal_launcher.launcher.ledger import TrialLedger
 
 __all__ = ["Dispatcher"]
 
@@ -24,7 +27,7 @@ class Dispatcher:
     """
 
     pool: WorkerPool
-    ledger: TrialLedger
+    ledger: "TrialLedger"
     baselines: bool
     _first_ready: float | None = None
     _open: bool = False

@@ -3,7 +3,7 @@
 import signal
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from journal_launcher.base import events, messages
 from journal_launcher.base.errors import ExitCode
@@ -11,13 +11,15 @@ from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher.dispatch import Dispatcher
 from journal_launcher.launcher.engine import describe_exit, left_behind
-from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.slot import STOP_GRACE, Phase, Slot
 from journal_launcher.launcher.stop import Stop, stopping
 from journal_launcher.launcher.watchdog import SilenceWatch, TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
+
+if TYPE_CHECKING:  # it imports Optuna, which comes after the workers' start
+    from journal_launcher.launcher.ledger import TrialLedger
 
 __all__ = ["Supervisor"]
 
@@ -41,9 +43,8 @@ class Supervisor:
     inbox: SignalInbox
     deadline: float | None
     paths: StudyPaths
-    seed: int
     limit: float | None = None
-    ledger: TrialLedger | None = None
+    ledger: "TrialLedger | None" = None
     dispatcher: Dispatcher | None = None
     opened: messages.Open | None = None
     stop: Stop | None = None
@@ -58,8 +59,15 @@ class Supervisor:
 
     # --- starting
 
-    def start(self, slot: Slot, *, prepare: bool = False) -> None:
-        """Start a worker; a restarted one opens the study at once."""
+    def start(self, *slots: Slot, prepares: Slot | None = None) -> None:
+        """Start workers; a restarted one opens the study at once."""
+        for slot in slots:
+            self._start(slot, prepare=slot is prepares)
+        for slot in slots:  # whoever hears it may import what draws: the processes come first
+            assert slot.process is not None
+            self.emit(events.WorkerStarted(slot.index, slot.spec.device.label, slot.process.log))
+
+    def _start(self, slot: Slot, *, prepare: bool) -> None:
         process = self.pool.start(slot)
         device = slot.spec.device
         process.send(
@@ -67,31 +75,27 @@ class Supervisor:
                 settings=self.settings.to_json(),
                 folder=str(self.paths.folder),
                 study=self.paths.name,
-                seed=self.seed,
                 device=device.label,
                 device_uuid=device.uuid,
                 threads=slot.spec.threads,
                 prepare=prepare,
             )
         )
-        if prepare:
-            slot.begin_preparation()
         if self.opened is not None:
             process.send(self.opened)
-        self.emit(events.WorkerStarted(slot.index, device.label, process.log))
 
-    def prepare(self, slot: Slot) -> Answer | None:
+    def prepare(self, slot: Slot, seed: int) -> Answer | None:
         """Let one worker prepare the study; None if it cannot, or the launch stops first."""
         if slot.process is None:
-            self.start(slot, prepare=True)
-        elif slot.work.task is None:
-            slot.begin_preparation()
-            slot.process.send(messages.Prepare())
+            self.start(slot, prepares=slot)
+        assert slot.process is not None
+        slot.begin_preparation()
+        slot.process.send(messages.Prepare(seed))
         return self.await_answer(slot)
 
-    def open(self, ledger: TrialLedger, prepared: dict[str, Any]) -> None:
+    def open(self, ledger: "TrialLedger", prepared: dict[str, Any], seed: int) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
-        self.ledger, self.opened = ledger, messages.Open(prepared, self.seed)
+        self.ledger, self.opened = ledger, messages.Open(prepared, seed)
         self.dispatcher = Dispatcher(self.pool, ledger, self.settings.job_kind.has_baselines)
         for slot in self.pool.slots:
             if slot.process is not None:
@@ -136,8 +140,7 @@ class Supervisor:
         for slot in self.pool.exited():
             self._on_exit(slot)
         self._check_deadlines()
-        for slot in self.pool.due():
-            self.start(slot)
+        self.start(*self.pool.due())
         if self.ledger is not None:
             self.ledger.study.check()  # notice a vanished journal although every worker is busy
         self.silence.look()

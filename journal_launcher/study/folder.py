@@ -12,8 +12,6 @@ from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, cached
 from journal_launcher.base.plain_files import found_at, read_plain
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import StudyRecord
 
 __all__ = ["check_folder", "has_strange_entries"]
 
@@ -101,6 +99,9 @@ def _evidence(paths: StudyPaths) -> Iterator[bool]:
     yield isinstance(comparison, dict) and comparison.get("name") == paths.name
     decisions = _content(paths.decisions).splitlines()
     yield any(_parsed(decision).get("study") == paths.name for decision in decisions)
+    from journal_launcher.study.journal.storage import open_storage
+    from journal_launcher.study.study import StudyRecord
+
     with suppress(JournalLauncherError, OSError):
         storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
         study = StudyRecord.find(storage, paths.name)

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from journal_launcher.study.attributes import number, text, whole
 
 __all__ = ["OWNER_ATTRIBUTE", "Owner", "owner_of"]
@@ -76,6 +74,8 @@ def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
+        import psutil  # only where there is no /proc
+
         return str(int(psutil.boot_time()))
 
 
@@ -101,6 +101,8 @@ def _started(pid: int) -> float:
 
 
 def _started_without_proc(pid: int) -> float:
+    import psutil
+
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:

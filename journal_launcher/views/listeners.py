@@ -1,8 +1,11 @@
-"""One listener made of several: what is drawn, written down and passed on hears the same events."""
+"""Listeners made of others: several of them, and one that is there only when it is needed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from journal_launcher.base.events import Event, Listener
 
-__all__ = ["fan_out"]
+__all__ = ["fan_out", "from_first_event"]
 
 
 def fan_out(*listeners: Listener) -> Listener:
@@ -16,3 +19,19 @@ def fan_out(*listeners: Listener) -> Listener:
             listener(event)
 
     return listen
+
+
+@contextmanager
+def from_first_event(
+    open_view: Callable[[], AbstractContextManager[Listener]],
+) -> Iterator[Listener]:
+    """Open the view with the first event: what draws is imported after the workers' start."""
+    with ExitStack() as stack:
+        view: Listener | None = None
+
+        def listen(event: Event) -> None:
+            nonlocal view
+            view = view or stack.enter_context(open_view())
+            view(event)
+
+        yield listen

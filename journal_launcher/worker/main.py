@@ -157,13 +157,13 @@ class Worker:
         self._device = verify_device(spec.device_uuid)
         gpu = spec.device_uuid is not None
         self._job = make_job(self._settings, self._paths, gpu, spec.threads)
-        prepared = self._job.prepare(spec.seed) if spec.prepare else None
-        self._job.warm_up()  # before the answer: a device that fails here leaves no study behind
-        self._search = Search(self._settings)  # the user's samplers may be in the objective's file
-        if prepared is not None:
-            self._connection.send(messages.Prepared(prepared))
+        if not spec.prepare:
+            self._warm_up()
         while isinstance(message := self._connection.receive(), messages.Prepare):
-            self._connection.send(messages.Prepared(self._job.prepare(spec.seed)))
+            prepared = self._job.prepare(message.seed)
+            if spec.prepare:  # before the answer: a device that fails leaves no study behind
+                self._warm_up()
+            self._connection.send(messages.Prepared(prepared))
         if isinstance(message, messages.Bye):
             return
         if not isinstance(message, messages.Open):
@@ -172,6 +172,10 @@ class Worker:
         device, defaults = self._device, self._job.defaults()
         self._connection.send(messages.Ready(device.uuid, device.status, defaults))
         self._serve()
+
+    def _warm_up(self) -> None:
+        self._job.warm_up()
+        self._search = Search(self._settings)  # the user's samplers may be in the objective's file
 
     def _open(self, message: messages.Open) -> None:
         self._seed, self._again = message.seed, self._settings.again

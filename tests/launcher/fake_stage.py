@@ -169,7 +169,7 @@ class Stage:
         settings = LaunchSettings(objective="a.py:f", n_trials=20, **options)
         inbox: Any = SimpleNamespace(take=self._take)
         paths = StudyPaths(Path("studies"), "s")
-        self.supervisor = Supervisor(settings, self.pool, self.seen.append, inbox, None, paths, 0)
+        self.supervisor = Supervisor(settings, self.pool, self.seen.append, inbox, None, paths)
         for slot in self.pool.slots:
             self.supervisor.start(slot)
         if opened:
@@ -177,7 +177,7 @@ class Stage:
 
     def open(self) -> None:
         ledger: Any = self.ledger
-        self.supervisor.open(ledger, {})
+        self.supervisor.open(ledger, {}, 0)
 
     def _take(self) -> list[int]:
         taken, self.signals = self.signals, []

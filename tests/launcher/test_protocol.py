@@ -53,7 +53,7 @@ def worker(workshop: Workshop) -> WorkerProcess:
     spec = WorkerSpec(0, CPU, 1, dict(os.environ))
     process = LocalEngine().start(spec, "launch", workshop.folder / "0.log")
     folder = str(workshop.paths.folder)
-    process.send(Spec(settings, folder, "study", 0, "CPU", None, 1, prepare=False))
+    process.send(Spec(settings, folder, "study", "CPU", None, 1, prepare=False))
     return process
 
 
@@ -76,7 +76,7 @@ def test_a_worker_ends_when_it_is_told_what_it_does_not_know(worker: WorkerProce
 
 
 def test_a_worker_ends_when_it_is_told_something_at_the_wrong_time(worker: WorkerProcess) -> None:
-    worker.send(Spec({}, "", "study", 0, "CPU", None, 1, prepare=False))
+    worker.send(Spec({}, "", "study", "CPU", None, 1, prepare=False))
     (failed,) = said_at_last(worker)
     assert isinstance(failed, Failed) and failed.traceback is None
     assert failed.message.startswith("expected another message, found 'spec'")

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
-
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer
 from journal_launcher.base.plain_files import open_plain
@@ -164,6 +162,8 @@ class LocalProcess:
 
 def cpu_seconds_of(pid: int) -> float:
     """CPU time of a process and of everything it started, as far as it can be seen."""
+    import psutil  # no launch waits for it before its workers are started
+
     total = 0.0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)

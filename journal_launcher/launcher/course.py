@@ -1,0 +1,216 @@
+"""The course of a launch that has begun: from the study in its journal to its published model."""
+
+import time
+from typing import Any
+
+from optuna.trial import TrialState
+
+from journal_launcher.base import events
+from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.files import write_json
+from journal_launcher.base.times import utc
+from journal_launcher.launcher import model_store
+from journal_launcher.launcher.archive import move_aside
+from journal_launcher.launcher.confirm import confirm_best
+from journal_launcher.launcher.launch import Launch
+from journal_launcher.launcher.ledger import TrialLedger
+from journal_launcher.launcher.provenance import command_line, launch_record, versions
+from journal_launcher.launcher.publish import save_best_model
+from journal_launcher.launcher.stop import Stop
+from journal_launcher.launcher.supervisor import Supervisor
+from journal_launcher.study.confirmation import unconfirmed
+from journal_launcher.study.journal.storage import StudyStorage, open_storage
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyRecord
+
+__all__ = ["Course"]
+
+PREPARE_ATTEMPTS = 3
+
+
+class Course:
+    """What follows once the first workers' processes are there."""
+
+    def __init__(self, launch: Launch, supervisor: Supervisor) -> None:
+        self.launch, self.supervisor = launch, supervisor
+        self.settings, self.paths, self.emit = launch.settings, launch.paths, launch.emit
+
+    def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
+        """The story. `notes` are said after the first line, which names the journal."""
+        found = self._find_study()
+        seed = self._seed(found)
+        self._start_others(found)
+        prepared = self._prepare(seed)
+        study = self._open_study(found, prepared)
+        self._announce(study, found is not None, [*notes, *prepared["notes"]])
+        self.ledger = TrialLedger(self.settings, study, self.launch.id, self.emit)
+        self.ledger.fail_stale_trials()
+        self.supervisor.open(self.ledger, prepared, seed)
+        self.supervisor.run_trials()
+        confirm_best(self.supervisor, self.ledger)
+        self.launch.lease.check_folder()
+        sidecar = save_best_model(self.supervisor, self.ledger, self.paths, self._facts())
+        self.supervisor.dismiss()
+        return self._ended(study, sidecar)
+
+    # --- before the study is open
+
+    def _find_study(self) -> StudyRecord | None:
+        """The existing study, unless it is about to be moved aside."""
+        if not self.launch.has_journal():
+            return None
+        self.launch.lease.hold_journal()  # another launch may have begun it after we took the lease
+        return StudyRecord.find(self._storage(), self.paths.name)
+
+    def _storage(self, *, create: bool = False) -> StudyStorage:
+        allow = self.settings.allow_network_fs
+        storage = open_storage(self.paths.journal, create=create, allow_network_fs=allow)
+        storage.again = self.settings.again
+        return storage
+
+    def _seed(self, found: StudyRecord | None) -> int:
+        """As given; else the study's own; else 0."""
+        if self.settings.seed is not None:
+            return self.settings.seed
+        return found.seed if found else 0
+
+    def _start_others(self, found: StudyRecord | None) -> None:
+        """Start the workers that are wanted and were not started before the journal was read."""
+        slots = self.supervisor.pool.slots
+        wanted = slots[: self._workers_wanted(found, len(slots))]
+        self.supervisor.start(*(slot for slot in wanted if not slot.alive))
+
+    def _workers_wanted(self, found: StudyRecord | None, most: int) -> int:
+        """A study with all its trials only needs workers for what is left to confirm or refit."""
+        if found is None or found.count()[0] < self.settings.n_trials:
+            return most
+        return min(most, max(1, len(unconfirmed(found, self.settings.confirm))))
+
+    def _prepare(self, seed: int) -> dict[str, Any]:
+        """The first worker whose device works prepares while the others import."""
+        slots = self.supervisor.pool.slots
+        for slot in slots:
+            for _ in range(PREPARE_ATTEMPTS):
+                answer = self.supervisor.prepare(slot, seed)
+                if answer is not None:
+                    return answer.content
+                if self.supervisor.stop is not None:
+                    raise self.supervisor.stop.as_error()
+                if slot.unusable:
+                    break
+            else:
+                log = self.paths.worker_log(slot.index)
+                raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
+        raise Stop.failed("; ".join(str(s.unusable) for s in slots), ExitCode.USAGE).as_error()
+
+    # --- the study
+
+    def _open_study(self, found: StudyRecord | None, prepared: dict[str, Any]) -> StudyRecord:
+        data = prepared["content"].get("data", self.settings.data)  # its absolute path
+        if found is not None:
+            found.check_identity(prepared["identity"], data)
+            study = found
+        else:
+            if self.settings.overwrite and self.paths.journal.exists():
+                text = "to go on with the new one later, leave --overwrite out"
+                self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}; {text}"))
+            self.launch.again = self.settings.again
+            storage = self._storage(create=True)
+            self.launch.lease.hold_journal()
+            if self.paths.journal.stat().st_size:
+                self.emit(
+                    events.Note("no study in its journal (was it deleted?): a new one begins")
+                )
+            study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
+        for changed in study.note_changes(prepared["noted"]):
+            self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
+        study.remember(BUDGET_ATTRIBUTE, self.settings.n_trials)
+        study.remember(SETTINGS_ATTRIBUTE, {**self.settings.of_trials(), "data": data})
+        self._write_record(None)
+        return study
+
+    def _announce(self, study: StudyRecord, resumed: bool, notes: list[str]) -> None:
+        finished, failed = study.count()
+        self.n_before, best = finished, study.best()
+        self.emit(
+            events.LaunchStarted(
+                study=self.paths.name,
+                journal=self.paths.journal,
+                resumed=resumed,
+                n_trials=self.settings.n_trials,
+                n_finished=finished,
+                n_failed=failed,
+                directions=study.directions,
+                metric=study.metric,
+                best_value=best.value if best else None,
+                best_number=best.number if best else None,
+            )
+        )
+        for note in notes:
+            self.emit(events.Note(note))
+        self.emit(events.PhaseChanged("running"))
+
+    def _facts(self) -> dict[str, Any]:
+        """What the sidecar says about this launch."""
+        return {
+            "versions": versions(),
+            "command_line": command_line(),
+            "launch": self.launch.id,
+            "started": self.launch.began_at,
+            "published": utc(),
+            "part_of": self.launch.part_of,
+            "busy": self.supervisor.pool.busy_shares(),
+        }
+
+    # --- the end
+
+    def _ended(self, study: StudyRecord, sidecar: dict[str, Any] | None) -> events.LaunchEnded:
+        finished, failed = study.count()
+        stop = self.supervisor.stop
+        if stop is None and sidecar is None:
+            stop = Stop.failed("no trial completed, so there is no model")
+        elif stop is not None and stop.exit_code == ExitCode.DONE and sidecar is None:
+            stop = Stop(
+                stop.reason, ExitCode.FAILED, f"no trial completed before the {stop.reason}"
+            )
+        stop = stop or Stop("complete")
+        judged = None
+        if sidecar is not None and self.launch.on_published is not None:
+            judged = self.launch.on_published()
+        ended = events.LaunchEnded(
+            study=self.paths.name,
+            exit_reason=stop.reason,
+            exit_code=stop.exit_code,
+            n_trials=self.settings.n_trials,
+            n_finished=finished,
+            n_failed=failed,
+            n_interrupted=self.ledger.interrupted,
+            directions=study.directions,
+            metric=study.metric,
+            best_trial=self.ledger.best_trial(),
+            model_path=model_store.model_path(self.paths, sidecar),
+            journal=self.paths.journal,
+            seconds=time.monotonic() - self.launch.began,
+            message=stop.message,
+            sidecar=sidecar,
+            baselines=self.ledger.baselines,
+            health=judged,
+            failures=dict(self.ledger.failures),
+            overwrite=self.settings.overwrite,
+            trial_seconds=self.ledger.trial_seconds(),
+            busy=self.supervisor.pool.busy_shares(),
+            n_before=self.n_before,
+            n_pruned=len(study.trials(TrialState.PRUNED)),
+        )
+        self._write_record(ended)
+        return ended
+
+    def _write_record(self, ended: events.LaunchEnded | None) -> None:
+        """launch.json: the last launch, for people; read back for the study's name alone."""
+        workers = [
+            {"index": spec.index, "device": spec.device.label, "threads": spec.threads}
+            for spec in self.launch.specs
+        ]
+        record = launch_record(self.launch.id, self.settings, workers, self.launch.began_at, ended)
+        self.launch.lease.check_folder()
+        self.paths.directory.mkdir(exist_ok=True)  # whoever removed it cost us nothing yet
+        write_json(self.paths.launch_record, record)
