@@ -15,6 +15,7 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -170,7 +171,8 @@ class Chaos:
     def _dashboard(self, journal: Path) -> Iterator[None]:
         """optuna-dashboard reads the journal all the time and shows the study at the end."""
         code = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
-        port = 20_000 + self.chance.randrange(10_000)
+        with socket.create_server(("127.0.0.1", 0)) as free:  # another run may have the same seed
+            port = free.getsockname()[1]
         journal.touch(mode=0o600)
         arguments = [str(journal), "--host", "127.0.0.1", "--port", str(port)]
         process = subprocess.Popen(
