@@ -1,5 +1,6 @@
 """What tests of whole launches and of devices share."""
 
+import compileall
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launcher.harness import Workshop
+from launcher.harness import ROOT, Workshop
 
 # What `./launch.sh test` was typed as must not decide how the program names itself in the tests.
 os.environ.pop("JOURNAL_LAUNCHER_TYPED", None)
@@ -19,6 +20,9 @@ os.environ.pop("JOURNAL_LAUNCHER_TYPED", None)
 # launches that the tests start.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A thousand Pythons read it: none may have to compile it, nor leave half a file on a full disk.
+compileall.compile_dir(ROOT / "journal_launcher", quiet=1)
 
 
 @pytest.fixture

@@ -113,8 +113,7 @@ def typed(house: Path, *words: str, code: int = 0) -> str:
     found = subprocess.run(
         [sys.executable, "-P", "-m", "journal_launcher", *words],
         cwd=house,
-        # The copy may keep its bytecode: a dozen processes read it.
-        env={**os.environ, "PYTHONPATH": str(house), "PYTHONDONTWRITEBYTECODE": ""},
+        env={**os.environ, "PYTHONPATH": str(house)},  # the bytecode is copied, too
         capture_output=True,
         text=True,
         timeout=60,
