@@ -2,7 +2,8 @@
 # Start journal_launcher from any directory, without installing anything by hand.
 #
 #   ./launch.sh --gpus auto              everything but `test` goes to python -m journal_launcher
-#   ./launch.sh test [--slow] [-k name]  run our own tests; further arguments go to pytest
+#   ./launch.sh test [--slow] [-k name]  run our own tests; further arguments go to pytest, and
+#                                        -n 0 runs one test at a time, as --slow and --pdb do
 #
 # The Python is $JOURNAL_LAUNCHER_PYTHON, else that of an active virtual or conda environment that
 # has journal_launcher, else our own .venv beside this file, set up by journal_launcher/bootstrap.py.
@@ -63,7 +64,11 @@ venv=$root/.venv
 
 if [[ ${1-} == test ]]; then
   shift
-  if [[ ${1-} == --slow ]]; then shift; else set -- -m 'not slow' "$@"; fi
+  if [[ ${1-} == --slow ]]; then
+    shift
+  else # `logical`: one process for each core, and none with --pdb
+    set -- -n logical --maxprocesses 2 --dist worksteal -m 'not slow' "$@"
+  fi
   prepare_own_venv test
   cd -- "$root"
   exec "$venv/bin/python" -P -m pytest "$@"

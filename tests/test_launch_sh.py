@@ -262,7 +262,8 @@ def test_tests_always_run_in_the_own_venv(bench: Bench, checkout: Path, tmp_path
     ran = bench.run(checkout / "launch.sh", "test", "-k", "a name", **active)
     assert ran.told["prefix"] == str(checkout / ".venv")
     assert ran.told["cwd"] == str(checkout)
-    assert ran.told["argv"] == ["-m", "not slow", "-k", "a name"]
+    by_default = ["-n", "logical", "--maxprocesses", "2", "--dist", "worksteal"]
+    assert ran.told["argv"] == [*by_default, "-m", "not slow", "-k", "a name"]
     assert list(checkout.glob(".venv/lib/python*/site-packages/twig.py"))  # an extra's extra
     again = bench.run(checkout / "launch.sh", "test", "--slow", "-x", **active)
     assert (again.told["argv"], again.err) == (["-x"], "")
