@@ -21,6 +21,10 @@ os.environ.pop("JOURNAL_LAUNCHER_TYPED", None)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Scripts end what is left in their process group: that must be nothing of the test beside this one.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.setpgid(0, 0)
+
 # A thousand Pythons read it: none may have to compile it, nor leave half a file on a full disk.
 compileall.compile_dir(ROOT / "journal_launcher", quiet=1)
 
