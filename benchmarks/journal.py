@@ -166,7 +166,7 @@ def trial_records(trial: int, numbers: random.Random) -> Iterator[dict[str, Any]
         yield of(7, step=step, intermediate_value=score)
     for key in ("jl_fold_scores", "jl_train_scores"):
         yield of(8, user_attr={key: scores()})
-    for key in ("jl_epochs", "jl_overfit_ratio", "jl_duration_s"):
+    for key in ("jl_steps", "jl_overfit_ratio", "jl_duration_s"):
         yield of(8, user_attr={key: numbers.random()})
     yield of(6, state=1, values=[numbers.random()], datetime_complete=WHEN)
 

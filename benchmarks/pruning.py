@@ -152,8 +152,8 @@ class Study:
 
     def score(self, trial: FrozenTrial, fresh: TableTask) -> dict[str, Any]:
         """As a trial is confirmed."""
-        epochs = trial.user_attrs["jl_epochs"]
-        return self.objective.confirm(trial.number, trial.params, epochs, fresh)
+        steps = trial.user_attrs["jl_steps"]
+        return self.objective.confirm(trial.number, trial.params, steps, fresh)
 
 
 def run_study(table: Table, pruner: str, n_trials: int, folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from journal_launcher.base.artifacts.trial_attributes import Placed, TrialAttributes
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, typed, unknown_study
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
@@ -53,14 +54,12 @@ def replay_in_foreground(
     Raises:
         UsageError: no such study or trial, or nothing to compare with.
     """
-    from journal_launcher.study.attributes import text, whole
-
     paths = StudiesFolder.at(studies_dir).study(name)
     study = _open(paths)
     trial = _recorded(study, number)
     settings = _settings(study, paths.folder)
-    uuid = text(trial.user_attrs.get("jl_device_uuid"))
-    threads = whole(trial.user_attrs.get("jl_threads"), 1, 4096)
+    placed = TrialAttributes.from_json(trial.user_attrs).placed or Placed()
+    uuid, threads = placed.device_uuid, placed.threads
     if not arguments and _had_arguments(study):
         again = f"{typed()} replay {name} {number} --studies-dir {shlex.quote(str(studies_dir))}"
         told = "the objective had arguments, which no file keeps"
@@ -130,8 +129,8 @@ def _settings(study: "StudyRecord", folder: Path) -> LaunchSettings:
         )
     content = LaunchSettings().to_json()
     content |= {key: found[key] for key in found if key in content}
-    if isinstance(identity.get("objective"), str):
-        source, _, attribute = identity["objective"].rpartition(":")
+    if identity.objective is not None:
+        source, _, attribute = identity.objective.rpartition(":")
         if source.endswith(".py") or "/" in source:
             source = os.path.normpath(folder / source)
         content["objective"] = f"{source}:{attribute}"

@@ -1,9 +1,8 @@
 """When the best model is saved, what the save must agree with, and who refits it."""
 
-import hashlib
-import json
 from typing import Any
 
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.events import Note, PhaseChanged
 from journal_launcher.base.files import finite, write_json
@@ -82,11 +81,8 @@ def _drop_trials(ledger: TrialLedger, paths: StudyPaths) -> None:
 def _wanted(ledger: TrialLedger) -> dict[str, Any] | None:
     """What a published model must agree with to be this study's best."""
     study: StudyRecord = ledger.study
-    identity = json.dumps(study.identity, sort_keys=True).encode()
-    wanted: dict[str, Any] = {
-        "study": study.name,
-        "identity_sha256": hashlib.sha256(identity).hexdigest(),
-    }
+    identity = study.identity or Identity()
+    wanted: dict[str, Any] = {"study": study.name, "identity_sha256": identity.sha256}
     if ledger.settings.job_kind.refits:
         wanted["refit"] = ledger.settings.refit
     best = ledger.winner()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.data_source import data_source
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.times import utc
@@ -53,14 +54,14 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
     if other:
         return Freshness(CHANGED, f"made with other settings: {', '.join(other)}")
     sidecar = model_store.published(paths, {})
-    same, times = _data(source, study.identity.get("data_sha256"), sidecar)
+    same, times = _data(source, study.identity.data_sha256, sidecar)
     if not same:
         return Freshness(CHANGED, f"made from other data{times}")
     stale = _unfinished(study, settings, sidecar)
     return Freshness(STALE if stale else FRESH, (stale or "fresh and complete") + times)
 
 
-def _data(source: str, sha256: Any, sidecar: dict[str, Any] | None) -> tuple[bool, str]:
+def _data(source: str, sha256: str | None, sidecar: dict[str, Any] | None) -> tuple[bool, str]:
     """(is it the data of the study?, the times). It is read only if it is newer than the launch
     that published: then something may have replaced it since."""
     path, published = Path(source), sidecar.get("started", "") if sidecar else ""
@@ -84,8 +85,8 @@ def _unfinished(
 ) -> str | None:
     """What is left to do, if anything."""
     finished, best = study.count()[0], winner(study, settings.confirm)
-    identity = json.dumps(study.identity, sort_keys=True).encode()
-    if sidecar is None or sidecar.get("identity_sha256") != hashlib.sha256(identity).hexdigest():
+    identity = study.identity or Identity()
+    if sidecar is None or sidecar.get("identity_sha256") != identity.sha256:
         return "no model of this study is published"
     if best is None or best.number != sidecar.get("trial"):
         return "the best trial is another one by now"

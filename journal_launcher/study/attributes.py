@@ -5,11 +5,13 @@ decides what the study *is* is refused in `StudyRecord` instead: no guess would 
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
+
+from journal_launcher.base.artifacts.stored import number, numbers, table, text, whole
+from journal_launcher.base.artifacts.trial_attributes import FoldScores, TrialAttributes
 
 __all__ = [
     "ARGUMENTS",
@@ -30,35 +32,6 @@ __all__ = [
 
 ARGUMENTS = "arguments after --"
 """Under which a study notes a mark of what followed `--`."""
-_LONGEST = 200
-
-
-def whole(value: Any, least: int = 0, below: int = 2**31) -> int | None:
-    return value if type(value) is int and least <= value < below else None
-
-
-def number(value: Any) -> float | None:
-    """A finite number."""
-    if type(value) not in (int, float) or abs(value) > 1e308 or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def numbers(value: Any) -> list[float] | None:
-    """A list of finite numbers."""
-    if not isinstance(value, list):
-        return None
-    known = [found for item in value if (found := number(item)) is not None]
-    return known if len(known) == len(value) else None
-
-
-def text(value: Any) -> str | None:
-    """A name or a word, and no book."""
-    return value if isinstance(value, str) and len(value) <= _LONGEST else None
-
-
-def table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 # --- of a study
@@ -113,15 +86,12 @@ def arguments_mark(arguments: Sequence[str]) -> str:
 
 def seconds(trial: FrozenTrial) -> float:
     """What it took, as its worker says."""
-    return max(0.0, number(trial.user_attrs.get("jl_duration_s")) or 0.0)
+    return TrialAttributes.from_json(trial.user_attrs).duration_s or 0.0
 
 
 def refittable(trial: FrozenTrial) -> bool:
-    """Has it what a table's best trial must have? A refit trains so many epochs and reports these
-    scores."""
-    said = trial.user_attrs
-    scores = (numbers(said.get(f"jl_{part}_scores")) for part in ("fold", "train"))
-    return whole(said.get("jl_epochs")) is not None and None not in scores
+    """Has it what a table's best trial must have?"""
+    return FoldScores.from_json(trial.user_attrs).refittable
 
 
 def retries(system_attributes: Mapping[str, Any]) -> list[int]:

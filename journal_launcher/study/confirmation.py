@@ -44,8 +44,7 @@ def candidates(study: StudyRecord, top: int) -> list[FrozenTrial]:
 
 def has_fresh_folds(study: StudyRecord) -> bool:
     """Not by time: there the folds follow from the rows' order, and no seed changes them."""
-    split = attributes.table((study.identity or {}).get("split"))
-    return attributes.text(split.get("kind")) not in (None, "time")
+    return study.identity is not None and study.identity.split_kind not in (None, "time")
 
 
 def unconfirmed(study: StudyRecord, top: int) -> list[int]:

@@ -11,8 +11,9 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes, without_ours
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
-from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.study.attributes import (
     changed_notes,
     refittable,
@@ -39,8 +40,6 @@ _METRIC_NAMES = "study:metric_names"  # Optuna's own
 _NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
 _DATA_CHANGED = "the data changed since this study began"
 
-# What belongs to a run of a trial and not to its parameters: a retry must not inherit it.
-_RUN_ATTRIBUTES = "jl_"
 _LONGEST = 300  # of what a message quotes
 
 
@@ -81,12 +80,14 @@ class StudyRecord:
 
     @classmethod
     def create(cls, storage: StudyStorage, name: str, identity: Mapping[str, Any]) -> "StudyRecord":
-        directions = [optuna.study.StudyDirection[d.upper()] for d in identity["directions"]]
+        """`identity` is kept as it is given: its JSON is what later launches compare and hash."""
+        said = Identity.from_json(identity)
+        directions = [optuna.study.StudyDirection[d.upper()] for d in said.directions or ()]
         storage.create_new_study(directions, name)
         record = cls(storage, name)
         record.set_attribute(IDENTITY_ATTRIBUTE, dict(identity))
-        if identity.get("metric"):  # what Optuna's plots and its dashboard call the value
-            names = [identity["metric"]]
+        if said.metric:  # what Optuna's plots and its dashboard call the value
+            names = [said.metric]
             storage.set_study_system_attr(record._study._study_id, _METRIC_NAMES, names)
         return record
 
@@ -113,13 +114,13 @@ class StudyRecord:
             self.set_attribute(key, value)
 
     @property
-    def identity(self) -> dict[str, Any] | None:
+    def identity(self) -> Identity | None:
         found = self.attribute(IDENTITY_ATTRIBUTE)
-        return found if isinstance(found, dict) else None
+        return Identity.from_json(found) if isinstance(found, dict) else None
 
     @property
     def metric(self) -> str | None:
-        return text((self.identity or {}).get("metric"))
+        return self.identity.metric if self.identity else None
 
     @property
     def budget(self) -> int | None:
@@ -140,10 +141,9 @@ class StudyRecord:
         """
         if self.attribute(IDENTITY_ATTRIBUTE) is None:
             return 0
-        seed = (self.identity or {}).get("seed")
-        if whole(seed, below=2**32) is None:
+        if self.identity is None or self.identity.seed is None:
             raise self._odd_identity()
-        return int(seed or 0)
+        return self.identity.seed
 
     def _odd_identity(self) -> IdentityError:
         found = shortened(self.attribute(IDENTITY_ATTRIBUTE))
@@ -161,10 +161,10 @@ class StudyRecord:
         Raises:
             IdentityError: shows what the study has and what was asked for.
         """
-        found = self.identity
+        found = None if self.identity is None else self.identity.to_json()
         if found is None and self.attribute(IDENTITY_ATTRIBUTE) is not None:
             raise self._odd_identity()
-        if list(self.directions) != list(wanted["directions"]):
+        if list(self.directions) != list(Identity.from_json(wanted).directions or ()):
             found = {**(found or {}), "directions": list(self.directions)}
         if found is None:
             self.set_attribute(IDENTITY_ATTRIBUTE, dict(wanted))
@@ -242,7 +242,7 @@ class StudyRecord:
 
     def _ranked(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         trials = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        if kind_of(self.identity).refits:
+        if self.identity is not None and self.identity.job_kind.refits:
             trials = [trial for trial in trials if refittable(trial)]
         return ranked(trials, self.directions)
 
@@ -297,8 +297,9 @@ class StudyRecord:
 
     def fail(self, trial: FrozenTrial, reason: str) -> bool:
         """End a dead worker's trial; False if it had finished after all."""
+        said = TrialAttributes(fail_reason=reason).to_json()
         with contextlib.suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_user_attr(trial._trial_id, "jl_fail_reason", reason)
+            self.storage.set_trial_user_attrs(trial._trial_id, said)
             self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             return True
         return False
@@ -310,8 +311,9 @@ class StudyRecord:
         the next launch finds the trial still RUNNING; its first append here completes what was
         torn, and then it sees whether there is a copy.
         """
+        said = TrialAttributes(fail_reason=reason).to_json()
         with contextlib.suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_user_attr(trial._trial_id, "jl_fail_reason", reason)
+            self.storage.set_trial_user_attrs(trial._trial_id, said)
             later = self.trials()[trial.number :]
             copied = any(whole(t.system_attrs.get(COPY_OF)) == trial.number for t in later)
             with self.storage.together():
@@ -331,17 +333,12 @@ class StudyRecord:
         if retry:
             system["retry_history"] = [*retries(system), trial.number]
             system.setdefault("failed_trial", trial.number)
-        kept = {
-            key: value
-            for key, value in trial.user_attrs.items()
-            if not key.startswith(_RUN_ATTRIBUTES)
-        }
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
                 params=trial.params,
                 distributions={name: as_kept(d) for name, d in trial.distributions.items()},
-                user_attrs=kept,
+                user_attrs=without_ours(trial.user_attrs),
                 system_attrs=system,
             )
         )

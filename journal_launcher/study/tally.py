@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.events import INTERRUPTED
 
 __all__ = ["FINISHED", "Tally", "best_of", "has_failed", "ranked"]
@@ -69,8 +70,10 @@ def _count(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
 
 def has_failed(trial: FrozenTrial) -> bool:
     """Did it fail by itself, and not because a launch was stopped?"""
-    reason = trial.user_attrs.get("jl_fail_reason")
-    return trial.state == TrialState.FAIL and not str(reason).startswith(INTERRUPTED)
+    if trial.state != TrialState.FAIL:
+        return False
+    reason = TrialAttributes.from_json(trial.user_attrs).fail_reason
+    return not (reason or "").startswith(INTERRUPTED)
 
 
 def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:

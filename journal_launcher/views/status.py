@@ -6,6 +6,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.base.files import read_json
@@ -154,7 +155,8 @@ class Status:
             return "running, started by a foreign writer: it is left alone"
         if self._is_stale(trial):
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
-        return f"running on {text(trial.user_attrs.get('jl_device'))}, {owner}"
+        placed = TrialAttributes.from_json(trial.user_attrs).placed
+        return f"running on {placed.device if placed else None}, {owner}"
 
 
 def _soundness(journal: Path) -> str:

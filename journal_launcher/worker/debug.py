@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.visible import visible
@@ -41,7 +42,8 @@ def _run(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Study
     job.warm_up()
     search = Search(settings)
     job.open(prepared, seed, lambda unit, step, total, value: None)
-    directions = prepared["identity"]["directions"]
+    said = Identity.from_json(prepared["identity"]).directions or ()
+    directions = [optuna.study.StudyDirection[name.upper()] for name in said]
     stock = optuna.create_study(study_name=settings.name, directions=directions)
     study = WorkerStudy(settings.name, stock._storage, search.sampler(seed, 0), search.pruner)
     defaults = job.defaults()

@@ -19,6 +19,7 @@ from types import FrameType
 import optuna
 
 from journal_launcher.base import messages
+from journal_launcher.base.artifacts.trial_attributes import Placed, TrialAttributes
 from journal_launcher.base.errors import (
     AGAIN,
     DeviceError,
@@ -224,7 +225,7 @@ class Worker:
             raise self._storage.broken
         seconds = time.monotonic() - started
         attributes = {} if outcome.state.name == "FAIL" else dict(self._job.attributes())
-        attributes["jl_duration_s"] = round(seconds, 3)
+        attributes |= TrialAttributes(duration_s=round(seconds, 3)).to_json()
         broken = outcome.broken
         outcome = record(self._study, trial, outcome, attributes)
         self._number = None
@@ -246,14 +247,14 @@ class Worker:
             raise _ContextLostError
 
     def _start(self, queued: int | None) -> int | None:
-        attributes = {
-            OWNER_ATTRIBUTE: self._owner.to_json(),
-            "jl_worker": self._owner.worker,
-            "jl_device": self._spec.device,
-            "jl_device_uuid": self._spec.device_uuid,
-            "jl_device_status": self._device.status,
-            "jl_threads": self._spec.threads,
-        }
+        placed = Placed(
+            worker=self._owner.worker,
+            device=self._spec.device,
+            device_uuid=self._spec.device_uuid,
+            device_status=self._device.status,
+            threads=self._spec.threads,
+        )
+        attributes = {OWNER_ATTRIBUTE: self._owner.to_json(), **placed.to_json()}
         if queued is None:
             return self._storage.start_trial(self._study._study_id, attributes)
         study_id = self._study._study_id

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.trial_attributes import without_ours
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.visible import one_line, visible
@@ -64,11 +65,9 @@ def _replay(task: dict[str, Any]) -> int:
 
 def _check(record: StudyRecord, prepared: Prepared, settings: LaunchSettings) -> None:
     """Refuse another data set; note another source."""
-    differences = [
-        key
-        for key, value in prepared["identity"].items()
-        if (record.identity or {}).get(key) != value
-    ]
+    recorded = record.identity.to_json() if record.identity else {}
+    now = prepared["identity"].items()
+    differences = [key for key, value in now if recorded.get(key) != value]
     if differences:
         raise UsageError(
             f"study {record.name}: {', '.join(differences)} changed since its trials ran, so none "
@@ -90,8 +89,7 @@ def _history(record: StudyRecord, recorded: FrozenTrial) -> optuna.Study:
     unfinished = optuna.create_trial(state=TrialState.FAIL)
     earlier = record.trials()[: recorded.number]
     study.add_trials([trial if trial.state.is_finished() else unfinished for trial in earlier])
-    kept = {k: v for k, v in recorded.user_attrs.items() if not k.startswith("jl_")}
-    study.enqueue_trial(recorded.params, user_attrs=kept)
+    study.enqueue_trial(recorded.params, user_attrs=without_ours(recorded.user_attrs))
     return study
 
 

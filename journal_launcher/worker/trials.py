@@ -15,6 +15,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import limit_met
 from journal_launcher.base.visible import visible
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
@@ -146,7 +147,7 @@ def record(
     Returns the outcome that stands: somebody else, with a dashboard say, may have ended the trial.
     """
     if outcome.reason is not None:
-        attributes = {**attributes, "jl_fail_reason": outcome.reason}
+        attributes = {**attributes, **TrialAttributes(fail_reason=outcome.reason).to_json()}
     values = list(outcome.values) if outcome.values is not None else None
     try:
         study._storage.set_trial_user_attrs(  # type: ignore[attr-defined]

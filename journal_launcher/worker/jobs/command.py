@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.command_template import (
@@ -54,18 +55,18 @@ class CommandJob(Job):
         script = Path(self._template.script) if self._template.script else None
         if script is not None and not os.path.isfile(script):  # Path raises on a long name
             raise UsageError(f"--command: no file {script} in {Path.cwd()}")
-        identity = {
-            "schema_version": 1,
-            "kind": "command",
-            "command": settings.command,
-            "value": settings.value or LAST_LINE,
-            "space": {name: kind_of(asked) for name, asked in self._space.items()},
-            "directions": list(settings.direction or ("minimize",)),
-            "seed": seed,
-        }
+        identity = Identity(
+            schema_version=1,
+            kind="command",
+            command=settings.command,
+            value=settings.value or LAST_LINE,
+            space={name: kind_of(asked) for name, asked in self._space.items()},
+            directions=list(settings.direction or ("minimize",)),
+            seed=seed,
+        )
         digest = hashlib.sha256(script.read_bytes()).hexdigest() if script else None
         return {
-            "identity": identity,
+            "identity": identity.to_json(),
             "metric": None,
             "notes": [],
             "noted": {"script": digest},

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -32,15 +33,15 @@ class ObjectiveJob(Job):
 
     def prepare(self, seed: int) -> Prepared:
         objective = self._load()
-        identity = {
-            "schema_version": 1,
-            "kind": "objective",
-            "objective": self._reference(),
-            "directions": list(self._settings.direction or ("minimize",)),
-            "seed": seed,
-        }
+        identity = Identity(
+            schema_version=1,
+            kind="objective",
+            objective=self._reference(),
+            directions=list(self._settings.direction or ("minimize",)),
+            seed=seed,
+        )
         return {
-            "identity": identity,
+            "identity": identity.to_json(),
             "metric": None,
             "notes": [],
             "noted": {

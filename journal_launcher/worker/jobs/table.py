@@ -8,11 +8,13 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.trial_attributes import FoldScores
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
-from journal_launcher.study.attributes import confirmation, number, table
+from journal_launcher.study.attributes import confirmation
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.tabular.baselines import score_baselines
@@ -66,21 +68,21 @@ class TableJob(Job):
         own = {name: getattr(settings, name) for name in MODEL_TYPES[settings.model_type].flags}
         # Epochs decide what a trial reports, and its learning rates.
         flags = {"epochs": model.max_steps, **own} if model.unit == "epoch" else own
-        identity = {
-            "schema_version": 1,
-            "kind": "table",
-            "model_type": settings.model_type,
-            "flags": flags,
-            "data_sha256": table["data_sha256"],
-            "target": table["target"],
-            "task": table["task"],
-            "metric": table["metric"],
-            "directions": [table["direction"]],
-            "split": table["split"],
-            "seed": seed,
-        }
+        identity = Identity(
+            schema_version=1,
+            kind="table",
+            model_type=settings.model_type,
+            flags=flags,
+            data_sha256=table["data_sha256"],
+            target=table["target"],
+            task=table["task"],
+            metric=table["metric"],
+            directions=[table["direction"]],
+            split=table["split"],
+            seed=seed,
+        )
         return {
-            "identity": identity,
+            "identity": identity.to_json(),
             "metric": table["metric"],
             "notes": table["notes"],
             "noted": {},
@@ -144,21 +146,25 @@ class TableJob(Job):
         return self._task.with_folds(dataset.fresh_folds(Path(self._table["directory"]), seed))
 
     def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
-        epochs = trial.user_attrs["jl_epochs"]
-        return self._objective.confirm(trial.number, trial.params, epochs, self._fresh)
+        steps = _scored(trial).steps
+        assert steps is not None, "the parent asks of none that cannot be refitted"
+        return self._objective.confirm(trial.number, trial.params, steps, self._fresh)
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
         assert best is not None and best.value is not None, "a table has one objective"
+        scored = _scored(best)
+        assert scored.fold_scores is not None and scored.train_scores is not None
+        assert scored.steps is not None, "the parent chooses none that cannot be refitted"
         confirmed = confirmation(study.user_attrs.get(attribute_name(best.number))) or {}
         trial = ScoredTrial(
             number=best.number,
             value=best.value,
             params=best.params,
-            fold_scores=best.user_attrs["jl_fold_scores"],
-            train_scores=best.user_attrs["jl_train_scores"],
-            steps=best.user_attrs["jl_epochs"],
-            overfit_ratio=number(best.user_attrs.get("jl_overfit_ratio")),
-            errors=table(best.user_attrs.get("jl_errors")) or None,
+            fold_scores=scored.fold_scores,
+            train_scores=scored.train_scores,
+            steps=scored.steps,
+            overfit_ratio=scored.overfit_ratio,
+            errors=scored.errors,
             curves=confirmed.get("curves") if self._settings.confirm else None,
         )
         sidecar = refit(
@@ -212,16 +218,17 @@ class TableObjective:
 
         seed = trial_seed(self.task.seed, trial.number)
         curve = cross_validate(self.task, self.model, params, seed, report)
-        self.attributes = {
-            "jl_fold_scores": curve.scores.tolist(),
-            "jl_train_scores": curve.train_scores.tolist(),
-            "jl_epochs": int(curve.steps),
-            "jl_overfit_ratio": overfit_ratio(curve),
-            "jl_errors": mean_errors(curve),
-        }
+        scored = FoldScores(
+            fold_scores=curve.scores.tolist(),
+            train_scores=curve.train_scores.tolist(),
+            steps=int(curve.steps),
+            overfit_ratio=overfit_ratio(curve),
+            errors=mean_errors(curve),
+        )
+        self.attributes = scored.to_json()
         return float(np.mean(curve.scores))
 
-    def confirm(self, number: int, params: Params, epochs: int, fresh: TableTask) -> dict[str, Any]:
+    def confirm(self, number: int, params: Params, steps: int, fresh: TableTask) -> dict[str, Any]:
         """Score a trial's parameters on other folds, at the trial's own number of steps.
 
         Returns:
@@ -232,7 +239,7 @@ class TableObjective:
             ValueError: a score is not a finite number.
         """
         seed = trial_seed(self.task.seed, number, "confirm")
-        curve = cross_validate(fresh, self.model, params, seed, self._show, epochs)
+        curve = cross_validate(fresh, self.model, params, seed, self._show, steps)
         assert curve.history is not None
         validation, train = ([_short(value) for value in scores] for scores in curve.history)
         return {
@@ -245,6 +252,10 @@ class TableObjective:
 
     def _show(self, step: int, total: int, value: float) -> None:
         self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)
+
+
+def _scored(trial: FrozenTrial) -> FoldScores:
+    return FoldScores.from_json(trial.user_attrs)
 
 
 def _short(value: float) -> float | None:

@@ -43,12 +43,12 @@ def test_the_value_is_the_mean_of_the_folds(make_table: MakeTable) -> None:
     assert set(attributes) == {
         "jl_fold_scores",
         "jl_train_scores",
-        "jl_epochs",
+        "jl_steps",
         "jl_overfit_ratio",
         "jl_errors",
     }
     assert len(attributes["jl_fold_scores"]) == len(attributes["jl_train_scores"]) == 3
-    assert attributes["jl_epochs"] in (10, 20)
+    assert attributes["jl_steps"] in (10, 20)
     errors = attributes["jl_errors"]
     assert attributes["jl_overfit_ratio"] == errors["validation"] / errors["training"] > 1
     json.dumps(attributes, allow_nan=False)

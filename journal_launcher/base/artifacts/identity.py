@@ -1,0 +1,67 @@
+"""What a study is, and a resume of it must be: written once, by the worker that prepares."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from journal_launcher.base.artifacts.stored import (
+    Whole,
+    key,
+    mapping,
+    string,
+    table,
+    text,
+    texts,
+    whole,
+)
+from journal_launcher.base.job_kinds import JobKind, kind_of
+
+__all__ = ["Identity"]
+
+
+def _pattern(value: Any) -> str | Mapping[str, Any] | None:
+    return string(value) or mapping(value)
+
+
+def _seed(value: Any) -> int | None:
+    return whole(value, below=2**32)
+
+
+@dataclass(frozen=True)
+class Identity(Whole):
+    """kind, directions and seed are of every study; each kind has more that is its own.
+
+    split: kind, k_folds, … of a table. space: what each parameter of a command is. What two studies
+    differ in is a question to the JSON, which may hold more than this version reads.
+    """
+
+    schema_version: int | None = field(default=None, metadata=key(whole))
+    kind: str | None = field(default=None, metadata=key(text))
+    model_type: str | None = field(default=None, metadata=key(text))
+    flags: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
+    data_sha256: str | None = field(default=None, metadata=key(text))
+    target: str | None = field(default=None, metadata=key(text))
+    task: str | None = field(default=None, metadata=key(text))
+    metric: str | None = field(default=None, metadata=key(text))
+    objective: str | None = field(default=None, metadata=key(string))
+    command: str | None = field(default=None, metadata=key(string))
+    value: str | Mapping[str, Any] | None = field(default=None, metadata=key(_pattern))
+    space: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
+    directions: Sequence[str] | None = field(default=None, metadata=key(texts))
+    split: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
+    seed: int | None = field(default=None, metadata=key(_seed))
+
+    @property
+    def job_kind(self) -> JobKind:
+        return kind_of({"kind": self.kind})
+
+    @property
+    def split_kind(self) -> str | None:
+        return text(table(self.split).get("kind"))
+
+    @property
+    def sha256(self) -> str:
+        """By which a published model names its study: of the JSON as it stands in the journal."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
