@@ -112,8 +112,9 @@ def _compare(settings: LaunchSettings, listener: Listener) -> LaunchResult:
     sidecar = found.sidecar
     best = None
     if sidecar is not None:
-        best = {"number": sidecar["trial"], "value": sidecar["value"], "params": sidecar["params"]}
-        best["confirmed_score"] = sidecar["confirmed_score"]
+        won = sidecar.best
+        best = {"number": won.trial, "value": won.value, "params": won.params}
+        best["confirmed_score"] = sidecar.confirmed.score
     path, code = found.model_path, found.exit_code
     return LaunchResult(found.name, best, path, found.exit_reason, code, found.reason)
 

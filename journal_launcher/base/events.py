@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.verdict import Verdict
 
 __all__ = [
@@ -148,7 +149,7 @@ class LaunchEnded:
     seconds: float = 0.0
     n_interrupted: int = 0  # by this launch's stop; queued again, not among n_failed
     message: str | None = None
-    sidecar: dict[str, Any] | None = None
+    sidecar: Sidecar | None = None
     baselines: dict[str, Any] | None = None
     health: Verdict | None = None
     failures: dict[str, int] = field(default_factory=dict)
@@ -204,7 +205,7 @@ class Comparison:
     folder: Path
     overwrite: bool = False
     model_path: Path | None = None
-    sidecar: dict[str, Any] | None = None
+    sidecar: Sidecar | None = None
 
 
 Event = (

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import read_json
-from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths, unknown_study
 from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Verdict
 from journal_launcher.health.findings import findings_in
@@ -26,7 +26,7 @@ def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verd
     if not paths.directory.is_dir():
         raise unknown_study(paths)
     try:
-        sidecar = read_json(paths.sidecar, _SCHEMA_VERSION)
+        sidecar = Sidecar.from_json(read_json(paths.sidecar, _SCHEMA_VERSION))
     except FileNotFoundError:
         raise UsageError(
             f"{paths.sidecar}: there is no model here yet; finish the study with "
@@ -42,23 +42,22 @@ def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verd
         reason = str(problem) if isinstance(problem, ValueError) else odd
         return Verdict(paths.name, ABSENT, reason=reason)
     level = max((finding.level for finding in findings), key=(OK, WARNING, CRITICAL).index)
-    result = sidecar.get("launch") or diagnostics["model_sha256"]
+    result = sidecar.provenance.launch or diagnostics["model_sha256"]
     return Verdict(paths.name, level, findings, result=str(result))
 
 
-def _diagnostics_of(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
+def _diagnostics_of(paths: StudyPaths, sidecar: Sidecar) -> dict[str, Any]:
     """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
-    if not kind_of(sidecar).has_health:
+    if not sidecar.job_kind.has_health:
         raise ValueError("a script's model has no diagnostics")
     try:
         found = read_json(paths.diagnostics, _SCHEMA_VERSION)
     except FileNotFoundError:
         raise ValueError(f"no {paths.diagnostics.name} beside the model") from None
-    files = sidecar["files"]
-    if sidecar.get("left_out"):  # by a comparison: its hash is gone, the diagnostics stayed
-        files = {sidecar["model_file"]: found.get("model_sha256")}
-    model = sidecar["trial"], files[sidecar["model_file"]]
-    if (found.get("trial"), found.get("model_sha256")) != model:
+    sha256 = (sidecar.files or {}).get(sidecar.model_file or "")
+    if sidecar.left_out:  # by a comparison: its hash is gone, the diagnostics stayed
+        sha256 = found.get("model_sha256")
+    if (found.get("trial"), found.get("model_sha256")) != (sidecar.best.trial, sha256):
         raise ValueError(f"{paths.diagnostics} belongs to another model and says nothing of this")
     if found.get("failed"):
         raise ValueError(f"the diagnostics failed: {found['failed']}")

@@ -6,6 +6,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Provenance, Sidecar
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.files import write_json
 from journal_launcher.base.times import utc
@@ -48,7 +49,7 @@ class Course:
         self.supervisor.run_trials()
         confirm_best(self.supervisor, self.ledger)
         self.launch.lease.check_folder()
-        sidecar = save_best_model(self.supervisor, self.ledger, self.paths, self._facts())
+        sidecar = save_best_model(self.supervisor, self.ledger, self.paths, self._provenance())
         self.supervisor.dismiss()
         return self._ended(study, sidecar)
 
@@ -149,21 +150,21 @@ class Course:
             self.emit(events.Note(note))
         self.emit(events.PhaseChanged("running"))
 
-    def _facts(self) -> dict[str, Any]:
+    def _provenance(self) -> Provenance:
         """What the sidecar says about this launch."""
-        return {
-            "versions": versions(),
-            "command_line": command_line(),
-            "launch": self.launch.id,
-            "started": self.launch.began_at,
-            "published": utc(),
-            "part_of": self.launch.part_of,
-            "busy": self.supervisor.pool.busy_shares(),
-        }
+        return Provenance(
+            versions=versions(),
+            command_line=command_line(),
+            launch=self.launch.id,
+            started=self.launch.began_at,
+            published=utc(),
+            part_of=self.launch.part_of,
+            busy=self.supervisor.pool.busy_shares(),
+        )
 
     # --- the end
 
-    def _ended(self, study: StudyRecord, sidecar: dict[str, Any] | None) -> events.LaunchEnded:
+    def _ended(self, study: StudyRecord, sidecar: Sidecar | None) -> events.LaunchEnded:
         finished, failed = study.count()
         stop = self.supervisor.stop
         if stop is None and sidecar is None:

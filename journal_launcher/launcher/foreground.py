@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from journal_launcher.base.artifacts.trial_attributes import Placed, TrialAttributes
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, typed, unknown_study
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
@@ -58,7 +58,7 @@ def replay_in_foreground(
     study = _open(paths)
     trial = _recorded(study, number)
     settings = _settings(study, paths.folder)
-    placed = TrialAttributes.from_json(trial.user_attrs).placed or Placed()
+    placed = TrialAttributes.from_json(trial.user_attrs).placed
     uuid, threads = placed.device_uuid, placed.threads
     if not arguments and _had_arguments(study):
         again = f"{typed()} replay {name} {number} --studies-dir {shlex.quote(str(studies_dir))}"

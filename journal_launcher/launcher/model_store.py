@@ -13,9 +13,11 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError, is_full_disk
 from journal_launcher.base.files import fsync_directory, move_into_place, read_json, write_json
 from journal_launcher.base.paths import STAGING_MARK, StudyPaths, is_published_name
@@ -33,6 +35,7 @@ __all__ = [
     "published",
     "read",
     "republish",
+    "rewrite",
     "stage",
 ]
 
@@ -41,18 +44,18 @@ _MANIFEST = "manifest.json"
 _REPLACED = "replaced"  # folder in the staging folder
 
 
-def published(paths: StudyPaths, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+def published(paths: StudyPaths, wanted: Best) -> Sidecar | None:
     """The sidecar of the published model, if it is `wanted` and its files are whole."""
     return _matching(paths.sidecar, paths.directory, wanted)
 
 
-def complete(paths: StudyPaths, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+def complete(paths: StudyPaths, wanted: Best) -> Sidecar | None:
     """Publish what an interrupted launch had staged and verified, if it is `wanted`."""
     manifest = paths.staging / _MANIFEST
     sidecar = _read(manifest, wanted)
     if sidecar is None:
         return None
-    for name, digest in sidecar["files"].items():
+    for name, digest in (sidecar.files or {}).items():
         staged, moved = paths.staging / name, paths.directory / name
         if _leads_elsewhere(paths.staging, name):
             return None
@@ -89,21 +92,20 @@ def drop_trials(paths: StudyPaths, n_trials: int) -> None:
         paths.trials.rmdir()
 
 
-def stage(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
+def stage(paths: StudyPaths, sidecar: Sidecar) -> Sidecar:
     """Add the hash of every staged file to the sidecar and record it as the manifest.
 
     Raises:
         JournalLauncherError: a staged path is not a plain file or folder.
     """
     files = hash_files(paths.staging)
-    sidecar = {**sidecar, "schema_version": SCHEMA_VERSION, "files": files}
+    sidecar = replace(sidecar, schema_version=SCHEMA_VERSION, files=files)
     for folder in {(paths.staging / name).parent for name in files}:
         fsync_directory(folder)
-    write_json(paths.staging / _MANIFEST, sidecar)
-    return sidecar
+    return _written(paths.staging / _MANIFEST, sidecar)
 
 
-def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
+def publish(paths: StudyPaths, sidecar: Sidecar) -> Sidecar:
     """Replace the published model by the staged one. Safe to repeat after a kill at any step.
 
     Raises:
@@ -111,13 +113,13 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     """
     _refuse_newer(paths.sidecar)
     replaced = paths.staging / _REPLACED
-    old = _read(paths.sidecar, {}) or _read(replaced / paths.sidecar.name, {})
-    new = {name for name in _entries(sidecar["files"]) if found_at(paths.staging / name)}
-    kept = _entries(sidecar["files"]) - new  # moved into place before a kill
-    gone = {*_entries(old["files"] if old else ()), paths.diagnostics.name, *new} - kept
+    old = _read(paths.sidecar, Best()) or _read(replaced / paths.sidecar.name, Best())
+    new = {name for name in _entries(sidecar.files or ()) if found_at(paths.staging / name)}
+    kept = _entries(sidecar.files or ()) - new  # moved into place before a kill
+    gone = {*_entries((old.files if old else None) or ()), paths.diagnostics.name, *new} - kept
     gone = {name for name in gone if found_at(paths.directory / name)}
     for name in sorted(gone):
-        _refuse_foreign(paths, name, old, sidecar["files"])
+        _refuse_foreign(paths, name, old, sidecar.files or ())
     replaced.mkdir(exist_ok=True)
     moves = [(paths.sidecar, replaced)] if found_at(paths.sidecar) else []
     moves += [(paths.directory / name, replaced) for name in sorted(gone)]
@@ -127,9 +129,7 @@ def publish(paths: StudyPaths, sidecar: dict[str, Any]) -> dict[str, Any]:
     return sidecar
 
 
-def _move_all_or_none(
-    paths: StudyPaths, moves: list[tuple[Path, Path]], sidecar: dict[str, Any]
-) -> None:
+def _move_all_or_none(paths: StudyPaths, moves: list[tuple[Path, Path]], sidecar: Sidecar) -> None:
     """Move each path into its folder and write the sidecar; undo it all if that fails."""
     done: list[tuple[Path, Path]] = []
     try:
@@ -137,7 +137,7 @@ def _move_all_or_none(
             move_into_place(source, folder / source.name)
             done.append((source, folder / source.name))
             fsync_directory(source.parent)
-        write_json(paths.sidecar, sidecar)
+        write_json(paths.sidecar, sidecar.to_json())
     except OSError as error:
         for source, target in reversed(done):
             move_into_place(target, source)
@@ -161,14 +161,12 @@ def _refuse_newer(sidecar: Path) -> None:
             raise JournalLauncherError(f"{problem}, or move that file away and {AGAIN}") from None
 
 
-def _refuse_foreign(
-    paths: StudyPaths, entry: str, old: dict[str, Any] | None, new: Iterable[str]
-) -> None:
+def _refuse_foreign(paths: StudyPaths, entry: str, old: Sidecar | None, new: Iterable[str]) -> None:
     """Raise unless the `old` sidecar lists what lies at `entry`.
 
     Without one, it must be what the `new` model has as well: the same names, and nothing beside.
     """
-    at, listed = paths.directory / entry, set(old["files"]) if old else set(new)
+    at, listed = paths.directory / entry, set((old.files if old else new) or ())
     as_folder = at == paths.best_model_directory or any(n.startswith(f"{entry}/") for n in listed)
     strange = [at]
     if found_at(at) == ("a folder" if as_folder else "a file"):
@@ -184,15 +182,18 @@ def _refuse_foreign(
         )
 
 
-def read(paths: StudyPaths) -> dict[str, Any] | None:
+def read(paths: StudyPaths) -> Sidecar | None:
     """The sidecar as it lies there, whatever became of its files; None if there is none."""
-    return _read(paths.sidecar, {})
+    return _read(paths.sidecar, Best())
 
 
 def republish(
-    source: StudyPaths, target: StudyPaths, sidecar: Mapping[str, Any], more: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Publish the model of one study under another name too, with `more` in its sidecar.
+    source: StudyPaths,
+    target: StudyPaths,
+    sidecar: Sidecar,
+    comparison: Mapping[str, Any] | None = None,
+) -> Sidecar | None:
+    """Publish the model of one study under another name too, with the `comparison` that chose it.
 
     Returns None if it is not there yet and `source` left it out.
 
@@ -200,26 +201,25 @@ def republish(
         JournalLauncherError: the files are not those that `sidecar` names, as when another launch
             replaced them meanwhile.
     """
-    content = {**sidecar, **more}
-    left_out = content.pop("left_out", False)
-    same = {key: content[key] for key in ("study", "identity_sha256", "trial", "params", "refit")}
-    found = published(target, same)
-    if found is not None and not found.get("left_out"):
-        content["files"] = found["files"]
-        if found != content:
-            write_json(target.sidecar, content)
-        return content
-    if left_out:
+    comparison = sidecar.comparison if comparison is None else comparison
+    content = replace(sidecar, comparison=comparison, left_out=None)
+    found = published(target, replace(sidecar.best, value=None, pareto_front=None))
+    if found is not None and not found.left_out:
+        content = replace(content, files=found.files)
+        if found.to_json() == content.to_json():
+            return found
+        return _written(target.sidecar, content)
+    if sidecar.left_out:
         return None
-    if not _are_published(sidecar["files"]):
+    if sidecar.files is None or not sidecar.names_our_files:
         raise JournalLauncherError(f"{source.sidecar}: names files that no save makes")
     staging = clear_staging(target)
-    for name in sidecar["files"]:
+    for name in sidecar.files:
         (staging / name).parent.mkdir(parents=True, exist_ok=True)
         if _leads_elsewhere(source.directory, str(Path(name).parent)):
             raise JournalLauncherError(f"{source.directory / name}: a link on its way; {AGAIN}")
         shutil.copyfile(source.directory / name, staging / name)
-    if hash_files(staging) != sidecar["files"]:
+    if hash_files(staging) != sidecar.files:
         drop_staging(target)
         raise JournalLauncherError(
             f"{source.directory}: the model changed while it was copied; repeat the command"
@@ -227,23 +227,30 @@ def republish(
     return publish(target, stage(target, content))
 
 
-def leave_out(paths: StudyPaths, sidecar: dict[str, Any]) -> None:
+def rewrite(paths: StudyPaths, sidecar: Sidecar) -> Sidecar:
+    """Write what was changed of the published model's sidecar, if anything was."""
+    if sidecar.to_json() == sidecar.stored:
+        return sidecar
+    return _written(paths.sidecar, sidecar)
+
+
+def leave_out(paths: StudyPaths, sidecar: Sidecar) -> None:
     """Keep what the sidecar and the diagnostics say of the published model, and remove the model.
 
     The next comparison judges it again without training it.
     """
-    write_json(paths.sidecar, {**sidecar, "files": {}, "left_out": True})
-    names = {*sidecar["files"], str(sidecar.get("model_file"))}  # a kill may have left it
+    write_json(paths.sidecar, replace(sidecar, files={}, left_out=True).to_json())
+    names = {*(sidecar.files or ()), str(sidecar.model_file)}  # a kill may have left it
     for name in filter(is_published_name, names - {paths.diagnostics.name}):
         if not _leads_elsewhere(paths.directory, name):
             _remove_file(paths.directory, name)
 
 
-def model_path(paths: StudyPaths, sidecar: Mapping[str, Any] | None) -> Path | None:
+def model_path(paths: StudyPaths, sidecar: Sidecar | None) -> Path | None:
     """The model file, the folder that `save_best` wrote, or the sidecar with the parameters."""
     if sidecar is None:
         return None
-    names = _entries(sidecar["files"])
+    names = _entries(sidecar.files or ())
     return paths.directory / min(names) if names else paths.sidecar
 
 
@@ -266,26 +273,26 @@ def _plain_files(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def _matching(sidecar: Path, directory: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+def _matching(sidecar: Path, directory: Path, wanted: Best) -> Sidecar | None:
     content = _read(sidecar, wanted)
     if content is None:
         return None
-    whole = all(_sha256(directory / name) == sha for name, sha in content["files"].items())
-    return content if whole else None
+    files = (content.files or {}).items()
+    return content if all(_sha256(directory / name) == sha for name, sha in files) else None
 
 
-def _read(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+def _read(path: Path, wanted: Best) -> Sidecar | None:
     try:
-        content = read_json(path, SCHEMA_VERSION)
+        found = Sidecar.from_json(read_json(path, SCHEMA_VERSION))
     except (FileNotFoundError, ValueError):
         return None
-    same = all(content.get(key) == value for key, value in wanted.items())
-    return content if same and _are_published(content.get("files")) else None
+    return found if found.names_our_files and found.is_of(wanted) else None
 
 
-def _are_published(files: Any) -> bool:
-    """Whether `files` name nothing but what a save makes: a foreign file could name any other."""
-    return isinstance(files, dict) and all(map(is_published_name, files))
+def _written(path: Path, sidecar: Sidecar) -> Sidecar:
+    content = sidecar.to_json()
+    write_json(path, content)
+    return Sidecar.from_json(content)
 
 
 def _leads_elsewhere(directory: Path, name: str) -> bool:

@@ -1,11 +1,20 @@
 """When the best model is saved, what the save must agree with, and who refits it."""
 
-from typing import Any
+from dataclasses import replace
 
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.sidecar import (
+    Best,
+    Confirmed,
+    Counts,
+    Provenance,
+    Sidecar,
+    Task,
+    TrainedOn,
+)
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.events import Note, PhaseChanged
-from journal_launcher.base.files import finite, write_json
+from journal_launcher.base.files import finite
 from journal_launcher.base.messages import Refit
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
@@ -14,7 +23,6 @@ from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study.confirmation import candidates, confirmation_of
-from journal_launcher.study.study import StudyRecord
 
 __all__ = ["save_best_model"]
 
@@ -22,8 +30,8 @@ REFIT_ATTEMPTS = 2
 
 
 def save_best_model(
-    supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, facts: dict[str, Any]
-) -> dict[str, Any] | None:
+    supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, facts: Provenance
+) -> Sidecar | None:
     """Publish the best model once and return its sidecar; None if there is none to publish.
 
     Nothing is refitted if the best model is published already, or staged by an earlier launch.
@@ -42,8 +50,8 @@ def save_best_model(
 
 
 def _saved(
-    supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, facts: dict[str, Any]
-) -> dict[str, Any] | None:
+    supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, facts: Provenance
+) -> Sidecar | None:
     foreign = ledger.study.passed_over()
     if foreign is not None:
         text = f"trial {foreign.number} ({foreign.value:.5g}) of a foreign writer is better, but"
@@ -51,24 +59,30 @@ def _saved(
     wanted = _wanted(ledger)
     if wanted is None:
         return None
-    counts = dict(zip(("n_finished", "n_failed"), ledger.study.count(), strict=True))
-    current = {**counts, **_scores(ledger, wanted.get("trial"))}
+    counts, confirmed = Counts(*ledger.study.count()), _confirmed(ledger, wanted.trial)
     sidecar = model_store.published(paths, wanted) or model_store.complete(paths, wanted)
-    left_out = sidecar is not None and sidecar.get("left_out") and not facts["part_of"]
+    left_out = sidecar is not None and sidecar.left_out and not facts.part_of
     if sidecar is not None and not left_out:
         model_store.drop_staging(paths)
         _drop_trials(ledger, paths)
-        return _brought_up_to_date(paths, sidecar, current)
+        # Still the best after more trials: only counts and scores moved on.
+        return model_store.rewrite(paths, replace(sidecar, counts=counts, confirmed=confirmed))
     refits = ledger.settings.job_kind.refits
     supervisor.emit(PhaseChanged("refitting" if refits else "publishing"))
-    refitted = _refit(supervisor, wanted.get("trial"), paths)
+    refitted = _refit(supervisor, wanted.trial, paths)
     if refitted is None:
         return None
     if refits:
         supervisor.emit(PhaseChanged("publishing"))
-    more = {"directions": list(ledger.study.directions), "baselines": ledger.baselines}
-    content = {**refitted, **facts, **current, **more, **wanted}
-    sidecar = model_store.publish(paths, model_store.stage(paths, content))
+    sidecar = replace(
+        refitted,
+        provenance=facts,
+        counts=counts,
+        confirmed=confirmed,
+        task=Task(list(ledger.study.directions), ledger.baselines),
+        best=wanted,
+    )
+    sidecar = model_store.publish(paths, model_store.stage(paths, sidecar))
     _drop_trials(ledger, paths)
     return sidecar
 
@@ -78,51 +92,38 @@ def _drop_trials(ledger: TrialLedger, paths: StudyPaths) -> None:
         model_store.drop_trials(paths, len(ledger.study.trials()))
 
 
-def _wanted(ledger: TrialLedger) -> dict[str, Any] | None:
+def _wanted(ledger: TrialLedger) -> Best | None:
     """What a published model must agree with to be this study's best."""
-    study: StudyRecord = ledger.study
-    identity = study.identity or Identity()
-    wanted: dict[str, Any] = {"study": study.name, "identity_sha256": identity.sha256}
-    if ledger.settings.job_kind.refits:
-        wanted["refit"] = ledger.settings.refit
+    study, identity = ledger.study, ledger.study.identity or Identity()
+    refit = ledger.settings.refit if ledger.settings.job_kind.refits else None
+    wanted = Best(study.name, identity.sha256, refit)
     best = ledger.winner()
     if best is not None:
-        return wanted | {"trial": best.number, "params": finite(best.params), "value": best.value}
+        return replace(wanted, trial=best.number, params=finite(best.params), value=best.value)
     front = study.pareto_front()
     if not front:
         return None
     points = [{"number": t.number, "values": t.values, "params": finite(t.params)} for t in front]
-    return wanted | {"pareto_front": points}
+    return replace(wanted, pareto_front=points)
 
 
-def _scores(ledger: TrialLedger, number: int | None) -> dict[str, Any]:
-    """What chose the trial, which is too good for it, and what fresh folds said of it."""
+def _confirmed(ledger: TrialLedger, number: int | None) -> Confirmed:
+    """What fresh folds said of the trial and of those that it was chosen from."""
     if number is None or not ledger.settings.job_kind.has_confirmation:
-        return {}
+        return Confirmed()
     chosen = [trial.number for trial in candidates(ledger.study, ledger.settings.confirm)]
     found = {
         n: confirmation_of(ledger.study, n) if n in chosen else None for n in {*chosen, number}
     }
     ours = found[number] or {}
-    return {
-        "selection_score": ledger.study.trial(number).value,
-        "confirmed_score": ours.get("score"),
-        "confirmed_fold_scores": ours.get("fold_scores"),
-        "confirmed_trials": {str(n): scored["score"] for n in chosen if (scored := found[n])},
-    }
+    return Confirmed(
+        ours.get("score"),
+        ours.get("fold_scores"),
+        {str(n): scored["score"] for n in chosen if (scored := found[n])},
+    )
 
 
-def _brought_up_to_date(
-    paths: StudyPaths, sidecar: dict[str, Any], current: dict[str, Any]
-) -> dict[str, Any]:
-    """The model is still the best after more trials: only counts and scores moved on."""
-    if any(sidecar.get(key) != value for key, value in current.items()):
-        sidecar = {**sidecar, **current}
-        write_json(paths.sidecar, sidecar)
-    return sidecar
-
-
-def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dict[str, Any] | None:
+def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> Sidecar | None:
     """Let a warm worker stage the best model; one that dies over it is replaced once."""
     for _ in range(REFIT_ATTEMPTS):
         slot = _idle_worker(supervisor)
@@ -133,8 +134,8 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> dic
             answer = supervisor.await_answer(slot)
             if answer is not None:
                 device = slot.spec.device
-                content = {"device": device.label, "device_uuid": device.uuid}
-                return {**answer.content, **content}
+                said = Sidecar.from_json(answer.content)
+                return replace(said, trained_on=TrainedOn(device.label, device.uuid))
         if supervisor.aborting:
             return None
     supervisor.end(Stop.failed(f"the best model's refit failed {REFIT_ATTEMPTS} times"))

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import (
     ExitCode,
     JournalLauncherError,
@@ -131,7 +132,7 @@ class _Comparing:
         """
         place = f"{list(self.parts).index(name) + 1} of {len(self.parts)}"
         paths = self._paths_of(name)
-        if whole and (model_store.read(paths) or {}).get("left_out"):
+        if whole and (found := model_store.read(paths)) is not None and found.left_out:
             paths.sidecar.unlink()
         with self.view() as listen:
             if name == next(iter(self.parts)) and self.settings.model_types is None:
@@ -159,7 +160,8 @@ class _Comparing:
         """Refuse a study whose rows were divided in another way: it was begun with another seed, or
         the data changed since."""
         for other, earlier in self.ended.items():
-            if ended.sidecar and earlier.sidecar and _rows(ended.sidecar) != _rows(earlier.sidecar):
+            mine, theirs = ended.sidecar, earlier.sidecar
+            if mine is not None and theirs is not None and mine.rows != theirs.rows:
                 study = self.parts[name].name
                 raise UsageError(
                     f"{study} has another seed or other data than {self.parts[other].name}, and so "
@@ -178,8 +180,10 @@ class _Comparing:
         opened = next((e for e in ended if e.directions), worst)
         direction = opened.directions[0] if opened.directions else "maximize"
         sidecars = {n: e.sidecar for n, e in self.ended.items() if e.sidecar and not e.exit_code}
-        confirmed = all(s.get("confirmed_score") is not None for s in sidecars.values())
-        models = [self._model(name, sidecars.get(name, {}), confirmed) for name in self.parts]
+        confirmed = all(s.confirmed.score is not None for s in sidecars.values())
+        models = [
+            self._model(name, sidecars.get(name, Sidecar()), confirmed) for name in self.parts
+        ]
         ranked = _ranked(models, direction)
         winner, p, reason = _choose(ranked, growing=self.settings.split == "time")
         return Comparison(
@@ -199,18 +203,20 @@ class _Comparing:
             overwrite=self.settings.overwrite,
         )
 
-    def _model(self, name: str, sidecar: dict[str, Any], confirmed: bool) -> ComparedModel:
+    def _model(self, name: str, sidecar: Sidecar, confirmed: bool) -> ComparedModel:
         """sidecar: what is published, if the type succeeded; else empty."""
         study, ended = self.parts[name].name, self.ended.get(name)
         if ended is None:
             return ComparedModel(name, study, message=str(self.errors.get(name, "not run")))
+        folds = sidecar.confirmed.fold_scores if confirmed else sidecar.fold_scores
+        interval = sidecar.holdout.interval
         return ComparedModel(
             name,
             study,
-            score=sidecar.get("confirmed_score" if confirmed else "selection_score"),
-            fold_scores=sidecar.get("confirmed_fold_scores" if confirmed else "fold_scores", []),
-            holdout=(sidecar.get("holdout_metrics") or {}).get(sidecar.get("metric")),
-            holdout_interval=sidecar.get("holdout_interval"),
+            score=sidecar.confirmed.score if confirmed else sidecar.best.value,
+            fold_scores=list(folds or ()),
+            holdout=(sidecar.holdout.metrics or {}).get(sidecar.metric or ""),
+            holdout_interval=None if interval is None else list(interval),
             seconds=ended.trial_seconds,
             n_finished=ended.n_finished,
             n_failed=ended.n_failed,
@@ -242,16 +248,16 @@ class _Comparing:
             sidecar=published,
         )
 
-    def _republish(self, name: str, told: dict[str, Any]) -> dict[str, Any] | None:
+    def _republish(self, name: str, told: dict[str, Any]) -> Sidecar | None:
         source, ended = self._paths_of(name), self.ended[name]
         if ended.sidecar is None or ended.exit_code:
             return None
-        return model_store.republish(source, self.paths, ended.sidecar, {"comparison": told})
+        return model_store.republish(source, self.paths, ended.sidecar, told)
 
     def _leave_out(self, paths: StudyPaths) -> None:
         """Only what a comparison of this name published: a model of the user's own run stays."""
         sidecar = model_store.read(paths)
-        if sidecar is not None and sidecar.get("part_of") == self.paths.name:
+        if sidecar is not None and sidecar.provenance.part_of == self.paths.name:
             with suppress(StudyInUseError), Lease(paths.lease, paths.name, "comparison"):
                 model_store.leave_out(paths, sidecar)
 
@@ -262,11 +268,6 @@ def _say_what_is_left_out(listen: Listener) -> None:
             check_installed(name)
         except UsageError as missing:
             listen(Note(f"left out: {missing}"))
-
-
-def _rows(sidecar: dict[str, Any]) -> Any:
-    """What decides which rows are in which fold."""
-    return sidecar.get("seeds", {}).get("study"), sidecar.get("data_sha256")
 
 
 def _unpublished(found: Comparison, ended: LaunchEnded) -> Comparison:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.data_source import data_source
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.times import utc
@@ -53,7 +54,7 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
     other = [key for key in sorted({*asked, *found} - _JUDGING) if asked.get(key) != found.get(key)]
     if other:
         return Freshness(CHANGED, f"made with other settings: {', '.join(other)}")
-    sidecar = model_store.published(paths, {})
+    sidecar = model_store.published(paths, Best())
     same, times = _data(source, study.identity.data_sha256, sidecar)
     if not same:
         return Freshness(CHANGED, f"made from other data{times}")
@@ -61,10 +62,10 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
     return Freshness(STALE if stale else FRESH, (stale or "fresh and complete") + times)
 
 
-def _data(source: str, sha256: str | None, sidecar: dict[str, Any] | None) -> tuple[bool, str]:
+def _data(source: str, sha256: str | None, sidecar: Sidecar | None) -> tuple[bool, str]:
     """(is it the data of the study?, the times). It is read only if it is newer than the launch
     that published: then something may have replaced it since."""
-    path, published = Path(source), sidecar.get("started", "") if sidecar else ""
+    path, published = Path(source), (sidecar.provenance.started if sidecar else None) or ""
     if source.startswith("sklearn:") or not path.exists():
         return True, ""  # the launch itself compares the one and misses the other
     stat = path.stat()
@@ -81,15 +82,15 @@ def _data(source: str, sha256: str | None, sidecar: dict[str, Any] | None) -> tu
 
 
 def _unfinished(
-    study: StudyRecord, settings: LaunchSettings, sidecar: dict[str, Any] | None
+    study: StudyRecord, settings: LaunchSettings, sidecar: Sidecar | None
 ) -> str | None:
     """What is left to do, if anything."""
     finished, best = study.count()[0], winner(study, settings.confirm)
     identity = study.identity or Identity()
-    if sidecar is None or sidecar.get("identity_sha256") != identity.sha256:
+    if sidecar is None or sidecar.best.identity_sha256 != identity.sha256:
         return "no model of this study is published"
-    if best is None or best.number != sidecar.get("trial"):
+    if best is None or best.number != sidecar.best.trial:
         return "the best trial is another one by now"
-    if finished < settings.n_trials or finished != sidecar.get("n_finished"):
-        return f"{finished} trials finished, {sidecar.get('n_finished')} when the model was saved"
+    if finished < settings.n_trials or finished != sidecar.counts.n_finished:
+        return f"{finished} trials finished, {sidecar.counts.n_finished} when the model was saved"
     return None

@@ -179,6 +179,6 @@ def _closed(home: StudyPaths, ended: LaunchEnded, word: Word, reason: str) -> La
         return ended
     with Lease(home.lease, home.name, "watch"):
         source = StudyPaths(home.folder, ended.study)
-        sidecar = model_store.republish(source, home, ended.sidecar, {})
+        sidecar = model_store.republish(source, home, ended.sidecar)
     path = model_store.model_path(home, sidecar)
     return replace(ended, study=home.name, sidecar=sidecar, model_path=path)

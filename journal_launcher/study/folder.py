@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, cached
 from journal_launcher.base.plain_files import found_at, read_plain
@@ -93,10 +94,8 @@ def _evidence(paths: StudyPaths) -> Iterator[bool]:
     yield _json(paths.lease).get("study") == paths.name  # not of earlier versions
     record = _json(paths.launch_record)
     yield record.get("study", _name_by(record.get("settings"))) == paths.name
-    sidecar = _json(paths.sidecar)
-    comparison = sidecar.get("comparison")
-    yield sidecar.get("study") == paths.name
-    yield isinstance(comparison, dict) and comparison.get("name") == paths.name
+    sidecar = Sidecar.from_json(_json(paths.sidecar))
+    yield paths.name in (sidecar.best.study, sidecar.won[0])
     decisions = _content(paths.decisions).splitlines()
     yield any(_parsed(decision).get("study") == paths.name for decision in decisions)
     from journal_launcher.study.journal.storage import open_storage

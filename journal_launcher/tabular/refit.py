@@ -86,7 +86,7 @@ def _origin(task: TableTask, trial: ScoredTrial) -> dict[str, Any]:
         "trial": trial.number,
         "params": dict(trial.params),
         "epochs": trial.steps,
-        "cv_score": trial.value,
+        "value": trial.value,
         "fold_scores": trial.fold_scores,
         "train_fold_scores": trial.train_scores,
         "overfit_ratio": trial.overfit_ratio,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.events import INTERRUPTED
@@ -14,7 +15,6 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
 from journal_launcher.base.times import utc
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import option_of
-from journal_launcher.study.attributes import table, text
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
@@ -51,12 +51,11 @@ def winner_lines(studies: StudiesFolder) -> Iterator[str]:
 def _why(paths: StudyPaths) -> str | None:
     """Why a comparison chose what it published, or why that cannot be read."""
     try:
-        told = table(read_json(paths.sidecar, 1).get("comparison"))
+        return Sidecar.from_json(read_json(paths.sidecar, 1)).won[1]
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as problem:
         return str(problem)
-    return text(told.get("reason"))
 
 
 class Status:
@@ -106,7 +105,7 @@ class Status:
 
     def _best_model(self) -> Iterator[str]:
         try:
-            if not read_json(self._paths.sidecar, 1).get("left_out"):
+            if not Sidecar.from_json(read_json(self._paths.sidecar, 1)).left_out:
                 yield f"best model    {self._paths.directory}"
         except FileNotFoundError:
             return
@@ -156,7 +155,7 @@ class Status:
         if self._is_stale(trial):
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
         placed = TrialAttributes.from_json(trial.user_attrs).placed
-        return f"running on {placed.device if placed else None}, {owner}"
+        return f"running on {placed.device}, {owner}"
 
 
 def _soundness(journal: Path) -> str:

@@ -4,17 +4,17 @@ import re
 import shlex
 import statistics
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import Event, LaunchEnded, Listener
 from journal_launcher.base.files import finite
-from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.verdict import CRITICAL, WARNING
 from journal_launcher.base.visible import one_line
@@ -76,7 +76,7 @@ def summary(ended: LaunchEnded) -> tuple[str, list[Row]]:
         return f"{ended.study} skipped: {one_line(ended.message or '')}", []
     rows = [
         *_best(ended),
-        *_holdout(ended.sidecar or {}),
+        *_holdout(ended.sidecar or Sidecar()),
         *_baselines(ended),
         *_health(ended),
         *_pruned(ended),
@@ -109,26 +109,26 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
     text = ", ".join(map(number, _values(best)))
     if ended.metric:
         text = f"{ended.metric} {text}"
-    sidecar = ended.sidecar or {}
-    text += _spread(sidecar.get("fold_scores"), "folds")
+    sidecar = ended.sidecar or Sidecar()
+    text += _spread(sidecar.fold_scores, "folds")
     several = len(ended.directions) > 1
     if several:
         front = _trials(best["n_pareto"], "Pareto-optimal ")
         yield "best", f"{front} of {len(ended.directions)} objectives"
-    confirmed = sidecar.get("confirmed_score") is not None
+    confirmed = sidecar.confirmed
     # Not "best": of the scores on these folds, another trial's may be better.
-    label = "one of them" if several else "chosen" if confirmed else "best"
+    label = "one of them" if several else "best" if confirmed.score is None else "chosen"
     yield label, f"{text}, trial {best['number']}"
-    if confirmed:
-        others = ", ".join(sidecar["confirmed_trials"])
-        text = number(sidecar["confirmed_score"])
-        text += _spread(sidecar["confirmed_fold_scores"], "fresh folds")
+    if confirmed.score is not None:
+        others = ", ".join(confirmed.trials or ())
+        text = number(confirmed.score)
+        text += _spread(confirmed.fold_scores, "fresh folds")
         yield "confirmed", f"{ended.metric} {text}, the best of trials {others}"
     if best.get("params"):
         yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best["params"].items())
 
 
-def _spread(scores: list[float] | None, of: str) -> str:
+def _spread(scores: Sequence[float] | None, of: str) -> str:
     """ " ± 0.05 (standard deviation over 5 folds)", or "" for fewer than two scores."""
     if not scores or len(scores) < 2:
         return ""
@@ -147,51 +147,46 @@ def _parameter(value: Any) -> str:
     return str(value) if plain else repr(value)
 
 
-def _holdout(sidecar: Mapping[str, Any]) -> Iterator[Row]:
-    holdout = _holdout_of(sidecar) or {}
-    metrics, interval = holdout.get("metrics") or {}, holdout.get("interval") or {}
-    name = interval.get("metric") or sidecar.get("metric")
-    if metrics.get(name) is not None:
-        text = f"{name} {number(metrics[name])}"
-        low, high = interval.get("low"), interval.get("high")
+def _holdout(sidecar: Sidecar) -> Iterator[Row]:
+    metrics, name = sidecar.holdout.metrics or {}, sidecar.metric or ""
+    if (score := metrics.get(name)) is not None:
+        text = f"{name} {number(score)}"
+        low, high = sidecar.holdout.interval or (None, None)
         if low is not None and high is not None:
             text += f", 95 % interval {number(low)} to {number(high)}"
         yield "hold-out", text
-    if sidecar.get("refit") == "all":
+    if sidecar.best.refit == "all":
         yield (
             "refit",
             "the model is trained on all rows; the hold-out was scored before, by the same "
             "parameters trained without it",
         )
-    elif sidecar.get("refit") == "train" and metrics:
+    elif sidecar.best.refit == "train" and metrics:
         yield "refit", "the model is trained on the training rows; it never saw the hold-out"
 
 
-def _holdout_of(sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
+def _holdout_of(sidecar: Sidecar) -> dict[str, Any] | None:
     """{"metrics": {name: value}, "interval": {"metric", "low", "high"}} of a table's hold-out."""
-    metrics, interval = sidecar.get("holdout_metrics"), sidecar.get("holdout_interval")
+    metrics = sidecar.holdout.metrics
     if not metrics:
         return None
-    low, high = interval or (None, None)
-    return {
-        "metrics": metrics,
-        "interval": {"metric": sidecar.get("metric"), "low": low, "high": high},
-    }
+    low, high = sidecar.holdout.interval or (None, None)
+    return {"metrics": metrics, "interval": {"metric": sidecar.metric, "low": low, "high": high}}
 
 
 def _baselines(ended: LaunchEnded) -> Iterator[Row]:
     """Scores to beat, on the folds that our own score is of: the fresh ones if it is confirmed."""
-    sidecar, baselines = ended.sidecar or {}, ended.baselines or {}
-    confirmed = sidecar.get("confirmed_score") is not None
+    sidecar, baselines = ended.sidecar or Sidecar(), ended.baselines or {}
+    confirmed = sidecar.confirmed.score is not None
     key = "confirmed_score" if confirmed else "score"
     scores = {name: found[key] for name, found in baselines.items() if found.get(key) is not None}
     if not scores:
         return
     listed = ", ".join(f"{name} {number(score)}" for name, score in scores.items())
     yield "baselines", f"{listed} (same {'fresh ' if confirmed else ''}folds)"
-    ours = sidecar.get("confirmed_score" if confirmed else "cv_score")
+    ours = sidecar.confirmed.score if confirmed else sidecar.best.value
     ours = (ended.best_trial or {}).get("value") if ours is None else ours
-    name = sidecar.get("model_type", "the best trial")
+    name = sidecar.model_type or "the best trial"
     if ours is None:
         return
     sign = 1 if ended.directions[0] == "maximize" else -1
@@ -238,7 +233,7 @@ def _trials(count: int, kind: str = "") -> str:
 def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
     if ended.model_path is not None:
         yield "model", str(ended.model_path)
-    if ended.model_path is not None and kind_of(ended.sidecar).predicts:
+    if ended.model_path is not None and (ended.sidecar or Sidecar()).job_kind.predicts:
         command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
         yield "predict", command + studies_dir(ended.journal.parent)
     yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"
@@ -285,7 +280,7 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "n_failed": ended.n_failed,
         "best_trial": best,
         "model_path": None if ended.model_path is None else str(ended.model_path),
-        "holdout": _holdout_of(ended.sidecar or {}),
+        "holdout": _holdout_of(ended.sidecar or Sidecar()),
         "health": None if ended.health is None else ended.health.level,
         "busy": None if ended.busy is None else list(ended.busy),
         "journal": str(ended.journal),

@@ -10,6 +10,8 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
+from journal_launcher.base.artifacts.stored import mapping
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import read_plain
@@ -63,11 +65,10 @@ def stage(paths: StudyPaths, study: optuna.Study, staging: Path) -> None:
 def _published(paths: StudyPaths) -> set[int]:
     """The trials whose files are in the published folder."""
     try:
-        sidecar = json.loads(read_plain(paths.sidecar))
-        points = sidecar.get("pareto_front", [])
-        return {point["number"] for point in points} | {sidecar.get("trial")}
-    except (UsageError, OSError, ValueError, AttributeError, KeyError, TypeError):
+        found = mapping(json.loads(read_plain(paths.sidecar)))
+    except (UsageError, OSError, ValueError):
         return set()
+    return Sidecar.from_json(found or {}).best.numbers
 
 
 def _link(source: Path, target: Path) -> None:

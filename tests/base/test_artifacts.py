@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.sidecar import Best, Confirmed, Counts, Sidecar, TrainedOn
 from journal_launcher.base.artifacts.trial_attributes import (
     FoldScores,
     Placed,
@@ -82,7 +84,6 @@ def test_attributes_of_any_writer_stay_what_they_are(content: dict[str, Any]) ->
 
 def test_attributes_are_read_and_written_as_they_always_were() -> None:
     found = TrialAttributes.from_json({**ATTRIBUTES, "mine": 1})
-    assert found.placed is not None and found.scored is not None
     assert json.dumps(found.placed.to_json()) == json.dumps(PLACED)
     assert json.dumps(found.scored.to_json()) == json.dumps(SCORED)
     assert (found.duration_s, found.fail_reason, found.scored.refittable) == (1.5, "because", True)
@@ -90,7 +91,7 @@ def test_attributes_are_read_and_written_as_they_always_were() -> None:
     cpu = {**PLACED, "jl_device_uuid": None}
     assert Placed.from_json(cpu).to_json() == cpu
     foreign = TrialAttributes.from_json({"mine": 1})
-    assert (foreign.placed, foreign.scored, foreign.duration_s) == (None, None, None)
+    assert (foreign.placed, foreign.scored, foreign.duration_s) == (Placed(), FoldScores(), None)
 
 
 def test_steps_have_one_name_and_older_trials_another() -> None:
@@ -105,3 +106,82 @@ def test_steps_have_one_name_and_older_trials_another() -> None:
 def test_a_trial_that_lacks_what_a_refit_needs_is_no_candidate(name: str, odd: Any) -> None:
     refittable = odd == [] and name != "jl_steps"
     assert FoldScores.from_json({**SCORED, name: odd}).refittable == refittable
+
+
+# --- of a published model
+
+BEST: dict[str, Any] = {
+    **{"study": "s", "identity_sha256": "ab", "refit": "train", "trial": 4},
+    **{"params": {"x": 1.0}, "value": 0.5},
+}
+SIDECAR: dict[str, Any] = {
+    **{"schema_version": 1, "kind": "table", "model_type": "linear", "metric": "r2"},
+    **{"trial": 4, "params": {"x": 1.0}, "value": 0.5, "fold_scores": [0.4, 0.6]},
+    **{"holdout_metrics": {"r2": 0.4, "mae": None}, "holdout_interval": [None, 0.5]},
+    **{"refit": "train", "seeds": {"study": 7}, "model_file": "best_model.skops"},
+    **{"data_sha256": "0", "device": "CPU", "device_uuid": None, "versions": {"python": "3"}},
+    **{"command_line": "a b", "launch": "l", "started": "2020", "published": "2021"},
+    **{"part_of": None, "busy": [1.0], "n_finished": 3, "n_failed": 0, "confirmed_score": 0.25},
+    **{"confirmed_fold_scores": [0.25], "confirmed_trials": {"4": 0.25}},
+    **{"directions": ["maximize"], "baselines": None, "study": "s", "identity_sha256": "ab"},
+    **{"files": {"best_model.skops": "abc"}, "comparison": {"name": "all", "reason": "it won"}},
+}
+
+
+@given(st.dictionaries(st.sampled_from([*SIDECAR, "left_out", "pareto_front"]) | st.text(), JSON))
+def test_a_sidecar_of_any_writer_stays_what_it_is(content: dict[str, Any]) -> None:
+    found = Sidecar.from_json(content)
+    assert found.to_json() == content and list(found.to_json()) == list(content)
+    changed = replace(found, counts=Counts(5, 6)).to_json()
+    assert changed == {**content, "n_finished": 5, "n_failed": 6}
+    assert Sidecar.from_json(changed).counts == Counts(5, 6)
+
+
+def test_the_parts_of_a_sidecar_are_written_as_they_always_were() -> None:
+    found = Sidecar.from_json(SIDECAR)
+    assert replace(found, stored={}).to_json() == SIDECAR
+    assert found.best.to_json() == BEST and found.rows == (7, "0")
+    assert found.won == ("all", "it won") and found.job_kind == TABLE
+    assert found.holdout.metrics == {"r2": 0.4, "mae": None}
+    assert found.holdout.interval == [None, 0.5] and found.confirmed.trials == {"4": 0.25}
+    assert found.provenance.part_of is None and found.best.numbers == {4}
+    assert replace(found, left_out=True).to_json() == {**SIDECAR, "left_out": True}
+    assert replace(replace(found, left_out=True), left_out=None).to_json() == SIDECAR
+
+
+def test_a_new_key_comes_behind_those_that_are_there_and_null_is_said_where_it_always_was() -> None:
+    found = Sidecar.from_json({"kind": "objective", "mine": 1})
+    found = replace(found, trained_on=TrainedOn("CPU", None), confirmed=Confirmed(trials={}))
+    told = '{"kind": "objective", "mine": 1, "device": "CPU", "device_uuid": null, '
+    told += '"confirmed_score": null, "confirmed_fold_scores": null, "confirmed_trials": {}}'
+    assert json.dumps(found.to_json()) == told
+
+
+@pytest.mark.parametrize("old", ["value", "selection_score", "cv_score"])
+def test_the_trials_value_has_one_name_and_older_files_others(old: str) -> None:
+    assert Best.from_json({old: 0.5}).value == 0.5
+    assert Best.from_json({"cv_score": 0.1, "selection_score": 0.2, "value": 0.5}).value == 0.5
+    assert Best(value=0.5).to_json() == {"value": 0.5}
+
+
+def test_a_model_is_the_wanted_one_if_it_agrees_with_all_that_is_asked() -> None:
+    found = Sidecar.from_json({**SIDECAR, "selection_score": 0.5, "cv_score": 0.5})
+    assert found.is_of(Best()) and found.is_of(Best.from_json(BEST)) and found.is_of(Best(trial=4))
+    for name, value in {
+        "study": "t",
+        "trial": 5,
+        "params": {},
+        "value": 0.4,
+        "refit": "all",
+    }.items():
+        assert not found.is_of(replace(Best.from_json(BEST), **{name: value}))
+
+
+@pytest.mark.parametrize("odd", [None, True, -1, 1e308, "x", [1], {"a": [1]}, {"../etc": "0"}])
+def test_what_a_sidecar_says_oddly_is_as_absent(odd: Any) -> None:
+    assert not Sidecar.from_json({"files": odd}).names_our_files
+    assert Sidecar.from_json({"comparison": odd}).won == (None, None)
+    assert Sidecar.from_json({"seeds": odd}).rows == (None, None)
+    assert Best.from_json({"pareto_front": odd, "trial": odd}).numbers == set()
+    assert Sidecar.from_json({"holdout_interval": odd}).holdout.interval is None
+    assert Sidecar.from_json({"n_finished": odd, "fold_scores": {}}).counts.n_finished is None

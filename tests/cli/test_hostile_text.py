@@ -27,6 +27,7 @@ from pipeline.watched import Launches
 
 from journal_launcher.__main__ import main
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.streams import beneath, show_controls
 from journal_launcher.base.visible import one_line, visible
@@ -230,7 +231,7 @@ def every_event(folder: Path) -> list[Any]:
             best_trial=best,
             model_path=folder / "m",
             message=HOSTILE,
-            sidecar={"kind": "table", "model_type": HOSTILE, "metric": HOSTILE},
+            sidecar=Sidecar.from_json({"kind": "table", "model_type": HOSTILE, "metric": HOSTILE}),
             baselines={HOSTILE: {"score": 0.1}},
             failures={HOSTILE: 1},
         ),

@@ -13,6 +13,7 @@ from launcher.fake_stage import Clock, Stage
 from launcher.harness import ROOT, Workshop, finish
 
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.launcher.confirm import DEATHS, _Round, confirm_best
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.watchdog import TrialTimeout
@@ -136,7 +137,7 @@ def test_nothing_is_confirmed_if_nobody_wants_it_or_there_are_no_fresh_folds(
 ) -> None:
     seen: list[Any] = []
     supervisor: Any = SimpleNamespace(emit=seen.append, aborting=False)
-    study = SimpleNamespace(identity={"split": {"kind": split}}, directions=("maximize",))
+    study = SimpleNamespace(identity=Identity(split={"kind": split}), directions=("maximize",))
     study.trials = lambda *states: []
     ledger: Any = SimpleNamespace(settings=LaunchSettings(confirm=confirm), study=study)
     confirm_best(supervisor, ledger)
@@ -191,7 +192,8 @@ def test_the_winner_is_the_best_on_fresh_folds_and_the_sidecar_has_both_scores(
     won = max(best, key=lambda trial: scores[trial.number]["score"])
     sidecar = workshop.sidecar()
     assert sidecar["trial"] == won.number == result.best_trial["number"]
-    assert sidecar["selection_score"] == won.value == result.best_trial["value"]
+    assert sidecar["value"] == won.value == result.best_trial["value"]
+    assert {"selection_score", "cv_score"}.isdisjoint(sidecar), "a number has one name"
     assert sidecar["confirmed_score"] == scores[won.number]["score"]
     assert sidecar["confirmed_fold_scores"] == scores[won.number]["fold_scores"]
     assert sidecar["confirmed_trials"] == {str(n): found["score"] for n, found in scores.items()}

@@ -12,6 +12,7 @@ from disk_steps import disk_steps
 from launcher.harness import ROOT, Workshop
 
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
@@ -38,7 +39,7 @@ PUBLISH = """
 import os, signal, sys
 from pathlib import Path
 
-from test_save import prepared
+from test_save import of, prepared
 from journal_launcher.launcher import model_store
 
 def publish(folder, nth, when):
@@ -56,7 +57,7 @@ def publish(folder, nth, when):
         return call
     for name in ("unlink", "rmdir", "replace", "fsync", "open", "mkdir", "rename", "remove"):
         setattr(os, name, deadly(getattr(os, name)))
-    model_store.publish(paths, model_store.stage(paths, {"trial": 2, "value": 0.5}))
+    model_store.publish(paths, model_store.stage(paths, of(2, 0.5)))
 
 nth, status = 0, 1
 while status != 0:
@@ -68,6 +69,10 @@ while status != 0:
     assert status in (0, signal.SIGKILL), status
 print(nth)
 """
+
+
+def of(trial: int, value: float | None = None) -> Sidecar:
+    return Sidecar(best=Best(trial=trial, value=value))
 
 
 def put(paths: StudyPaths, trial: int) -> None:
@@ -85,7 +90,7 @@ def prepared(folder: Path) -> StudyPaths:
     paths.directory.mkdir(parents=True)
     put(paths, 1)
     (paths.staging / "best_model.old").write_text("only in the first model")
-    model_store.publish(paths, model_store.stage(paths, {"trial": 1, "value": 1.0}))
+    model_store.publish(paths, model_store.stage(paths, of(1, 1.0)))
     put(paths, 2)
     return paths
 
@@ -93,7 +98,7 @@ def prepared(folder: Path) -> StudyPaths:
 def check_one_model_or_none(paths: StudyPaths) -> int | None:
     """The published model's trial; whatever is published must be whole."""
     for trial in (1, 2):
-        if model_store.published(paths, {"trial": trial}) is not None:
+        if model_store.published(paths, Best(trial=trial)) is not None:
             return trial
     assert not paths.sidecar.exists()
     return None
@@ -121,16 +126,16 @@ def complete_after_kill(folder: Path) -> int | None:
     left = check_one_model_or_none(paths)
     staged = (paths.staging / "manifest.json").exists() and left != 2
     if staged:
-        assert model_store.complete(paths, {"trial": 2}) is not None, "no second fit"
+        assert model_store.complete(paths, Best(trial=2)) is not None, "no second fit"
     elif left != 2:
         put(paths, 2)
-        model_store.publish(paths, model_store.stage(paths, {"trial": 2, "value": 0.5}))
+        model_store.publish(paths, model_store.stage(paths, of(2, 0.5)))
     else:
         model_store.drop_staging(paths)
-    sidecar = model_store.published(paths, {"trial": 2})
+    sidecar = model_store.published(paths, Best(trial=2))
     assert sidecar is not None
     diagnostics = "training_diagnostics.json"
-    assert set(sidecar["files"]) == {"best_model.cbm", "best_model/part2", diagnostics}
+    assert set(sidecar.files or ()) == {"best_model.cbm", "best_model/part2", diagnostics}
     assert paths.diagnostics.read_text() == "diagnostics 2"
     names = {path.name for path in paths.directory.iterdir() if path.name[0] != "."}
     assert names == {"best_model", "best_model.cbm", "best_model.meta.json", diagnostics}
@@ -142,8 +147,8 @@ def test_every_step_is_on_the_disk_before_the_next_one(
 ) -> None:
     paths, folder = prepared(tmp_path), "fsync study"
     steps = disk_steps(monkeypatch)
-    sidecar = model_store.stage(paths, {"trial": 2})
-    files = {f"fsync {Path(name).name}" for name in sidecar["files"]}
+    sidecar = model_store.stage(paths, of(2))
+    files = {f"fsync {Path(name).name}" for name in sidecar.files or ()}
     assert set(steps[:-3]) == {*files, "fsync staging", "fsync best_model"}
     assert steps[-3:] == ["fsync temporary", "replace manifest.json", "fsync staging"]
     steps.clear()
@@ -161,10 +166,10 @@ def test_every_step_is_on_the_disk_before_the_next_one(
 
 def test_what_was_staged_for_another_best_is_not_published(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
-    model_store.stage(paths, {"trial": 2})
-    assert model_store.complete(paths, {"trial": 3}) is None
+    model_store.stage(paths, of(2))
+    assert model_store.complete(paths, Best(trial=3)) is None
     (paths.staging / "best_model.cbm").write_text("changed since")
-    assert model_store.complete(paths, {"trial": 2}) is None
+    assert model_store.complete(paths, Best(trial=2)) is None
     assert check_one_model_or_none(paths) == 1
 
 
@@ -172,15 +177,15 @@ def test_diagnostics_of_an_older_model_do_not_stay_beside_the_next(tmp_path: Pat
     paths = prepared(tmp_path)
     assert paths.diagnostics.read_text() == "diagnostics 1"
     (paths.staging / "training_diagnostics.json").unlink()
-    model_store.publish(paths, model_store.stage(paths, {"trial": 2}))
+    model_store.publish(paths, model_store.stage(paths, of(2)))
     assert not paths.diagnostics.exists()
-    assert model_store.published(paths, {"trial": 2}) is not None
+    assert model_store.published(paths, Best(trial=2)) is not None
 
 
 def test_a_changed_model_is_no_model(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     (paths.directory / "best_model.cbm").write_text("changed")
-    assert model_store.published(paths, {"trial": 1}) is None
+    assert model_store.published(paths, Best(trial=1)) is None
 
 
 def test_a_manifest_of_the_users_own_is_published_too(tmp_path: Path) -> None:
@@ -188,18 +193,18 @@ def test_a_manifest_of_the_users_own_is_published_too(tmp_path: Path) -> None:
     for name in ("manifest.json", "deep/manifest.json"):
         (paths.staging / "best_model" / name).parent.mkdir(exist_ok=True)
         (paths.staging / "best_model" / name).write_text("theirs")
-    sidecar = model_store.publish(paths, model_store.stage(paths, {"trial": 2}))
-    assert {"best_model/manifest.json", "best_model/deep/manifest.json"} <= set(sidecar["files"])
-    assert "manifest.json" not in sidecar["files"]
+    sidecar = model_store.publish(paths, model_store.stage(paths, of(2)))
+    assert {"best_model/manifest.json", "best_model/deep/manifest.json"} <= set(sidecar.files or ())
+    assert "manifest.json" not in (sidecar.files or ())
     (paths.directory / "best_model" / "manifest.json").write_text("changed")
-    assert model_store.published(paths, {"trial": 2}) is None
+    assert model_store.published(paths, Best(trial=2)) is None
 
 
 def test_only_plain_files_are_published(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     (paths.staging / "link").symlink_to("/etc/passwd")
     with pytest.raises(JournalLauncherError, match=r"found .*link"):
-        model_store.stage(paths, {})
+        model_store.stage(paths, Sidecar())
 
 
 # --- whole launches

@@ -4,13 +4,15 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from launcher.harness import Workshop, finish
-from launcher.test_save import put
+from launcher.test_save import of, put
 
+from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
@@ -26,7 +28,7 @@ def published(folder: Path) -> StudyPaths:
     paths = StudyPaths(folder, "study")
     paths.directory.mkdir(parents=True)
     put(paths, 1)
-    model_store.publish(paths, model_store.stage(paths, {"trial": 1}))
+    model_store.publish(paths, model_store.stage(paths, of(1)))
     for name in THEIRS:
         (paths.directory / name).parent.mkdir(exist_ok=True)
         (paths.directory / name).write_text("theirs")
@@ -35,7 +37,7 @@ def published(folder: Path) -> StudyPaths:
 
 def save(paths: StudyPaths, trial: int = 2) -> None:
     put(paths, trial)
-    model_store.publish(paths, model_store.stage(paths, {"trial": trial}))
+    model_store.publish(paths, model_store.stage(paths, of(trial)))
 
 
 def theirs(paths: StudyPaths) -> list[str]:
@@ -45,21 +47,21 @@ def theirs(paths: StudyPaths) -> list[str]:
 def test_what_the_user_put_beside_a_model_stays(tmp_path: Path) -> None:
     paths = published(tmp_path)
     save(paths)
-    assert model_store.published(paths, {"trial": 2}) is not None
+    assert model_store.published(paths, Best(trial=2)) is not None
     assert theirs(paths) == ["theirs"] * len(THEIRS)
-    model_store.leave_out(paths, model_store.read(paths) or {})
+    model_store.leave_out(paths, model_store.read(paths) or Sidecar())
     assert theirs(paths) == ["theirs"] * len(THEIRS)
     names = {path.name for path in paths.directory.glob("best_model*")}
     kept = {Path(name).parts[0] for name in THEIRS if name.startswith("best")}
     assert names == {*kept, "best_model.meta.json"}
     save(paths, 3)
-    assert model_store.published(paths, {"trial": 3}) is not None
+    assert model_store.published(paths, Best(trial=3)) is not None
 
 
 def test_a_model_that_is_left_out_takes_nothing_of_the_users_along(tmp_path: Path) -> None:
     paths = published(tmp_path)
     (paths.best_model_directory / "notes.txt").write_text("theirs")
-    model_store.leave_out(paths, model_store.read(paths) or {})
+    model_store.leave_out(paths, model_store.read(paths) or Sidecar())
     assert [path.name for path in paths.best_model_directory.iterdir()] == ["notes.txt"]
 
 
@@ -158,8 +160,8 @@ def test_a_save_that_fails_half_way_is_undone(
             assert os.strerror(error) in str(problem) and "type the same command" in str(problem)
             assert everything(paths.folder) == before
             monkeypatch.setattr(model_store, "move_into_place", real)
-            assert model_store.complete(paths, {"trial": 2}) is not None, "what is staged waits"
-        assert model_store.published(paths, {"trial": 2}) is not None
+            assert model_store.complete(paths, Best(trial=2)) is not None, "what is staged waits"
+        assert model_store.published(paths, Best(trial=2)) is not None
     assert steps == 7 and failing == 8  # the last one was not reached any more
 
 
@@ -178,20 +180,20 @@ def test_files_that_no_save_makes_are_not_touched(tmp_path: Path, name: str) -> 
     paths = published(tmp_path)
     for victim in (tmp_path / "victim", paths.directory / "victim"):
         victim.write_text("theirs")
-    old = model_store.read(paths) or {}
+    old = (model_store.read(paths) or Sidecar()).to_json()
     put(paths, 2)
-    staged = model_store.stage(paths, {"trial": 2})
+    staged = model_store.stage(paths, of(2)).to_json()
     staged["files"] |= {name: model_store._sha256(paths.directory / name)}
     model_store.write_json(paths.staging / "manifest.json", staged)
-    assert model_store.complete(paths, {"trial": 2}) is None
-    assert model_store.published(paths, {"trial": 1}) is not None
+    assert model_store.complete(paths, Best(trial=2)) is None
+    assert model_store.published(paths, Best(trial=1)) is not None
     foreign = {**old, "files": {**old["files"], name: "0" * 64}, "study": "study"}
     foreign |= dict.fromkeys(("identity_sha256", "params", "refit"))
     with pytest.raises(JournalLauncherError, match="no save makes"):
-        model_store.republish(paths, StudyPaths(tmp_path, "other"), foreign, {})
+        model_store.republish(paths, StudyPaths(tmp_path, "other"), Sidecar.from_json(foreign))
     model_store.write_json(paths.sidecar, foreign)
-    assert model_store.published(paths, {}) is None
-    model_store.leave_out(paths, foreign)
+    assert model_store.published(paths, Best()) is None
+    model_store.leave_out(paths, Sidecar.from_json(foreign))
     assert [path.read_text() for path in tmp_path.rglob("victim")] == ["theirs"] * 2
 
 
@@ -233,7 +235,7 @@ def test_without_a_sidecar_only_what_the_new_model_has_too_is_replaced(
     paths = published(tmp_path)
     paths.sidecar.unlink() if sidecar == "gone" else paths.sidecar.write_text("{")
     save(paths, 1)
-    assert model_store.published(paths, {"trial": 1}) is not None
+    assert model_store.published(paths, Best(trial=1)) is not None
     paths.sidecar.unlink() if sidecar == "gone" else paths.sidecar.write_text("{")
     (paths.best_model_directory / "notes.md").write_text("theirs")
     with pytest.raises(JournalLauncherError, match=r"notes\.md: expected the old best model"):
@@ -258,12 +260,11 @@ def test_a_link_further_down_leads_no_removal_and_no_copy_elsewhere(tmp_path: Pa
     (paths.best_model_directory / "sub").symlink_to(victim)
     name = "best_model/sub/only/deep.txt"
     digest = model_store._sha256(victim / "only" / "deep.txt")
-    sidecar = {**(model_store.read(paths) or {}), "files": {name: digest}}
+    sidecar = replace(model_store.read(paths) or Sidecar(), files={name: digest})
     model_store.leave_out(paths, sidecar)
     assert (victim / "only" / "deep.txt").read_text() == "theirs"
-    same = {key: 0 for key in ("study", "identity_sha256", "trial", "params", "refit")}
     with pytest.raises(JournalLauncherError, match="a link on its way"):
-        model_store.republish(paths, StudyPaths(tmp_path, "other"), {**sidecar, **same}, {})
+        model_store.republish(paths, StudyPaths(tmp_path, "other"), sidecar)
 
 
 def test_what_a_save_did_not_stage_stays_in_a_folder_of_that_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from journal_launcher.__main__ import main
 from journal_launcher.api import launch
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import (
     ExitCode,
     JournalLauncherError,
@@ -158,7 +159,7 @@ class Launches:
             directions=("maximize",),
             metric="r2",
             message=None if end == 0 else "too many failures",
-            sidecar=None if end else {**sidecar, **score, **folds},
+            sidecar=None if end else Sidecar.from_json({**sidecar, **score, **folds}),
         )
 
 
@@ -295,10 +296,10 @@ def test_scores_that_chose_are_compared_only_if_one_type_has_no_other(launches: 
 
     def unconfirmed(settings: LaunchSettings, *rest: Any, **more: Any) -> LaunchEnded:
         ended = real(settings, *rest, **more)
-        sidecar = {**(ended.sidecar or {}), **selection}
+        sidecar = {**(ended.sidecar or Sidecar()).to_json(), **selection}
         if settings.model_type == "catboost":
             sidecar["confirmed_score"] = None
-        return replace(ended, sidecar=sidecar)
+        return replace(ended, sidecar=Sidecar.from_json(sidecar))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "run_launch", unconfirmed)

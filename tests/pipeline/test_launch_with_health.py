@@ -11,6 +11,7 @@ from launcher.harness import Workshop
 
 from journal_launcher.__main__ import main
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.launcher.launch import OnPublished
@@ -129,7 +130,7 @@ class Pretended:
             n_finished=1,
             directions=("maximize",),
             metric="r2",
-            sidecar=self.sidecar,
+            sidecar=Sidecar.from_json(self.sidecar),
             health=on_published(),
         )
 

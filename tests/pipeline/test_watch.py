@@ -8,6 +8,7 @@ import pytest
 from pipeline.watched import HEALTHY, SICK, WARNED, WORSE_THAN_DUMMY, Launches
 
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Best
 from journal_launcher.base.errors import (
     ExitCode,
     IdentityError,
@@ -81,7 +82,7 @@ def test_a_retry_changes_something_and_its_good_model_gets_the_watched_name(
     home = StudiesFolder(tmp_path).study("s")
     assert ended.model_path == home.best_model_file("cbm")
     assert home.best_model_file("cbm").read_text() == "s_retry2"
-    assert ended.sidecar is not None and model_store.published(home, {}) == ended.sidecar
+    assert ended.sidecar is not None and model_store.published(home, Best()) == ended.sidecar
 
 
 def test_three_critical_attempts_skip_the_model_type_and_the_next_night_starts_none(

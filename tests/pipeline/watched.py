@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.health.decisions import Decision, decisions
 from journal_launcher.launcher import model_store
@@ -72,7 +73,7 @@ class Launches:
         )
         study.remember(SETTINGS_ATTRIBUTE, {**settings.of_trials(), "data": settings.data})
 
-    def _model(self, paths: StudyPaths, settings: LaunchSettings, will: Any) -> dict[str, Any]:
+    def _model(self, paths: StudyPaths, settings: LaunchSettings, will: Any) -> Sidecar:
         staging = model_store.clear_staging(paths)
         (staging / "best_model.cbm").write_text(paths.name)
         digest = model_store.hash_files(staging)["best_model.cbm"]
@@ -85,7 +86,7 @@ class Launches:
         content = {"kind": "table", "trial": 0, "params": {}, "refit": "train", "study": paths.name}
         content |= {"identity_sha256": "x", "launch": f"l{len(self.ran)}", "n_finished": 1}
         content |= {"model_file": "best_model.cbm", "started": "2020-01-01T00:00:00Z"}
-        return model_store.publish(paths, model_store.stage(paths, content))
+        return model_store.publish(paths, model_store.stage(paths, Sidecar.from_json(content)))
 
     def watch(self, retries: int = 2, **options: Any) -> events.LaunchEnded:
         settings = replace(self.settings, **options)

@@ -15,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import ExitCode, IdentityError, JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import foreground, publish
@@ -157,18 +158,19 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
         trial.should_prune()
 
     yield ask
-    yield lambda: json.dumps((publish._wanted(ledger), publish._scores(ledger, 0)), allow_nan=False)
+    yield lambda: json.dumps((publish._wanted(ledger) or Best()).to_json(), allow_nan=False)
+    yield lambda: json.dumps(publish._confirmed(ledger, 0).to_json(), allow_nan=False)
     yield lambda: json.dumps(ledger.baselines, allow_nan=False)
 
     def show() -> None:
         finished, failed = study.count()
-        scores = publish._scores(ledger, 0)
+        scores = publish._confirmed(ledger, 0).to_json()
         sidecar = {"kind": "table", "model_type": "linear", **scores}
         ended = events.LaunchEnded(
             *("s", "complete", 0, 20, paths.journal, finished, failed, study.directions),
             metric=study.metric,
             best_trial=ledger.best_trial(),
-            sidecar=sidecar,
+            sidecar=Sidecar.from_json(sidecar),
             baselines=ledger.baselines,
             trial_seconds=ledger.trial_seconds(),
         )

@@ -81,7 +81,7 @@ def test_the_sidecar_tells_where_the_model_comes_from(
         "trial": 4,
         "params": PARAMS,
         "epochs": 30,
-        "cv_score": 0.5,
+        "value": 0.5,
         "fold_scores": [0.4, 0.5, 0.6],
         "train_fold_scores": [0.8, 0.8, 0.8],
         "overfit_ratio": 1.7,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.events import LaunchEnded
 
 STUDIES = Path("/data/my studies")
@@ -34,7 +35,7 @@ TABLE = LaunchEnded(
     model_path=STUDIES / "diabetes_neural_net/best_model.safetensors",
     journal=STUDIES / "diabetes_neural_net.log",
     seconds=252.0,
-    sidecar=SIDECAR,
+    sidecar=Sidecar.from_json(SIDECAR),
     baselines={"dummy": {"score": -0.012}, "linear": {"score": 0.45}},
 )
 OBJECTIVE = replace(

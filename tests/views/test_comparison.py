@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.events import ComparedModel, Comparison
 from journal_launcher.views.comparison import (
     comparison_json,
@@ -49,7 +50,7 @@ FOUND = Comparison(
     seconds=300.0,
     folder=Path("/data/my studies"),
     model_path=Path("/data/my studies/houses/best_model.skops"),
-    sidecar={},
+    sidecar=Sidecar(),
 )
 
 

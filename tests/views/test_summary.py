@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from views.ended import OBJECTIVE, SIDECAR, TABLE
 
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.verdict import Finding, Verdict
 from journal_launcher.views.summary import print_summary, result_json, result_line, summary
@@ -43,7 +44,7 @@ def test_the_default_folder_needs_no_option(
 
 
 def test_a_refit_on_all_rows_says_what_the_hold_out_score_is_of() -> None:
-    everything = rows(replace(TABLE, sidecar={**SIDECAR, "refit": "all"}))
+    everything = rows(replace(TABLE, sidecar=Sidecar.from_json({**SIDECAR, "refit": "all"})))
     assert "scored before" in everything["refit"]
 
 
@@ -63,7 +64,7 @@ def test_unbeaten_baselines_are_said_plainly(
     ended = replace(
         TABLE,
         directions=(direction,),
-        sidecar={**SIDECAR, "cv_score": ours},
+        sidecar=Sidecar.from_json({**SIDECAR, "cv_score": ours}),
         baselines={"linear": {"score": linear, "fold_scores": [linear]}},
     )
     expected = f"neural_net does not beat linear: {ours} against {linear}"
@@ -82,11 +83,12 @@ def test_every_unbeaten_baseline_is_named_and_a_failed_one_is_left_out() -> None
 
 def test_a_hold_out_score_that_is_not_finite_is_left_out() -> None:
     nothing = {"holdout_metrics": {"r2": None}, "holdout_interval": [None, None]}
-    assert "hold-out" not in rows(replace(TABLE, sidecar={**SIDECAR, **nothing}))
+    assert "hold-out" not in rows(replace(TABLE, sidecar=Sidecar.from_json({**SIDECAR, **nothing})))
 
 
 def test_linear_is_not_compared_with_itself() -> None:
-    linear = replace(TABLE, sidecar={**SIDECAR, "model_type": "linear", "cv_score": 0.45})
+    told = {**SIDECAR, "model_type": "linear", "cv_score": 0.45}
+    linear = replace(TABLE, sidecar=Sidecar.from_json(told))
     assert "warning" not in rows(linear)
 
 
@@ -176,7 +178,7 @@ def test_a_stopped_launch_says_how_to_go_on(
 
 
 def test_a_bare_sidecar_is_enough() -> None:
-    bare = rows(replace(TABLE, sidecar={}, baselines=None))
+    bare = rows(replace(TABLE, sidecar=Sidecar(), baselines=None))
     assert list(bare) == ["best", "parameters", "model", "dashboard"]
 
 
@@ -245,7 +247,7 @@ def test_a_confirmed_score_stands_beside_the_one_that_chose_it_and_is_the_one_co
         "dummy": {"score": -0.012, "confirmed_score": None},
         "linear": {"score": 0.4, "confirmed_score": 0.45},
     }
-    found = rows(replace(TABLE, sidecar=sidecar, baselines=baselines))
+    found = rows(replace(TABLE, sidecar=Sidecar.from_json(sidecar), baselines=baselines))
     assert found["chosen"] == "r2 0.47 ± 0.061 (standard deviation over 3 folds), trial 7"
     assert "best" not in found, "another trial may have been better on those folds"
     assert found["confirmed"] == (

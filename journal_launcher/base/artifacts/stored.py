@@ -15,8 +15,8 @@ __all__ = [
     "key",
     "mapping",
     "number",
-    "number_or_none_each",
     "numbers",
+    "numbers_by_name",
     "part",
     "string",
     "table",
@@ -50,8 +50,8 @@ def numbers(value: Any) -> list[float] | None:
     return known if len(known) == len(value) else None
 
 
-def number_or_none_each(value: Any) -> dict[str, float | None] | None:
-    """A table of numbers by name; what is none is None."""
+def numbers_by_name(value: Any) -> dict[str, float | None] | None:
+    """What is no finite number has none."""
     return {name: number(item) for name, item in value.items()} if isinstance(value, dict) else None
 
 
@@ -94,7 +94,7 @@ def key(read: Reader, *names: str, null: bool = False) -> dict[str, Any]:
 
 
 def part(kind: "type[Part]") -> dict[str, Any]:
-    """The metadata of a field that is several keys: None where there is none of them."""
+    """The metadata of a field that is several keys; what changes is written with all of them."""
     return {"part": kind}
 
 
@@ -119,7 +119,7 @@ class _Key:
 
     def value_in(self, content: Mapping[str, Any]) -> Any:
         if self.part is not None:
-            return self.read(content) if any(name in content for name in self.keys) else None
+            return self.read(content)
         value = self.read(content.get(self.keys[0]))
         for older in self.keys[1:]:
             value = self.read(content.get(older)) if value is None else value

@@ -81,12 +81,12 @@ class FoldScores(Part):
 
 @dataclass(frozen=True)
 class TrialAttributes(Whole):
-    """All of them; a part that was not written yet is None, as all are of a foreign writer's trial.
+    """All of them. What was not written yet is None, as everything is of a foreign writer's trial.
 
     duration_s: seconds that it took, as its worker says.
     """
 
-    placed: Placed | None = field(default=None, metadata=part(Placed))
-    scored: FoldScores | None = field(default=None, metadata=part(FoldScores))
+    placed: Placed = field(default_factory=Placed, metadata=part(Placed))
+    scored: FoldScores = field(default_factory=FoldScores, metadata=part(FoldScores))
     duration_s: float | None = field(default=None, metadata=key(_seconds, "jl_duration_s"))
     fail_reason: str | None = field(default=None, metadata=key(string, "jl_fail_reason"))
