@@ -31,7 +31,7 @@ REPORT = (
     "atexit.register(lambda: open('modules', 'w').write(json.dumps(sorted(sys.modules))))"
 )
 KILLS = [
-    ("launcher", "launch", "save_best_model", 2),  # the second type's trials are done
+    ("launcher", "course", "save_best_model", 2),  # the second type's trials are done
     ("launcher", "model_store", "republish", 1),
     ("launcher", "model_store", "leave_out", 2),  # one model is left out already
 ]
