@@ -18,8 +18,10 @@ def main(arguments: list[str] | None = None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # launch.sh held it back
     from journal_launcher.cli.program import run
 
-    code = run(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGINT, on_ctrl_c)
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        signal.signal(signal.SIGINT, on_ctrl_c)
     gc.freeze()  # the interpreter would look through everything for garbage once more
     sys.exit(code)
 

@@ -25,7 +25,7 @@ from journal_launcher.study.journal.backend import DurableJournalFileBackend
 
 RECORD = {"key": "value"}  # what Optuna's own tests append
 STOCK_LOCKS = [JournalFileSymlinkLock, JournalFileOpenLock]
-PROCESSES = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("forkserver"))
+PROCESSES = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"))
 
 
 class OwnLock(BaseJournalFileLock):

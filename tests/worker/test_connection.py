@@ -42,7 +42,7 @@ def test_what_an_objective_starts_does_not_hold_the_pipes(pipes: Pipes) -> None:
 @pytest.mark.timeout(20)
 def test_the_end_of_the_parent_is_noticed_after_its_last_words() -> None:
     pipes = Pipes()
-    spec = Spec({}, "", "study", 0, "CPU", None, 1, prepare=False)
+    spec = Spec({}, "", "study", "CPU", None, 1, prepare=False)
     os.write(pipes.to_worker, Channel("launch", 3).encode(spec) + b'{"half')
     os.close(pipes.to_worker)
     assert pipes.connection.receive_spec() == spec
