@@ -123,6 +123,15 @@ def test_the_architecture_says_where_to_change_what_and_is_short() -> None:
     assert len(text.splitlines()) < 200
 
 
+def test_the_files_of_the_mutations_exist() -> None:
+    text = (ROOT / "docs/reliability.md").read_text()
+    rows = [row for row in text.split("What the tests notice")[1].splitlines() if "| `" in row]
+    named = {name for row in rows for name in re.findall(r"`([a-z_/]+\.py)`", row)}
+    assert len(named) > 30
+    places = [ROOT / "journal_launcher", ROOT / "tests"]
+    assert [n for n in sorted(named) if not any((at / n).exists() for at in places)] == []
+
+
 def test_the_files_of_the_architecture_exist() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     block = text.split("```")[1]

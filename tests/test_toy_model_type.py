@@ -31,7 +31,7 @@ from {LIBRARY}.preprocessing import Encoder
 
 class Toy(FoldByFold):
     extension = "json"
-    limit = 1
+    max_steps = 1
     every = 1
 
     def space(self):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 
 import click
 
@@ -31,6 +32,10 @@ def run(arguments: list[str]) -> int:
     try:
         open_closed_streams()
         show_controls()
+        # Of choices that the journal keeps as lists: a worker's log has it once, at the place.
+        warnings.filterwarnings(
+            "ignore", message="Choices for a categorical distribution should be"
+        )
         if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
             arguments = ["run", *arguments]
         result = commands.main(arguments, prog_name=typed(), standalone_mode=False)

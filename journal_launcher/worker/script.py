@@ -31,11 +31,11 @@ _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)  # a last \r may be half o
 
 
 class ScriptFailedError(JournalLauncherError):
-    """A script gave no value; `broken` says that it would not with other parameters either."""
+    """A script gave no value; `always`: it would not with other parameters either."""
 
-    def __init__(self, reason: str, *, broken: bool = True) -> None:
+    def __init__(self, reason: str, *, always: bool = True) -> None:
         super().__init__(reason)
-        self.broken = broken
+        self.always = always
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
         return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
     except ScriptFailedError as error:
         print(visible(f"trial {trial.number}: {error}"), file=sys.stderr)
-        return Outcome(TrialState.FAIL, None, str(error)[:2000], error.broken)
+        return Outcome(TrialState.FAIL, None, str(error)[:2000], raised=error.always)
     except (Exception, SystemExit) as error:
         with contextlib.suppress(ValueError):  # the objective may have closed it
             # Whole, into this worker's log file; of a replay, onto the terminal.

@@ -115,7 +115,7 @@ class CommandJob(Job):
         if not all(map(math.isfinite, read)):
             shown = ", ".join(map(str, read))
             reason = f"not finite: the script gave {shown}; its last lines:\n{tail}"
-            raise ScriptFailedError(reason, broken=False)
+            raise ScriptFailedError(reason, always=False)
         return read
 
     def recorded(self, study: optuna.Study) -> None:
