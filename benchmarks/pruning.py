@@ -148,7 +148,7 @@ class Study:
         self._study.sampler = make_sampler("tpe", self._seed, number)
         trial = self._study.ask()
         outcome = evaluate(self.objective, trial, 1)  # type: ignore[arg-type]
-        record(self._study, trial, outcome, self.objective.attributes)
+        record(self.record.storage, self._study, trial, outcome, self.objective.attributes)
 
     def score(self, trial: FrozenTrial, fresh: TableTask) -> dict[str, Any]:
         """As a trial is confirmed."""

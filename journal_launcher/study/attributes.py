@@ -12,6 +12,12 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base.artifacts.stored import number, numbers, table, text, whole
 from journal_launcher.base.artifacts.trial_attributes import FoldScores, TrialAttributes
+from journal_launcher.study.optuna_private import (
+    CONSTRAINT,
+    CONSTRAINTS,
+    FIXED_PARAMS,
+    RETRY_HISTORY,
+)
 
 __all__ = [
     "ARGUMENTS",
@@ -96,7 +102,7 @@ def refittable(trial: FrozenTrial) -> bool:
 
 def retries(system_attributes: Mapping[str, Any]) -> list[int]:
     """The failed trials that this one repeats."""
-    found = system_attributes.get("retry_history")
+    found = system_attributes.get(RETRY_HISTORY)
     return [n for n in found if whole(n) is not None] if isinstance(found, list) else []
 
 
@@ -108,11 +114,11 @@ def optunas_own(system_attributes: Any) -> Any:
 
 
 def _makes_sense(key: str, value: Any) -> bool:
-    if key == "constraints":
+    if key == CONSTRAINTS:
         return value is None or (isinstance(value, list) and all(map(_is_real, value)))
-    if key.startswith("constraints:"):
+    if key.startswith(CONSTRAINT):
         return _is_real(value)
-    return key != "fixed_params" or isinstance(value, dict)
+    return key != FIXED_PARAMS or isinstance(value, dict)
 
 
 def _is_real(value: Any) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from journal_launcher.study.optuna_private import HookedTrial
+
 __all__ = ["JournalTrial", "as_kept"]
 
 
@@ -49,16 +51,16 @@ def as_kept(distribution: BaseDistribution) -> BaseDistribution:
     return kept
 
 
-class JournalTrial(optuna.Trial):
+class JournalTrial(HookedTrial):
     """A trial that suggests the objective's own choices, however they were kept."""
 
     def __init__(self, study: optuna.Study, trial_id: int) -> None:
         super().__init__(study, trial_id)
         self._own: dict[str, Any] = {}
 
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+    def draw(self, name: str, distribution: BaseDistribution) -> Any:
         kept = as_kept(distribution)
-        value = super()._suggest(name, kept)
+        value = super().draw(name, kept)
         if kept is not distribution and isinstance(distribution, CategoricalDistribution):
             value = distribution.choices[int(kept.to_internal_repr(value))]
             self._own[name] = value

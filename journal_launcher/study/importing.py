@@ -53,20 +53,20 @@ def import_study(url: str, study_name: str | None, studies_dir: str) -> Imported
             was written.
     """
     with _opened(url) as storage:
-        studies = {study.study_name: study._study_id for study in storage.get_all_studies()}
-        name = _choose(study_name, list(studies))
+        name = _choose(study_name, [study.study_name for study in storage.get_all_studies()])
+        old = storage.get_study_id_from_name(name)
         paths = StudiesFolder.at(studies_dir).study(slug(name))
         _refuse_existing(paths)
-        directions = storage.get_study_directions(studies[name])
-        everything = storage.get_all_trials(studies[name], deepcopy=False)
+        directions = storage.get_study_directions(old)
+        everything = storage.get_all_trials(old, deepcopy=False)
         trials = [trial for trial in everything if trial.state != TrialState.RUNNING]
         _check(name, directions, trials)
         records = _Records()
         copy = JournalStorage(records)
         study_id = copy.create_new_study(directions, paths.name)
-        for key, value in storage.get_study_user_attrs(studies[name]).items():
+        for key, value in storage.get_study_user_attrs(old).items():
             copy.set_study_user_attr(study_id, key, value)
-        for key, value in storage.get_study_system_attrs(studies[name]).items():
+        for key, value in storage.get_study_system_attrs(old).items():
             copy.set_study_system_attr(study_id, key, value)
         for trial in trials:
             copy.create_new_trial(study_id, trial)

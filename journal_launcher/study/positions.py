@@ -10,10 +10,10 @@ from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
 from journal_launcher.study.journal.lines import MEANINGLESS, parse_record
+from journal_launcher.study.optuna_private import JournalOperation
 from journal_launcher.study.salvage import Pieces
 
 __all__ = ["find_doubt"]

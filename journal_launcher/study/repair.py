@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from optuna.storages.journal._file import get_lock_file
-
 from journal_launcher.base.files import write_bytes
 from journal_launcher.study.journal.backend import DurableJournalFileBackend
-from journal_launcher.study.journal.lock import JournalLock
+from journal_launcher.study.journal.lock import JournalLock, holding
 from journal_launcher.study.positions import find_doubt
 from journal_launcher.study.salvage import Problem, Scan
 
@@ -71,7 +69,7 @@ def repair(path: Path | str, dry_run: bool = False) -> Report:
     if dry_run:
         return diagnose(path)
     DurableJournalFileBackend(path, create=False, allow_network_fs=True)  # checks that it can be
-    with get_lock_file(JournalLock(str(path))):
+    with holding(JournalLock(str(path))):
         report, content = _examine(path)
         if report.verdict != "repairable":
             return report

@@ -24,6 +24,13 @@ from journal_launcher.study.attributes import (
 )
 from journal_launcher.study.choices import as_kept
 from journal_launcher.study.journal.storage import IDENTITY_ATTRIBUTE, StudyStorage
+from journal_launcher.study.optuna_private import (
+    FAILED_TRIAL,
+    METRIC_NAMES,
+    RETRY_HISTORY,
+    study_id,
+    trial_id,
+)
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.tally import Tally, best_of, ranked
 
@@ -36,7 +43,6 @@ BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoeve
 COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
 
-_METRIC_NAMES = "study:metric_names"  # Optuna's own
 _NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
 _DATA_CHANGED = "the data changed since this study began"
 
@@ -87,8 +93,7 @@ class StudyRecord:
         record = cls(storage, name)
         record.set_attribute(IDENTITY_ATTRIBUTE, dict(identity))
         if said.metric:  # what Optuna's plots and its dashboard call the value
-            names = [said.metric]
-            storage.set_study_system_attr(record._study._study_id, _METRIC_NAMES, names)
+            storage.set_study_system_attr(study_id(record._study), METRIC_NAMES, [said.metric])
         return record
 
     # --- what the study is
@@ -203,7 +208,7 @@ class StudyRecord:
 
     def check(self) -> None:
         """Read what is new in the journal; raises if it vanished or changed underneath."""
-        self.storage.get_study_name_from_id(self._study._study_id)
+        self.storage.get_study_name_from_id(study_id(self._study))
 
     # --- its trials
 
@@ -299,8 +304,8 @@ class StudyRecord:
         """End a dead worker's trial; False if it had finished after all."""
         said = TrialAttributes(fail_reason=reason).to_json()
         with contextlib.suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_user_attrs(trial._trial_id, said)
-            self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            self.storage.set_trial_user_attrs(trial_id(trial), said)
+            self.storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
             return True
         return False
 
@@ -313,13 +318,13 @@ class StudyRecord:
         """
         said = TrialAttributes(fail_reason=reason).to_json()
         with contextlib.suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_user_attrs(trial._trial_id, said)
+            self.storage.set_trial_user_attrs(trial_id(trial), said)
             later = self.trials()[trial.number :]
             copied = any(whole(t.system_attrs.get(COPY_OF)) == trial.number for t in later)
             with self.storage.together():
                 if not copied:
                     self.queue_again(trial, retry=retry)
-                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self.storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
             return True
         return False
 
@@ -331,8 +336,8 @@ class StudyRecord:
         """
         system = {**trial.system_attrs, COPY_OF: trial.number}
         if retry:
-            system["retry_history"] = [*retries(system), trial.number]
-            system.setdefault("failed_trial", trial.number)
+            system[RETRY_HISTORY] = [*retries(system), trial.number]
+            system.setdefault(FAILED_TRIAL, trial.number)
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,

@@ -44,8 +44,9 @@ def _run(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Study
     job.open(prepared, seed, lambda unit, step, total, value: None)
     said = Identity.from_json(prepared["identity"]).directions or ()
     directions = [optuna.study.StudyDirection[name.upper()] for name in said]
-    stock = optuna.create_study(study_name=settings.name, directions=directions)
-    study = WorkerStudy(settings.name, stock._storage, search.sampler(seed, 0), search.pruner)
+    storage = optuna.storages.InMemoryStorage()
+    optuna.create_study(storage=storage, study_name=settings.name, directions=directions)
+    study = WorkerStudy(settings.name, storage, search.sampler(seed, 0), search.pruner)
     defaults = job.defaults()
     if defaults is not None:
         study.enqueue_trial(defaults)

@@ -33,6 +33,7 @@ from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
+from journal_launcher.study.optuna_private import study_id
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
@@ -227,7 +228,7 @@ class Worker:
         attributes = {} if outcome.state.name == "FAIL" else dict(self._job.attributes())
         attributes |= TrialAttributes(duration_s=round(seconds, 3)).to_json()
         broken = outcome.broken
-        outcome = record(self._study, trial, outcome, attributes)
+        outcome = record(self._storage, self._study, trial, outcome, attributes)
         self._number = None
         self._job.recorded(self._study)
         for callback in self._search.callbacks:
@@ -256,9 +257,10 @@ class Worker:
         )
         attributes = {OWNER_ATTRIBUTE: self._owner.to_json(), **placed.to_json()}
         if queued is None:
-            return self._storage.start_trial(self._study._study_id, attributes)
-        study_id = self._study._study_id
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, queued)
+            return self._storage.start_trial(study_id(self._study), attributes)
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(
+            study_id(self._study), queued
+        )
         return trial_id if self._storage.start_queued_trial(trial_id, attributes) else None
 
     def _confirm(self, number: int) -> None:

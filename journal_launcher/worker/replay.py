@@ -19,6 +19,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import ARGUMENTS, changed_notes
 from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import open_storage
+from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, make_job
@@ -60,7 +61,7 @@ def _replay(task: dict[str, Any]) -> int:
             job = make_job(settings, StudyPaths(Path(folder), record.name), False, task["threads"])
         job.warm_up()
         job.open(prepared, seed, lambda unit, step, total, value: None)
-        return _compare(task, job, JournalTrial(study, study.ask()._trial_id), recorded)
+        return _compare(task, job, JournalTrial(study, trial_id(study.ask())), recorded)
 
 
 def _check(record: StudyRecord, prepared: Prepared, settings: LaunchSettings) -> None:

@@ -18,6 +18,8 @@ from optuna.trial import TrialState
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import limit_met
 from journal_launcher.base.visible import visible
+from journal_launcher.study.journal.storage import StudyStorage
+from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
 from journal_launcher.worker.jobs.base import Job
 from journal_launcher.worker.script import ScriptFailedError
@@ -138,7 +140,11 @@ def _free_memory(out_of_memory: bool) -> None:
 
 
 def record(
-    study: optuna.Study, trial: optuna.Trial, outcome: Outcome, attributes: dict[str, Any]
+    storage: StudyStorage,
+    study: optuna.Study,
+    trial: optuna.Trial,
+    outcome: Outcome,
+    attributes: dict[str, Any],
 ) -> Outcome:
     """Write the attributes in one append, then the state: a finished trial always has both.
 
@@ -150,15 +156,13 @@ def record(
         attributes = {**attributes, **TrialAttributes(fail_reason=outcome.reason).to_json()}
     values = list(outcome.values) if outcome.values is not None else None
     try:
-        study._storage.set_trial_user_attrs(  # type: ignore[attr-defined]
-            trial._trial_id, attributes
-        )
+        storage.set_trial_user_attrs(trial_id(trial), attributes)
         study.tell(trial, values, state=outcome.state)
     except (UpdateFinishedTrialError, ValueError) as error:
         own = isinstance(error, ValueError) and not str(error).startswith("Cannot tell a")
         if own and not isinstance(error, UpdateFinishedTrialError):
             raise  # from the user's sampler, constraints_func say
-        standing = study._storage.get_trial(trial._trial_id)
+        standing = storage.get_trial(trial_id(trial))
         if not standing.state.is_finished():
             raise
         found = tuple(standing.values) if standing.values else None

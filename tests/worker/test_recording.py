@@ -37,7 +37,13 @@ def test_the_parameters_of_a_trial_are_one_append_and_so_are_its_attributes(
     with suggesting(trial):
         params = draw(trial)
     assert found == [len(params)]
-    record(study, trial, Outcome(TrialState.COMPLETE, (1.0,)), {"jl_a": 1, "jl_b": 2})
+    record(
+        study._storage,
+        study,
+        trial,
+        Outcome(TrialState.COMPLETE, (1.0,)),
+        {"jl_a": 1, "jl_b": 2},
+    )
     assert found == [len(params), 2, 1]
     (ended,) = open_storage(tmp_path / "study.log", read_only=True).get_all_trials(0)
     assert (ended.params, ended.value, ended.user_attrs) == (params, 1.0, {"jl_a": 1, "jl_b": 2})
@@ -65,7 +71,7 @@ def test_parameters_that_contradict_the_study_end_their_trial_alone(tmp_path: Pa
     trial = study.ask()
     outcome = evaluate(job, trial, 1)
     assert outcome.incompatible
-    record(study, trial, outcome, {})
+    record(study._storage, study, trial, outcome, {})
     assert study.trials[1].state == TrialState.FAIL
 
 
@@ -94,5 +100,11 @@ def test_a_sampler_of_the_users_sees_the_attributes_when_a_trial_ends(tmp_path: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study.sampler = optuna.samplers.TPESampler(constraints_func=constraints)
-    record(study, study.ask(), Outcome(TrialState.COMPLETE, (1.0,)), {"jl_overfit_ratio": 1.2})
+    record(
+        study._storage,
+        study,
+        study.ask(),
+        Outcome(TrialState.COMPLETE, (1.0,)),
+        {"jl_overfit_ratio": 1.2},
+    )
     assert seen == [{"jl_overfit_ratio": 1.2}]

@@ -174,7 +174,7 @@ def test_a_pruned_trial_keeps_its_last_value(tmp_path: Path) -> None:
         raise optuna.TrialPruned
 
     job: Any = objective
-    record(study, trial, evaluate(job, trial, 1), {"jl_duration_s": 1.0})
+    record(study._storage, study, trial, evaluate(job, trial, 1), {"jl_duration_s": 1.0})
     found = study.trials[0]
     assert (found.state, found.value) == (TrialState.PRUNED, 0.75)
     assert found.user_attrs == {"jl_duration_s": 1.0}
@@ -280,6 +280,12 @@ def test_a_trial_that_somebody_else_ended_stays_as_they_ended_it(tmp_path: Path)
     trial = study.ask()
     other = optuna.load_study(study_name="a", storage=open_storage(tmp_path / "a.log"))
     other.tell(trial.number, state=TrialState.FAIL)
-    outcome = record(study, trial, Outcome(TrialState.COMPLETE, (1.0,)), {"jl_duration_s": 1.0})
+    outcome = record(
+        study._storage,
+        study,
+        trial,
+        Outcome(TrialState.COMPLETE, (1.0,)),
+        {"jl_duration_s": 1.0},
+    )
     assert (outcome.state, outcome.reason) == (TrialState.FAIL, "ended by another writer")
     assert study.trials[0].state == TrialState.FAIL

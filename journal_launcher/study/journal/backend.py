@@ -23,15 +23,15 @@ from optuna.storages.journal import (
     JournalFileOpenLock,
     JournalFileSymlinkLock,
 )
-from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from journal_launcher.base.errors import JournalDamagedError, UsageError
 from journal_launcher.base.files import fsync_directory
 from journal_launcher.base.paths import typed
 from journal_launcher.base.plain_files import SAFELY, open_plain
 from journal_launcher.study.journal.lines import MEANINGLESS, NotOptunasError, parse_record
-from journal_launcher.study.journal.lock import JournalLock
+from journal_launcher.study.journal.lock import JournalLock, holding
 from journal_launcher.study.journal.network import network_file_system, refuse_network
+from journal_launcher.study.optuna_private import BaseJournalFileLock, lock_file
 
 __all__ = ["DurableJournalFileBackend", "network_file_system", "replaying", "save_torn"]
 
@@ -65,31 +65,29 @@ class DurableJournalFileBackend(JournalFileBackend):
         allow_network_fs: bool = False,
     ) -> None:
         # Not super().__init__: it creates the log by a race and keeps a dictionary entry per line.
-        self._file_path = os.path.abspath(os.fspath(file_path))
-        self._other_lock = None if _is_stock_lock(lock_obj, self._file_path) else lock_obj
+        self.path = os.path.abspath(os.fspath(file_path))
+        self._other_lock = None if _is_stock_lock(lock_obj, self.path) else lock_obj
         self._read_only = read_only
         self._position = (0, 0, 0)  # records read; where the last one ends; where it starts
         self._refusal: str | None = None
         if not (read_only or allow_network_fs):
-            refuse_network(self._file_path)
+            refuse_network(self.path)
         try:
             if create and not read_only:
-                _create(self._file_path)
+                _create(self.path)
             self._file = self._identify()
         except OSError as error:
-            raise UsageError(_cannot_open(self._file_path, error)) from None
+            raise UsageError(_cannot_open(self.path, error)) from None
 
     def _identify(self) -> tuple[int, int]:
         """Device and inode of the log, once it is known to be usable."""
         access = os.O_RDONLY if self._read_only else os.O_RDWR
-        descriptor = os.open(self._file_path, access | SAFELY)
+        descriptor = os.open(self.path, access | SAFELY)
         status = os.fstat(descriptor)
         os.close(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UsageError(
-                f"{self._file_path}: expected a journal, found something else than a file"
-            )
-        folder = os.path.dirname(self._file_path)
+            raise UsageError(f"{self.path}: expected a journal, found something else than a file")
+        folder = os.path.dirname(self.path)
         if not (self._read_only or os.access(folder, os.W_OK | os.X_OK)):
             raise UsageError(
                 f"{folder}: cannot be written, and the journal's lock must be created there"
@@ -141,19 +139,19 @@ class DurableJournalFileBackend(JournalFileBackend):
             RuntimeError: the journal was opened read-only.
         """
         if self._read_only:
-            raise RuntimeError(f"{self._file_path}: opened read-only, nothing can be recorded")
+            raise RuntimeError(f"{self.path}: opened read-only, nothing can be recorded")
         if self._refusal is not None:
             raise OSError(self._refusal)
         # Before the lock: a value that JSON does not know must not cost others anything.
         lines = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         if lines:
-            with get_lock_file(self._other_lock) if self._other_lock else nullcontext():
+            with holding(self._other_lock) if self._other_lock else nullcontext():
                 while not self._append_under_lock(lines):
                     pass
 
     def _append_under_lock(self, lines: bytes) -> bool:
         """Append and return True, or return False if a stock writer robbed us of the lock."""
-        lock = JournalLock(self._file_path)
+        lock = JournalLock(self.path)
         try:
             lock.acquire()
             with self._opened(os.O_RDWR | os.O_APPEND) as descriptor:
@@ -186,7 +184,7 @@ class DurableJournalFileBackend(JournalFileBackend):
                 os.ftruncate(descriptor, end + lines.rfind(b"\n", 0, written) + 1)
             if isinstance(error, OSError):
                 said = f"the record was not written: {error.strerror}"
-                raise OSError(error.errno, said, self._file_path) from None
+                raise OSError(error.errno, said, self.path) from None
             raise
 
     def _sync(self, descriptor: int) -> None:
@@ -194,9 +192,9 @@ class DurableJournalFileBackend(JournalFileBackend):
             os.fsync(descriptor)
         except OSError as error:
             # The kernel may have dropped the pages: a second fsync would succeed and prove nothing.
-            self._refusal = f"{self._file_path}: no record is accepted since an fsync failed"
+            self._refusal = f"{self.path}: no record is accepted since an fsync failed"
             said = f"fsync failed, whether the record is on disk is unknown: {error.strerror}"
-            raise OSError(error.errno, said, self._file_path) from None
+            raise OSError(error.errno, said, self.path) from None
 
     def _mend_tail(self, descriptor: int) -> int:
         """Complete or cut away what a killed writer left; return the end of the last line."""
@@ -208,19 +206,19 @@ class DurableJournalFileBackend(JournalFileBackend):
         try:
             parse_record(tail)
         except ValueError:
-            save_torn(self._file_path, tail, start)
+            save_torn(self.path, tail, start)
             os.ftruncate(descriptor, start)
             done, size = f"cut away {len(tail)} bytes of an unfinished record", start
         else:
             size += os.write(descriptor, b"\n")
             done = "completed a record that lacked its newline"
-        _logger.warning("%s, byte %d: %s (its writer was killed)", self._file_path, start, done)
+        _logger.warning("%s, byte %d: %s (its writer was killed)", self.path, start, done)
         return size
 
     @contextmanager
     def _opened(self, access: int) -> Iterator[int]:
         try:
-            descriptor = os.open(self._file_path, access | SAFELY)
+            descriptor = os.open(self.path, access | SAFELY)
         except FileNotFoundError:
             raise self.changed("it is gone") from None
         except OSError as error:
@@ -241,7 +239,7 @@ class DurableJournalFileBackend(JournalFileBackend):
 
     def changed(self, how: str, then: str = "put the file back and resume") -> JournalDamagedError:
         """What to raise when somebody did something to the log that no other writer does."""
-        return JournalDamagedError(f"{self._file_path}: journal changed underneath ({how}); {then}")
+        return JournalDamagedError(f"{self.path}: journal changed underneath ({how}); {then}")
 
     def meaningless(self, error: Exception) -> JournalDamagedError:
         """What to raise when Optuna could not apply the record that was read last."""
@@ -250,10 +248,10 @@ class DurableJournalFileBackend(JournalFileBackend):
         return self._damaged(number, start, found)
 
     def _damaged(self, number: int, byte: int, found: str) -> JournalDamagedError:
-        folder, name = os.path.split(self._file_path)
+        folder, name = os.path.split(self.path)
         command = f"{typed()} repair {shlex.quote(name.removesuffix('.log'))}"
         return JournalDamagedError(
-            f"{self._file_path}, line {number}, byte {byte}: expected a journal record, found "
+            f"{self.path}, line {number}, byte {byte}: expected a journal record, found "
             f"{found}; run: {command} --studies-dir {shlex.quote(folder)}"
         )
 
@@ -308,7 +306,7 @@ def _is_stock_lock(lock: BaseJournalFileLock | None, journal: str) -> bool:
     """Whether `lock` is one of Optuna's own on this journal: with ours it would wait for itself."""
     if not isinstance(lock, JournalFileSymlinkLock | JournalFileOpenLock):
         return False
-    places = [os.path.split(os.path.abspath(path)) for path in (lock._lock_file, f"{journal}.lock")]
+    places = [os.path.split(os.path.abspath(path)) for path in (lock_file(lock), f"{journal}.lock")]
     return len({(os.path.realpath(folder), name) for folder, name in places}) == 1
 
 

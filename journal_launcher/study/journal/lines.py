@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from optuna.exceptions import OptunaError
-from optuna.storages.journal._storage import JournalOperation
+
+from journal_launcher.study.optuna_private import JournalOperation
 
 __all__ = ["MEANINGLESS", "NotOptunasError", "parse_record"]
 

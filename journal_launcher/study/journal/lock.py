@@ -15,11 +15,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from optuna.storages.journal._file import BaseJournalFileLock
-
 from journal_launcher.base.plain_files import open_plain
+from journal_launcher.study.optuna_private import BaseJournalFileLock
 
-__all__ = ["GRACE_S", "STALL_S", "JournalLock"]
+__all__ = ["GRACE_S", "STALL_S", "JournalLock", "holding"]
 
 GRACE_S = 30.0  # how long a stock lock may stay unchanged before it counts as dead: stock's default
 STALL_S = 5.0  # waiting longer is reported; holding longer shows stock waiters a sign of life
@@ -124,6 +123,16 @@ os.register_at_fork(
 def _identity(link: str) -> tuple[int, int]:
     status = os.lstat(link)
     return status.st_ino, status.st_mtime_ns
+
+
+@contextmanager
+def holding(lock: BaseJournalFileLock) -> Iterator[None]:
+    """Hold `lock`, ours or one of Optuna's, inside."""
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class JournalLock(BaseJournalFileLock):

@@ -12,8 +12,6 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import JournalStorage
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from journal_launcher.base.errors import (
@@ -24,9 +22,15 @@ from journal_launcher.base.errors import (
 )
 from journal_launcher.base.paths import is_study_name
 from journal_launcher.study.attributes import optunas_own
-from journal_launcher.study.first_replay import replay_in_place
+from journal_launcher.study.first_load import load_in_place
 from journal_launcher.study.journal.backend import DurableJournalFileBackend, replaying
 from journal_launcher.study.journal.lines import MEANINGLESS
+from journal_launcher.study.optuna_private import (
+    HookedJournalStorage,
+    JournalOperation,
+    fixed_params,
+    storage_of,
+)
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 
 __all__ = ["IDENTITY_ATTRIBUTE", "StudyStorage", "open_storage", "suggesting"]
@@ -34,7 +38,7 @@ __all__ = ["IDENTITY_ATTRIBUTE", "StudyStorage", "open_storage", "suggesting"]
 IDENTITY_ATTRIBUTE = "journal_launcher"
 
 
-class StudyStorage(JournalStorage):
+class StudyStorage(HookedJournalStorage):
     """Owner and state in one record; several records in one append.
 
     `broken` keeps the first error of the journal itself. A user's objective may swallow the
@@ -45,21 +49,16 @@ class StudyStorage(JournalStorage):
     _held: list[dict[str, Any]] | None = None  # records, inside `together`
     _last_read: Mapping[str, Any] = {}
     _opened: int | None = None  # the study that this storage was opened for
-    _backend: DurableJournalFileBackend
     again = AGAIN  # what to do once there is room
 
     def __init__(self, backend: DurableJournalFileBackend) -> None:
         self._renamed: dict[str, str] = {}
+        self._journal = backend
         super().__init__(backend)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         self._opened = super().get_study_id_from_name(study_name)
         return self._opened
-
-    @property
-    def records_read(self) -> int:
-        """As long as it is the same, so is everything that was read."""
-        return int(self._replay_result.log_number_read)
 
     def start_trial(self, study_id: int, attributes: Mapping[str, Any]) -> int:
         """Create a RUNNING trial whose owner and other `attributes` are in the same record."""
@@ -107,51 +106,50 @@ class StudyStorage(JournalStorage):
         For a storage that one thread uses.
         """
         # Optuna reads it after a creation, which is applied at the end only.
-        self._replay_result._last_created_trial_id_by_this_process = -1
+        self.forget_created()
         records = self._held = []
         try:
             yield
         finally:
             self._held = None
-        with self._thread_lock:
+        with self.one_at_a_time:
             with self._remembering():
-                self._backend.append_logs(records)
+                self._journal.append_logs(records)
             self._apply_all()
 
     def _apply_all(self) -> None:
         """Optuna raises for each record of our own that does not go with the study: on a trial that
         somebody else has finished, or with another range. The first error counts."""
         try:
-            self._sync_with_backend()
+            self.read()
         except (UpdateFinishedTrialError, ValueError):
             with suppress(UpdateFinishedTrialError, ValueError):
                 self._apply_all()
             raise
 
-    def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+    def write(self, record: dict[str, Any]) -> None:
         if self._held is not None:
-            worker = self._replay_result.worker_id
-            self._held.append({"op_code": op_code, "worker_id": worker, **extra_fields})
+            self._held.append(record)
             return
         with self._remembering():
-            super()._write_log(op_code, extra_fields)
+            super().write(record)
 
-    def _sync_with_backend(self) -> None:
+    def read(self) -> None:
         if self._held is not None:
             return
         with self._remembering():
             try:
-                number = self._replay_result.log_number_read
-                logs = self._noting(self._backend.read_logs(number))
+                number = self.records_read
+                logs = self._noting(self._journal.read_logs(number))
                 if number == 0:
-                    replay_in_place(self._replay_result, logs)
+                    load_in_place(self.loading(), logs)
                 else:
-                    self._replay_result.apply_logs(logs)
+                    self.apply(logs)
             except MEANINGLESS as error:
                 # Optuna refuses a record of our own (a finished trial, a contradicting range).
-                if self._last_read.get("worker_id") == self._replay_result.worker_id:
+                if self._last_read.get("worker_id") == self.writer:
                     raise
-                raise self._backend.meaningless(error) from None
+                raise self._journal.meaningless(error) from None
 
     def _noting(self, logs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for record in logs:
@@ -167,18 +165,18 @@ class StudyStorage(JournalStorage):
 
     def _judge_deletion(self, record: Mapping[str, Any]) -> None:
         """Optuna would answer whatever is asked of a deleted study with a bare KeyError."""
-        ours = record["worker_id"] == self._replay_result.worker_id
+        ours = record["worker_id"] == self.writer
         new = self._note_renaming(record["study_id"])
         if record["study_id"] == self._opened and not ours:
             if new is not None:
                 how = f"somebody renamed this study to {new}, in a dashboard say"
-                raise self._backend.changed(how, self.after_renaming(new))
+                raise self._journal.changed(how, self.after_renaming(new))
             how = "somebody deleted this study, in a dashboard say"
-            raise self._backend.changed(how, "the same command begins it anew")
+            raise self._journal.changed(how, "the same command begins it anew")
 
     def _note_renaming(self, deleted: int) -> str | None:
         """optuna-dashboard renames a study by copying it, then deleting it; the copy's name."""
-        studies = self._replay_result._studies
+        studies = self.studies_read()
         old = studies.get(deleted)
         if old is None or IDENTITY_ATTRIBUTE not in old.user_attrs:
             return None
@@ -199,7 +197,7 @@ class StudyStorage(JournalStorage):
         """What to do about it: a study's file bears its name."""
         if not is_study_name(new):
             return "rename it back there"
-        journal = Path(self._backend._file_path)
+        journal = Path(self._journal.path)
         moved = shlex.join(["mv", "-n", str(journal), str(journal.with_name(f"{new}.log"))])
         return f"rename it back there, or type: {moved} and go on with --study-name {new}"
 
@@ -225,11 +223,11 @@ def suggesting(trial: BaseTrial) -> AbstractContextManager[None]:
 
     A trial that is not in a journal (a replay's) suggests as always.
     """
-    if isinstance(trial, optuna.Trial) and not trial._fixed_params:
+    if isinstance(trial, optuna.Trial) and not fixed_params(trial):
         # Before the block: a sampler may record what it draws from (a position in a sequence), and
         # the next worker must see it.
         _ = trial.relative_params
-    storage = getattr(trial, "storage", None)
+    storage = storage_of(trial)
     return storage.together() if isinstance(storage, StudyStorage) else nullcontext()
 
 
