@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import shlex
+import shutil
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -156,11 +157,23 @@ class StudyPaths:
     def trial_folder(self, number: int) -> Path:
         return self.trials / str(number)
 
-    def trial_folders(self) -> Iterator[tuple[int, Path]]:
-        """(number, folder) of those that are there; what else lies beside them is not ours."""
+    def trial_folders(self) -> Iterator[int]:
+        """The numbers of those that a trial made; what else lies beside them is not ours."""
+        if self.trials.is_symlink():
+            return
         for folder in _listed(self.trials):
-            if folder.name.isdecimal() and folder.name == str(int(folder.name)):
-                yield int(folder.name), folder
+            decimal = folder.name.isdecimal() and folder.name == str(int(folder.name))
+            if decimal and self.trial_mark(int(folder.name)).exists():
+                yield int(folder.name)
+
+    def trial_mark(self, number: int) -> Path:
+        """Beside a folder that a trial made: the folder itself is the script's."""
+        return self.trials / f".{number}"
+
+    def remove_trial_folder(self, number: int) -> None:
+        """Remove the folder that a trial made, and its mark."""
+        shutil.rmtree(self.trial_folder(number), ignore_errors=True)
+        self.trial_mark(number).unlink(missing_ok=True)
 
     @property
     def staging(self) -> Path:

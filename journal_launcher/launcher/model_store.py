@@ -85,9 +85,9 @@ def drop_staging(paths: StudyPaths) -> None:
 
 def drop_trials(paths: StudyPaths, n_trials: int) -> None:
     """Remove the folders of trials 0 to `n_trials` - 1: what was in the best one is published."""
-    for number, folder in paths.trial_folders():
+    for number in list(paths.trial_folders()):
         if number < n_trials:
-            shutil.rmtree(folder, ignore_errors=True)
+            paths.remove_trial_folder(number)
     with suppress(OSError):  # there is none, or something else is in it
         paths.trials.rmdir()
 

@@ -98,13 +98,6 @@ def _evidence(paths: StudyPaths) -> Iterator[bool]:
     yield paths.name in (sidecar.best.study, sidecar.won[0])
     decisions = _content(paths.decisions).splitlines()
     yield any(_parsed(decision).get("study") == paths.name for decision in decisions)
-    from journal_launcher.study.journal.storage import open_storage
-    from journal_launcher.study.study import StudyRecord
-
-    with suppress(JournalLauncherError, OSError):
-        storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
-        study = StudyRecord.find(storage, paths.name)
-        yield study is not None and study.identity is not None
 
 
 def _name_by(settings: Any) -> str | None:

@@ -83,7 +83,8 @@ class Lease:
             "since": utc(),
         }
         os.ftruncate(self._descriptor, os.pwrite(self._descriptor, json.dumps(holder).encode(), 0))
-        self._folder = os.lstat(self._path.parent)
+        with contextlib.suppress(FileNotFoundError):  # removed at this very moment
+            self._folder = os.lstat(self._path.parent)
 
     def check_folder(self) -> None:
         """Look again whether NAME/ is the folder that was checked, before something goes there.
@@ -93,10 +94,13 @@ class Lease:
         Raises:
             JournalDamagedError: a link or another folder took its place.
         """
-        with contextlib.suppress(FileExistsError):
-            self._path.parent.mkdir()
-        now = os.lstat(self._path.parent)
-        if self._folder is None or os.path.samestat(now, self._folder):
+        try:
+            with contextlib.suppress(FileExistsError):
+                self._path.parent.mkdir()
+            now = os.lstat(self._path.parent)
+        except FileNotFoundError:
+            return  # whoever writes there says what is wrong with it
+        if self._folder is not None and os.path.samestat(now, self._folder):
             return
         if not stat.S_ISDIR(now.st_mode) or has_strange_entries(self._paths):
             raise JournalDamagedError(

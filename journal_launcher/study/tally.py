@@ -83,7 +83,8 @@ def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[Fro
     valued = [
         trial
         for trial in trials
-        if trial.value is not None
+        if len(trial.values or ()) == 1
+        and trial.value is not None
         and math.isfinite(trial.value)
         and all(constraint <= 0 for constraint in trial.constraints.values())
     ]

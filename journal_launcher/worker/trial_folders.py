@@ -12,19 +12,30 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.artifacts.stored import mapping
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.plain_files import read_plain
+from journal_launcher.base.plain_files import found_at, read_plain
 from journal_launcher.study.tally import best_of
+from journal_launcher.worker.script import ScriptFailedError
 
 __all__ = ["create", "remove_losers", "stage"]
 
 
 def create(paths: StudyPaths, number: int) -> Path:
-    """An empty folder for one trial."""
-    folder = paths.trial_folder(number)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """An empty folder for one trial.
+
+    Raises:
+        ScriptFailedError: a link is in the way, or a folder that no trial made.
+    """
+    folder, mark = paths.trial_folder(number), paths.trial_mark(number)
+    if mark.exists() and not paths.trials.is_symlink() and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
+    if paths.trials.is_symlink() or found_at(folder) is not None:
+        at = paths.trials if paths.trials.is_symlink() else folder
+        raise ScriptFailedError(f"{at}: expected no {found_at(at)} there; move it away and {AGAIN}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch(mode=0o600)
+    folder.mkdir()
     return folder
 
 
@@ -32,9 +43,9 @@ def remove_losers(paths: StudyPaths, study: optuna.Study) -> None:
     """Remove the folders of trials that have ended and cannot become the best any more."""
     trials = study.get_trials(deepcopy=False)
     kept = {trial.number for trial in winners(study)}
-    for number, folder in paths.trial_folders():
+    for number in list(paths.trial_folders()):
         if number < len(trials) and trials[number].state.is_finished() and number not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
+            paths.remove_trial_folder(number)
 
 
 def winners(study: optuna.Study) -> list[FrozenTrial]:

@@ -59,7 +59,8 @@ class ScriptShop:
     def trials(self) -> list[str]:
         """The names of the trials' own folders."""
         folder = self.shop.paths.trials
-        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+        names = [path.name for path in folder.iterdir()] if folder.exists() else []
+        return sorted(name for name in names if not name.startswith("."))  # those are their marks
 
     def published(self) -> dict[str, str]:
         folder = self.shop.paths.best_model_directory

@@ -137,6 +137,11 @@ def test_a_second_launch_cannot_start_after_the_folder_was_removed(workshop: Wor
     assert workshop.run("--n-trials", "6").code == 0
 
 
+def is_removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
 def test_two_new_launches_without_a_folder_between_them_begin_one_study(workshop: Workshop) -> None:
     """Both prepare when there is no journal yet; only one may begin it."""
     workshop.write('while not (HERE / "prepare").exists(): time.sleep(0.01)\n' + PATIENT)
@@ -144,7 +149,7 @@ def test_two_new_launches_without_a_folder_between_them_begin_one_study(workshop
     for _ in range(2):
         launches.append(workshop.start("--n-trials", "4"))
         wait_until(lambda: holder_of(workshop.paths.lease) is not None)
-        shutil.rmtree(workshop.paths.directory)
+        wait_until(lambda: is_removed(workshop.paths.directory))  # its worker's log may come late
     workshop.tell("prepare")
     workshop.noted("running")
     wait_until(lambda: any(launch.poll() is not None for launch in launches))

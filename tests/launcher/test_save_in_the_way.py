@@ -65,17 +65,25 @@ def test_a_model_that_is_left_out_takes_nothing_of_the_users_along(tmp_path: Pat
     assert [path.name for path in paths.best_model_directory.iterdir()] == ["notes.txt"]
 
 
-def test_only_numbered_folders_are_folders_of_trials(tmp_path: Path) -> None:
+def test_only_marked_folders_are_folders_of_trials(tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "study")
-    for name in ("0", "12", "007", "mine", "12.bak", "٣"):
+    for name in ("0", "3", "12", "007", "mine", "12.bak", "٣"):
         (paths.trials / name).mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").touch()
     (paths.trials / "5").symlink_to(tmp_path / "elsewhere")
+    for number in (0, 5, 7, 12):
+        paths.trial_mark(number).touch()
     model_store.drop_trials(paths, 12)
-    left = {"007", "mine", "12", "12.bak", "٣", "5"}  # there was no trial 12
-    assert {path.name for path in paths.trials.iterdir()} == left
+    left = {"3", "007", "mine", "12", "12.bak", "٣", "5"}  # there was no trial 12, and 3 is theirs
+    assert {path.name for path in paths.trials.iterdir() if path.name[0] != "."} == left
     assert (tmp_path / "elsewhere" / "file").exists()
+    paths.trials.rename(tmp_path / "moved")
+    (tmp_path / "victim" / "0").mkdir(parents=True)
+    (tmp_path / "victim" / ".0").touch()
+    paths.trials.symlink_to(tmp_path / "victim")
+    model_store.drop_trials(paths, 12)
+    assert (tmp_path / "victim" / "0").exists()
 
 
 # --- what stands in the way

@@ -62,10 +62,6 @@ OURS: dict[str, Callable[[StudyPaths], None]] = {
         p.directory.mkdir(),
         Decision(Word.RETRY, "", 0, "mine").append_to(p.decisions),
     ),
-    "the journal": lambda p: (
-        begin(p, "mine", {"kind": "own"}),
-        put(p.staging / "best_model.cbm", 1),
-    ),
 }
 
 
@@ -84,6 +80,10 @@ def other(paths: StudyPaths) -> None:
 
 
 FOREIGN: dict[str, Callable[[StudyPaths], None]] = {
+    "a folder that took the place of the study's": lambda p: (
+        begin(p, "mine", {"kind": "own"}),
+        put(p.trial_folder(0) / "x", ""),
+    ),
     "a file": lambda p: put(p.directory / "thesis.tex", ""),
     "a model": lambda p: put(p.directory / "best_model.cbm", ""),
     "trials": lambda p: put(p.trial_folder(0) / "x", ""),

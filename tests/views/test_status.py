@@ -1,5 +1,6 @@
 """`status` on real studies: what it says, that it changes nothing, and what it does not import."""
 
+import json
 import os
 import subprocess
 import sys
@@ -164,3 +165,22 @@ def test_a_sidecar_that_cannot_be_read_is_a_line_of_the_status(tmp_path: Path) -
     paths.sidecar.write_text("{")
     *_, last = Status(paths).lines()
     assert last.startswith(f"best model    {paths.sidecar}: expected a JSON object, found")
+
+
+@pytest.mark.parametrize(
+    "values", ['"abc"', '["abc"]', "[1.0, 2.0]", "[]", "[1e400]", "[{}]", "[" + "9" * 400 + "]"]
+)
+def test_values_that_are_no_numbers_are_no_traceback(tmp_path: Path, values: str) -> None:
+    studies = StudiesFolder.at(tmp_path)
+    journal = studies.study("s").journal
+    study = StudyRecord.create(
+        open_storage(journal, create=True), "s", {"directions": ["minimize"]}
+    )
+    study.queue_defaults({})
+    record = {"op_code": 6, "worker_id": "w", "trial_id": 0, "state": 1}
+    time = '"datetime_complete": "2026-01-01T00:00:00.000000+00:00"'
+    with journal.open("a") as file:
+        file.write(json.dumps(record)[:-1] + f', "values": {values}, {time}}}\n')
+    status = Status(studies.study("s"))
+    told = "\n".join([status.line(), *status.lines()])
+    assert "1 complete" in told or "the values of a trial are numbers" in told

@@ -159,8 +159,15 @@ class StudyStorage(HookedJournalStorage):
                 self._judge_deletion(record)
             elif operation == JournalOperation.SET_TRIAL_SYSTEM_ATTR:
                 record["system_attr"] = optunas_own(record["system_attr"])
-            elif operation == JournalOperation.CREATE_TRIAL and "system_attrs" in record:
-                record["system_attrs"] = optunas_own(record["system_attrs"])
+            elif operation == JournalOperation.CREATE_TRIAL:
+                if "system_attrs" in record:
+                    record["system_attrs"] = optunas_own(record["system_attrs"])
+                _check_values(record.get("values"))
+                _check_values(None if record.get("value") is None else [record["value"]])
+            elif operation == JournalOperation.SET_TRIAL_STATE_VALUES:
+                _check_values(record.get("values"))
+            elif operation == JournalOperation.CREATE_STUDY:
+                _check_name(record["study_name"])
             yield record
 
     def _judge_deletion(self, record: Mapping[str, Any]) -> None:
@@ -244,3 +251,18 @@ def open_storage(
     )
     with replaying(backend):
         return StudyStorage(backend)
+
+
+def _check_name(name: Any) -> None:
+    if type(name) is not str:
+        raise TypeError(f"a study's name is text, found {str(name)[:80]!r}")
+
+
+def _check_values(values: Any) -> None:
+    """Optuna takes any; whoever compares trials would stumble over one that is no number."""
+    if values is not None and not (type(values) is list and all(map(_is_number, values))):
+        raise TypeError(f"the values of a trial are numbers, found {str(values)[:80]!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) in (int, bool) and abs(value) < 1 << 1023)

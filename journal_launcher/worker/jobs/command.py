@@ -83,7 +83,7 @@ class CommandJob(Job):
         try:
             read = self._run(trial, folder, {name: _text(value) for name, value in values.items()})
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._paths.remove_trial_folder(trial.number)
             raise
         return read if len(read) > 1 else read[0]
 
