@@ -1,7 +1,6 @@
 """Is a study's published model healthy?"""
 
-from typing import Any
-
+from journal_launcher.base.artifacts.diagnostics import Diagnostics
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import read_json
@@ -37,28 +36,29 @@ def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verd
     try:
         diagnostics = _diagnostics_of(paths, sidecar)
         findings = findings_in(diagnostics, limits or HealthLimits())
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as problem:
-        odd = f"{paths.diagnostics}: expected diagnostics, found {problem!r}"
-        reason = str(problem) if isinstance(problem, ValueError) else odd
-        return Verdict(paths.name, ABSENT, reason=reason)
+    except (ValueError, OSError) as problem:
+        return Verdict(paths.name, ABSENT, reason=str(problem))
     level = max((finding.level for finding in findings), key=(OK, WARNING, CRITICAL).index)
-    result = sidecar.provenance.launch or diagnostics["model_sha256"]
+    result = sidecar.provenance.launch or diagnostics.model_sha256
     return Verdict(paths.name, level, findings, result=str(result))
 
 
-def _diagnostics_of(paths: StudyPaths, sidecar: Sidecar) -> dict[str, Any]:
+def _diagnostics_of(paths: StudyPaths, sidecar: Sidecar) -> Diagnostics:
     """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
     if not sidecar.job_kind.has_health:
         raise ValueError("a script's model has no diagnostics")
     try:
-        found = read_json(paths.diagnostics, _SCHEMA_VERSION)
+        found = Diagnostics.from_json(read_json(paths.diagnostics, _SCHEMA_VERSION))
     except FileNotFoundError:
         raise ValueError(f"no {paths.diagnostics.name} beside the model") from None
     sha256 = (sidecar.files or {}).get(sidecar.model_file or "")
     if sidecar.left_out:  # by a comparison: its hash is gone, the diagnostics stayed
-        sha256 = found.get("model_sha256")
-    if (found.get("trial"), found.get("model_sha256")) != (sidecar.best.trial, sha256):
+        sha256 = found.model_sha256
+    if (found.trial, found.model_sha256) != (sidecar.best.trial, sha256):
         raise ValueError(f"{paths.diagnostics} belongs to another model and says nothing of this")
-    if found.get("failed"):
-        raise ValueError(f"the diagnostics failed: {found['failed']}")
+    if found.failed:
+        raise ValueError(f"the diagnostics failed: {found.failed}")
+    if found.odd:
+        odd = ", ".join(found.odd)
+        raise ValueError(f"{paths.diagnostics}: expected diagnostics, found no valid {odd}")
     return found

@@ -1,9 +1,16 @@
 """Is a trained model healthy? Diagnostics in, findings out; `docs/health.md` says why so."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
+from journal_launcher.base.artifacts.diagnostics import (
+    Diagnostics,
+    Importance,
+    Network,
+    Scores,
+    Training,
+)
 from journal_launcher.base.verdict import CRITICAL, OK, WARNING, Finding
 from journal_launcher.settings.limits import HealthLimits, Pair
 from journal_launcher.settings.model_types import MODEL_TYPES
@@ -16,57 +23,79 @@ _ENOUGH_SCORED = 10
 """If there was no time to score all features, so many of them stand for the others."""
 
 
-def findings_in(diagnostics: dict[str, Any], limits: HealthLimits) -> tuple[Finding, ...]:
-    """A finding for each thing that was measured; what was not is not judged."""
+def findings_in(diagnostics: Diagnostics, limits: HealthLimits) -> tuple[Finding, ...]:
+    """A finding for each thing that was measured; what was not is not judged.
+
+    Raises:
+        ValueError: it lacks what every training has.
+    """
     return (
-        *_results(diagnostics["non_finite"], diagnostics["scores"]),
-        *_training(diagnostics, limits),
-        *_network(diagnostics.get("network", {}), limits),
-        *_features(diagnostics.get("importance", {}), limits),
+        *_numbers(_there(diagnostics.non_finite, "non_finite")),
+        *_scores(_there(diagnostics.scores, "scores")),
+        *_training(diagnostics, _there(diagnostics.training, "training"), limits),
+        *_network(diagnostics.network or Network(), limits),
+        *_features(diagnostics.importance or Importance(), limits),
     )
 
 
-def _results(names: list[str], scores: dict[str, Any]) -> Iterator[Finding]:
+T = TypeVar("T")
+
+
+def _there(value: T | None, key: str) -> T:
+    if value is None:
+        raise ValueError(f"training_diagnostics.json: expected {key}, found none")
+    return value
+
+
+def _numbers(names: Sequence[str]) -> Iterator[Finding]:
     text = f"not finite: {', '.join(names[:5])}" if names else "every number is finite"
     yield Finding("non_finite", CRITICAL if names else OK, len(names), 0, text)
-    ours, dummy = scores["cv"], scores["dummy"]
+
+
+def _scores(scores: Scores) -> Iterator[Finding]:
+    ours, dummy = scores.cv, scores.dummy
     if ours is not None and dummy is not None:
-        better = ours > dummy if scores["direction"] == "maximize" else ours < dummy
+        maximize = _there(scores.direction, "scores.direction") == "maximize"
+        better = ours > dummy if maximize else ours < dummy
         what = "beats" if better else "does not beat"
-        text = f"cross-validated {scores['metric']} {what} a dummy that predicts the average"
+        metric = _there(scores.metric, "scores.metric")
+        text = f"cross-validated {metric} {what} a dummy that predicts the average"
         yield Finding("better_than_dummy", OK if better else CRITICAL, ours, dummy, text)
 
 
-def _training(diagnostics: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
-    training, errors = diagnostics["training"], diagnostics["training"]["errors"]
-    if (spec := MODEL_TYPES.get(diagnostics["model_type"])) and spec.judges_overfit and errors:
+def _training(
+    diagnostics: Diagnostics, training: Training, limits: HealthLimits
+) -> Iterator[Finding]:
+    spec = MODEL_TYPES.get(_there(diagnostics.model_type, "model_type"))
+    if spec and spec.judges_overfit and (errors := training.errors):
+        validation = _there(errors.get("validation"), "training.errors.validation")
+        trained = _there(errors.get("training"), "training.errors.training")
         text = "RMSE of validation rows ÷ of training rows"
-        ratio = errors["validation"] / max(errors["training"], 1e-300)
-        if diagnostics["task"] == "classification":
+        ratio = validation / max(trained, 1e-300)
+        if _there(diagnostics.task, "task") == "classification":
             # A quotient of log losses near 0 is large whatever the model.
             text = "log loss, validation and training: e to the difference"
-            ratio = math.exp(min(errors["validation"] - errors["training"], 100.0))
+            ratio = math.exp(min(validation - trained, 100.0))
         yield _compared("overfit_ratio", ratio, limits.overfit_ratio, text)
-    if training["unit"] == "epoch" and training["limit"]:
-        steps, most = training["steps"], training["limit"]
+    if _there(training.unit, "training.unit") == "epoch" and (most := training.limit):
+        steps = _there(training.steps, "training.steps")
         text = f"of at most {most} epochs, {steps} were best and none after them was better"
         yield _compared("epochs_used", steps / most, limits.epochs_used, text, low=True)
 
 
-def _network(network: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
-    dead, spread = network.get("dead_units"), network.get("gradient_spread")
-    if dead is not None:
+def _network(network: Network, limits: HealthLimits) -> Iterator[Finding]:
+    if network.dead_units is not None:
         text = "share of hidden units that let nothing through on any row"
-        yield _compared("dead_units", dead, limits.dead_units, text)
-    if spread is not None:
+        yield _compared("dead_units", network.dead_units, limits.dead_units, text)
+    if network.gradient_spread is not None:
         text = "largest gradient of a layer ÷ the smallest"
-        yield _compared("gradient_spread", spread, limits.gradient_spread, text)
+        yield _compared("gradient_spread", network.gradient_spread, limits.gradient_spread, text)
 
 
-def _features(importance: dict[str, Any], limits: HealthLimits) -> Iterator[Finding]:
-    error, increase = importance.get("error"), importance.get("increase", {})
+def _features(importance: Importance, limits: HealthLimits) -> Iterator[Finding]:
+    error, increase = importance.error, importance.increase or {}
     scored = [value for value in increase.values() if value is not None]
-    few = bool(importance.get("not_scored")) and len(scored) < _ENOUGH_SCORED
+    few = bool(importance.not_scored) and len(scored) < _ENOUGH_SCORED
     if error is None or not scored or few:
         return
     unused = sum(value <= _NEGLIGIBLE * error for value in scored)

@@ -8,11 +8,18 @@ import hashlib
 import math
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from journal_launcher.base.artifacts.diagnostics import (
+    Diagnostics,
+    Network,
+    Scores,
+    Training,
+)
 from journal_launcher.base.files import write_json
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
@@ -41,55 +48,53 @@ def write_diagnostics(
         found = _diagnose(task, trial, model, fitted)
     except Exception as error:
         traceback.print_exc()  # into this worker's log file
-        found = {"failed": f"{type(error).__name__}: {error}"}
-    non_finite: list[str] = []
-    content = _finite(found, "", non_finite)
+        found = Diagnostics(failed=f"{type(error).__name__}: {error}")
     with open(model_file, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     staging = model_file.parent
-    write_json(
-        StudyPaths(staging.parent, staging.name).diagnostics,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "study": staging.parent.name,
-            "trial": trial.number,
-            "model_type": task.settings.name,
-            "model_sha256": sha256,
-            **content,
-            "non_finite": non_finite,
-        },
+    found = replace(
+        found,
+        schema_version=SCHEMA_VERSION,
+        study=staging.parent.name,
+        trial=trial.number,
+        model_type=task.settings.name,
+        model_sha256=sha256,
     )
+    non_finite: list[str] = []
+    content = _finite(found.to_json(), "", non_finite)
+    path = StudyPaths(staging.parent, staging.name).diagnostics
+    write_json(path, replace(Diagnostics.from_json(content), non_finite=non_finite).to_json())
 
 
 def _diagnose(
     task: TableTask, trial: ScoredTrial, model: ModelType, fitted: FittedModel
-) -> dict[str, Any]:
+) -> Diagnostics:
     dataset = task.dataset
     draw = trial_seed(task.seed, trial.number, "diagnostics")
     rows = np.random.default_rng(draw).permutation(dataset.train)[:_ROWS]
     features, target = dataset.features.take(rows), dataset.target[rows]
     error = metrics.error(dataset.schema.task)
     inspect = getattr(fitted, "diagnose", None)
-    return {
-        "task": dataset.schema.task,
-        "scores": {
-            "metric": task.metric,
-            "direction": METRICS[task.metric],
-            "cv": trial.value,
-            "train": float(np.mean(trial.train_scores)),
-            "dummy": dummy_score(task),
-        },
-        "training": {
-            "unit": "epoch" if model.unit == "epoch" else "round",
-            "steps": trial.steps,
-            "limit": model.max_steps,
-            "errors": trial.errors,
-            "overfit_ratio": trial.overfit_ratio,
-        },
-        **({"curves": trial.curves} if trial.curves else {}),
-        **({"network": inspect(features, target)} if inspect else {}),
-        "importance": permutation_importance(fitted, features, target, dataset.schema, error, draw),
-    }
+    return Diagnostics(
+        task=dataset.schema.task,
+        scores=Scores(
+            metric=task.metric,
+            direction=METRICS[task.metric],
+            cv=trial.value,
+            train=float(np.mean(trial.train_scores)),
+            dummy=dummy_score(task),
+        ),
+        training=Training(
+            unit="epoch" if model.unit == "epoch" else "round",
+            steps=trial.steps,
+            limit=model.max_steps,
+            errors=trial.errors,
+            overfit_ratio=trial.overfit_ratio,
+        ),
+        curves=trial.curves or None,
+        network=Network(**inspect(features, target)) if inspect else None,
+        importance=permutation_importance(fitted, features, target, dataset.schema, error, draw),
+    )
 
 
 def _finite(value: Any, path: str, non_finite: list[str]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from journal_launcher.base.artifacts.diagnostics import Importance
 from journal_launcher.tabular.data.table import Features, Schema
 from journal_launcher.tabular.models import FittedModel, Score
 
@@ -25,13 +26,8 @@ def permutation_importance(
     error: Score,
     seed: int,
     clock: Callable[[], float] = time.monotonic,
-) -> dict[str, Any]:
-    """Score every feature on the rows given, in a random order until the time is up.
-
-    Returns:
-        rows, repeats; error: the model's on these rows; increase: by feature, what shuffling it
-        adds to the error; not_scored: features for which there was no time.
-    """
+) -> Importance:
+    """Score every feature on the rows given, in a random order until the time is up."""
     rng = np.random.default_rng(seed)
     rows = len(target)
     numbers = np.tile(features.numbers, (_REPEATS, 1))
@@ -53,8 +49,10 @@ def permutation_importance(
         increase[name] = error(targets, fitted.predict(Features(numbers, codes))) - base
         column[:] = kept
     names = [column.name for column in schema.columns]
-    return {
-        **{"rows": rows, "repeats": _REPEATS, "error": base},
-        "increase": {name: increase[name] for name in names if name in increase},
-        "not_scored": [name for name in names if name not in increase],
-    }
+    return Importance(
+        rows,
+        _REPEATS,
+        error=base,
+        increase={name: increase[name] for name in names if name in increase},
+        not_scored=[name for name in names if name not in increase],
+    )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from journal_launcher.base.artifacts.diagnostics import Diagnostics, Network
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.sidecar import Best, Confirmed, Counts, Sidecar, TrainedOn
 from journal_launcher.base.artifacts.trial_attributes import (
@@ -185,3 +186,76 @@ def test_what_a_sidecar_says_oddly_is_as_absent(odd: Any) -> None:
     assert Best.from_json({"pareto_front": odd, "trial": odd}).numbers == set()
     assert Sidecar.from_json({"holdout_interval": odd}).holdout.interval is None
     assert Sidecar.from_json({"n_finished": odd, "fold_scores": {}}).counts.n_finished is None
+
+
+# --- of a training
+
+DIAGNOSTICS: dict[str, Any] = {
+    **{"schema_version": 1, "study": "s", "trial": 4, "model_type": "x", "model_sha256": "ab"},
+    "task": "regression",
+    "scores": {"metric": "r2", "direction": "maximize", "cv": None, "train": 0.6, "dummy": 0.0},
+    "training": {
+        **{"unit": "epoch", "steps": 60, "limit": None},
+        **{"errors": {"validation": 1.1, "training": None}, "overfit_ratio": None},
+    },
+    "curves": {"training": [1.0, None]},
+    "network": {"rows": 5, "layers": [{"name": "a"}], "gradient_spread": 9.0, "dead_units": 0.1},
+    "importance": {
+        **{"rows": 5, "repeats": 3, "error": 1.0},
+        **{"increase": {"y" * 300: 0.4, "b": None}, "not_scored": []},
+    },
+    "non_finite": ["importance.increase." + "y" * 300],
+}
+SECTIONS = ["scores", "training", "network", "importance"]
+INSIDE = sorted({name for section in SECTIONS for name in DIAGNOSTICS[section]})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*DIAGNOSTICS, "failed"]) | st.text(),
+        LEAVES | st.dictionaries(st.sampled_from(INSIDE) | st.text(), LEAVES),
+    )
+)
+def test_diagnostics_of_any_writer_stay_what_they_are(content: dict[str, Any]) -> None:
+    found = Diagnostics.from_json(content)
+    assert found.to_json() == content and list(found.to_json()) == list(content)
+    assert all(name.split(".")[0] in DIAGNOSTICS | {"failed": ""} for name in found.odd)
+
+
+def test_diagnostics_are_written_as_they_always_were() -> None:
+    found = Diagnostics.from_json(DIAGNOSTICS)
+    assert found.odd == []
+    assert json.dumps(replace(found, stored={}).to_json()) == json.dumps(DIAGNOSTICS)
+
+
+def test_a_section_that_changes_keeps_what_is_not_known() -> None:
+    found = Diagnostics.from_json({"network": {"mine": 1, "dead_units": 0.1}, "yours": 2})
+    changed = replace(found, network=Network(dead_units=0.2)).to_json()
+    assert changed == {"network": {"mine": 1, "dead_units": 0.2}, "yours": 2}
+    assert replace(found, network=None).to_json() == {"yours": 2}
+
+
+@pytest.mark.parametrize("odd", [True, -1.5, 10**400, [1], {"a": [1]}, {"a": True}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("trial", "model_sha256", "task", "failed", "non_finite", "scores.metric", "scores.cv"),
+        *("training.errors", "training.steps", "training.limit", "importance.increase"),
+        *("importance.not_scored", "network.dead_units"),
+    ],
+)
+def test_what_diagnostics_say_oddly_is_named(name: str, odd: Any) -> None:
+    content = json.loads(json.dumps(DIAGNOSTICS))
+    *section, inner = name.split(".")
+    (content[section[0]] if section else content)[inner] = odd
+    fine = [] if name.endswith(("cv", "dead_units")) and odd == -1.5 else [name]
+    assert Diagnostics.from_json(content).odd == fine
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_is_there_or_is_not(name: str) -> None:
+    for odd in (None, 3, [1], "x"):
+        found = Diagnostics.from_json({**DIAGNOSTICS, name: odd})
+        assert getattr(found, name) is None and found.odd == [name]
+    assert Diagnostics.from_json({}).odd == []
+    assert Diagnostics.from_json({"scores": {}}).odd == ["scores.cv", "scores.dummy"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from journal_launcher.base.artifacts.diagnostics import Diagnostics
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.health.assessment import assess_health
@@ -42,7 +43,7 @@ def but(**sections: Any) -> dict[str, Any]:
 
 
 def levels(diagnostics: dict[str, Any], limits: HealthLimits | None = None) -> dict[str, str]:
-    found = findings_in(diagnostics, limits or HealthLimits())
+    found = findings_in(Diagnostics.from_json(diagnostics), limits or HealthLimits())
     assert all(finding.text for finding in found)
     return {finding.name: finding.level for finding in found}
 
@@ -86,7 +87,8 @@ def test_thresholds(name: str, sections: dict[str, Any], level: str) -> None:
 
 
 def test_a_finding_names_value_and_threshold() -> None:
-    found = {f.name: f for f in findings_in(but(network={"dead_units": 0.6}), HealthLimits())}
+    sick = Diagnostics.from_json(but(network={"dead_units": 0.6}))
+    found = {f.name: f for f in findings_in(sick, HealthLimits())}
     assert (found["dead_units"].value, found["dead_units"].threshold) == (0.6, 0.5)
     assert (found["gradient_spread"].value, found["gradient_spread"].threshold) == (12.0, 100.0)
 
@@ -155,6 +157,12 @@ def test_a_study_is_as_healthy_as_its_worst_finding(tmp_path: Path) -> None:
         ({**SOUND, "failed": "MemoryError: no room"}, "MemoryError: no room"),
         ({**SOUND, "schema_version": 99}, "schema_version 99"),
         ({"schema_version": 1, "model_sha256": "abc", "trial": 4, "scores": 3}, "expected"),
+        ({"schema_version": 1, "model_sha256": "abc", "trial": 4}, "expected non_finite"),
+        ({**SOUND, "network": None}, "no valid network"),
+        (but(scores={"cv": "x"}), "no valid scores.cv"),
+        (but(training={"steps": 10**400}), "no valid training.steps"),
+        (but(training={"steps": None}), "expected training.steps"),
+        (but(training={"errors": {"validation": None}}), "expected training.errors.validation"),
     ],
 )
 def test_without_diagnostics_of_this_model_nothing_is_judged(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tabular.tasks import EACH_MODEL_TYPE, task_of
 
+from journal_launcher.base.artifacts.diagnostics import Diagnostics
 from journal_launcher.tabular import diagnostics, importance
 from journal_launcher.tabular.data.table import Dataset, Features
 from journal_launcher.tabular.diagnostics import write_diagnostics
@@ -64,7 +65,7 @@ def test_every_model_type_writes_the_same_sections(
     assert (found["schema_version"], found["study"], found["trial"]) == (1, "my_study", 4)
     model = (tmp_path / "my_study/staging/best_model.x").read_bytes()
     assert found["model_sha256"] == sha256(model).hexdigest()
-    assert found["non_finite"] == []
+    assert found["non_finite"] == [] and Diagnostics.from_json(found).odd == []
     assert set(found["importance"]["increase"]) == {"a", "b", "c", "colour"}
     unit, limit = ("epoch", 48) if model_type == "neural_net" else ("round", None)
     assert found["training"]["unit"] == unit and found["training"]["steps"] == 3
@@ -137,7 +138,8 @@ def scored(table: Dataset, **more: Any) -> dict[str, Any]:
         return float(np.sqrt(np.mean((target - predictions) ** 2)))
 
     model: Any = Sum()
-    return permutation_importance(model, table.features, target, table.schema, rmse, 0, **more)
+    found = permutation_importance(model, table.features, target, table.schema, rmse, 0, **more)
+    return found.to_json()
 
 
 def test_only_features_that_the_model_reads_are_important(make_table: MakeTable) -> None:

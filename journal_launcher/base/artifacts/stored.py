@@ -18,6 +18,7 @@ __all__ = [
     "numbers",
     "numbers_by_name",
     "part",
+    "section",
     "string",
     "table",
     "text",
@@ -98,6 +99,11 @@ def part(kind: "type[Part]") -> dict[str, Any]:
     return {"part": kind}
 
 
+def section(kind: "type[Part]") -> dict[str, Any]:
+    """The metadata of a field that is one key, an object in which the part's keys are."""
+    return {"section": kind}
+
+
 @dataclass(frozen=True)
 class _Key:
     """How a field is read and written."""
@@ -106,7 +112,8 @@ class _Key:
     keys: tuple[str, ...]
     read: Reader
     null: bool
-    part: "type[Part] | None"
+    part: "type[Part] | None" = None
+    section: "type[Part] | None" = None
 
     @classmethod
     def of(cls, one: "Field[Any]") -> Self:
@@ -114,8 +121,11 @@ class _Key:
         kind: type[Part] | None = said.get("part")
         if kind is not None:
             keys = tuple(name for inner in _keys(kind) for name in inner.keys)
-            return cls(one.name, keys, kind.from_json, False, kind)
-        return cls(one.name, said["names"] or (one.name,), said["read"], said["null"], None)
+            return cls(one.name, keys, kind.from_json, False, part=kind)
+        inside: type[Part] | None = said.get("section")
+        if inside is not None:
+            return cls(one.name, (one.name,), inside.if_object, False, section=inside)
+        return cls(one.name, said["names"] or (one.name,), said["read"], said["null"])
 
     def value_in(self, content: Mapping[str, Any]) -> Any:
         if self.part is not None:
@@ -124,6 +134,25 @@ class _Key:
         for older in self.keys[1:]:
             value = self.read(content.get(older)) if value is None else value
         return value
+
+    def written(self, value: Any, content: Mapping[str, Any]) -> dict[str, Any]:
+        """What becomes of `content`'s keys; a section keeps what its part does not know."""
+        if self.part is not None:
+            return dict(value.to_json())
+        if self.section is not None:
+            value = table(content.get(self.keys[0])) | value.to_json()
+        return {self.keys[0]: value}
+
+    def odd_in(self, content: Mapping[str, Any]) -> list[str]:
+        if self.part is not None:
+            return _odd_in(self.part, content)
+        name = self.keys[0]
+        if self.value_in(content) is None:
+            wrong = self.section is not None or content.get(name) is not None
+            return [name] if (wrong if name in content else self.null) else []
+        if self.section is None:
+            return []
+        return [f"{name}.{odd}" for odd in _odd_in(self.section, content[name])]
 
 
 _known: dict[object, tuple[_Key, ...]] = {}  # by class; a study has many trials to read
@@ -135,6 +164,10 @@ def _keys(kind: "type[Part | Whole]") -> tuple[_Key, ...]:
     return _known[kind]
 
 
+def _odd_in(kind: "type[Part | Whole]", content: Mapping[str, Any]) -> list[str]:
+    return [odd for one in _keys(kind) for odd in one.odd_in(content)]
+
+
 @dataclass(frozen=True)
 class Part:
     """Some keys of a JSON object."""
@@ -142,6 +175,10 @@ class Part:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         return cls(**{one.name: one.value_in(content) for one in _keys(cls)})
+
+    @classmethod
+    def if_object(cls, value: Any) -> Self | None:
+        return cls.from_json(value) if isinstance(value, dict) else None
 
     def to_json(self) -> dict[str, Any]:
         said = ((one, getattr(self, one.name)) for one in _keys(type(self)))
@@ -169,5 +206,10 @@ class Whole:
                 for name in one.keys:
                     content.pop(name, None)
             else:
-                content |= {one.keys[0]: value} if one.part is None else value.to_json()
+                content |= one.written(value, content)
         return content
+
+    @property
+    def odd(self) -> list[str]:
+        """The keys that are of another kind, and those that are missing instead of null."""
+        return _odd_in(type(self), self.stored)

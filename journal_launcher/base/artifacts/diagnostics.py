@@ -1,0 +1,110 @@
+"""How the published model's training went, in `training_diagnostics.json` beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from journal_launcher.base.artifacts.stored import (
+    Part,
+    Whole,
+    key,
+    number,
+    numbers_by_name,
+    section,
+    string,
+    text,
+    whole,
+)
+
+__all__ = ["Diagnostics", "Importance", "Network", "Scores", "Training"]
+
+
+def _as_found(value: Any) -> Any:
+    """Of what is written for people, and judged by nobody."""
+    return value
+
+
+def _names(value: Any) -> list[str] | None:
+    """Of any length, as those of columns are."""
+    names = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return value if names else None
+
+
+def _measured(value: Any) -> dict[str, float | None] | None:
+    """Numbers by name; null where one is not finite."""
+    found = numbers_by_name(value)
+    odd = found is None or any(found[name] is None and value[name] is not None for name in found)
+    return None if odd else found
+
+
+@dataclass(frozen=True)
+class Scores(Part):
+    """By the study's metric. cv: the trial's. dummy: of a model that predicts the average."""
+
+    metric: str | None = field(default=None, metadata=key(text))
+    direction: str | None = field(default=None, metadata=key(text))
+    cv: float | None = field(default=None, metadata=key(number, null=True))
+    train: float | None = field(default=None, metadata=key(_as_found))
+    dummy: float | None = field(default=None, metadata=key(number, null=True))
+
+
+@dataclass(frozen=True)
+class Training(Part):
+    """steps: the best number of epochs or rounds, of at most `limit`.
+
+    errors: of the validation and the training rows; older trials have none.
+    """
+
+    unit: str | None = field(default=None, metadata=key(text))
+    steps: int | None = field(default=None, metadata=key(whole))
+    limit: int | None = field(default=None, metadata=key(whole, null=True))
+    errors: Mapping[str, float | None] | None = field(
+        default=None, metadata=key(_measured, null=True)
+    )
+    overfit_ratio: float | None = field(default=None, metadata=key(_as_found, null=True))
+
+
+@dataclass(frozen=True)
+class Network(Part):
+    """See `network_check`; the shares are of all layers together."""
+
+    rows: int | None = field(default=None, metadata=key(_as_found))
+    layers: Sequence[Mapping[str, Any]] | None = field(default=None, metadata=key(_as_found))
+    gradient_spread: float | None = field(default=None, metadata=key(number))
+    dead_units: float | None = field(default=None, metadata=key(number))
+
+
+@dataclass(frozen=True)
+class Importance(Part):
+    """error: the model's on the rows. increase: by feature, what shuffling it adds to the error.
+
+    not_scored: features for which there was no time.
+    """
+
+    rows: int | None = field(default=None, metadata=key(_as_found))
+    repeats: int | None = field(default=None, metadata=key(_as_found))
+    error: float | None = field(default=None, metadata=key(number))
+    increase: Mapping[str, float | None] | None = field(default=None, metadata=key(_measured))
+    not_scored: Sequence[str] | None = field(default=None, metadata=key(_names))
+
+
+@dataclass(frozen=True)
+class Diagnostics(Whole):
+    """Whose they are, and a section for each thing that was looked at.
+
+    failed: why there is no section. non_finite: the numbers that are null for it.
+    """
+
+    schema_version: int | None = field(default=None, metadata=key(whole))
+    study: str | None = field(default=None, metadata=key(_as_found))
+    trial: int | None = field(default=None, metadata=key(whole))
+    model_type: str | None = field(default=None, metadata=key(text))
+    model_sha256: str | None = field(default=None, metadata=key(text))
+    failed: str | None = field(default=None, metadata=key(string))
+    task: str | None = field(default=None, metadata=key(text))
+    scores: Scores | None = field(default=None, metadata=section(Scores))
+    training: Training | None = field(default=None, metadata=section(Training))
+    curves: Mapping[str, Any] | None = field(default=None, metadata=key(_as_found))
+    network: Network | None = field(default=None, metadata=section(Network))
+    importance: Importance | None = field(default=None, metadata=section(Importance))
+    non_finite: Sequence[str] | None = field(default=None, metadata=key(_names))
