@@ -74,14 +74,11 @@ class Notes(logging.Handler):
 
 def main(arguments: list[str]) -> int:
     """Run one worker on two inherited pipes (`arguments`: their descriptors)."""
-    if arguments[:1] == ["--debug"]:
-        from journal_launcher.worker.debug import debug
+    if arguments[:1] in (["--debug"], ["--replay"]):
+        from journal_launcher.worker.foreground import debug, replay
 
-        return debug(json.loads(arguments[1]))
-    if arguments[:1] == ["--replay"]:
-        from journal_launcher.worker.replay import replay
-
-        return replay(json.loads(arguments[1]))
+        task = json.loads(arguments[1])
+        return debug(task) if arguments[0] == "--debug" else replay(task)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     signal.signal(signal.SIGTERM, _on_sigterm)

@@ -11,7 +11,7 @@ from launcher.harness import ROOT, Ended, Workshop, finish
 
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher import foreground as parent
-from journal_launcher.worker.replay import judge
+from journal_launcher.worker.foreground import compare_scores
 
 # What a user's objective may build on: its number, what other trials said, its own attributes.
 SEEDED = """
@@ -156,7 +156,7 @@ def test_a_study_that_moved_with_its_objective_is_found(workshop: Workshop, tmp_
 def test_the_tolerance_is_for_gpus_and_other_threads(
     now: tuple[float, ...], exact: bool, same: bool, said: str
 ) -> None:
-    found, text = judge((0.5, 0.25), now, exact)
+    found, text = compare_scores((0.5, 0.25), now, exact)
     assert found is same and said in text
 
 

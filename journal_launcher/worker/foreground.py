@@ -1,6 +1,11 @@
-"""Run one recorded trial again, alone, and say whether its score is the same."""
+"""One trial in the foreground, in the worker that the parent became.
+
+`debug` runs a first one: stdin, stdout and the terminal are the user's, so pdb works. `replay` runs
+a recorded one again, and says whether its score is the same.
+"""
 
 import math
+import signal
 import sys
 import tempfile
 import traceback
@@ -11,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.trial_attributes import without_ours
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudyPaths
@@ -24,11 +30,67 @@ from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.jobs.base import Prepared
-from journal_launcher.worker.trials import evaluate
+from journal_launcher.worker.sampling import Search
+from journal_launcher.worker.script import ScriptFailedError
+from journal_launcher.worker.trials import WorkerStudy, evaluate, judge
 
-__all__ = ["replay"]
+__all__ = ["compare_scores", "debug", "replay"]
 
 TOLERANCE = 0.01  # relative, where the arithmetic itself may differ
+
+
+def debug(task: dict[str, Any]) -> int:
+    """Prepare and run trial 0 in memory. An exception of the objective passes through whole."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: no orphan
+    settings = LaunchSettings.from_json(task["settings"])
+    seed = settings.seed or 0
+    try:
+        verify_device(task["device_uuid"])
+        with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
+            return _debug(settings, seed, task, StudyPaths(Path(folder), settings.name))
+    except JournalLauncherError as error:
+        print(f"error: {visible(str(error))}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _debug(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: StudyPaths) -> int:
+    job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
+    prepared = job.prepare(seed)
+    job.warm_up()
+    search = Search(settings)
+    job.open(prepared, seed, lambda unit, step, total, value: None)
+    said = Identity.from_json(prepared["identity"]).directions or ()
+    directions = [optuna.study.StudyDirection[name.upper()] for name in said]
+    storage = optuna.storages.InMemoryStorage()
+    optuna.create_study(storage=storage, study_name=settings.name, directions=directions)
+    study = WorkerStudy(settings.name, storage, search.sampler(seed, 0), search.pruner)
+    defaults = job.defaults()
+    if defaults is not None:
+        study.enqueue_trial(defaults)
+    trial = study.ask()
+    print(f"debug: one trial on {task['device']}, nothing is kept", file=sys.stderr)
+    try:
+        value = job(trial)
+    except optuna.TrialPruned:
+        value = "pruned"
+    except ScriptFailedError as error:  # its output was just seen
+        print(f"params: {trial.params}", file=sys.stderr)
+        said = visible(str(error).splitlines()[0].removesuffix(":"))
+        print(f"error: {said}", file=sys.stderr)
+        return error.exit_code
+    print(f"params: {trial.params}\nvalue: {value}")
+    judged = None if value == "pruned" else judge(value, len(directions))
+    if judged is not None and judged.reason is not None:
+        print(f"error: in a launch this trial fails: {visible(judged.reason)}", file=sys.stderr)
+        return ExitCode.FAILED
+    pruned = optuna.trial.TrialState.PRUNED if value == "pruned" else None
+    study.tell(trial, None if pruned else value, state=pruned)
+    for callback in search.callbacks:
+        callback(study, study.trials[0])
+    return ExitCode.DONE
+
+
+# --- a recorded trial, again
 
 
 def replay(task: dict[str, Any]) -> int:
@@ -110,12 +172,14 @@ def _compare(
     if asked:
         names = one_line(", ".join(asked))
         print(f"the parameters asked for are others now: {names}", file=sys.stderr)
-    same, verdict = judge(recorded.values, outcome.values, task["exact"])
+    same, verdict = compare_scores(recorded.values, outcome.values, task["exact"])
     print(verdict)
     return ExitCode.DONE if same else ExitCode.FAILED
 
 
-def judge(recorded: Sequence[float], now: Sequence[float], exact: bool) -> tuple[bool, str]:
+def compare_scores(
+    recorded: Sequence[float], now: Sequence[float], exact: bool
+) -> tuple[bool, str]:
     """(the same?, in words). `exact`: nothing but equal bits will do."""
     if list(recorded) == list(now):
         return True, "the same, bit by bit"
