@@ -61,7 +61,9 @@ class Training(Part):
     errors: Mapping[str, float | None] | None = field(
         default=None, metadata=key(_measured, null=True)
     )
-    overfit_ratio: float | None = field(default=None, metadata=key(_as_found, null=True))
+    overfit_ratio: float | None = field(
+        default=None, metadata=key(_as_found, null=True, judged=False)
+    )
 
 
 @dataclass(frozen=True)

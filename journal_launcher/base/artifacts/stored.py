@@ -85,13 +85,14 @@ def table(value: Any) -> dict[str, Any]:
 Reader = Callable[[Any], Any]
 
 
-def key(read: Reader, *names: str, null: bool = False) -> dict[str, Any]:
+def key(read: Reader, *names: str, null: bool = False, judged: bool = True) -> dict[str, Any]:
     """The metadata of a field that is one key.
 
     names: the key, where it is not the field's name, and then those that older files have instead.
     null: None is written as null; otherwise it leaves the key out.
+    judged: it is odd if such a key is not there.
     """
-    return {"read": read, "names": names, "null": null}
+    return {"read": read, "names": names, "null": null, "due": null and judged}
 
 
 def part(kind: "type[Part]") -> dict[str, Any]:
@@ -112,6 +113,7 @@ class _Key:
     keys: tuple[str, ...]
     read: Reader
     null: bool
+    due: bool = False
     part: "type[Part] | None" = None
     section: "type[Part] | None" = None
 
@@ -125,7 +127,8 @@ class _Key:
         inside: type[Part] | None = said.get("section")
         if inside is not None:
             return cls(one.name, (one.name,), inside.if_object, False, section=inside)
-        return cls(one.name, said["names"] or (one.name,), said["read"], said["null"])
+        keys = said["names"] or (one.name,)
+        return cls(one.name, keys, said["read"], said["null"], said["due"])
 
     def value_in(self, content: Mapping[str, Any]) -> Any:
         if self.part is not None:
@@ -149,7 +152,7 @@ class _Key:
         name = self.keys[0]
         if self.value_in(content) is None:
             wrong = self.section is not None or content.get(name) is not None
-            return [name] if (wrong if name in content else self.null) else []
+            return [name] if (wrong if name in content else self.due) else []
         if self.section is None:
             return []
         return [f"{name}.{odd}" for odd in _odd_in(self.section, content[name])]
