@@ -1,12 +1,15 @@
 """Files opened as what they must be, plain ones: no link is followed and no FIFO waited for."""
 
+import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from journal_launcher.base.errors import AGAIN, UsageError
 
-__all__ = ["SAFELY", "found_at", "open_plain", "read_plain"]
+__all__ = ["SAFELY", "found_at", "open_plain", "parse_object", "read_object", "read_plain"]
 
 # A symlink could lead to somebody else's file, and opening a FIFO would block beyond Ctrl-C.
 SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -54,6 +57,22 @@ def read_plain(path: Path | str, *, follow: bool = False) -> bytes:
     """The content of a plain file; raises as `open_plain`."""
     with open(open_plain(path, os.O_RDONLY, follow=follow), "rb") as file:
         return file.read()
+
+
+def read_object(path: Path | str) -> dict[str, Any]:
+    """The JSON object in a plain file; an empty one where there is none."""
+    with suppress(OSError, UsageError):
+        return parse_object(read_plain(path))
+    return {}
+
+
+def parse_object(text: bytes) -> dict[str, Any]:
+    """A JSON object, or an empty one where `text` is none."""
+    with suppress(ValueError, RecursionError):
+        content = json.loads(text)
+        if isinstance(content, dict):
+            return content
+    return {}
 
 
 def _not_plain(path: Path | str) -> UsageError:

@@ -212,6 +212,5 @@ class Course:
             for spec in self.launch.specs
         ]
         record = launch_record(self.launch.id, self.settings, workers, self.launch.began_at, ended)
-        self.launch.lease.check_folder()
-        self.paths.directory.mkdir(exist_ok=True)  # whoever removed it cost us nothing yet
+        self.launch.lease.check_folder()  # whoever removed it cost us nothing yet
         write_json(self.paths.launch_record, record)

@@ -1,6 +1,5 @@
 """Whose is the folder NAME/? What no launch made is neither removed nor replaced in it."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import Any
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, cached
-from journal_launcher.base.plain_files import found_at, read_plain
+from journal_launcher.base.plain_files import found_at, parse_object, read_object, read_plain
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["check_folder", "has_strange_entries"]
@@ -91,13 +90,14 @@ def _evidence(paths: StudyPaths) -> Iterator[bool]:
 
     Any of them may be gone: a deleted journal, for one, begins anew in the same folder.
     """
-    yield _json(paths.lease).get("study") == paths.name  # not of earlier versions
-    record = _json(paths.launch_record)
+    yield read_object(paths.lease).get("study") == paths.name  # not of earlier versions
+    record = read_object(paths.launch_record)
     yield record.get("study", _name_by(record.get("settings"))) == paths.name
-    sidecar = Sidecar.from_json(_json(paths.sidecar))
+    sidecar = Sidecar.from_json(read_object(paths.sidecar))
     yield paths.name in (sidecar.best.study, sidecar.won[0])
-    decisions = _content(paths.decisions).splitlines()
-    yield any(_parsed(decision).get("study") == paths.name for decision in decisions)
+    with suppress(OSError, UsageError):
+        decisions = map(parse_object, read_plain(paths.decisions).splitlines())
+        yield any(decision.get("study") == paths.name for decision in decisions)
 
 
 def _name_by(settings: Any) -> str | None:
@@ -109,22 +109,3 @@ def _name_by(settings: Any) -> str | None:
     with suppress(JournalLauncherError, TypeError, ValueError, AttributeError):
         return LaunchSettings.from_json({**LaunchSettings().to_json(), **given}).name
     return given.get("study_name")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where there is none."""
-    return _parsed(_content(path))
-
-
-def _content(path: Path) -> bytes:
-    with suppress(OSError, UsageError):
-        return read_plain(path)
-    return b""
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    with suppress(ValueError, RecursionError):
-        content = json.loads(text)
-        if isinstance(content, dict):
-            return content
-    return {}

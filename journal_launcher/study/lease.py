@@ -21,7 +21,7 @@ from journal_launcher.base.errors import (
     UsageError,
 )
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.plain_files import open_plain, read_plain
+from journal_launcher.base.plain_files import open_plain, read_object
 from journal_launcher.base.times import utc
 from journal_launcher.study.folder import check_folder, has_strange_entries
 
@@ -123,7 +123,7 @@ class Lease:
 
     def _in_use(self) -> StudyInUseError:
         return StudyInUseError(
-            f"study {self._study} is in use by {_describe(_read(self._path))}; wait for it, "
+            f"study {self._study} is in use by {_describe(read_object(self._path))}; wait for it, "
             "stop it, or choose another --study-name"
         )
 
@@ -163,18 +163,10 @@ def holder_of(path: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _describe(_read(path))
+        return _describe(read_object(path))
     finally:
         os.close(descriptor)
     return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_plain(path))
-    except (OSError, ValueError, UsageError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _describe(holder: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """The folders of scripts: one for each running trial and for the best so far, no others."""
 
-import json
 import math
 import os
 import shutil
@@ -11,10 +10,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.sidecar import Sidecar
-from journal_launcher.base.artifacts.stored import mapping
-from journal_launcher.base.errors import AGAIN, UsageError
+from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.plain_files import found_at, read_plain
+from journal_launcher.base.plain_files import found_at, read_object
 from journal_launcher.study.tally import best_of
 from journal_launcher.worker.script import ScriptFailedError
 
@@ -75,11 +73,7 @@ def stage(paths: StudyPaths, study: optuna.Study, staging: Path) -> None:
 
 def _published(paths: StudyPaths) -> set[int]:
     """The trials whose files are in the published folder."""
-    try:
-        found = mapping(json.loads(read_plain(paths.sidecar)))
-    except (UsageError, OSError, ValueError):
-        return set()
-    return Sidecar.from_json(found or {}).best.numbers
+    return Sidecar.from_json(read_object(paths.sidecar)).best.numbers
 
 
 def _link(source: Path, target: Path) -> None:

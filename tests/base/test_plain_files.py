@@ -9,7 +9,7 @@ import pytest
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import append_line, locked, read_json
-from journal_launcher.base.plain_files import found_at, open_plain, read_plain
+from journal_launcher.base.plain_files import found_at, open_plain, read_object, read_plain
 from journal_launcher.health.decisions import decisions
 
 
@@ -77,3 +77,11 @@ def test_whoever_reads_or_writes_a_small_file_opens_it_so(tmp_path: Path, kind: 
     for use in (read_with_locked, lambda at: append_line(at, b"x"), lambda at: list(decisions(at))):
         with pytest.raises(UsageError, match=f"found {kind}"):
             use(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b'{"a":' * 200_000])
+def test_what_is_no_json_object_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    assert read_object(tmp_path / "a") == {} == read_object(tmp_path / "none")
+    (tmp_path / "a").write_bytes(b'{"a": 1}')
+    assert read_object(tmp_path / "a") == {"a": 1}
