@@ -31,7 +31,7 @@ from optuna.trial import TrialState
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from journal_launcher import DurableJournalFileBackend
 
-KILLS_PER_JOURNAL = 30  # a new journal then, or replaying the large attributes takes the time
+KILLS_PER_JOURNAL = 30  # a new journal then, or loading the large attributes takes the time
 PATIENCE_S = 20.0
 BACKENDS = {"stock": JournalFileBackend, "ours": DurableJournalFileBackend}
 

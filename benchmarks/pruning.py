@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.study import confirmation
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 from journal_launcher.tabular.data.dataset import fresh_folds, load, prepare
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.models import ModelSettings
@@ -138,7 +138,7 @@ class Study:
         storage = open_storage(folder / f"{pruner}.log", create=True)
         split, directions = table.prepared["split"], [table.prepared["direction"]]
         identity = {"directions": directions, "kind": "table", "split": split}
-        self.record = StudyRecord.create(storage, f"study{table.seed}", identity)
+        self.record = StudyHandle.create(storage, f"study{table.seed}", identity)
         if defaults:
             self.record.queue_defaults(self.objective.defaults())
         self._study = WorkerStudy(self.record.name, storage)

@@ -8,7 +8,7 @@ from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.verdict import CRITICAL
 from journal_launcher.base.visible import one_line
-from journal_launcher.cli.options import config_option, studies_dir_option
+from journal_launcher.cli.click_options import config_option, studies_dir_option
 from journal_launcher.settings.limits import Limits
 
 __all__ = ["command"]

@@ -5,7 +5,7 @@ import shlex
 import click
 
 from journal_launcher.base.paths import typed
-from journal_launcher.cli.options import studies_dir_option
+from journal_launcher.cli.click_options import studies_dir_option
 
 __all__ = ["command"]
 

@@ -7,7 +7,7 @@ import click
 from journal_launcher.base.data_source import check_data
 from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
 from journal_launcher.base.visible import one_line
-from journal_launcher.cli.options import studies_dir_option
+from journal_launcher.cli.click_options import studies_dir_option
 
 __all__ = ["command"]
 

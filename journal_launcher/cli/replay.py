@@ -2,7 +2,7 @@
 
 import click
 
-from journal_launcher.cli.options import studies_dir_option
+from journal_launcher.cli.click_options import studies_dir_option
 
 __all__ = ["command"]
 

@@ -12,7 +12,7 @@ import click
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.streams import while_read
 from journal_launcher.base.visible import one_line
-from journal_launcher.cli.options import (
+from journal_launcher.cli.click_options import (
     GroupedCommand,
     config_option,
     make_settings,
@@ -24,7 +24,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 
 if TYPE_CHECKING:
     from journal_launcher.base.events import Listener
-    from journal_launcher.pipeline.launch_with_health import Launch
+    from journal_launcher.pipeline.launch_with_health import WrappedLaunch
 
 __all__ = ["command", "output_options", "perform"]
 
@@ -52,7 +52,7 @@ def _run(
 
 
 def perform(
-    settings: LaunchSettings, launch: "Launch", verbose: int, quiet: bool, as_json: bool
+    settings: LaunchSettings, launch: "WrappedLaunch", verbose: int, quiet: bool, as_json: bool
 ) -> int:
     """Launch, or compare model types by such launches; show it, print the result."""
     # Optuna, once it is imported, sets the level of its uppermost logger; so not that one.
@@ -78,7 +78,7 @@ def perform(
 
 
 def _compare(
-    settings: LaunchSettings, launch: "Launch", verbose: int, quiet: bool, as_json: bool
+    settings: LaunchSettings, launch: "WrappedLaunch", verbose: int, quiet: bool, as_json: bool
 ) -> int:
     from journal_launcher.pipeline.compare import compare_models
     from journal_launcher.views.comparison import (

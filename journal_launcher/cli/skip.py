@@ -6,7 +6,7 @@ import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute
 from journal_launcher.base.visible import one_line
-from journal_launcher.cli.options import studies_dir_option
+from journal_launcher.cli.click_options import studies_dir_option
 from journal_launcher.settings.model_types import MODEL_TYPES
 
 __all__ = ["command"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from journal_launcher.cli.options import (
+from journal_launcher.cli.click_options import (
     Duration,
     GroupedCommand,
     config_option,

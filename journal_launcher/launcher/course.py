@@ -21,7 +21,7 @@ from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study.confirmation import unconfirmed
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyHandle
 
 __all__ = ["Course"]
 
@@ -55,12 +55,12 @@ class Course:
 
     # --- before the study is open
 
-    def _find_study(self) -> StudyRecord | None:
+    def _find_study(self) -> StudyHandle | None:
         """The existing study, unless it is about to be moved aside."""
         if not self.launch.has_journal():
             return None
         self.launch.lease.hold_journal()  # another launch may have begun it after we took the lease
-        return StudyRecord.find(self._storage(), self.paths.name)
+        return StudyHandle.find(self._storage(), self.paths.name)
 
     def _storage(self, *, create: bool = False) -> StudyStorage:
         allow = self.settings.allow_network_fs
@@ -68,19 +68,19 @@ class Course:
         storage.again = self.settings.again
         return storage
 
-    def _seed(self, found: StudyRecord | None) -> int:
+    def _seed(self, found: StudyHandle | None) -> int:
         """As given; else the study's own; else 0."""
         if self.settings.seed is not None:
             return self.settings.seed
         return found.seed if found else 0
 
-    def _start_others(self, found: StudyRecord | None) -> None:
+    def _start_others(self, found: StudyHandle | None) -> None:
         """Start the workers that are wanted and were not started before the journal was read."""
         slots = self.supervisor.pool.slots
         wanted = slots[: self._workers_wanted(found, len(slots))]
         self.supervisor.start(*(slot for slot in wanted if not slot.alive))
 
-    def _workers_wanted(self, found: StudyRecord | None, most: int) -> int:
+    def _workers_wanted(self, found: StudyHandle | None, most: int) -> int:
         """A study with all its trials only needs workers for what is left to confirm or refit."""
         if found is None or found.count()[0] < self.settings.n_trials:
             return most
@@ -105,7 +105,7 @@ class Course:
 
     # --- the study
 
-    def _open_study(self, found: StudyRecord | None, prepared: dict[str, Any]) -> StudyRecord:
+    def _open_study(self, found: StudyHandle | None, prepared: dict[str, Any]) -> StudyHandle:
         data = prepared["content"].get("data", self.settings.data)  # its absolute path
         if found is not None:
             found.check_identity(prepared["identity"], data)
@@ -121,7 +121,7 @@ class Course:
                 self.emit(
                     events.Note("no study in its journal (was it deleted?): a new one begins")
                 )
-            study = StudyRecord.create(storage, self.paths.name, prepared["identity"])
+            study = StudyHandle.create(storage, self.paths.name, prepared["identity"])
         for changed in study.note_changes(prepared["noted"]):
             self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
         study.remember(BUDGET_ATTRIBUTE, self.settings.n_trials)
@@ -129,7 +129,7 @@ class Course:
         self._write_record(None)
         return study
 
-    def _announce(self, study: StudyRecord, resumed: bool, notes: list[str]) -> None:
+    def _announce(self, study: StudyHandle, resumed: bool, notes: list[str]) -> None:
         finished, failed = study.count()
         self.n_before, best = finished, study.best()
         self.emit(
@@ -164,7 +164,7 @@ class Course:
 
     # --- the end
 
-    def _ended(self, study: StudyRecord, sidecar: Sidecar | None) -> events.LaunchEnded:
+    def _ended(self, study: StudyHandle, sidecar: Sidecar | None) -> events.LaunchEnded:
         finished, failed = study.count()
         stop = self.supervisor.stop
         if stop is None and sidecar is None:

@@ -25,7 +25,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 if TYPE_CHECKING:  # the worker imports Optuna; --debug need not wait for it twice
     from optuna.trial import FrozenTrial
 
-    from journal_launcher.study.study import StudyRecord
+    from journal_launcher.study.study import StudyHandle
 
 __all__ = ["debug_in_foreground", "replay_in_foreground"]
 
@@ -86,20 +86,20 @@ def _become_worker(mode: str, task: dict[str, Any], environment: Mapping[str, st
     os.execve(sys.executable, command, dict(environment))
 
 
-def _open(paths: StudyPaths) -> "StudyRecord":
+def _open(paths: StudyPaths) -> "StudyHandle":
     from journal_launcher.study.journal.storage import open_storage
-    from journal_launcher.study.study import StudyRecord
+    from journal_launcher.study.study import StudyHandle
 
     found = None
     if paths.journal.exists():
         storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
-        found = StudyRecord.find(storage, paths.name)
+        found = StudyHandle.find(storage, paths.name)
     if found is None:
         raise unknown_study(paths)
     return found
 
 
-def _recorded(study: "StudyRecord", number: int) -> "FrozenTrial":
+def _recorded(study: "StudyHandle", number: int) -> "FrozenTrial":
     trials = study.trials()
     if not 0 <= number < len(trials):
         known = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet"
@@ -110,14 +110,14 @@ def _recorded(study: "StudyRecord", number: int) -> "FrozenTrial":
     return trial
 
 
-def _had_arguments(study: "StudyRecord") -> bool:
+def _had_arguments(study: "StudyHandle") -> bool:
     from journal_launcher.study.attributes import ARGUMENTS, arguments_mark, changed_notes
     from journal_launcher.study.study import NOTED_ATTRIBUTE
 
     return bool(changed_notes(study.attribute(NOTED_ATTRIBUTE), {ARGUMENTS: arguments_mark(())}))
 
 
-def _settings(study: "StudyRecord", folder: Path) -> LaunchSettings:
+def _settings(study: "StudyHandle", folder: Path) -> LaunchSettings:
     """Of the last launch; an objective's file is where it lies seen from the studies."""
     from journal_launcher.study.study import SETTINGS_ATTRIBUTE, shortened
 

@@ -10,7 +10,7 @@ from journal_launcher.base import events
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
-from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyHandle
 
 __all__ = ["TrialLedger"]
 
@@ -25,7 +25,7 @@ class TrialLedger:
     """
 
     settings: LaunchSettings
-    study: StudyRecord
+    study: StudyHandle
     launch: str
     emit: events.Listener
     failures: Counter[str] = field(default_factory=Counter)
@@ -160,7 +160,7 @@ class TrialLedger:
             if self.study.fail_and_queue(trial, reason, retry=False):
                 self.emit(events.Note(f"trial {trial.number} was interrupted and is queued again"))
 
-    def verdict(self) -> str | None:
+    def reason_to_stop(self) -> str | None:
         """Why the launch must end: too many failures; None to go on."""
         kinds = ", ".join(f"{count} x {kind}" for kind, count in self.failures.most_common())
         total = self.failures.total()

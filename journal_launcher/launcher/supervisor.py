@@ -254,7 +254,7 @@ class Supervisor:
     # --- failures and deaths
 
     def _check_failures(self) -> None:
-        if self.ledger is not None and (text := self.ledger.verdict()) is not None:
+        if self.ledger is not None and (text := self.ledger.reason_to_stop()) is not None:
             self.end(Stop.failed(text))
 
     def _on_exit(self, slot: Slot) -> None:

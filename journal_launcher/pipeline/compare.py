@@ -24,7 +24,7 @@ from journal_launcher.launcher.archive import move_aside
 from journal_launcher.launcher.launch import run_launch
 from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
-from journal_launcher.pipeline.launch_with_health import Launch, launch_with_health
+from journal_launcher.pipeline.launch_with_health import WrappedLaunch, launch_with_health
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import (
@@ -46,7 +46,7 @@ View = Callable[[], AbstractContextManager[Listener]]
 
 
 def compare_models(
-    settings: LaunchSettings, view: View, launch: Launch = launch_with_health
+    settings: LaunchSettings, view: View, launch: WrappedLaunch = launch_with_health
 ) -> Comparison:
     """Launch every model type in turn and publish the best one. `view` is opened for each launch.
 
@@ -108,7 +108,7 @@ class _Comparing:
     parts: dict[str, LaunchSettings]
     paths: StudyPaths
     view: View
-    launch: Launch
+    launch: WrappedLaunch
     ended: dict[str, LaunchEnded] = field(default_factory=dict)
     errors: dict[str, JournalLauncherError] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)

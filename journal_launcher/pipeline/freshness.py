@@ -17,7 +17,7 @@ from journal_launcher.launcher import model_store
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.confirmation import winner
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 
 __all__ = ["CHANGED", "FRESH", "MISSING", "STALE", "Freshness", "freshness"]
 
@@ -43,7 +43,7 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
     """
     study = None
     if paths.journal.exists():
-        study = StudyRecord.find(
+        study = StudyHandle.find(
             open_storage(paths.journal, read_only=True, allow_network_fs=True), paths.name
         )
     if study is None or study.identity is None:
@@ -82,7 +82,7 @@ def _data(source: str, sha256: str | None, sidecar: Sidecar | None) -> tuple[boo
 
 
 def _unfinished(
-    study: StudyRecord, settings: LaunchSettings, sidecar: Sidecar | None
+    study: StudyHandle, settings: LaunchSettings, sidecar: Sidecar | None
 ) -> str | None:
     """What is left to do, if anything."""
     finished, best = study.count()[0], winner(study, settings.confirm)

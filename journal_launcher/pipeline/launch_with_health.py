@@ -14,12 +14,12 @@ from journal_launcher.launcher import launch
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.limits import Limits
 
-__all__ = ["Launch", "RunLaunch", "launch_with_health", "not_begun"]
+__all__ = ["RunLaunch", "WrappedLaunch", "launch_with_health", "not_begun"]
 
 RunLaunch = Callable[..., events.LaunchEnded]
 """(settings, emit, and more by name): `run_launch`, or what stands in for it."""
-Launch = Callable[[LaunchSettings, events.Listener, RunLaunch | None], events.LaunchEnded]
-"""What goes around a `RunLaunch`: `launch_with_health`, `watched_launch`."""
+WrappedLaunch = Callable[[LaunchSettings, events.Listener, RunLaunch | None], events.LaunchEnded]
+"""A `RunLaunch` with what goes around it: `launch_with_health`, `watched_launch`."""
 
 
 def launch_with_health(

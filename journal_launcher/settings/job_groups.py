@@ -10,9 +10,9 @@ from typing import Any
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.job_kinds import COMMAND, OBJECTIVE, JobKind
 from journal_launcher.base.job_kinds import TABLE as TABLE_KIND
-from journal_launcher.settings.choices import METRICS
 from journal_launcher.settings.command_template import parse_report, parse_template, parse_value
 from journal_launcher.settings.limits import Limits
+from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.settings.model_types import (
     DEFAULT,
     EXAMPLE,

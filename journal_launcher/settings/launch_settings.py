@@ -11,7 +11,6 @@ from typing import Any
 
 from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.paths import default_name, slug
-from journal_launcher.settings.choices import METRICS
 from journal_launcher.settings.command_template import parse_template
 from journal_launcher.settings.groups import (
     SEARCH,
@@ -29,6 +28,7 @@ from journal_launcher.settings.job_groups import (
     OwnGroup,
     TableGroup,
 )
+from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.settings.options import check_value, flag, is_given, option_of
 

@@ -1,7 +1,7 @@
 """What any writer may have put into a study, read as absent where it is of another kind.
 
 A dashboard, a user's script and whoever sends a journal can set every attribute to anything. What
-decides what the study *is* is refused in `StudyRecord` instead: no guess would be right.
+decides what the study *is* is refused in `StudyHandle` instead: no guess would be right.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from journal_launcher.study import attributes
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 
 __all__ = [
     "attribute_name",
@@ -28,32 +28,32 @@ def attribute_name(number: int) -> str:
     return f"journal_launcher_confirmed_{number}"
 
 
-def confirmation_of(study: StudyRecord, number: int) -> dict[str, Any] | None:
+def confirmation_of(study: StudyHandle, number: int) -> dict[str, Any] | None:
     """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
     return attributes.confirmation(study.attribute(attribute_name(number)))
 
 
-def keep_confirmation(study: StudyRecord, number: int, content: dict[str, Any]) -> None:
+def keep_confirmation(study: StudyHandle, number: int, content: dict[str, Any]) -> None:
     study.set_attribute(attribute_name(number), content)
 
 
-def candidates(study: StudyRecord, top: int) -> list[FrozenTrial]:
+def candidates(study: StudyHandle, top: int) -> list[FrozenTrial]:
     """The `top` best trials that can be confirmed, best first; 0 is none."""
     return study.ranked()[:top] if has_fresh_folds(study) else []
 
 
-def has_fresh_folds(study: StudyRecord) -> bool:
+def has_fresh_folds(study: StudyHandle) -> bool:
     """Not by time: there the folds follow from the rows' order, and no seed changes them."""
     return study.identity is not None and study.identity.split_kind not in (None, "time")
 
 
-def unconfirmed(study: StudyRecord, top: int) -> list[int]:
+def unconfirmed(study: StudyHandle, top: int) -> list[int]:
     """Numbers of the candidates without a confirmed score."""
     numbers = [trial.number for trial in candidates(study, top)]
     return [number for number in numbers if confirmation_of(study, number) is None]
 
 
-def winner(study: StudyRecord, top: int) -> FrozenTrial | None:
+def winner(study: StudyHandle, top: int) -> FrozenTrial | None:
     """The candidate with the best confirmed score; without any such score, the best trial.
 
     Only today's candidates count, so that a study's winner does not depend on where it was stopped

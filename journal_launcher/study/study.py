@@ -34,7 +34,7 @@ from journal_launcher.study.optuna_private import (
 from journal_launcher.study.owner import owner_of
 from journal_launcher.study.tally import Tally, best_of, ranked
 
-__all__ = ["IDENTITY_ATTRIBUTE", "StudyRecord"]
+__all__ = ["IDENTITY_ATTRIBUTE", "StudyHandle"]
 
 BASELINES_ATTRIBUTE = "journal_launcher_baselines"
 NOTED_ATTRIBUTE = "journal_launcher_noted"
@@ -49,7 +49,7 @@ _DATA_CHANGED = "the data changed since this study began"
 _LONGEST = 300  # of what a message quotes
 
 
-class StudyRecord:
+class StudyHandle:
     """One study in its journal."""
 
     def __init__(self, storage: StudyStorage, name: str) -> None:
@@ -62,7 +62,7 @@ class StudyRecord:
         self._tally = Tally(lambda trials: next(iter(self._ranked(trials)), None))
 
     @classmethod
-    def find(cls, storage: StudyStorage, name: str) -> "StudyRecord | None":
+    def find(cls, storage: StudyStorage, name: str) -> "StudyHandle | None":
         """The study of this name, or None for a journal without any study.
 
         Raises:
@@ -85,7 +85,7 @@ class StudyRecord:
         return None
 
     @classmethod
-    def create(cls, storage: StudyStorage, name: str, identity: Mapping[str, Any]) -> "StudyRecord":
+    def create(cls, storage: StudyStorage, name: str, identity: Mapping[str, Any]) -> "StudyHandle":
         """`identity` is kept as it is given: its JSON is what later launches compare and hash."""
         said = Identity.from_json(identity)
         directions = [optuna.study.StudyDirection[d.upper()] for d in said.directions or ()]

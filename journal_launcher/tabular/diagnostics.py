@@ -23,7 +23,7 @@ from journal_launcher.base.artifacts.diagnostics import (
 from journal_launcher.base.files import write_json
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
-from journal_launcher.settings.choices import METRICS
+from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.baselines import dummy_score
 from journal_launcher.tabular.importance import permutation_importance

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.settings.choices import CLASSIFICATION_METRICS, METRICS
+from journal_launcher.settings.metric_names import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
 __all__ = ["bootstrap_interval", "error", "names", "score"]
 
@@ -42,7 +42,7 @@ class _Metric:
 def names(task: str) -> tuple[str, ...]:
     """The metrics that can score a task."""
     classification = task == "classification"
-    return tuple(name for name in METRICS if (name in CLASSIFICATION_METRICS) == classification)
+    return tuple(CLASSIFICATION_METRICS if classification else REGRESSION_METRICS)
 
 
 def score(metric: str, task: str) -> Score:

@@ -18,7 +18,7 @@ from journal_launcher.settings.options import option_of
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 from journal_launcher.study.tally import FINISHED, has_failed
 from journal_launcher.views.figures import counted, number
 
@@ -64,12 +64,12 @@ class Status:
     def __init__(self, paths: StudyPaths) -> None:
         self._paths = paths
         self._holder = holder_of(paths.lease)
-        self._study: StudyRecord | None = None
+        self._study: StudyHandle | None = None
         self._trials: Sequence[FrozenTrial] = []
         self.damage: str | None = None
         try:
             storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
-            self._study = StudyRecord.find(storage, paths.name)
+            self._study = StudyHandle.find(storage, paths.name)
             self._trials = self._study.trials() if self._study else []
         except JournalLauncherError as error:
             self.damage = str(error)
@@ -112,7 +112,7 @@ class Status:
         except (OSError, ValueError) as problem:
             yield f"best model    {problem}"
 
-    def _progress(self, study: StudyRecord) -> str:
+    def _progress(self, study: StudyHandle) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)
         return f"{counted(finished, study.budget)} finished"
 
@@ -139,7 +139,7 @@ class Status:
         """Is a RUNNING trial of ours without a launch that runs it?"""
         return self._holder is None and owner_of(trial.user_attrs) is not None
 
-    def _best(self, study: StudyRecord) -> str:
+    def _best(self, study: StudyHandle) -> str:
         if len(study.directions) > 1:
             return f"{len(study.pareto_front())} Pareto-optimal trials"
         best = study.best()

@@ -26,13 +26,13 @@ from journal_launcher.study.attributes import ARGUMENTS, changed_notes
 from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.optuna_private import trial_id
-from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyHandle
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.jobs.base import Prepared
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.script import ScriptFailedError
-from journal_launcher.worker.trials import WorkerStudy, evaluate, judge
+from journal_launcher.worker.trials import WorkerStudy, evaluate, outcome_of
 
 __all__ = ["compare_scores", "debug", "replay"]
 
@@ -79,9 +79,9 @@ def _debug(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Stu
         print(f"error: {said}", file=sys.stderr)
         return error.exit_code
     print(f"params: {trial.params}\nvalue: {value}")
-    judged = None if value == "pruned" else judge(value, len(directions))
-    if judged is not None and judged.reason is not None:
-        print(f"error: in a launch this trial fails: {visible(judged.reason)}", file=sys.stderr)
+    outcome = None if value == "pruned" else outcome_of(value, len(directions))
+    if outcome is not None and outcome.reason is not None:
+        print(f"error: in a launch this trial fails: {visible(outcome.reason)}", file=sys.stderr)
         return ExitCode.FAILED
     pruned = optuna.trial.TrialState.PRUNED if value == "pruned" else None
     study.tell(trial, None if pruned else value, state=pruned)
@@ -111,49 +111,49 @@ def _replay(task: dict[str, Any]) -> int:
     settings = LaunchSettings.from_json(task["settings"])
     paths = StudyPaths(Path(task["folder"]), task["study"])
     storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
-    record = StudyRecord(storage, paths.name)
-    seed = record.seed
+    study = StudyHandle(storage, paths.name)
+    seed = study.seed
     job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
     prepared = job.prepare(seed)
-    _check(record, prepared, settings)
-    recorded = record.trial(task["number"])
-    study = _history(record, recorded)
+    _check(study, prepared, settings)
+    recorded = study.trial(task["number"])
+    history = _history(study, recorded)
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
         if settings.job_kind.has_folders:  # the folder of this trial may hold the best model
-            job = make_job(settings, StudyPaths(Path(folder), record.name), False, task["threads"])
+            job = make_job(settings, StudyPaths(Path(folder), study.name), False, task["threads"])
         job.warm_up()
         job.open(prepared, seed, lambda unit, step, total, value: None)
-        return _compare(task, job, JournalTrial(study, trial_id(study.ask())), recorded)
+        return _compare(task, job, JournalTrial(history, trial_id(history.ask())), recorded)
 
 
-def _check(record: StudyRecord, prepared: Prepared, settings: LaunchSettings) -> None:
+def _check(study: StudyHandle, prepared: Prepared, settings: LaunchSettings) -> None:
     """Refuse another data set; note another source."""
-    recorded = record.identity.to_json() if record.identity else {}
+    recorded = study.identity.to_json() if study.identity else {}
     now = prepared["identity"].items()
     differences = [key for key, value in now if recorded.get(key) != value]
     if differences:
         raise UsageError(
-            f"study {record.name}: {', '.join(differences)} changed since its trials ran, so none "
+            f"study {study.name}: {', '.join(differences)} changed since its trials ran, so none "
             "of them can be replayed"
         )
-    for key in changed_notes(record.attribute(NOTED_ATTRIBUTE), prepared["noted"]):
+    for key in changed_notes(study.attribute(NOTED_ATTRIBUTE), prepared["noted"]):
         if key != ARGUMENTS or settings.arguments:  # without any, the parent has said it
             print(f"{key} changed since the last launch", file=sys.stderr)
 
 
-def _history(record: StudyRecord, recorded: FrozenTrial) -> optuna.Study:
+def _history(study: StudyHandle, recorded: FrozenTrial) -> optuna.Study:
     """The study in memory, as it was before the trial, which is queued with its parameters."""
-    study = optuna.create_study(
-        study_name=record.name,
-        directions=[optuna.study.StudyDirection[d.upper()] for d in record.directions],
+    history = optuna.create_study(
+        study_name=study.name,
+        directions=[optuna.study.StudyDirection[d.upper()] for d in study.directions],
         sampler=optuna.samplers.RandomSampler(seed=recorded.number),
         pruner=optuna.pruners.NopPruner(),
     )
     unfinished = optuna.create_trial(state=TrialState.FAIL)
-    earlier = record.trials()[: recorded.number]
-    study.add_trials([trial if trial.state.is_finished() else unfinished for trial in earlier])
-    study.enqueue_trial(recorded.params, user_attrs=without_ours(recorded.user_attrs))
-    return study
+    earlier = study.trials()[: recorded.number]
+    history.add_trials([trial if trial.state.is_finished() else unfinished for trial in earlier])
+    history.enqueue_trial(recorded.params, user_attrs=without_ours(recorded.user_attrs))
+    return history
 
 
 def _compare(

@@ -40,7 +40,7 @@ from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceReport, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.sampling import Search
-from journal_launcher.worker.trials import WorkerStudy, evaluate, forks_end_here, record
+from journal_launcher.worker.trials import WorkerStudy, evaluate, finish_trial, forks_end_here
 
 __all__ = ["Notes", "main"]
 
@@ -225,7 +225,7 @@ class Worker:
         attributes = {} if outcome.state.name == "FAIL" else dict(self._job.attributes())
         attributes |= TrialAttributes(duration_s=round(seconds, 3)).to_json()
         broken = outcome.broken
-        outcome = record(self._storage, self._study, trial, outcome, attributes)
+        outcome = finish_trial(self._storage, self._study, trial, outcome, attributes)
         self._number = None
         self._job.recorded(self._study)
         for callback in self._search.callbacks:

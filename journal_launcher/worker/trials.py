@@ -1,4 +1,4 @@
-"""Run one trial: call the job, judge what came back, and write it to the journal."""
+"""Run one trial: call the job, make an outcome of what came back, and write it to the journal."""
 
 import contextlib
 import gc
@@ -24,7 +24,7 @@ from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of
 from journal_launcher.worker.jobs.base import Job
 from journal_launcher.worker.script import ScriptFailedError
 
-__all__ = ["Outcome", "WorkerStudy", "evaluate", "forks_end_here", "judge", "record"]
+__all__ = ["Outcome", "WorkerStudy", "evaluate", "finish_trial", "forks_end_here", "outcome_of"]
 
 
 class WorkerStudy(optuna.study.Study):
@@ -77,7 +77,7 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
     """Call the job; every exception of the objective becomes a failed trial with its reason."""
     try:
         with forks_end_here():  # also around what a value of the user's own class does
-            return judge(job(trial), n_objectives)
+            return outcome_of(job(trial), n_objectives)
     except optuna.TrialPruned as pruned:
         return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
     except ScriptFailedError as error:
@@ -98,7 +98,7 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
         return Outcome(TrialState.FAIL, None, reason[:2000], True, incompatible, broken)
 
 
-def judge(returned: Any, n_objectives: int) -> Outcome:
+def outcome_of(returned: Any, n_objectives: int) -> Outcome:
     """Values that Optuna would accept but that must not win (inf), or that are none, fail."""
     many = isinstance(returned, Sequence) and not isinstance(returned, str | bytes)
     items = list(returned) if many else [returned]
@@ -139,7 +139,7 @@ def _free_memory(out_of_memory: bool) -> None:
         torch.cuda.empty_cache()
 
 
-def record(
+def finish_trial(
     storage: StudyStorage,
     study: optuna.Study,
     trial: optuna.Trial,

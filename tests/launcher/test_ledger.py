@@ -11,35 +11,35 @@ from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 
 IDENTITY: dict[str, Any] = {"objective": "a.py:f", "directions": ["minimize"]}
 LAUNCH = "ours"
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> StudyRecord:
+def study(tmp_path: Path) -> StudyHandle:
     storage = open_storage(tmp_path / "study.log", create=True)
-    return StudyRecord.create(storage, "study", IDENTITY)
+    return StudyHandle.create(storage, "study", IDENTITY)
 
 
-def book_of(study: StudyRecord, seen: list[events.Event], max_retries: int) -> TrialLedger:
+def book_of(study: StudyHandle, seen: list[events.Event], max_retries: int) -> TrialLedger:
     settings = LaunchSettings(objective="a.py:f", n_trials=9, max_retries=max_retries)
     return TrialLedger(settings, study, LAUNCH, seen.append)
 
 
-def begin(study: StudyRecord, worker: int) -> int:
+def begin(study: StudyHandle, worker: int) -> int:
     owner = Owner.this_process(LAUNCH, worker)
     return study.storage.start_trial(0, {OWNER_ATTRIBUTE: owner.to_json()})
 
 
-def states(study: StudyRecord) -> list[str]:
+def states(study: StudyHandle) -> list[str]:
     return [trial.state.name for trial in study.trials()]
 
 
 @pytest.mark.parametrize("max_retries", [0, 1])
 def test_a_trial_that_ended_before_its_worker_is_buried_is_no_failure(
-    tmp_path: Path, study: StudyRecord, monkeypatch: pytest.MonkeyPatch, max_retries: int
+    tmp_path: Path, study: StudyHandle, monkeypatch: pytest.MonkeyPatch, max_retries: int
 ) -> None:
     """Somebody ends it (in a dashboard, say) after the parent read that it runs."""
     seen: list[events.Event] = []
@@ -61,7 +61,7 @@ def test_a_trial_that_ended_before_its_worker_is_buried_is_no_failure(
 
 @pytest.mark.parametrize(("interrupted", "queued"), [(True, True), (False, False)])
 def test_a_trial_without_retries_left_is_queued_again_only_if_it_was_interrupted(
-    study: StudyRecord, interrupted: bool, queued: bool
+    study: StudyHandle, interrupted: bool, queued: bool
 ) -> None:
     seen: list[events.Event] = []
     ledger = book_of(study, seen, 1)
@@ -79,7 +79,7 @@ def test_a_trial_without_retries_left_is_queued_again_only_if_it_was_interrupted
         assert study.trial(2).system_attrs["retry_history"] == [0], "an interruption is no retry"
 
 
-def test_only_the_dead_workers_trial_ends(study: StudyRecord) -> None:
+def test_only_the_dead_workers_trial_ends(study: StudyHandle) -> None:
     ledger = book_of(study, [], 1)
     for worker in (0, 1):
         begin(study, worker)

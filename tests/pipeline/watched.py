@@ -14,7 +14,7 @@ from journal_launcher.launcher.launch import OnPublished
 from journal_launcher.pipeline.watch import watched_launch
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import SETTINGS_ATTRIBUTE, StudyHandle
 
 HEALTHY = {"cv": 1.0}
 WARNED = {"cv": 1.0, "dead": 0.3}
@@ -66,7 +66,7 @@ class Launches:
 
     def _study(self, paths: StudyPaths, settings: LaunchSettings) -> None:
         paths.journal.unlink(missing_ok=True)
-        study = StudyRecord.create(
+        study = StudyHandle.create(
             open_storage(paths.journal, create=True),
             paths.name,
             {"directions": ["maximize"], "data_sha256": "abc"},

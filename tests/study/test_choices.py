@@ -15,7 +15,7 @@ from test_study import DEAD, IDENTITY, begin, stock
 
 from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Choices for a categorical distribution"),
@@ -61,15 +61,15 @@ EACH = [
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     path = tmp_path / "study.log"
-    StudyRecord.create(open_storage(path, create=True), "study", IDENTITY)
+    StudyHandle.create(open_storage(path, create=True), "study", IDENTITY)
     return path
 
 
-def opened(journal: Path, sampler: Any = None) -> tuple[StudyRecord, optuna.Study]:
+def opened(journal: Path, sampler: Any = None) -> tuple[StudyHandle, optuna.Study]:
     """As another process opens it: what it knows is what the journal says."""
     storage = open_storage(journal)
     study = optuna.study.Study("study", storage, sampler or RandomSampler(seed=1))
-    return StudyRecord(storage, "study"), study
+    return StudyHandle(storage, "study"), study
 
 
 def as_json(value: Any) -> str:

@@ -14,21 +14,21 @@ from journal_launcher.study.confirmation import (
     winner,
 )
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 
 IDENTITY = {"kind": "table", "directions": ["maximize"], "split": {"kind": "kfold"}}
 OURS: dict[str, Any] = {"jl_epochs": 1, "jl_fold_scores": [], "jl_train_scores": []}
 
 
-def record(folder: Path, values: list[float], **identity: Any) -> StudyRecord:
+def record(folder: Path, values: list[float], **identity: Any) -> StudyHandle:
     """A study whose trials 0, 1, … have these values and were made by this program."""
     storage = open_storage(folder / "study.log", create=True)
-    study = StudyRecord.create(storage, "study", {**IDENTITY, **identity})
+    study = StudyHandle.create(storage, "study", {**IDENTITY, **identity})
     add(study, values, **OURS)
     return study
 
 
-def add(study: StudyRecord, values: list[float], **attributes: Any) -> None:
+def add(study: StudyHandle, values: list[float], **attributes: Any) -> None:
     for value in values:
         study._study.add_trial(optuna.create_trial(value=value, user_attrs=attributes))
 

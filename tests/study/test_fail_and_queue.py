@@ -10,7 +10,7 @@ from test_study import DEAD, IDENTITY, begin, stock
 
 from journal_launcher.study.journal.backend import DurableJournalFileBackend
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def journal(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def study(journal: Path) -> StudyRecord:
-    return StudyRecord.create(open_storage(journal, create=True), "study", IDENTITY)
+def study(journal: Path) -> StudyHandle:
+    return StudyHandle.create(open_storage(journal, create=True), "study", IDENTITY)
 
 
 def test_the_end_and_the_copy_are_one_append(
-    study: StudyRecord, journal: Path, monkeypatch: pytest.MonkeyPatch
+    study: StudyHandle, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appends: list[int] = []
     append = DurableJournalFileBackend.append_logs
@@ -43,7 +43,7 @@ def test_the_end_and_the_copy_are_one_append(
 
 
 def test_whatever_a_power_loss_keeps_of_it_the_parameters_are_queued_once(
-    study: StudyRecord, journal: Path
+    study: StudyHandle, journal: Path
 ) -> None:
     begin(study, DEAD)
     study.storage.set_trial_param(0, "x", 0.25, optuna.distributions.FloatDistribution(0, 1))
@@ -52,7 +52,7 @@ def test_whatever_a_power_loss_keeps_of_it_the_parameters_are_queued_once(
     whole = journal.read_bytes()
     for end in range(before, len(whole) + 1):
         journal.write_bytes(whole[:end])
-        found = StudyRecord(open_storage(journal), "study")
+        found = StudyHandle(open_storage(journal), "study")
         for trial in found.stale_trials():
             found.fail_and_queue(trial, "interrupted", retry=False)
         trials = stock(journal).trials
@@ -61,7 +61,7 @@ def test_whatever_a_power_loss_keeps_of_it_the_parameters_are_queued_once(
 
 
 def test_a_trial_that_somebody_finishes_meanwhile_stays_finished(
-    study: StudyRecord, journal: Path, monkeypatch: pytest.MonkeyPatch
+    study: StudyHandle, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(study, DEAD)
     trials = study.trials

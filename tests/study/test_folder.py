@@ -15,7 +15,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.folder import check_folder
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import Lease
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def put(path: Path, content: Any) -> None:
 def begin(paths: StudyPaths, name: str, identity: dict[str, Any]) -> None:
     storage = open_storage(paths.journal, create=True)
     if identity:
-        StudyRecord.create(storage, name, {"directions": ["minimize"], **identity})
+        StudyHandle.create(storage, name, {"directions": ["minimize"], **identity})
 
 
 def settings(**given: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from stock_and_ours import attribute, new_journal
 
 from journal_launcher.base.errors import ExitCode, JournalDamagedError
-from journal_launcher.study.journal.backend import DurableJournalFileBackend, replaying
+from journal_launcher.study.journal.backend import DurableJournalFileBackend, loading
 from journal_launcher.study.journal.storage import open_storage
 
 
@@ -127,7 +127,7 @@ class TestReading:
         with pytest.raises(JournalDamagedError, match=f"line 2, byte {byte}") as caught:
             open_storage(journal)
         assert gc.isenabled()
-        with pytest.raises(JournalDamagedError) as by_optuna, replaying(backend):
+        with pytest.raises(JournalDamagedError) as by_optuna, loading(backend):
             JournalStorage(backend)
         assert str(caught.value) == str(by_optuna.value)
 

@@ -27,7 +27,7 @@ from journal_launcher.study.confirmation import candidates, unconfirmed
 from journal_launcher.study.journal.lock import JournalLock
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.owner import Owner, owner_of
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 from journal_launcher.views.status import Status
 from journal_launcher.views.summary import result_json, summary
 
@@ -129,10 +129,10 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
     """What a resumed launch does with a study, in its order, without the workers."""
     settings = LaunchSettings(studies_dir=str(paths.folder), study_name="s", model_type="linear")
     yield lambda: freshness(paths, settings)
-    looked = StudyRecord.find(open_storage(paths.journal, read_only=True), "s")
+    looked = StudyHandle.find(open_storage(paths.journal, read_only=True), "s")
     assert looked is not None
     yield lambda: foreground._settings(looked, paths.folder)
-    study = StudyRecord.find(open_storage(paths.journal), "s")
+    study = StudyHandle.find(open_storage(paths.journal), "s")
     assert study is not None
     yield lambda: study.seed
     yield lambda: study.check_identity(IDENTITY)
@@ -145,7 +145,7 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
     yield lambda: (
         ledger.remaining(0),
         ledger.next_queued(set()),
-        ledger.verdict(),
+        ledger.reason_to_stop(),
         study.passed_over(),
     )
     yield lambda: (candidates(study, 3), unconfirmed(study, 3), study.pareto_front())
@@ -241,7 +241,7 @@ def test_what_decides_what_the_study_is_is_refused_in_one_line(
     ):
         journal = tmp_path / "s.log"
         journal.write_bytes(changed(records, place, value))
-        study = StudyRecord.find(open_storage(journal), "s")
+        study = StudyHandle.find(open_storage(journal), "s")
         assert study is not None
         with pytest.raises(IdentityError) as caught:
             print(study.seed)
@@ -254,7 +254,7 @@ def test_what_decides_what_the_study_is_is_refused_in_one_line(
 def test_what_is_right_is_read_as_it_is(tmp_path: Path, records: list[dict[str, Any]]) -> None:
     journal = tmp_path / "s.log"
     journal.write_bytes(changed(records, ("trial", "mine"), 1))
-    study = StudyRecord.find(open_storage(journal), "s")
+    study = StudyHandle.find(open_storage(journal), "s")
     assert study is not None
     assert (study.seed, study.metric, study.budget) == (0, "r2", 20)
     assert study.settings == STUDY["journal_launcher_settings"]

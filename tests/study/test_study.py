@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from journal_launcher.base.errors import JournalDamagedError, JournalLauncherError, UsageError
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
-from journal_launcher.study.study import COPY_OF, StudyRecord
+from journal_launcher.study.study import COPY_OF, StudyHandle
 
 IDENTITY: dict[str, Any] = {"objective": "a.py:f", "directions": ["minimize"], "seed": 0}
 ME = Owner.this_process("ours", 0)
@@ -28,15 +28,15 @@ def journal(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def study(journal: Path) -> StudyRecord:
-    return StudyRecord.create(open_storage(journal, create=True), "study", IDENTITY)
+def study(journal: Path) -> StudyHandle:
+    return StudyHandle.create(open_storage(journal, create=True), "study", IDENTITY)
 
 
-def storage_of(study: StudyRecord) -> StudyStorage:
+def storage_of(study: StudyHandle) -> StudyStorage:
     return study.storage
 
 
-def begin(study: StudyRecord, owner: Owner = ME) -> int:
+def begin(study: StudyHandle, owner: Owner = ME) -> int:
     """A RUNNING trial of a worker; its number."""
     return storage_of(study).start_trial(0, {OWNER_ATTRIBUTE: owner.to_json(), "jl_worker": 0})
 
@@ -50,8 +50,8 @@ def stock(journal: Path) -> optuna.Study:
 # --- identity
 
 
-def test_the_same_identity_is_accepted(study: StudyRecord, journal: Path) -> None:
-    found = StudyRecord.find(open_storage(journal), "study")
+def test_the_same_identity_is_accepted(study: StudyHandle, journal: Path) -> None:
+    found = StudyHandle.find(open_storage(journal), "study")
     assert found is not None
     found.check_identity(IDENTITY)
     assert found.identity is not None and found.identity.to_json() == IDENTITY
@@ -70,7 +70,7 @@ def test_the_same_identity_is_accepted(study: StudyRecord, journal: Path) -> Non
     ],
 )
 def test_another_identity_is_refused_showing_both(
-    study: StudyRecord, change: dict[str, Any], shown: str
+    study: StudyHandle, change: dict[str, Any], shown: str
 ) -> None:
     with pytest.raises(UsageError, match=re.escape(shown)):
         study.check_identity({**IDENTITY, **change})
@@ -79,7 +79,7 @@ def test_another_identity_is_refused_showing_both(
 def test_a_study_without_identity_is_adopted_if_its_directions_agree(journal: Path) -> None:
     storage = JournalStorage(JournalFileBackend(str(journal)))
     optuna.create_study(study_name="study", storage=storage).set_user_attr("mine", 1)
-    study = StudyRecord.find(open_storage(journal), "study")
+    study = StudyHandle.find(open_storage(journal), "study")
     assert study is not None and study.identity is None
     with pytest.raises(UsageError, match="directions"):
         study.check_identity({**IDENTITY, "directions": ["maximize"]})
@@ -89,17 +89,17 @@ def test_a_study_without_identity_is_adopted_if_its_directions_agree(journal: Pa
         study.check_identity({**IDENTITY, "seed": 1})
 
 
-def test_a_journal_of_another_study_is_no_new_one(study: StudyRecord, journal: Path) -> None:
+def test_a_journal_of_another_study_is_no_new_one(study: StudyHandle, journal: Path) -> None:
     with pytest.raises(JournalDamagedError, match=r"expected study other .* found study"):
-        StudyRecord.find(open_storage(journal), "other")
+        StudyHandle.find(open_storage(journal), "other")
 
 
 def test_a_journal_without_a_study_is_a_beginning(journal: Path) -> None:
     journal.touch()
-    assert StudyRecord.find(open_storage(journal), "study") is None
+    assert StudyHandle.find(open_storage(journal), "study") is None
 
 
-def test_changes_are_noted_once(study: StudyRecord) -> None:
+def test_changes_are_noted_once(study: StudyHandle) -> None:
     assert study.note_changes({"source": "a"}) == []
     assert study.note_changes({"source": "b"}) == ["source"]
     assert study.note_changes({"source": "b"}) == []
@@ -108,7 +108,7 @@ def test_changes_are_noted_once(study: StudyRecord) -> None:
 # --- counting and the best
 
 
-def test_only_finished_trials_count(study: StudyRecord, journal: Path) -> None:
+def test_only_finished_trials_count(study: StudyHandle, journal: Path) -> None:
     theirs = stock(journal)
     for state, value in [("COMPLETE", 1.0), ("PRUNED", None), ("FAIL", None)]:
         theirs.tell(theirs.ask(), value, state=TrialState[state])
@@ -118,7 +118,7 @@ def test_only_finished_trials_count(study: StudyRecord, journal: Path) -> None:
 
 
 def test_the_best_is_finite_feasible_and_the_earliest_of_equals(
-    study: StudyRecord, journal: Path
+    study: StudyHandle, journal: Path
 ) -> None:
     theirs = stock(journal)
     for value in (3.0, -math.inf, 2.0, 2.0):
@@ -135,7 +135,7 @@ def test_the_best_is_finite_feasible_and_the_earliest_of_equals(
 
 def test_the_best_of_a_table_is_one_that_can_be_refitted(journal: Path) -> None:
     identity = {**IDENTITY, "kind": "table"}
-    study = StudyRecord.create(open_storage(journal, create=True), "study", identity)
+    study = StudyHandle.create(open_storage(journal, create=True), "study", identity)
     theirs = stock(journal)
     ours = {"jl_epochs": 3, "jl_fold_scores": [2.0], "jl_train_scores": [1.0]}
     theirs.add_trial(optuna.create_trial(value=2.0, user_attrs=ours))
@@ -149,7 +149,7 @@ def test_the_best_of_a_table_is_one_that_can_be_refitted(journal: Path) -> None:
 
 def test_a_pareto_front_is_finite(journal: Path) -> None:
     identity = {**IDENTITY, "directions": ["minimize", "minimize"]}
-    study = StudyRecord.create(open_storage(journal, create=True), "study", identity)
+    study = StudyHandle.create(open_storage(journal, create=True), "study", identity)
     theirs = stock(journal)
     for values in [(1.0, 2.0), (2.0, 1.0), (3.0, 3.0), (0.0, math.inf)]:
         theirs.tell(theirs.ask(), values)
@@ -161,7 +161,7 @@ def test_a_pareto_front_is_finite(journal: Path) -> None:
 
 
 def test_owner_and_state_are_one_record_that_stock_optuna_reads(
-    study: StudyRecord, journal: Path
+    study: StudyHandle, journal: Path
 ) -> None:
     lines = journal.read_bytes().count(b"\n")
     begin(study)
@@ -171,7 +171,7 @@ def test_owner_and_state_are_one_record_that_stock_optuna_reads(
     assert trial.user_attrs[OWNER_ATTRIBUTE] == ME.to_json()
 
 
-def test_only_trials_of_dead_owners_are_stale(study: StudyRecord, journal: Path) -> None:
+def test_only_trials_of_dead_owners_are_stale(study: StudyHandle, journal: Path) -> None:
     begin(study)
     stale = begin(study, DEAD)
     foreign = stock(journal).ask().number
@@ -181,7 +181,7 @@ def test_only_trials_of_dead_owners_are_stale(study: StudyRecord, journal: Path)
     assert foreign == 2
 
 
-def test_a_trial_that_had_finished_is_not_failed(study: StudyRecord, journal: Path) -> None:
+def test_a_trial_that_had_finished_is_not_failed(study: StudyHandle, journal: Path) -> None:
     begin(study, DEAD)
     trial = study.stale_trials()[0]
     open_storage(journal).set_trial_state_values(0, TrialState.COMPLETE, [1.0])
@@ -191,7 +191,7 @@ def test_a_trial_that_had_finished_is_not_failed(study: StudyRecord, journal: Pa
     study.check()  # the refused record does no harm later
 
 
-def test_a_queued_trial_has_its_owner_before_it_runs(study: StudyRecord, journal: Path) -> None:
+def test_a_queued_trial_has_its_owner_before_it_runs(study: StudyHandle, journal: Path) -> None:
     stock(journal).enqueue_trial({"x": 0.5})
     attributes = {OWNER_ATTRIBUTE: ME.to_json(), "jl_worker": 0}
     before = journal.read_bytes()
@@ -204,7 +204,7 @@ def test_a_queued_trial_has_its_owner_before_it_runs(study: StudyRecord, journal
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_a_queued_trial_that_somebody_else_took_is_left_to_them(
-    study: StudyRecord, journal: Path, finished: bool
+    study: StudyHandle, journal: Path, finished: bool
 ) -> None:
     theirs = stock(journal)
     theirs.enqueue_trial({"x": 0.5})
@@ -223,7 +223,7 @@ def test_a_queued_trial_that_somebody_else_took_is_left_to_them(
 
 
 def test_a_retry_is_linked_and_carries_nothing_of_the_dead_run(
-    study: StudyRecord, journal: Path
+    study: StudyHandle, journal: Path
 ) -> None:
     begin(study, DEAD)
     trial = optuna.Trial(stock(journal), 0)
@@ -243,7 +243,7 @@ def test_a_retry_is_linked_and_carries_nothing_of_the_dead_run(
     assert set(copy.user_attrs) == {"mine", OWNER_ATTRIBUTE}
 
 
-def test_an_interrupted_trial_is_no_retry(study: StudyRecord) -> None:
+def test_an_interrupted_trial_is_no_retry(study: StudyHandle) -> None:
     begin(study, DEAD)
     study.fail(study.trial(0), "interrupted")
     study.queue_again(study.trial(0), retry=False)
@@ -251,7 +251,7 @@ def test_an_interrupted_trial_is_no_retry(study: StudyRecord) -> None:
     assert study.trial(1).state == TrialState.WAITING
 
 
-def test_defaults_are_queued_once(study: StudyRecord, journal: Path) -> None:
+def test_defaults_are_queued_once(study: StudyHandle, journal: Path) -> None:
     study.queue_defaults({"x": 0.5})
     study.queue_defaults({"x": 0.5})
     assert len(study.trials()) == 1
@@ -261,7 +261,7 @@ def test_defaults_are_queued_once(study: StudyRecord, journal: Path) -> None:
     assert len(study.trials()) == 1
 
 
-def test_the_first_error_of_the_journal_is_remembered(study: StudyRecord, journal: Path) -> None:
+def test_the_first_error_of_the_journal_is_remembered(study: StudyHandle, journal: Path) -> None:
     journal.unlink()
     for _ in range(2):
         with pytest.raises(JournalLauncherError):
@@ -270,7 +270,7 @@ def test_the_first_error_of_the_journal_is_remembered(study: StudyRecord, journa
 
 
 def test_a_deleted_study_is_refused_again_and_again_and_another_ones_deletion_is_not_ours(
-    study: StudyRecord, journal: Path
+    study: StudyHandle, journal: Path
 ) -> None:
     other = JournalStorage(JournalFileBackend(str(journal)))
     optuna.create_study(study_name="b", storage=other)
@@ -282,4 +282,4 @@ def test_a_deleted_study_is_refused_again_and_again_and_another_ones_deletion_is
             study.check()
     with pytest.raises(JournalDamagedError):
         study.set_attribute("a", 1)
-    assert StudyRecord.find(open_storage(journal), "study") is None
+    assert StudyHandle.find(open_storage(journal), "study") is None

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from journal_launcher.study.journal.storage import open_storage
-from journal_launcher.study.study import StudyRecord
+from journal_launcher.study.study import StudyHandle
 from journal_launcher.study.tally import FINISHED, best_of, has_failed
 
 IDENTITY = {"directions": ["maximize"], "kind": "objective", "seed": 0}
@@ -17,7 +17,7 @@ IDENTITY = {"directions": ["maximize"], "kind": "objective", "seed": 0}
 @pytest.mark.parametrize("seed", range(5))
 def test_counts_and_best_are_those_of_all_trials(tmp_path: Path, seed: int) -> None:
     storage = open_storage(tmp_path / "s.log", create=True)
-    record = StudyRecord.create(storage, "s", IDENTITY)
+    record = StudyHandle.create(storage, "s", IDENTITY)
     study = optuna.load_study(study_name="s", storage=storage)
     chance, running = Random(seed), []
     for step in range(60):
@@ -45,7 +45,7 @@ def test_an_adopted_table_counts_as_best_what_can_be_refitted(tmp_path: Path) ->
     storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "s")
     study = optuna.load_study(study_name="s", storage=storage)
     study.tell(study.ask(), 1.0)
-    record = StudyRecord(storage, "s")
+    record = StudyHandle(storage, "s")
     assert record.best() is not None
     record.check_identity({"directions": ["maximize"], "kind": "table"})
     assert record.best() is None and record.count() == (1, 0)

@@ -15,7 +15,7 @@ from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyRecord
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyHandle
 from journal_launcher.views.status import Status, comparison_lines, winner_lines
 
 
@@ -26,7 +26,7 @@ def studies(tmp_path: Path) -> StudiesFolder:
     folder.root.mkdir()
     paths = folder.study("mine")
     identity = {"directions": ["maximize"], "metric": "r2", "seed": 0}
-    record = StudyRecord.create(open_storage(paths.journal, create=True), "mine", identity)
+    record = StudyHandle.create(open_storage(paths.journal, create=True), "mine", identity)
     record.set_attribute(BUDGET_ATTRIBUTE, 3)
     study = optuna.load_study(study_name="mine", storage=record.storage)
     for value in (0.25, 0.5):
@@ -53,7 +53,7 @@ def test_one_line_says_progress_and_best(studies: StudiesFolder) -> None:
 
 
 def test_a_budget_that_is_smaller_than_what_is_finished_is_left_out(studies: StudiesFolder) -> None:
-    record = StudyRecord(open_storage(studies.study("mine").journal), "mine")
+    record = StudyHandle(open_storage(studies.study("mine").journal), "mine")
     record.set_attribute(BUDGET_ATTRIBUTE, 1)
     assert Status(studies.study("mine")).line().startswith("mine  2 finished, 1 failed")
 
@@ -61,7 +61,7 @@ def test_a_budget_that_is_smaller_than_what_is_finished_is_left_out(studies: Stu
 def test_an_interrupted_trial_is_no_failure(studies: StudiesFolder) -> None:
     paths = studies.study("mine")
     with Lease(paths.lease, "mine", "launch"):
-        record = StudyRecord(open_storage(paths.journal), "mine")
+        record = StudyHandle(open_storage(paths.journal), "mine")
         record.fail(record.trial(3), "interrupted: its worker died with its launch")
     assert Status(paths).line() == "mine  2 of 3 finished, 1 failed, best r2 0.5 (trial 1)"
     assert "2 complete, 1 fail, 1 interrupted" in "\n".join(Status(paths).lines())
@@ -142,7 +142,7 @@ def test_a_comparison_is_shown_by_its_studies_and_its_winner(tmp_path: Path) -> 
     identity = {"directions": ["maximize"], "metric": "r2", "seed": 0}
     for name in ("houses_linear", "houses_catboost", "houses_other"):
         storage = open_storage(studies.study(name).journal, create=True)
-        StudyRecord.create(storage, name, identity)
+        StudyHandle.create(storage, name, identity)
     expected = ["houses_catboost  0 finished", "houses_linear  0 finished"]
     assert list(comparison_lines(studies, "houses")) == expected
     assert list(comparison_lines(studies, "flats")) == []
@@ -160,7 +160,7 @@ def test_a_comparison_is_shown_by_its_studies_and_its_winner(tmp_path: Path) -> 
 def test_a_sidecar_that_cannot_be_read_is_a_line_of_the_status(tmp_path: Path) -> None:
     paths = StudiesFolder.at(tmp_path).study("houses")
     identity = {"directions": ["maximize"], "metric": "r2", "seed": 0}
-    StudyRecord.create(open_storage(paths.journal, create=True), "houses", identity)
+    StudyHandle.create(open_storage(paths.journal, create=True), "houses", identity)
     paths.directory.mkdir()
     paths.sidecar.write_text("{")
     *_, last = Status(paths).lines()
@@ -173,7 +173,7 @@ def test_a_sidecar_that_cannot_be_read_is_a_line_of_the_status(tmp_path: Path) -
 def test_values_that_are_no_numbers_are_no_traceback(tmp_path: Path, values: str) -> None:
     studies = StudiesFolder.at(tmp_path)
     journal = studies.study("s").journal
-    study = StudyRecord.create(
+    study = StudyHandle.create(
         open_storage(journal, create=True), "s", {"directions": ["minimize"]}
     )
     study.queue_defaults({})

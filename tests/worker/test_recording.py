@@ -11,7 +11,7 @@ from worker.studies import draw, in_journal
 
 from journal_launcher.study.journal.storage import open_storage, suggesting
 from journal_launcher.worker.sampling import make_sampler
-from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, record
+from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, finish_trial
 
 
 def appends(study: WorkerStudy, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -37,7 +37,7 @@ def test_the_parameters_of_a_trial_are_one_append_and_so_are_its_attributes(
     with suggesting(trial):
         params = draw(trial)
     assert found == [len(params)]
-    record(
+    finish_trial(
         study._storage,
         study,
         trial,
@@ -71,7 +71,7 @@ def test_parameters_that_contradict_the_study_end_their_trial_alone(tmp_path: Pa
     trial = study.ask()
     outcome = evaluate(job, trial, 1)
     assert outcome.incompatible
-    record(study._storage, study, trial, outcome, {})
+    finish_trial(study._storage, study, trial, outcome, {})
     assert study.trials[1].state == TrialState.FAIL
 
 
@@ -100,7 +100,7 @@ def test_a_sampler_of_the_users_sees_the_attributes_when_a_trial_ends(tmp_path: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study.sampler = optuna.samplers.TPESampler(constraints_func=constraints)
-    record(
+    finish_trial(
         study._storage,
         study,
         study.ask(),

@@ -18,7 +18,7 @@ from worker.studies import draw, in_journal
 
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.worker.sampling import make_pruner, make_sampler
-from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, record
+from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, finish_trial
 
 
 def outcome_of(objective: Callable[[Any], Any], n_objectives: int = 1) -> Outcome:
@@ -174,7 +174,7 @@ def test_a_pruned_trial_keeps_its_last_value(tmp_path: Path) -> None:
         raise optuna.TrialPruned
 
     job: Any = objective
-    record(study._storage, study, trial, evaluate(job, trial, 1), {"jl_duration_s": 1.0})
+    finish_trial(study._storage, study, trial, evaluate(job, trial, 1), {"jl_duration_s": 1.0})
     found = study.trials[0]
     assert (found.state, found.value) == (TrialState.PRUNED, 0.75)
     assert found.user_attrs == {"jl_duration_s": 1.0}
@@ -280,7 +280,7 @@ def test_a_trial_that_somebody_else_ended_stays_as_they_ended_it(tmp_path: Path)
     trial = study.ask()
     other = optuna.load_study(study_name="a", storage=open_storage(tmp_path / "a.log"))
     other.tell(trial.number, state=TrialState.FAIL)
-    outcome = record(
+    outcome = finish_trial(
         study._storage,
         study,
         trial,

@@ -33,7 +33,7 @@ from journal_launcher.study.journal.lock import JournalLock, holding
 from journal_launcher.study.journal.network import network_file_system, refuse_network
 from journal_launcher.study.optuna_private import BaseJournalFileLock, lock_file
 
-__all__ = ["DurableJournalFileBackend", "network_file_system", "replaying", "save_torn"]
+__all__ = ["DurableJournalFileBackend", "loading", "network_file_system", "save_torn"]
 
 _logger = logging.getLogger("journal_launcher")
 
@@ -268,10 +268,10 @@ class _NotOptunas(dict[str, Any]):
 
 
 @contextmanager
-def replaying(backend: DurableJournalFileBackend) -> Iterator[None]:
+def loading(backend: DurableJournalFileBackend) -> Iterator[None]:
     """Around `JournalStorage(backend)`: faster, and meaningless records are JournalDamagedError.
 
-    A replay makes millions of objects and no garbage: collecting costs a quarter of its time.
+    Loading makes millions of objects and no garbage: collecting costs a quarter of its time.
     """
     collecting = gc.isenabled()
     gc.disable()

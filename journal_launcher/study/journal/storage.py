@@ -23,7 +23,7 @@ from journal_launcher.base.errors import (
 from journal_launcher.base.paths import is_study_name
 from journal_launcher.study.attributes import optunas_own
 from journal_launcher.study.first_load import load_in_place
-from journal_launcher.study.journal.backend import DurableJournalFileBackend, replaying
+from journal_launcher.study.journal.backend import DurableJournalFileBackend, loading
 from journal_launcher.study.journal.lines import MEANINGLESS
 from journal_launcher.study.optuna_private import (
     HookedJournalStorage,
@@ -249,7 +249,7 @@ def open_storage(
     backend = DurableJournalFileBackend(
         journal, create=create, read_only=read_only, allow_network_fs=allow_network_fs
     )
-    with replaying(backend):
+    with loading(backend):
         return StudyStorage(backend)
 
 

@@ -19,7 +19,11 @@ import numpy as np
 from journal_launcher.base.data_source import check_data
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import cached
-from journal_launcher.settings.choices import CLASSIFICATION_METRICS, METRICS
+from journal_launcher.settings.metric_names import (
+    CLASSIFICATION_METRICS,
+    METRICS,
+    REGRESSION_METRICS,
+)
 from journal_launcher.tabular.data.arrays import (
     are_stored,
     map_arrays,
@@ -170,7 +174,7 @@ def _refuse(source: TableSource, facts: dict[str, Any]) -> str:
 def _metric(asked: str | None, task: str) -> str:
     if asked is None:
         return "r2" if task == "regression" else "log_loss"
-    known = [name for name in METRICS if (name in CLASSIFICATION_METRICS) != (task == "regression")]
+    known = REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
     if asked not in known:
         raise UsageError(f"--metric {asked} does not score a {task}; use {', '.join(known)}")
     return asked

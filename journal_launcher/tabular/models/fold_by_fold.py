@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from journal_launcher.settings.choices import METRICS
+from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.table import Features
 from journal_launcher.tabular.models import (

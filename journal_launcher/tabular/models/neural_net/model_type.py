@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from journal_launcher.settings.choices import METRICS
+from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.table import Features
 from journal_launcher.tabular.models import (
