@@ -3,10 +3,10 @@
 import dataclasses
 import os
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener
 from journal_launcher.settings.launch_settings import LaunchSettings

@@ -4,11 +4,12 @@ The last one, how it ended, is what a launch returns; whoever called for it pass
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.artifacts.sidecar import Sidecar
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.verdict import Verdict
 
 __all__ = [

@@ -1,8 +1,9 @@
 """What the trials of a study can be, and what follows from it for everything around them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from journal_launcher.base.dataclass import dataclass
 
 __all__ = ["COMMAND", "OBJECTIVE", "TABLE", "JobKind", "kind_of"]
 

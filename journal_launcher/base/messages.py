@@ -11,10 +11,10 @@ Death is known from the process, never from the end of a pipe.
 import dataclasses
 import json
 import types
-from dataclasses import dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from journal_launcher import __version__
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, JournalLauncherError
 
 __all__ = ["VERSION", "Channel", "FromParent", "FromWorker", "LineBuffer", "Message", "unexpected"]

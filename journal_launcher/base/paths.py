@@ -8,9 +8,9 @@ import shlex
 import shutil
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, UsageError
 
 __all__ = [

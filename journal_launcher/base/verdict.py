@@ -1,7 +1,9 @@
 """What was found out about a trained model: the words that judging, drawing and counting share."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from journal_launcher.base.dataclass import dataclass
 
 __all__ = ["ABSENT", "CRITICAL", "OK", "WARNING", "Finding", "Verdict"]
 

@@ -8,8 +8,8 @@ differently. The user's CUDA_VISIBLE_DEVICES is a mask to respect; its numbers a
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.devices.nvml import Gpu, Nvml, NvmlUnavailableError, Usage, open_nvml
 

@@ -9,8 +9,10 @@ import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from journal_launcher.base.dataclass import dataclass
 
 __all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "open_nvml"]
 

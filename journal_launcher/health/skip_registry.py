@@ -6,11 +6,12 @@ whole; readers need no lock. Times are the wall clock's, in UTC.
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import locked, read_json, write_json
 from journal_launcher.base.paths import absolute

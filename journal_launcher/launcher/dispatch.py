@@ -1,9 +1,9 @@
 """What an idle worker gets to do, and when: the one place that spends the budget."""
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.messages import Baseline, Grant
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase, Slot

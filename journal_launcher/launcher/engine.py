@@ -10,10 +10,10 @@ die between any two calls. Its death is told by `has_exited` alone, never by the
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.messages import FromParent, FromWorker
 from journal_launcher.devices.choose import Device
 

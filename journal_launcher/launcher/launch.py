@@ -9,9 +9,10 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from journal_launcher.base import events
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.times import utc

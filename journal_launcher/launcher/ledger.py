@@ -1,12 +1,13 @@
 """The trials of one launch as its parent keeps them: how many are wanted, which failed, and why."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base import events
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner

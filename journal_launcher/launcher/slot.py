@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.messages import Grant
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec

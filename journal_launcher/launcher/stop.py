@@ -1,8 +1,9 @@
 """Why a launch grants nothing more, and how it will exit."""
 
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
 
 __all__ = ["Stop", "stopping"]

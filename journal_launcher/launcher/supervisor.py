@@ -2,10 +2,10 @@
 
 import signal
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from journal_launcher.base import events, messages
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudyPaths

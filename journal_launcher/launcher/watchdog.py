@@ -1,8 +1,9 @@
 """What no worker says of itself: that it does nothing any more, or takes too long for a trial."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.events import Listener, Note
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Slot

@@ -7,10 +7,11 @@ found again by the same command. The hold-out is shown and decides nothing.
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any
 
 from journal_launcher.base.artifacts.sidecar import Sidecar
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import (
     ExitCode,
     JournalLauncherError,

@@ -4,13 +4,13 @@ import gzip
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.data_source import data_source
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.times import utc
 from journal_launcher.launcher import model_store

@@ -1,13 +1,12 @@
 """What `--command` and the `[command]` table say: what to run and where its value is read."""
 
-import difflib
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 
 __all__ = ["LAST_LINE", "Template", "Value", "parse_report", "parse_template", "parse_value"]
@@ -75,6 +74,8 @@ def parse_template(text: str, parameters: Iterable[str]) -> Template:
                     "the character itself"
                 )
             if match[1] is not None and match[1] not in known:
+                import difflib  # no right launch needs it
+
                 near = difflib.get_close_matches(match[1], known, n=1)
                 hint = f"did you mean {{{near[0]}}}?" if near else f"known: {', '.join(known)}"
                 raise UsageError(f"--command: {match[0]} is no parameter of [space]; {hint}")

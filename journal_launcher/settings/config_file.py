@@ -7,7 +7,6 @@ each model type, together the field `spaces`, [health] and [skip].
 import dataclasses
 import json
 import textwrap
-import tomllib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,8 @@ def read_config(path: Path, others: Collection[str] = ()) -> dict[str, Any]:
         UsageError: no such file, no TOML, an unknown key (with the nearest known one), or a value
             of another type.
     """
+    import tomllib  # most launches have no such file
+
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))  # as TOML is everywhere, or with a BOM
     except OSError as error:

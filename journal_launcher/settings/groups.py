@@ -4,8 +4,8 @@ Each group holds its options and checks what concerns them alone. `LaunchSetting
 """
 
 import math
-from dataclasses import dataclass
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import check_study_name
 from journal_launcher.settings.options import check_at_least, flag, option

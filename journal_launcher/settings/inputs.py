@@ -2,9 +2,9 @@
 
 import dataclasses
 import os
-from dataclasses import dataclass
 
 from journal_launcher.base.data_source import check_data
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
 from journal_launcher.settings.launch_settings import LaunchSettings

@@ -4,9 +4,9 @@ Each group holds its options and checks what concerns them alone. `LaunchSetting
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.job_kinds import COMMAND, OBJECTIVE, JobKind
 from journal_launcher.base.job_kinds import TABLE as TABLE_KIND

@@ -6,9 +6,9 @@ worker gets the same object as JSON.
 """
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.paths import default_name, slug
 from journal_launcher.settings.command_template import parse_template

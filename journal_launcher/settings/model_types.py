@@ -4,10 +4,11 @@ Where a name of a type or a flag of one is asked about, the answer is in its ent
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 
 __all__ = [

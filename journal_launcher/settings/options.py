@@ -1,13 +1,13 @@
 """How a setting is offered to a user: help, group, choices; and durations as people type them."""
 
 import dataclasses
-import difflib
 import re
 import types
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, get_args
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 
 __all__ = [
@@ -154,6 +154,8 @@ def is_given(settings: Any, name: str) -> bool:
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """End a message about an unknown name: "; did you mean 'x'?", nothing if no name is near."""
+    import difflib  # no right launch needs it
+
     near = difflib.get_close_matches(str(name), list(known), n=1)  # launch() may get any key
     return f"; did you mean {prefix + near[0]!r}?" if near else ""
 

@@ -3,10 +3,11 @@
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.study.attributes import number, text, whole
 
 __all__ = ["OWNER_ATTRIBUTE", "Owner", "owner_of"]

@@ -4,11 +4,12 @@ Unreadable bytes are dropped where no trial was lost with them; see `positions`.
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.files import write_bytes
 from journal_launcher.study.journal.backend import DurableJournalFileBackend
 from journal_launcher.study.journal.lock import JournalLock, holding

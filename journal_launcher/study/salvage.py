@@ -1,8 +1,9 @@
 """Cut a damaged journal into whole records and holes."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.study.journal.lines import parse_record
 
 __all__ = ["Pieces", "Problem", "Scan"]

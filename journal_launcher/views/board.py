@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.events import (
     Event,
     LaunchStarted,

@@ -9,10 +9,10 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import DeviceError
 from journal_launcher.settings.model_types import MODEL_TYPES
 

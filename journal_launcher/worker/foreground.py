@@ -29,9 +29,8 @@ from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyHandle
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, make_job
-from journal_launcher.worker.jobs.base import Prepared
+from journal_launcher.worker.jobs.base import Prepared, ScriptFailedError
 from journal_launcher.worker.sampling import Search
-from journal_launcher.worker.script import ScriptFailedError
 from journal_launcher.worker.trials import WorkerStudy, evaluate, outcome_of
 
 __all__ = ["compare_scores", "debug", "replay"]

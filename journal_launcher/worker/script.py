@@ -10,15 +10,16 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
 
 import psutil
 
-from journal_launcher.base.errors import JournalLauncherError, limit_met
+from journal_launcher.base.dataclass import dataclass
+from journal_launcher.base.errors import limit_met
+from journal_launcher.worker.jobs.base import ScriptFailedError
 
-__all__ = ["Line", "Script", "ScriptFailedError", "exit_in_words"]
+__all__ = ["Line", "Script", "exit_in_words"]
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL; less than the parent gives the whole worker
 _LOOK = 0.02  # seconds between two looks at processes that were told to stop
@@ -28,14 +29,6 @@ _SECRET = 6  # characters; shorter values of the environment are words such as "
 _NO_SECRETS = ("JL_", "PWD", "OLDPWD", "HOME", "PATH", "SHELL", "VIRTUAL_ENV", "CONDA_PREFIX")
 _FULL_PIPE = 16 + 1  # reads of 64 KiB that empty the largest pipe
 _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)  # a last \r may be half of \r\n
-
-
-class ScriptFailedError(JournalLauncherError):
-    """A script gave no value; `always`: it would not with other parameters either."""
-
-    def __init__(self, reason: str, *, always: bool = True) -> None:
-        super().__init__(reason)
-        self.always = always
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import found_at, read_object
 from journal_launcher.study.tally import best_of
-from journal_launcher.worker.script import ScriptFailedError
+from journal_launcher.worker.jobs.base import ScriptFailedError
 
 __all__ = ["create", "remove_losers", "stage"]
 

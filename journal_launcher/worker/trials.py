@@ -8,7 +8,6 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -16,13 +15,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import limit_met
 from journal_launcher.base.visible import visible
 from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
-from journal_launcher.worker.jobs.base import Job
-from journal_launcher.worker.script import ScriptFailedError
+from journal_launcher.worker.jobs.base import Job, ScriptFailedError
 
 __all__ = ["Outcome", "WorkerStudy", "evaluate", "finish_trial", "forks_end_here", "outcome_of"]
 

@@ -7,7 +7,6 @@ import importlib.util
 import multiprocessing  # noqa: F401  # once imported, it leaves `_SCRIPT` alone
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import Any
 
 import optuna
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.options import nearest

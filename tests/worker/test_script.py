@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from journal_launcher.worker import script as module
-from journal_launcher.worker.script import Line, Script, ScriptFailedError, exit_in_words
+from journal_launcher.worker.jobs.base import ScriptFailedError
+from journal_launcher.worker.script import Line, Script, exit_in_words
 
 
 def run(code: str, **more: str) -> tuple[list[Line], int, str]:

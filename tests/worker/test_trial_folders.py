@@ -6,7 +6,7 @@ import pytest
 
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.worker import trial_folders
-from journal_launcher.worker.script import ScriptFailedError
+from journal_launcher.worker.jobs.base import ScriptFailedError
 
 
 def test_a_trial_begins_in_an_empty_folder(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """How the published model's training went, in `training_diagnostics.json` beside it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from journal_launcher.base.artifacts.stored import (
@@ -15,6 +15,7 @@ from journal_launcher.base.artifacts.stored import (
     text,
     whole,
 )
+from journal_launcher.base.dataclass import dataclass
 
 __all__ = ["Diagnostics", "Importance", "Network", "Scores", "Training"]
 

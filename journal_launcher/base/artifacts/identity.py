@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from journal_launcher.base.artifacts.stored import (
@@ -16,6 +16,7 @@ from journal_launcher.base.artifacts.stored import (
     texts,
     whole,
 )
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.job_kinds import JobKind, kind_of
 
 __all__ = ["Identity"]

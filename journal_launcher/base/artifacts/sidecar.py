@@ -1,7 +1,7 @@
 """What is recorded with a published model, in `best_model.meta.json` beside it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from journal_launcher.base.artifacts.stored import (
@@ -19,6 +19,7 @@ from journal_launcher.base.artifacts.stored import (
     texts,
     whole,
 )
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.job_kinds import JobKind, kind_of
 from journal_launcher.base.paths import is_published_name
 

@@ -6,8 +6,10 @@ should be is read as absent, and what no field knows is kept when the object is 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, field, fields
 from typing import Any, Self
+
+from journal_launcher.base.dataclass import dataclass
 
 __all__ = [
     "Part",

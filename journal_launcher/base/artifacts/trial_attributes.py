@@ -1,7 +1,7 @@
 """What we say of a trial: its user attributes with our prefix, beside those of the objective."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from journal_launcher.base.artifacts.stored import (
@@ -16,6 +16,7 @@ from journal_launcher.base.artifacts.stored import (
     text,
     whole,
 )
+from journal_launcher.base.dataclass import dataclass
 
 __all__ = ["FoldScores", "Placed", "TrialAttributes", "without_ours"]
 

@@ -12,7 +12,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-__all__ = ["Job", "Prepared", "Progress"]
+from journal_launcher.base.errors import JournalLauncherError
+
+__all__ = ["Job", "Prepared", "Progress", "ScriptFailedError"]
 
 Progress = Callable[[str, int, int | None, float | None], None]
 """progress(unit, step, total, value)"""
@@ -20,6 +22,14 @@ Progress = Callable[[str, int, int | None, float | None], None]
 Prepared = dict[str, Any]
 """identity: what the study is, and a resume must be; metric; notes: lines for
 the user; noted: what may change, with one note; content: what `open` needs."""
+
+
+class ScriptFailedError(JournalLauncherError):
+    """A script gave no value; `always`: it would not with other parameters either."""
+
+    def __init__(self, reason: str, *, always: bool = True) -> None:
+        super().__init__(reason)
+        self.always = always
 
 
 class Job(ABC):

@@ -28,8 +28,8 @@ from journal_launcher.settings.ranges import Asked, Range
 from journal_launcher.settings.space_table import kind_of, parse_space
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
-from journal_launcher.worker.jobs.base import Job, Prepared, Progress
-from journal_launcher.worker.script import Line, Script, ScriptFailedError, exit_in_words
+from journal_launcher.worker.jobs.base import Job, Prepared, Progress, ScriptFailedError
+from journal_launcher.worker.script import Line, Script, exit_in_words
 
 __all__ = ["CommandJob"]
 
