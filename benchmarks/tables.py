@@ -1,0 +1,175 @@
+"""Published models beside AutoGluon's: `python benchmarks/tables.py FOLDER --peer PYTHON`.
+
+FOLDER holds the tables as CSV files, see `TABLES`; PYTHON has AutoGluon. For every table and split
+(a fifth is held out, by seed) one `--compare-models` and AutoGluon's presets, each with as many
+seconds and the same cores, one after the other. Prints a line of JSON for each fit, then a markdown
+table: means over the splits, lower is better.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TYPES = ("linear", "hist_gradient_boosting", "catboost", "neural_net")
+PEER_METRICS = {"rmse": "root_mean_squared_error", "log_loss": "log_loss"}
+PRESETS = ("medium_quality", "best_quality")
+OURS = "journal_launcher"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file: the target, and the columns that would give it away."""
+
+    name: str
+    target: str
+    task: str
+    without: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        return "rmse" if self.task == "regression" else "log_loss"
+
+
+TABLES = (
+    Table("Credit", "Balance", "regression", ("ID",)),
+    Table("Bikeshare", "bikers", "regression", ("casual", "registered")),
+    Table("diamonds", "price", "regression"),
+    Table("OJ", "Purchase", "classification"),
+    Table("Default", "default", "classification"),
+    Table("Caravan", "Purchase", "classification"),
+)
+
+
+def split(source: Path, table: Table, seed: int, folder: Path) -> tuple[Path, Path]:
+    """(train, test) as files; every fifth row of a shuffled table is tested."""
+    with source.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    kept = [place for place, name in enumerate(header) if name and name not in table.without]
+    random.Random(seed).shuffle(rows)
+    cut = len(rows) // 5
+    for name, part in (("test", rows[:cut]), ("train", rows[cut:])):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([header[place] for place in kept])
+            writer.writerows([[row[place] for place in kept] for row in part])
+    return folder / "train.csv", folder / "test.csv"
+
+
+def fit_ours(table: Table, train: Path, test: Path, folder: Path, seconds: float) -> dict[str, Any]:
+    began = time.monotonic()
+    own = (sys.executable, "-m", "journal_launcher")
+    studies = ("--studies-dir", str(folder / "studies"))
+    subprocess.run(
+        [
+            *(*own, "run", "--data", str(train), "--target", table.target, *studies, "-q"),
+            *("--task", table.task, "--metric", table.metric, "--study-name", "s"),
+            *("--compare-models", "--model-types", ",".join(TYPES), "--n-trials", "1000"),
+            *("--timeout", f"{seconds / len(TYPES):g}s"),
+            *("--gpus", "none", "--workers", "2"),
+        ],
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    took = time.monotonic() - began
+    predicted = folder / "predicted.csv"
+    subprocess.run(
+        [*own, "predict", "s", "--data", str(test), *studies, "--out", str(predicted)], check=True
+    )
+    sidecar = json.loads((folder / "studies" / "s" / "best_model.meta.json").read_text())
+    return {
+        "model": sidecar["model_type"],
+        "score": score(table, test, predicted),
+        "seconds": took,
+    }
+
+
+def score(table: Table, test: Path, predicted: Path) -> float:
+    """Root mean squared error, or mean negative log of the probability of the row's class."""
+    with test.open(newline="") as file:
+        true = [row[table.target] for row in csv.DictReader(file)]
+    with predicted.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    if table.task == "regression":
+        errors = [float(t) - float(p["prediction"]) for t, p in zip(true, found, strict=True)]
+        return math.sqrt(statistics.fmean(error * error for error in errors))
+    logs = [
+        math.log(max(float(p[f"probability_{t}"]), 1e-15)) for t, p in zip(true, found, strict=True)
+    ]
+    return -statistics.fmean(logs)
+
+
+def fit_peer(
+    peer: str, preset: str, table: Table, train: Path, test: Path, folder: Path, seconds: float
+) -> dict[str, Any]:
+    request = folder / "request.json"
+    request.write_text(
+        json.dumps(
+            {
+                "train": str(train),
+                "test": str(test),
+                "target": table.target,
+                "problem_type": None if table.task == "classification" else "regression",
+                "metric": "log_loss"
+                if table.task == "classification"
+                else "root_mean_squared_error",
+                "preset": preset,
+                "seconds": seconds,
+                "threads": 2,
+                "folder": str(folder / preset),
+            }
+        )
+    )
+    program = Path(__file__).with_name("peers") / "autogluon_fit.py"
+    done = subprocess.run(
+        [peer, str(program), str(request)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--peer", help="a Python with AutoGluon; without: ours alone")
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--tables", default=",".join(table.name for table in TABLES))
+    options = parser.parse_args()
+    contestants = (OURS, *(PRESETS if options.peer else ()))
+    wanted = options.tables.split(",")
+    scores: dict[tuple[str, str], list[float]] = {}
+    for table in (table for table in TABLES if table.name in wanted):
+        for seed in map(int, options.seeds.split(",")):
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                train, test = split(options.folder / f"{table.name}.csv", table, seed, folder)
+                for contestant in contestants:
+                    if contestant == OURS:
+                        found = fit_ours(table, train, test, folder, options.seconds)
+                    else:
+                        found = fit_peer(
+                            options.peer, contestant, table, train, test, folder, options.seconds
+                        )
+                    scores.setdefault((table.name, contestant), []).append(found["score"])
+                    about = {"table": table.name, "seed": seed, "by": contestant}
+                    print(json.dumps({**about, **found}), flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f}\n\n| table | {' | '.join(contestants)} |")
+    print(f"|---|{'---:|' * len(contestants)}")
+    for table in (table for table in TABLES if table.name in wanted):
+        means = [statistics.fmean(scores[table.name, contestant]) for contestant in contestants]
+        print(f"| {table.name} ({table.metric}) | {' | '.join(f'{m:.4f}' for m in means)} |")
+
+
+if __name__ == "__main__":
+    main()
