@@ -126,7 +126,7 @@ class FakeLedger:
     def count_failure(self, *_: object, **__: object) -> None:
         pass
 
-    def verdict(self) -> None:
+    def reason_to_stop(self) -> None:
         return None
 
 
