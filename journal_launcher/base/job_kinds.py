@@ -18,7 +18,7 @@ class JobKind:
     more, on fresh folds. refits: the best parameters are trained anew for the model that is
     published; the trials of others lack what that needs. has_health: diagnostics are published with
     the model, which judge it. predicts: `predict` can load the model. has_folders: each trial has a
-    folder of its own.
+    folder of its own. stop_grace: seconds between the SIGTERM and the SIGKILL of a running trial.
     """
 
     name: str
@@ -29,6 +29,7 @@ class JobKind:
     has_health: bool = False
     predicts: bool = False
     has_folders: bool = False
+    stop_grace: float = 10.0
 
 
 TABLE = JobKind(
@@ -41,7 +42,7 @@ TABLE = JobKind(
     predicts=True,
 )
 OBJECTIVE = JobKind("objective")
-COMMAND = JobKind("command", has_folders=True)
+COMMAND = JobKind("command", has_folders=True, stop_grace=5.0)  # its worker still has to say so
 
 
 def kind_of(content: Mapping[str, Any] | None) -> JobKind:

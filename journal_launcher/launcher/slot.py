@@ -7,12 +7,13 @@ from enum import Enum, auto
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.job_kinds import JobKind
 from journal_launcher.base.messages import Grant
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 
 __all__ = ["STOP_GRACE", "Phase", "Slot"]
 
-STOP_GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+STOP_GRACE = JobKind.stop_grace  # seconds between SIGTERM and SIGKILL of any worker
 BACKOFF_FIRST = 1.0  # seconds until the restart after a death; it doubles with the next one
 MAX_DEATHS = 3  # deaths in a row without a finished trial that stop a worker for good
 

@@ -13,7 +13,7 @@ from journal_launcher.launcher.dispatch import Dispatcher
 from journal_launcher.launcher.engine import describe_exit, left_behind
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
-from journal_launcher.launcher.slot import STOP_GRACE, Phase, Slot
+from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.stop import Stop, stopping
 from journal_launcher.launcher.watchdog import SilenceWatch, TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -322,5 +322,5 @@ class Supervisor:
             self.pool.kill_all()
             self._insisted = True
         elif self.ledger is not None and not self.aborting:
-            self.emit(events.Note(stopping(number, STOP_GRACE)))
+            self.emit(events.Note(stopping(number, self.settings.job_kind.stop_grace)))
         self.end(Stop.by_signal(number))

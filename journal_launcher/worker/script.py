@@ -17,11 +17,12 @@ import psutil
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import limit_met
+from journal_launcher.base.job_kinds import COMMAND
 from journal_launcher.worker.jobs.base import ScriptFailedError
 
 __all__ = ["Line", "Script", "exit_in_words"]
 
-GRACE = 5.0  # seconds between SIGTERM and SIGKILL; less than the parent gives the whole worker
+GRACE = COMMAND.stop_grace  # seconds between SIGTERM and SIGKILL
 _LOOK = 0.02  # seconds between two looks at processes that were told to stop
 _LONGEST_LINE = 1 << 16
 _TAIL_LINES, _TAIL_LINE, _TAIL = 10, 300, 1500  # lines; characters of each; of all

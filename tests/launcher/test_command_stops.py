@@ -93,6 +93,7 @@ def test_a_stop_ends_scripts_and_the_same_command_goes_on(
     process.send_signal(number)
     ended = finish(process)
     assert ended.code == (75 if number == signal.SIGTERM else 130) and "Traceback" not in ended.err
+    assert "running trials have 5 s to end" in ended.err, "a script has less than its worker"
     assert gone(pids) and scripts.trials == ["0"]
     scripts.shop.tell("go")
     assert scripts.shop.run(*options, command=True).code == 0
