@@ -109,6 +109,7 @@ class Course:
         data = prepared["content"].get("data", self.settings.data)  # its absolute path
         if found is not None:
             found.check_identity(prepared["identity"], data)
+            found.check_values()
             study = found
         else:
             if self.settings.overwrite and self.paths.journal.exists():

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ from journal_launcher.study.optuna_private import (
     trial_id,
 )
 from journal_launcher.study.owner import owner_of
-from journal_launcher.study.tally import Tally, best_of, ranked
+from journal_launcher.study.tally import Tally, best_of, check_values, pareto_front, ranked
 
 __all__ = ["IDENTITY_ATTRIBUTE", "StudyHandle"]
 
@@ -258,9 +257,11 @@ class StudyHandle:
         return None if same else first
 
     def pareto_front(self) -> list[FrozenTrial]:
-        """The trials of several objectives that no other trial beats in all; finite values only."""
-        front = self._study.best_trials if len(self.directions) > 1 else []
-        return [trial for trial in front if all(map(math.isfinite, trial.values))]
+        return pareto_front(self._study)
+
+    def check_values(self) -> None:
+        """Raise JournalDamagedError unless every trial has a value for each direction."""
+        check_values(self._study)
 
     def queue_defaults(self, params: Mapping[str, Any]) -> None:
         """Queue the default parameters as trial 0, exactly once in the life of a study.

@@ -3,12 +3,22 @@
 import math
 from collections.abc import Callable, Sequence
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
+from journal_launcher.base.errors import JournalDamagedError
 from journal_launcher.base.events import INTERRUPTED
 
-__all__ = ["FINISHED", "Tally", "best_of", "has_failed", "ranked"]
+__all__ = [
+    "FINISHED",
+    "Tally",
+    "best_of",
+    "check_values",
+    "has_failed",
+    "pareto_front",
+    "ranked",
+]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -95,3 +105,31 @@ def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[Fro
 def best_of(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> FrozenTrial | None:
     """The first of `ranked`, if there is one."""
     return next(iter(ranked(trials, directions)), None)
+
+
+def pareto_front(study: Study) -> list[FrozenTrial]:
+    """The trials of several objectives that no other trial beats in all; finite values only.
+
+    Raises:
+        JournalDamagedError: as `check_values`.
+    """
+    if len(study.directions) == 1:
+        return []
+    check_values(study)
+    return [trial for trial in study.best_trials if all(map(math.isfinite, trial.values))]
+
+
+def check_values(study: Study) -> None:
+    """Look whether every COMPLETE trial has a value for each objective.
+
+    Raises:
+        JournalDamagedError: one has not, and Optuna can compare it with none of the others.
+    """
+    expected = len(study.directions)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if (found := len(trial.values or ())) != expected:
+            raise JournalDamagedError(
+                f"study {study.study_name}: expected {expected} value{'s' * (expected > 1)} in "
+                f"trial {trial.number}, found {found}: another writer ended it; choose another "
+                "--study-name, or move the study aside with --overwrite"
+            )

@@ -66,20 +66,23 @@ class Status:
         self._holder = holder_of(paths.lease)
         self._study: StudyHandle | None = None
         self._trials: Sequence[FrozenTrial] = []
+        self._best = ""
         self.damage: str | None = None
         try:
             storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
             self._study = StudyHandle.find(storage, paths.name)
-            self._trials = self._study.trials() if self._study else []
+            if self._study is not None:
+                self._trials = self._study.trials()
+                self._best = _best(self._study)
         except JournalLauncherError as error:
             self.damage = str(error)
 
     def line(self) -> str:
         """One line for a table of all studies."""
-        if self._study is None:
+        if self._study is None or self.damage:
             return f"{self._paths.name}  {'damaged' if self.damage else 'empty'}"
-        best = self._best(self._study)
-        parts = [self._progress(self._study), *self._unfinished(), f"best {best}" if best else ""]
+        best = f"best {self._best}" if self._best else ""
+        parts = [self._progress(self._study), *self._unfinished(), best]
         parts += [f"run by {self._holder}"] if self._holder else []
         return f"{self._paths.name}  {', '.join(part for part in parts if part)}"
 
@@ -95,7 +98,7 @@ class Status:
         counts = Counter(map(self._state, self._trials))
         yield f"progress      {self._progress(self._study)}"
         yield f"trials        {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none'}"
-        yield f"best          {self._best(self._study) or 'none yet'}"
+        yield f"best          {self._best or 'none yet'}"
         yield f"run by        {self._holder or 'nobody'}"
         yield f"last activity {utc(self._paths.journal.stat().st_mtime)}"
         for trial in self._trials:
@@ -139,15 +142,6 @@ class Status:
         """Is a RUNNING trial of ours without a launch that runs it?"""
         return self._holder is None and owner_of(trial.user_attrs) is not None
 
-    def _best(self, study: StudyHandle) -> str:
-        if len(study.directions) > 1:
-            return f"{len(study.pareto_front())} Pareto-optimal trials"
-        best = study.best()
-        if best is None or best.value is None:
-            return ""
-        metric = study.metric or "value"
-        return f"{metric} {number(best.value)} (trial {best.number})"
-
     def _who(self, trial: FrozenTrial) -> str:
         owner = owner_of(trial.user_attrs)
         if owner is None:
@@ -156,6 +150,15 @@ class Status:
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
         placed = TrialAttributes.from_json(trial.user_attrs).placed
         return f"running on {placed.device}, {owner}"
+
+
+def _best(study: StudyHandle) -> str:
+    if len(study.directions) > 1:
+        return f"{len(study.pareto_front())} Pareto-optimal trials"
+    best = study.best()
+    if best is None or best.value is None:
+        return ""
+    return f"{study.metric or 'value'} {number(best.value)} (trial {best.number})"
 
 
 def _soundness(journal: Path) -> str:

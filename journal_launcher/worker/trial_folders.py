@@ -1,6 +1,5 @@
 """The folders of scripts: one for each running trial and for the best so far, no others."""
 
-import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import found_at, read_object
-from journal_launcher.study.tally import best_of
+from journal_launcher.study.tally import best_of, pareto_front
 from journal_launcher.worker.jobs.base import ScriptFailedError
 
 __all__ = ["create", "remove_losers", "stage"]
@@ -49,7 +48,7 @@ def remove_losers(paths: StudyPaths, study: optuna.Study) -> None:
 def winners(study: optuna.Study) -> list[FrozenTrial]:
     """The best trial so far; the Pareto front of several objectives; none before the first."""
     if len(study.directions) > 1:
-        return [trial for trial in study.best_trials if all(map(math.isfinite, trial.values))]
+        return pareto_front(study)
     completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     best = best_of(completed, [direction.name.lower() for direction in study.directions])
     return [] if best is None else [best]

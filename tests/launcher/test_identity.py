@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from journal_launcher.api import launch
 from journal_launcher.base import events
 from journal_launcher.base.errors import JournalDamagedError, UsageError
+from journal_launcher.views.status import Status
 
 TRIVIAL = """
 def objective(trial):
@@ -203,3 +204,18 @@ def test_odd_attributes_of_another_writer_cost_no_launch(workshop: Workshop) -> 
     ended = workshop.run("--n-trials", "5")
     assert ended.code == 2 and ended.err.count("\n") == 1, ended.err
     assert "attribute journal_launcher" in ended.err and "--overwrite" in ended.err
+
+
+def test_a_trial_that_another_writer_gave_too_few_values_ends_the_launch(
+    workshop: Workshop,
+) -> None:
+    """Optuna can compare it with no other, and says so in words of its own."""
+    workshop.write(TRIVIAL)
+    workshop.paths.folder.mkdir()
+    storage = JournalStorage(JournalFileBackend(str(workshop.paths.journal)))
+    study = optuna.create_study(storage=storage, study_name="study", directions=["minimize"] * 2)
+    storage.set_trial_state_values(study.ask()._trial_id, TrialState.COMPLETE, [1.0])
+    with pytest.raises(JournalDamagedError, match="expected 2 values in trial 0, found 1"):
+        workshop.launch(n_trials=2, direction=["minimize", "minimize"])
+    assert "1 complete" in "\n".join(lines := list(Status(workshop.paths).lines()))
+    assert any(line.startswith("journal       study study: expected 2 values") for line in lines)

@@ -157,6 +157,25 @@ def test_a_pareto_front_is_finite(journal: Path) -> None:
     assert study.best() is None
 
 
+@pytest.mark.parametrize(
+    ("directions", "values", "said"),
+    [(2, [1.0], "2 values in trial 1, found 1"), (1, [1.0, 2.0], "1 value in trial 1, found 2")],
+)
+def test_a_trial_with_another_number_of_values_is_named(
+    journal: Path, directions: int, values: list[float], said: str
+) -> None:
+    identity = {**IDENTITY, "directions": ["minimize"] * directions}
+    study = StudyHandle.create(open_storage(journal, create=True), "study", identity)
+    theirs = stock(journal)
+    theirs.add_trial(optuna.create_trial(values=[0.0] * directions))
+    study.check_values()
+    theirs._storage.set_trial_state_values(theirs.ask()._trial_id, TrialState.COMPLETE, values)
+    looks = [study.check_values] + [study.pareto_front] * (directions > 1)
+    for look in looks:
+        with pytest.raises(JournalDamagedError, match=f"expected {said}.*--overwrite"):
+            look()
+
+
 # --- owners
 
 
