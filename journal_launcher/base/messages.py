@@ -109,8 +109,6 @@ class Prepared(FromWorker):
 class Ready(FromWorker):
     """The device is right, the journal is open. `defaults`: parameters of trial 0, if any."""
 
-    device_uuid: str | None
-    device_status: str
     defaults: dict[str, Any] | None
 
 

@@ -16,7 +16,7 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import DeviceError
 from journal_launcher.settings.model_types import MODEL_TYPES
 
-__all__ = ["DeviceReport", "require_gpu", "verify_device"]
+__all__ = ["DeviceStatus", "require_gpu", "verify_device"]
 
 _CUDA_LIBRARY = "libcuda.so.1"
 _PROBE = Path(__file__).with_name("cuda_probe.py")
@@ -24,17 +24,13 @@ _PATIENCE = 60.0  # seconds; without persistence mode a machine of eight GPUs ne
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 
 
-@dataclass(frozen=True)
-class DeviceReport:
-    """What a worker found: `unverified` means that this driver cannot tell."""
-
-    uuid: str | None  # the GPU that CUDA sees, in the form that the worker was pinned with
-    status: Literal["verified", "unverified", "cpu"]
+DeviceStatus = Literal["verified", "unverified", "cpu"]
+"""What a worker found of the GPU that it is pinned to; `unverified`: this driver cannot tell."""
 
 
 def verify_device(
     uuid: str | None, library: str = _CUDA_LIBRARY, seconds: float = _PATIENCE
-) -> DeviceReport:
+) -> DeviceStatus:
     """Compare the GPU that CUDA shows to this process with the one it was pinned to.
 
     `uuid` is what the parent put into CUDA_VISIBLE_DEVICES, None for a CPU worker. `library` is
@@ -42,7 +38,7 @@ def verify_device(
     answer within `seconds`.
     """
     if uuid is None:
-        return DeviceReport(None, "cpu")
+        return "cpu"
     found = _probe(uuid, library, seconds)
     if "failed" in found:
         function, code, name = found["failed"]
@@ -56,14 +52,14 @@ def verify_device(
             f"look for code that changes CUDA_VISIBLE_DEVICES"
         )
     if found.get("uuid") is None:
-        return DeviceReport(None, "unverified")
+        return "unverified"
     seen = uuid[:4] + found["uuid"]  # CUDA returns the 16 bytes behind "GPU-" or "MIG-"
     if seen != uuid:
         raise DeviceError(
             f"a worker pinned to {uuid} sees {seen} instead; "
             f"look for code that changes CUDA_VISIBLE_DEVICES"
         )
-    return DeviceReport(uuid, "verified")
+    return "verified"
 
 
 def _probe(uuid: str, library: str, seconds: float) -> dict[str, Any]:

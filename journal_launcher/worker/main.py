@@ -37,7 +37,7 @@ from journal_launcher.study.optuna_private import study_id
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
-from journal_launcher.worker.device_check import DeviceReport, verify_device
+from journal_launcher.worker.device_check import DeviceStatus, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, finish_trial, forks_end_here
@@ -134,7 +134,7 @@ class Worker:
         self._paths = StudyPaths(Path(spec.folder), spec.study)
         self._owner = Owner.this_process(connection.channel.launch, connection.channel.worker)
         self._number: int | None = None
-        self._device: DeviceReport
+        self._device_status: DeviceStatus
         self._job: Job
         self._search: Search
         self._storage: StudyStorage
@@ -153,7 +153,7 @@ class Worker:
 
     def _run(self) -> None:
         spec = self._spec
-        self._device = verify_device(spec.device_uuid)
+        self._device_status = verify_device(spec.device_uuid)
         gpu = spec.device_uuid is not None
         self._job = make_job(self._settings, self._paths, gpu, spec.threads)
         if not spec.prepare:
@@ -168,8 +168,7 @@ class Worker:
         if not isinstance(message, messages.Open):
             raise messages.unexpected(message)
         self._open(message)
-        device, defaults = self._device, self._job.defaults()
-        self._connection.send(messages.Ready(device.uuid, device.status, defaults))
+        self._connection.send(messages.Ready(self._job.defaults()))
         self._serve()
 
     def _warm_up(self) -> None:
@@ -249,7 +248,7 @@ class Worker:
             worker=self._owner.worker,
             device=self._spec.device,
             device_uuid=self._spec.device_uuid,
-            device_status=self._device.status,
+            device_status=self._device_status,
             threads=self._spec.threads,
         )
         attributes = {OWNER_ATTRIBUTE: self._owner.to_json(), **placed.to_json()}

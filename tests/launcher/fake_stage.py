@@ -187,7 +187,7 @@ class Stage:
         return self.pool.slots[index].process
 
     def ready(self, index: int = 0) -> None:
-        self.process(index).say("ready", device_uuid=None, device_status="cpu", defaults=None)
+        self.process(index).say("ready", defaults=None)
         self.process(index).say("request")
 
     def turn(self) -> None:

@@ -13,7 +13,6 @@ import torch
 from journal_launcher.base.errors import UsageError
 from journal_launcher.worker import device_check
 from journal_launcher.worker.device_check import (
-    DeviceReport,
     require_gpu,
     require_torch_cuda,
     verify_device,
@@ -63,7 +62,7 @@ def driver(tmp_path: Path) -> Driver:
 
 @pytest.mark.parametrize("pinned", [GPU, MIG])
 def test_the_pinned_gpu_is_verified(driver: Driver, pinned: str) -> None:
-    assert verify_device(pinned, driver()) == DeviceReport(pinned, "verified")
+    assert verify_device(pinned, driver()) == "verified"
 
 
 def test_another_gpu_is_refused(driver: Driver) -> None:
@@ -89,13 +88,11 @@ def test_a_driver_without_error_names_gives_the_number(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pinned", "report"),
-    [(GPU, DeviceReport(GPU, "verified")), (MIG, DeviceReport(None, "unverified"))],
+    ("pinned", "status"),
+    [(GPU, "verified"), (MIG, "unverified")],
 )
-def test_an_older_driver_knows_whole_gpus_only(
-    driver: Driver, pinned: str, report: DeviceReport
-) -> None:
-    assert verify_device(pinned, driver("cuDeviceGetUuid")) == report
+def test_an_older_driver_knows_whole_gpus_only(driver: Driver, pinned: str, status: str) -> None:
+    assert verify_device(pinned, driver("cuDeviceGetUuid")) == status
 
 
 @pytest.mark.parametrize(
@@ -103,7 +100,7 @@ def test_an_older_driver_knows_whole_gpus_only(
     [("someOtherCall", GPU), ("cuDeviceGetUuid_v2", f"MIG-{GPU}/7/0")],
 )
 def test_what_the_driver_cannot_tell_is_unverified(driver: Driver, call: str, pinned: str) -> None:
-    assert verify_device(pinned, driver(call)) == DeviceReport(None, "unverified")
+    assert verify_device(pinned, driver(call)) == "unverified"
 
 
 def test_the_worker_itself_never_touches_cuda(driver: Driver) -> None:
@@ -126,12 +123,11 @@ def test_a_driver_that_hangs_or_crashes_is_refused_in_time(
 
 
 def test_without_a_cuda_driver_a_gpu_is_unverified(tmp_path: Path) -> None:
-    report = verify_device(GPU, str(tmp_path / "libcuda.so.1"))
-    assert report == DeviceReport(None, "unverified")
+    assert verify_device(GPU, str(tmp_path / "libcuda.so.1")) == "unverified"
 
 
 def test_a_cpu_worker_has_nothing_to_verify(tmp_path: Path) -> None:
-    assert verify_device(None, str(tmp_path / "missing")) == DeviceReport(None, "cpu")
+    assert verify_device(None, str(tmp_path / "missing")) == "cpu"
 
 
 @pytest.fixture

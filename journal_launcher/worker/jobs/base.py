@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int | None, float | None], None]
 """progress(unit, step, total, value)"""
 
 Prepared = dict[str, Any]
-"""identity: what the study is, and a resume must be; metric; notes: lines for
+"""identity: what the study is, and a resume must be; notes: lines for
 the user; noted: what may change, with one note; content: what `open` needs."""
 
 

@@ -67,7 +67,6 @@ class CommandJob(Job):
         digest = hashlib.sha256(script.read_bytes()).hexdigest() if script else None
         return {
             "identity": identity.to_json(),
-            "metric": None,
             "notes": [],
             "noted": {"script": digest},
             "content": {},

@@ -42,7 +42,6 @@ class ObjectiveJob(Job):
         )
         return {
             "identity": identity.to_json(),
-            "metric": None,
             "notes": [],
             "noted": {
                 "objective source": objective.source_sha256,

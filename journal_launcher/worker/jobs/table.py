@@ -83,7 +83,6 @@ class TableJob(Job):
         )
         return {
             "identity": identity.to_json(),
-            "metric": table["metric"],
             "notes": table["notes"],
             "noted": {},
             "content": table,
