@@ -60,7 +60,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
     listener(ended)
     return LaunchResult(
         ended.study,
-        ended.best_trial,
+        None if ended.best_trial is None else ended.best_trial.to_json(),
         ended.model_path,
         ended.exit_reason,
         int(ended.exit_code),

@@ -4,16 +4,18 @@ The last one, how it ended, is what a launch returns; whoever called for it pass
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.artifacts.scores import Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.verdict import Verdict
 
 __all__ = [
     "INTERRUPTED",
+    "BestTrial",
     "ComparedModel",
     "Comparison",
     "Event",
@@ -126,6 +128,32 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class BestTrial:
+    """The trial that won; of several objectives, the first of the Pareto-optimal ones.
+
+    n_pareto: how many those are; None for one objective. confirmable: its kind of job can score
+    trials on fresh folds; `confirmed_score` is None where this one was not.
+    """
+
+    number: int
+    values: tuple[float, ...]
+    params: Mapping[str, Any]
+    n_pareto: int | None = None
+    confirmable: bool = False
+    confirmed_score: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"number": self.number}
+        found |= {"value": self.values[0]} if self.n_pareto is None else {"values": [*self.values]}
+        found["params"] = dict(self.params)
+        if self.n_pareto is not None:
+            found["n_pareto"] = self.n_pareto
+        if self.confirmable:
+            found["confirmed_score"] = self.confirmed_score
+        return found
+
+
+@dataclass(frozen=True)
 class LaunchEnded:
     """How it ended: what `--json` prints and the summary draws.
 
@@ -145,13 +173,13 @@ class LaunchEnded:
     n_failed: int = 0
     directions: tuple[str, ...] = ()
     metric: str | None = None
-    best_trial: dict[str, Any] | None = None
+    best_trial: BestTrial | None = None
     model_path: Path | None = None
     seconds: float = 0.0
     n_interrupted: int = 0  # by this launch's stop; queued again, not among n_failed
     message: str | None = None
     sidecar: Sidecar | None = None
-    baselines: dict[str, Any] | None = None
+    baselines: Baselines | None = None
     health: Verdict | None = None
     failures: dict[str, int] = field(default_factory=dict)
     overwrite: bool = False
@@ -196,7 +224,7 @@ class Comparison:
     direction: str
     confirmed: bool
     models: tuple[ComparedModel, ...]
-    baselines: dict[str, Any]
+    baselines: Baselines
     winner: str | None
     p_value: float | None
     reason: str
@@ -207,6 +235,10 @@ class Comparison:
     overwrite: bool = False
     model_path: Path | None = None
     sidecar: Sidecar | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but paths and sidecar."""
+        return asdict(self) | {"baselines": self.baselines.to_json()}
 
 
 Event = (

@@ -14,10 +14,22 @@ import types
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from journal_launcher import __version__
+from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.scores import Baselines, Confirmation
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, JournalLauncherError
 
-__all__ = ["VERSION", "Channel", "FromParent", "FromWorker", "LineBuffer", "Message", "unexpected"]
+__all__ = [
+    "VERSION",
+    "Channel",
+    "FromParent",
+    "FromWorker",
+    "LineBuffer",
+    "Message",
+    "Preparation",
+    "unexpected",
+]
 
 VERSION = 1
 
@@ -36,6 +48,20 @@ class FromParent(Message):
 
 class FromWorker(Message):
     """What the parent is told."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a job found in its input, and every worker opens it with.
+
+    identity: what the study is, and a resume of it must be. notes: lines for the user. noted: what
+    may change between launches, with one note. content: what the job itself needs.
+    """
+
+    identity: Identity
+    notes: list[str] = dataclasses.field(default_factory=list)
+    noted: dict[str, Any] = dataclasses.field(default_factory=dict)
+    content: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,7 +88,7 @@ class Prepare(FromParent):
 class Open(FromParent):
     """The study exists: open it, load the data."""
 
-    prepared: dict[str, Any]
+    prepared: Preparation
     seed: int
 
 
@@ -100,9 +126,9 @@ class Bye(FromParent):
 
 @dataclass(frozen=True)
 class Prepared(FromWorker):
-    """What preparation found (see `Prepared` of the jobs)."""
+    """Answer to `Prepare`."""
 
-    content: dict[str, Any]
+    content: Preparation
 
 
 @dataclass(frozen=True)
@@ -159,7 +185,7 @@ class Ended(FromWorker):
 class Scored(FromWorker):
     """Answer to `Baseline`."""
 
-    content: dict[str, Any] | None
+    content: Baselines | None
 
 
 @dataclass(frozen=True)
@@ -167,14 +193,14 @@ class Confirmed(FromWorker):
     """Answer to `Confirm`."""
 
     number: int
-    content: dict[str, Any]
+    content: Confirmation
 
 
 @dataclass(frozen=True)
 class Staged(FromWorker):
-    """Answer to `Refit`: what the sidecar says."""
+    """Answer to `Refit`: what the worker knows of the sidecar."""
 
-    content: dict[str, Any]
+    content: Sidecar
 
 
 @dataclass(frozen=True)
@@ -206,7 +232,7 @@ class Channel:
     def encode(self, message: Message) -> bytes:
         who = {"launch": self.launch, "worker": self.worker}
         line = {"v": VERSION, "program": __version__, "type": message.type, **who, **vars(message)}
-        return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(line, separators=(",", ":"), default=_to_json).encode() + b"\n"
 
     @classmethod
     def of_spec(cls, line: bytes) -> "Channel":
@@ -236,19 +262,11 @@ class Channel:
         known = {known.__name__.lower(): known for known in kind.__subclasses__()}
         if not isinstance(name, str) or name not in known:
             raise self._refused(found, f"expected a known message, found the type {name!r:.80}")
-        return self._checked(known[name], found)
-
-    def _checked(self, kind: type[Kind], found: dict[str, Any]) -> Kind:
-        content = {}
-        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-            expected = f"expected {kind.__name__.lower()!r} with {field.name!r}"
-            if field.name not in found:
-                raise self._refused(found, f"{expected}, found none")
-            value = content[field.name] = found[field.name]
-            if not _is_a(value, field.type):
-                wanted = getattr(field.type, "__name__", field.type)
-                raise self._refused(found, f"{expected} of {wanted}, found {value!r:.80}")
-        return kind(**content)
+        try:
+            made: Kind = _made(known[name], found)
+        except ValueError as problem:
+            raise self._refused(found, str(problem)) from None
+        return made
 
     def _refused(self, found: dict[str, Any], problem: str) -> JournalLauncherError:
         other = found.get("program", "an unknown version")
@@ -258,13 +276,43 @@ class Channel:
         )
 
 
+def _made(kind: Any, found: dict[str, Any]) -> Any:
+    """A dataclass of what was found under its fields' names; ValueError says what is wrong."""
+    content = {}
+    for one in dataclasses.fields(kind):
+        expected = f"expected {kind.__name__.lower()!r} with {one.name!r}"
+        if one.name not in found:
+            raise ValueError(f"{expected}, found none")
+        value = found[one.name]
+        if not _is_a(value, one.type):
+            wanted = getattr(one.type, "__name__", one.type)
+            raise ValueError(f"{expected} of {wanted}, found {value!r:.80}")
+        content[one.name] = _read(value, one.type)
+    return kind(**content)
+
+
+def _read(value: Any, wanted: Any) -> Any:
+    """An object as the type that the field says it is."""
+    for kind in (wanted, *get_args(wanted)) if isinstance(value, dict) else ():
+        if dataclasses.is_dataclass(kind):
+            return kind.from_json(value) if hasattr(kind, "from_json") else _made(kind, value)
+    return value
+
+
 def _is_a(value: object, wanted: Any) -> bool:
     """Is it of the type that the field says? JSON has no int where a float happens to be whole."""
     if get_origin(wanted) in (Union, types.UnionType):
         return any(_is_a(value, one) for one in get_args(wanted))
     if isinstance(value, bool):
         return wanted is bool
+    if dataclasses.is_dataclass(wanted):
+        return isinstance(value, dict)
     return isinstance(value, (int, float) if wanted is float else get_origin(wanted) or wanted)
+
+
+def _to_json(value: Any) -> Any:
+    """Of a part of a message that is a type of its own."""
+    return value.to_json() if hasattr(value, "to_json") else vars(value)
 
 
 def unexpected(message: Message) -> JournalLauncherError:

@@ -1,7 +1,6 @@
 """The course of a launch that has begun: from the study in its journal to its published model."""
 
 import time
-from typing import Any
 
 from optuna.trial import TrialState
 
@@ -9,6 +8,7 @@ from journal_launcher.base import events
 from journal_launcher.base.artifacts.sidecar import Provenance, Sidecar
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.files import write_json
+from journal_launcher.base.messages import Preparation, Prepared
 from journal_launcher.base.times import utc
 from journal_launcher.launcher import model_store
 from journal_launcher.launcher.archive import move_aside
@@ -42,7 +42,7 @@ class Course:
         self._start_others(found)
         prepared = self._prepare(seed)
         study = self._open_study(found, prepared)
-        self._announce(study, found is not None, [*notes, *prepared["notes"]])
+        self._announce(study, found is not None, [*notes, *prepared.notes])
         self.ledger = TrialLedger(self.settings, study, self.launch.id, self.emit)
         self.ledger.fail_stale_trials()
         self.supervisor.open(self.ledger, prepared, seed)
@@ -86,13 +86,13 @@ class Course:
             return most
         return min(most, max(1, len(unconfirmed(found, self.settings.confirm))))
 
-    def _prepare(self, seed: int) -> dict[str, Any]:
+    def _prepare(self, seed: int) -> Preparation:
         """The first worker whose device works prepares while the others import."""
         slots = self.supervisor.pool.slots
         for slot in slots:
             for _ in range(PREPARE_ATTEMPTS):
                 answer = self.supervisor.prepare(slot, seed)
-                if answer is not None:
+                if isinstance(answer, Prepared):
                     return answer.content
                 if self.supervisor.stop is not None:
                     raise self.supervisor.stop.as_error()
@@ -105,10 +105,11 @@ class Course:
 
     # --- the study
 
-    def _open_study(self, found: StudyHandle | None, prepared: dict[str, Any]) -> StudyHandle:
-        data = prepared["content"].get("data", self.settings.data)  # its absolute path
+    def _open_study(self, found: StudyHandle | None, prepared: Preparation) -> StudyHandle:
+        identity = prepared.identity.to_json()
+        data = prepared.content.get("data", self.settings.data)  # its absolute path
         if found is not None:
-            found.check_identity(prepared["identity"], data)
+            found.check_identity(identity, data)
             found.check_values()
             study = found
         else:
@@ -122,8 +123,8 @@ class Course:
                 self.emit(
                     events.Note("no study in its journal (was it deleted?): a new one begins")
                 )
-            study = StudyHandle.create(storage, self.paths.name, prepared["identity"])
-        for changed in study.note_changes(prepared["noted"]):
+            study = StudyHandle.create(storage, self.paths.name, identity)
+        for changed in study.note_changes(prepared.noted):
             self.emit(events.Note(f"{changed} changed since the last launch; trials are kept"))
         study.remember(BUDGET_ATTRIBUTE, self.settings.n_trials)
         study.remember(SETTINGS_ATTRIBUTE, {**self.settings.of_trials(), "data": data})

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from dataclasses import field
-from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
@@ -49,40 +49,43 @@ class TrialLedger:
         return next((number for number in self.study.waiting() if number not in taken), None)
 
     @property
-    def baselines(self) -> dict[str, Any] | None:
+    def baselines(self) -> Baselines | None:
         """Scores of the dummy and the linear model, once they are known."""
         return attributes.baselines(self.study.attribute(BASELINES_ATTRIBUTE))
 
-    def keep_baselines(self, content: dict[str, Any] | None) -> None:
-        if content is not None:
-            self.study.set_attribute(BASELINES_ATTRIBUTE, content)
+    def keep_baselines(self, found: Baselines | None) -> None:
+        if found is not None:
+            self.study.set_attribute(BASELINES_ATTRIBUTE, found.to_json())
 
     def winner(self) -> FrozenTrial | None:
         """The trial to save, by the confirmed scores if there are any."""
         return winner(self.study, self.settings.confirm)
 
-    def best_trial(self) -> dict[str, Any] | None:
+    def best_trial(self) -> events.BestTrial | None:
         """The winner for people and scripts; of several objectives, the first Pareto-optimal."""
-        best = self.winner()
+        best, n_pareto = self.winner(), None
         if best is None:
             front = self.study.pareto_front()
             if not front:
                 return None
-            first = {"number": front[0].number, "values": front[0].values}
-            return {**first, "params": front[0].params, "n_pareto": len(front)}
-        found = {"number": best.number, "value": best.value, "params": best.params}
-        if not self.settings.job_kind.has_confirmation:
-            return found
+            best, n_pareto = front[0], len(front)
         confirmed = confirmation_of(self.study, best.number) if self.settings.confirm else None
-        return {**found, "confirmed_score": confirmed["score"] if confirmed else None}
+        return events.BestTrial(
+            best.number,
+            tuple(best.values),
+            best.params,
+            n_pareto,
+            confirmable=self.settings.job_kind.has_confirmation,
+            confirmed_score=confirmed.score if confirmed else None,
+        )
 
-    def keep_confirmation(self, number: int, content: dict[str, Any]) -> None:
+    def keep_confirmation(self, number: int, found: Confirmation) -> None:
         """A score stays in the study; a failure does not: the next launch tries again."""
         self.confirmed.add(number)
-        if content["score"] is not None:
-            keep_confirmation(self.study, number, content)
+        if found.score is not None:
+            keep_confirmation(self.study, number, found)
             return
-        text = f"trial {number} could not be confirmed: {content['reason']}"
+        text = f"trial {number} could not be confirmed: {found.reason}"
         self.emit(events.Note(text, "warning"))
 
     def trial_seconds(self) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.scores import Confirmation
 from journal_launcher.base.artifacts.sidecar import (
     Best,
     Confirmed,
@@ -15,7 +16,7 @@ from journal_launcher.base.artifacts.sidecar import (
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
 from journal_launcher.base.events import Note, PhaseChanged
 from journal_launcher.base.files import finite
-from journal_launcher.base.messages import Refit
+from journal_launcher.base.messages import Refit, Staged
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
 from journal_launcher.launcher.ledger import TrialLedger
@@ -59,6 +60,7 @@ def _saved(
     wanted = _wanted(ledger)
     if wanted is None:
         return None
+    baselines = ledger.baselines
     counts, confirmed = Counts(*ledger.study.count()), _confirmed(ledger, wanted.trial)
     sidecar = model_store.published(paths, wanted) or model_store.complete(paths, wanted)
     left_out = sidecar is not None and sidecar.left_out and not facts.part_of
@@ -79,7 +81,7 @@ def _saved(
         provenance=facts,
         counts=counts,
         confirmed=confirmed,
-        task=Task(list(ledger.study.directions), ledger.baselines),
+        task=Task(list(ledger.study.directions), baselines.to_json() if baselines else None),
         best=wanted,
     )
     sidecar = model_store.publish(paths, model_store.stage(paths, sidecar))
@@ -115,11 +117,11 @@ def _confirmed(ledger: TrialLedger, number: int | None) -> Confirmed:
     found = {
         n: confirmation_of(ledger.study, n) if n in chosen else None for n in {*chosen, number}
     }
-    ours = found[number] or {}
+    ours = found[number] or Confirmation()
     return Confirmed(
-        ours.get("score"),
-        ours.get("fold_scores"),
-        {str(n): scored["score"] for n in chosen if (scored := found[n])},
+        ours.score,
+        ours.fold_scores,
+        {str(n): scored.score for n in chosen if (scored := found[n])},
     )
 
 
@@ -132,10 +134,9 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> Sid
             staging = str(model_store.clear_staging(paths))
             slot.process.send(Refit(number, staging))
             answer = supervisor.await_answer(slot)
-            if answer is not None:
+            if isinstance(answer, Staged):
                 device = slot.spec.device
-                said = Sidecar.from_json(answer.content)
-                return replace(said, trained_on=TrainedOn(device.label, device.uuid))
+                return replace(answer.content, trained_on=TrainedOn(device.label, device.uuid))
         if supervisor.aborting:
             return None
     supervisor.end(Stop.failed(f"the best model's refit failed {REFIT_ATTEMPTS} times"))

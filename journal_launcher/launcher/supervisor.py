@@ -2,7 +2,7 @@
 
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from journal_launcher.base import events, messages
 from journal_launcher.base.dataclass import dataclass
@@ -93,7 +93,7 @@ class Supervisor:
         slot.process.send(messages.Prepare(seed))
         return self.await_answer(slot)
 
-    def open(self, ledger: "TrialLedger", prepared: dict[str, Any], seed: int) -> None:
+    def open(self, ledger: "TrialLedger", prepared: messages.Preparation, seed: int) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
         self.ledger, self.opened = ledger, messages.Open(prepared, seed)
         self.dispatcher = Dispatcher(self.pool, ledger, self.settings.job_kind.has_baselines)
@@ -198,10 +198,10 @@ class Supervisor:
                 self.emit(events.Note(f"{slot.spec.device.label}: {text}"))
             case messages.Ended():
                 self._on_ended(slot, message)
-            case messages.Scored(content) if self.ledger is not None:
-                self.ledger.keep_baselines(content)
-            case messages.Confirmed(number, content) if self.ledger is not None:
-                self.ledger.keep_confirmation(number, content)
+            case messages.Scored(baselines) if self.ledger is not None:
+                self.ledger.keep_baselines(baselines)
+            case messages.Confirmed(number, found) if self.ledger is not None:
+                self.ledger.keep_confirmation(number, found)
             case messages.Unusable(text):
                 self._on_unusable(slot, text)
             case messages.Failed():

@@ -7,9 +7,10 @@ found again by the same command. The hold-out is shown and decides nothing.
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from journal_launcher.base.artifacts.scores import Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import (
@@ -193,7 +194,7 @@ class _Comparing:
             direction=direction,
             confirmed=confirmed,
             models=ranked,
-            baselines=next((e.baselines for e in ended if e.baselines), {}),
+            baselines=next((e.baselines for e in ended if e.baselines), Baselines()),
             winner=winner,
             p_value=p,
             reason=reason,
@@ -228,7 +229,7 @@ class _Comparing:
 
     def _publish(self, found: Comparison, name: str) -> Comparison:
         """Copy the winner's model to the comparison's name, then leave the others' models out."""
-        told = {key: value for key, value in asdict(found).items() if key not in OF_THE_RUN}
+        told = {key: value for key, value in found.to_json().items() if key not in OF_THE_RUN}
         told["models"] = list(told["models"])
         published = self._republish(name, told)
         if published is None:  # left out by an earlier comparison, which it did not win

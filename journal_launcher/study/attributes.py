@@ -5,11 +5,12 @@ decides what the study *is* is refused in `StudyHandle` instead: no guess would 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.artifacts.stored import number, numbers, table, text, whole
 from journal_launcher.base.artifacts.trial_attributes import FoldScores, TrialAttributes
 from journal_launcher.study.optuna_private import (
@@ -43,27 +44,16 @@ ARGUMENTS = "arguments after --"
 # --- of a study
 
 
-def baselines(value: Any) -> dict[str, Any] | None:
+def baselines(value: Any) -> Baselines | None:
     """Scores of the dummy and the linear model; None if there are none."""
-    found = {name: _scores(scored) for name, scored in table(value).items() if table(scored)}
-    return found or None
+    found = Baselines.from_json(table(value))
+    return found if found.by_name else None
 
 
-def confirmation(value: Any) -> dict[str, Any] | None:
-    """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
-    found = _scores(table(value))
-    if found.get("score") is None or found.get("fold_scores") is None:
-        return None
-    return found
-
-
-def _scores(content: Mapping[str, Any]) -> dict[str, Any]:
-    read: dict[str, Callable[[Any], Any]] = {"score": number, "scores": numbers}
-    read |= {"ratio": number, "curves": lambda value: table(value) or None}
-    return {
-        key: read[kind](value) if (kind := key.rpartition("_")[2]) in read else value
-        for key, value in content.items()
-    }
+def confirmation(value: Any) -> Confirmation | None:
+    """Of a trial that was confirmed."""
+    found = Confirmation.from_json(table(value))
+    return None if None in (found.score, found.fold_scores) else found
 
 
 def changed_notes(before: Any, now: Mapping[str, Any]) -> list[str]:

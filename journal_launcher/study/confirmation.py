@@ -5,10 +5,9 @@ scored again on folds that chose nothing, and those scores decide. They are stud
 for each trial, so they survive whatever kills a launch and are no trials.
 """
 
-from typing import Any
-
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.artifacts.scores import Confirmation
 from journal_launcher.study import attributes
 from journal_launcher.study.study import StudyHandle
 
@@ -28,13 +27,13 @@ def attribute_name(number: int) -> str:
     return f"journal_launcher_confirmed_{number}"
 
 
-def confirmation_of(study: StudyHandle, number: int) -> dict[str, Any] | None:
-    """{score, fold_scores, train_scores, overfit_ratio, curves} of a confirmed trial."""
+def confirmation_of(study: StudyHandle, number: int) -> Confirmation | None:
+    """Of a trial that was confirmed."""
     return attributes.confirmation(study.attribute(attribute_name(number)))
 
 
-def keep_confirmation(study: StudyHandle, number: int, content: dict[str, Any]) -> None:
-    study.set_attribute(attribute_name(number), content)
+def keep_confirmation(study: StudyHandle, number: int, found: Confirmation) -> None:
+    study.set_attribute(attribute_name(number), found.to_json())
 
 
 def candidates(study: StudyHandle, top: int) -> list[FrozenTrial]:
@@ -61,8 +60,8 @@ def winner(study: StudyHandle, top: int) -> FrozenTrial | None:
     """
     sign = 1 if study.directions[:1] == ("minimize",) else -1
     scored = [
-        (sign * found["score"], place, trial)
+        (sign * found.score, place, trial)
         for place, trial in enumerate(candidates(study, top))
-        if (found := confirmation_of(study, trial.number)) is not None
+        if (found := confirmation_of(study, trial.number)) and found.score is not None
     ]
     return min(scored)[2] if scored else study.best()

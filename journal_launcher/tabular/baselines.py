@@ -1,11 +1,11 @@
 """What a model has to beat: predicting the average, and a linear model, on the same folds."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from journal_launcher.base.artifacts.scores import Baseline
 from journal_launcher.settings.model_types import BASELINE
 from journal_launcher.tabular.models import FoldData, ModelSettings, make_model
 from journal_launcher.tabular.task import TableTask
@@ -13,11 +13,10 @@ from journal_launcher.tabular.task import TableTask
 __all__ = ["dummy_score", "score_baselines"]
 
 
-def score_baselines(task: TableTask) -> dict[str, dict[str, Any]]:
+def score_baselines(task: TableTask) -> dict[str, Baseline]:
     """Score "dummy" (the training rows' mean or class shares) and "linear" on every fold.
 
-    Each becomes {"score": mean, "fold_scores": [...]}, or {"score": None, "reason": text} if it
-    failed: a launch never fails because of a baseline.
+    A launch never fails because of a baseline: one that did says why it has no score.
     """
     return {
         "dummy": _outcome(lambda: _dummy_scores(task)),
@@ -31,14 +30,14 @@ def dummy_score(task: TableTask) -> float | None:
     return found if np.isfinite(found) else None
 
 
-def _outcome(scores_of: Callable[[], NDArray[np.float64]]) -> dict[str, Any]:
+def _outcome(scores_of: Callable[[], NDArray[np.float64]]) -> Baseline:
     try:
         scores = scores_of()
     except Exception as problem:
-        return {"score": None, "reason": f"{type(problem).__name__}: {problem}"}
+        return Baseline(reason=f"{type(problem).__name__}: {problem}")
     if not np.isfinite(scores).all():
-        return {"score": None, "reason": f"not finite in every fold: {scores.tolist()}"}
-    return {"score": float(np.mean(scores)), "fold_scores": scores.tolist()}
+        return Baseline(reason=f"not finite in every fold: {scores.tolist()}")
+    return Baseline(score=float(np.mean(scores)), fold_scores=scores.tolist())
 
 
 def _dummy_scores(task: TableTask) -> NDArray[np.float64]:

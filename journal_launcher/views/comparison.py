@@ -2,8 +2,7 @@
 
 import shlex
 import statistics
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -62,8 +61,8 @@ def _trouble(model: ComparedModel) -> str:
     return f"{model.model_type}: {said}" if said else ""
 
 
-def _score(score: float, folds: list[float] | None) -> str:
-    if not folds or len(folds) < 2:
+def _score(score: float, folds: Sequence[float]) -> str:
+    if len(folds) < 2:
         return _short(score)
     return f"{_short(score)} ± {round(statistics.stdev(folds), 12):.2g}"
 
@@ -75,11 +74,8 @@ def _short(score: float) -> str:
 
 def _baselines(found: Comparison) -> Iterator[tuple[str, ...]]:
     """The dummy and the linear model with its default parameters, on the same folds."""
-    prefix = "confirmed_" if found.confirmed else ""
-    for name, scored in found.baselines.items():
-        if scored.get(f"{prefix}score") is not None:
-            score = _score(scored[f"{prefix}score"], scored.get(f"{prefix}fold_scores"))
-            yield "", f"{name} (baseline)", score, "", "", ""
+    for name, score, folds in found.baselines.scored(fresh=found.confirmed):
+        yield "", f"{name} (baseline)", _score(score, folds), "", "", ""
 
 
 def _closing(found: Comparison) -> Iterator[tuple[str, str]]:
@@ -104,10 +100,8 @@ def _closing(found: Comparison) -> Iterator[tuple[str, str]]:
 
 def _unbeaten(found: Comparison, score: float) -> Iterator[str]:
     sign = 1 if found.direction == "maximize" else -1
-    key = "confirmed_score" if found.confirmed else "score"
-    for name, scored in found.baselines.items():
-        other = scored.get(key)
-        if name != found.winner and other is not None and sign * score <= sign * other:
+    for name, other, _ in found.baselines.scored(fresh=found.confirmed):
+        if name != found.winner and sign * score <= sign * other:
             yield f"{name} ({number(other)})"
 
 
@@ -121,7 +115,7 @@ def comparison_line(found: Comparison) -> str:
 
 def comparison_json(found: Comparison) -> dict[str, Any]:
     """The object that `--json` prints. Its keys are API."""
-    content = asdict(found)
+    content = found.to_json()
     del content["sidecar"], content["folder"], content["overwrite"]
     path = None if found.model_path is None else str(found.model_path)
     return {"schema_version": _SCHEMA_VERSION, **content, "model_path": path}

@@ -4,13 +4,14 @@ import re
 import shlex
 import statistics
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from journal_launcher.base.artifacts.scores import Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.events import Event, LaunchEnded, Listener
@@ -106,26 +107,25 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
     best = ended.best_trial
     if best is None:
         return
-    text = ", ".join(map(number, _values(best)))
+    text = ", ".join(map(number, best.values))
     if ended.metric:
         text = f"{ended.metric} {text}"
     sidecar = ended.sidecar or Sidecar()
     text += _spread(sidecar.fold_scores, "folds")
-    several = len(ended.directions) > 1
-    if several:
-        front = _trials(best["n_pareto"], "Pareto-optimal ")
+    if best.n_pareto is not None:
+        front = _trials(best.n_pareto, "Pareto-optimal ")
         yield "best", f"{front} of {len(ended.directions)} objectives"
     confirmed = sidecar.confirmed
     # Not "best": of the scores on these folds, another trial's may be better.
-    label = "one of them" if several else "best" if confirmed.score is None else "chosen"
-    yield label, f"{text}, trial {best['number']}"
+    label = "best" if confirmed.score is None else "chosen"
+    yield "one of them" if best.n_pareto else label, f"{text}, trial {best.number}"
     if confirmed.score is not None:
         others = ", ".join(confirmed.trials or ())
         text = number(confirmed.score)
         text += _spread(confirmed.fold_scores, "fresh folds")
         yield "confirmed", f"{ended.metric} {text}, the best of trials {others}"
-    if best.get("params"):
-        yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best["params"].items())
+    if best.params:
+        yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best.params.items())
 
 
 def _spread(scores: Sequence[float] | None, of: str) -> str:
@@ -133,10 +133,6 @@ def _spread(scores: Sequence[float] | None, of: str) -> str:
     if not scores or len(scores) < 2:
         return ""
     return f" ± {statistics.stdev(scores):.2g} (standard deviation over {len(scores)} {of})"
-
-
-def _values(best: Mapping[str, Any]) -> list[float]:
-    return list(best["values"]) if "values" in best else [best["value"]]
 
 
 def _parameter(value: Any) -> str:
@@ -176,16 +172,16 @@ def _holdout_of(sidecar: Sidecar) -> dict[str, Any] | None:
 
 def _baselines(ended: LaunchEnded) -> Iterator[Row]:
     """Scores to beat, on the folds that our own score is of: the fresh ones if it is confirmed."""
-    sidecar, baselines = ended.sidecar or Sidecar(), ended.baselines or {}
+    sidecar, baselines = ended.sidecar or Sidecar(), ended.baselines or Baselines()
     confirmed = sidecar.confirmed.score is not None
-    key = "confirmed_score" if confirmed else "score"
-    scores = {name: found[key] for name, found in baselines.items() if found.get(key) is not None}
+    scores = {name: score for name, score, _ in baselines.scored(fresh=confirmed)}
     if not scores:
         return
     listed = ", ".join(f"{name} {number(score)}" for name, score in scores.items())
     yield "baselines", f"{listed} (same {'fresh ' if confirmed else ''}folds)"
     ours = sidecar.confirmed.score if confirmed else sidecar.best.value
-    ours = (ended.best_trial or {}).get("value") if ours is None else ours
+    if ours is None and ended.best_trial is not None:
+        (ours,) = ended.best_trial.values
     name = sidecar.model_type or "the best trial"
     if ours is None:
         return
@@ -257,7 +253,7 @@ def result_line(ended: LaunchEnded) -> str:
     """The result for `-q`: best value (values joined by commas) and model path, where there are."""
     parts = []
     if ended.best_trial is not None:
-        parts.append(",".join(map(str, _values(ended.best_trial))))
+        parts.append(",".join(map(str, ended.best_trial.values)))
     if ended.model_path is not None:
         parts.append(str(ended.model_path))
     return " ".join(parts)
@@ -265,11 +261,10 @@ def result_line(ended: LaunchEnded) -> str:
 
 def result_json(ended: LaunchEnded) -> dict[str, Any]:
     """The object that `--json` prints. Its keys are API."""
-    best = ended.best_trial
-    if best is not None:
-        kept = ("number", "value", "values", "params", "confirmed_score")
-        best = {key: best[key] for key in kept if key in best}
-        best["params"] = finite(best["params"])
+    best = None
+    if ended.best_trial is not None:
+        best = ended.best_trial.to_json() | {"params": finite(ended.best_trial.params)}
+        best.pop("n_pareto", None)
     return {
         "schema_version": _SCHEMA_VERSION,
         "study": ended.study,

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import DeviceError
 from journal_launcher.settings.model_types import MODEL_TYPES
 

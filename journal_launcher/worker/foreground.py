@@ -16,9 +16,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.trial_attributes import without_ours
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
+from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.visible import one_line, visible
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -29,7 +29,7 @@ from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyHandle
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, make_job
-from journal_launcher.worker.jobs.base import Prepared, ScriptFailedError
+from journal_launcher.worker.jobs.base import ScriptFailedError
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, outcome_of
 
@@ -58,7 +58,7 @@ def _debug(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Stu
     job.warm_up()
     search = Search(settings)
     job.open(prepared, seed, lambda unit, step, total, value: None)
-    said = Identity.from_json(prepared["identity"]).directions or ()
+    said = prepared.identity.directions or ()
     directions = [optuna.study.StudyDirection[name.upper()] for name in said]
     storage = optuna.storages.InMemoryStorage()
     optuna.create_study(storage=storage, study_name=settings.name, directions=directions)
@@ -125,17 +125,17 @@ def _replay(task: dict[str, Any]) -> int:
         return _compare(task, job, JournalTrial(history, trial_id(history.ask())), recorded)
 
 
-def _check(study: StudyHandle, prepared: Prepared, settings: LaunchSettings) -> None:
+def _check(study: StudyHandle, prepared: Preparation, settings: LaunchSettings) -> None:
     """Refuse another data set; note another source."""
     recorded = study.identity.to_json() if study.identity else {}
-    now = prepared["identity"].items()
+    now = prepared.identity.to_json().items()
     differences = [key for key, value in now if recorded.get(key) != value]
     if differences:
         raise UsageError(
             f"study {study.name}: {', '.join(differences)} changed since its trials ran, so none "
             "of them can be replayed"
         )
-    for key in changed_notes(study.attribute(NOTED_ATTRIBUTE), prepared["noted"]):
+    for key in changed_notes(study.attribute(NOTED_ATTRIBUTE), prepared.noted):
         if key != ARGUMENTS or settings.arguments:  # without any, the parent has said it
             print(f"{key} changed since the last launch", file=sys.stderr)
 

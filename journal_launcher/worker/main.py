@@ -19,6 +19,7 @@ from types import FrameType
 import optuna
 
 from journal_launcher.base import messages
+from journal_launcher.base.artifacts.scores import Confirmation
 from journal_launcher.base.artifacts.trial_attributes import Placed, TrialAttributes
 from journal_launcher.base.errors import (
     AGAIN,
@@ -263,14 +264,14 @@ class Worker:
         self._number = number
         trial = self._study.get_trials(deepcopy=False)[number]
         try:
-            content = self._job.confirm(trial)
+            found = self._job.confirm(trial)
         except Exception as error:  # the trial loses by it, the launch does not
             traceback.print_exc()
             if breaks_process(error):
                 raise _ContextLostError from None
-            content = {"score": None, "reason": f"{type(error).__name__}: {error}"}
+            found = Confirmation(reason=f"{type(error).__name__}: {error}")
         self._number = None
-        self._connection.send(messages.Confirmed(number, content))
+        self._connection.send(messages.Confirmed(number, found))
 
     def _refit(self, number: int | None, staging: Path) -> None:
         best = None if number is None else self._study.get_trials()[number]

@@ -9,12 +9,44 @@ import pytest
 
 from journal_launcher import __version__
 from journal_launcher.base import messages
+from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.scores import Baselines, Confirmation
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer, Message
+from journal_launcher.base.messages import (
+    Channel,
+    FromParent,
+    FromWorker,
+    LineBuffer,
+    Message,
+    Preparation,
+)
 
 CHANNEL = Channel("abc", 3)
-SAMPLES: dict[Any, Any] = {str: "text", int: 7, float: 0.5, bool: True, dict[str, Any]: {"a": [1]}}
+OLDER: dict[str, Any] = {  # what earlier versions say under the same keys
+    "prepared": {
+        **{"identity": {"kind": "table", "metric": "r2", "seed": 0, "later": [1]}, "metric": "r2"},
+        **{"notes": ["a"], "noted": {"script": None}, "content": {"data": "a.csv"}},
+    },
+    "scored": {"dummy": {"score": None, "reason": "no"}, "linear": {"score": 0.5}},
+    "confirmed": {
+        **{"score": 0.5, "fold_scores": [0.5], "train_scores": [0.6], "overfit_ratio": None},
+        **{"curves": {"every": 1, "train": [0.6], "validation": [None]}},
+    },
+    "staged": {"kind": "command", "command": "sh a.sh"},
+}
+PREPARATION = Preparation(
+    Identity.from_json(OLDER["prepared"]["identity"]), ["a"], {"script": None}, {"data": "a.csv"}
+)
+SAMPLES: dict[Any, Any] = {
+    **{str: "text", int: 7, float: 0.5, bool: True, dict[str, Any]: {"a": [1]}},
+    Preparation: PREPARATION,
+    Baselines: Baselines.from_json(OLDER["scored"]),
+    Confirmation: Confirmation.from_json(OLDER["confirmed"]),
+    Sidecar: Sidecar.from_json(OLDER["staged"]),
+}
 WRONG: dict[Any, Any] = {str: 7, int: True, float: "0.5", bool: 1, dict[str, Any]: [1]}
+WRONG |= {kind: [1] for kind in (Preparation, Baselines, Confirmation, Sidecar)}
 KINDS = [(family, kind) for family in (FromParent, FromWorker) for kind in family.__subclasses__()]
 FIELDS = [(family, kind, field) for family, kind in KINDS for field in dataclasses.fields(kind)]
 BOTH = pytest.mark.parametrize(("family", "kind"), KINDS, ids=lambda kind: kind.__name__)
@@ -64,6 +96,29 @@ def test_a_message_is_one_line_of_json() -> None:
 @BOTH
 def test_every_message_comes_out_as_it_went_in(family: type[Message], kind: type) -> None:
     assert CHANNEL.decode(CHANNEL.encode(sample(kind)), family) == sample(kind)
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_what_is_a_type_of_its_own_is_the_json_that_it_always_was(name: str) -> None:
+    kind = next(kind for _, kind in KINDS if kind.__name__.lower() == name)
+    told = sample(kind)
+    assert CHANNEL.decode(line_of(told, content=OLDER[name]), FromWorker) == told
+    written = json.loads(CHANNEL.encode(told))["content"]
+    assert written == {key: OLDER[name][key] for key in OLDER[name] if key != "metric"}
+    assert [*written] == [key for key in OLDER[name] if key != "metric"]
+
+
+@pytest.mark.parametrize("key", ["identity", "notes", "noted", "content"])
+def test_a_preparation_that_lacks_something_is_refused(key: str) -> None:
+    for odd in (None, 7):
+        content = {**OLDER["prepared"], key: odd}
+        assert f"'preparation' with {key!r} of" in refused(
+            line_of(messages.Open(PREPARATION, 0), prepared=content), FromParent
+        )
+        del content[key]
+        assert f"'preparation' with {key!r}, found none" in refused(
+            line_of(messages.Open(PREPARATION, 0), prepared=content), FromParent
+        )
 
 
 @EACH

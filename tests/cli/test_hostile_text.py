@@ -27,6 +27,7 @@ from pipeline.watched import Launches
 
 from journal_launcher.__main__ import main
 from journal_launcher.base import events
+from journal_launcher.base.artifacts.scores import Baseline, Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.streams import beneath, show_controls
@@ -208,7 +209,7 @@ def every_event(folder: Path) -> list[Any]:
     """A launch whose every word is hostile."""
     journal = folder / "s.log"
     ended = (1, "FAIL", None, HOSTILE, 1.0, 1, 1, 0.5, 0)
-    best = {"number": 0, "value": 0.5, "params": {HOSTILE: HOSTILE}, "confirmed_score": None}
+    best = events.BestTrial(0, (0.5,), {HOSTILE: HOSTILE}, confirmable=True)
     return [
         events.LaunchStarted(HOSTILE, journal, False, 2, 0, 0, ("minimize",), HOSTILE, 0.5, 0),
         events.WorkerStarted(0, HOSTILE, folder / "0.log"),
@@ -232,7 +233,7 @@ def every_event(folder: Path) -> list[Any]:
             model_path=folder / "m",
             message=HOSTILE,
             sidecar=Sidecar.from_json({"kind": "table", "model_type": HOSTILE, "metric": HOSTILE}),
-            baselines={HOSTILE: {"score": 0.1}},
+            baselines=Baselines({HOSTILE: Baseline(0.1)}),
             failures={HOSTILE: 1},
         ),
     ]
@@ -268,7 +269,7 @@ def test_the_table_of_a_comparison(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(sys, "stderr", drawn)
     monkeypatch.setenv("COLUMNS", "700")
     model = events.ComparedModel(HOSTILE, HOSTILE, 0.5, [0.4, 0.6], message=HOSTILE, rank=1)
-    baselines = {HOSTILE: {"score": 0.9}}
+    baselines = Baselines({HOSTILE: Baseline(0.9)})
     told = (None, None, HOSTILE, 1, HOSTILE, 1.0, tmp_path)
     print_comparison(
         stderr_console(),

@@ -14,6 +14,7 @@ from launcher.harness import ROOT, Workshop, finish
 
 from journal_launcher.base import events
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.scores import Confirmation
 from journal_launcher.launcher.confirm import DEATHS, _Round, confirm_best
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.watchdog import TrialTimeout
@@ -35,9 +36,9 @@ class Confirming:
         self.stage.supervisor.step()
         self.round = _Round(self.stage.supervisor, ledger, numbers)
 
-    def keep(self, number: int, content: dict[str, Any]) -> None:
+    def keep(self, number: int, found: Confirmation) -> None:
         self.stage.ledger.confirmed.add(number)  # type: ignore[attr-defined]
-        self.scores[number] = content["score"]
+        self.scores[number] = found.score
 
     def given(self) -> dict[int, int]:
         """worker -> trial that it scores now"""
@@ -51,7 +52,7 @@ class Confirming:
 
     def answer(self, worker: int, number: int) -> None:
         process = self.stage.process(worker)
-        process.say("confirmed", number=number, content={"score": 0.5})
+        process.say("confirmed", number=number, content=Confirmation(0.5, [0.5]))
         process.say("request")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
+from journal_launcher.base.artifacts.scores import Confirmation
 from journal_launcher.study.confirmation import (
     candidates,
     confirmation_of,
@@ -39,7 +40,7 @@ def test_the_best_few_are_candidates_and_foreign_trials_are_not(tmp_path: Path) 
     study._study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=OURS))
     assert [trial.number for trial in candidates(study, 3)] == [1, 3, 2]
     assert unconfirmed(study, 3) == [1, 3, 2] and unconfirmed(study, 0) == []
-    keep_confirmation(study, 3, {"score": 0.2, "fold_scores": [0.2]})
+    keep_confirmation(study, 3, Confirmation(0.2, [0.2]))
     assert unconfirmed(study, 3) == [1, 2]
 
 
@@ -47,7 +48,7 @@ def test_a_minimised_score_ranks_the_other_way(tmp_path: Path) -> None:
     study = record(tmp_path, [3.0, 1.0, 2.0], directions=["minimize"])
     assert [trial.number for trial in candidates(study, 2)] == [1, 2]
     for number, score in ((1, 2.5), (2, 2.25)):
-        keep_confirmation(study, number, {"score": score, "fold_scores": [score]})
+        keep_confirmation(study, number, Confirmation(score, [score]))
     won = winner(study, 2)
     assert won is not None and won.number == 2
 
@@ -63,13 +64,13 @@ def test_the_winner_has_the_best_confirmed_score_and_the_best_value_among_equals
         return found.number
 
     assert won(3) == 1, "nothing is confirmed yet"
-    keep_confirmation(study, 3, {"score": 0.3, "fold_scores": [0.3]})
+    keep_confirmation(study, 3, Confirmation(0.3, [0.3]))
     assert won(3) == 3, "only a confirmed trial can win against a confirmed one"
     for number in (2, 1):
-        keep_confirmation(study, number, {"score": 0.35, "fold_scores": [0.35]})
+        keep_confirmation(study, number, Confirmation(0.35, [0.35]))
     assert won(3) == 1
-    assert confirmation_of(study, 1) == {"score": 0.35, "fold_scores": [0.35]}
-    keep_confirmation(study, 0, {"score": 0.9, "fold_scores": [0.9]})
+    assert confirmation_of(study, 1) == Confirmation(0.35, [0.35])
+    keep_confirmation(study, 0, Confirmation(0.9, [0.9]))
     assert won(3) == 1, "confirmed once, but not among the best any more"
     assert won(0) == 1
 

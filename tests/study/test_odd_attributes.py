@@ -41,12 +41,16 @@ IDENTITY = {
     **{"directions": ["maximize"], "split": {"kind": "kfold"}, "seed": 0},
 }
 SCORES = {"score": 0.5, "fold_scores": [0.4, 0.6], "train_scores": [0.4], "overfit_ratio": 1.0}
+BASELINE = {"score": 0.5, "fold_scores": [0.4, 0.6]}
 STUDY: dict[str, Any] = {
     "journal_launcher": IDENTITY,
     "journal_launcher_n_trials": 20,
     "journal_launcher_noted": {"script": "a"},
     "journal_launcher_settings": {"model_type": "linear", "objective": "a.py:f", "seed": 0},
-    "journal_launcher_baselines": {"dummy": {**SCORES, "confirmed_score": 0.1}, "linear": SCORES},
+    "journal_launcher_baselines": {
+        "dummy": {**BASELINE, "confirmed_score": 0.1},
+        "linear": BASELINE,
+    },
     "journal_launcher_confirmed_0": {**SCORES, "curves": {"every": 1}},
 }
 TRIAL: dict[str, Any] = {
@@ -64,7 +68,7 @@ SYSTEM: dict[str, Any] = {
 PLACES = [
     *(("study", key) for key in STUDY),
     *(("study", key, part) for key in STUDY for part in attributes.table(STUDY[key])),
-    *(("study", "journal_launcher_baselines", "dummy", part) for part in SCORES),
+    *(("study", "journal_launcher_baselines", "dummy", part) for part in BASELINE),
     ("study", "journal_launcher", "split", "kind"),
     *(("trial", key) for key in TRIAL),
     *(("trial", "jl_owner", part) for part in TRIAL["jl_owner"]),
@@ -160,7 +164,7 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
     yield ask
     yield lambda: json.dumps((publish._wanted(ledger) or Best()).to_json(), allow_nan=False)
     yield lambda: json.dumps(publish._confirmed(ledger, 0).to_json(), allow_nan=False)
-    yield lambda: json.dumps(ledger.baselines, allow_nan=False)
+    yield lambda: json.dumps(ledger.baselines and ledger.baselines.to_json(), allow_nan=False)
 
     def show() -> None:
         finished, failed = study.count()
@@ -260,12 +264,11 @@ def test_what_is_right_is_read_as_it_is(tmp_path: Path, records: list[dict[str, 
     assert study.settings == STUDY["journal_launcher_settings"]
     found = study.trial(0)
     assert found.user_attrs == TRIAL and found.system_attrs == SYSTEM
-    assert (
-        attributes.baselines(STUDY["journal_launcher_baselines"])
-        == (STUDY["journal_launcher_baselines"])
-    )
-    for key in ("journal_launcher_confirmed_0",):
-        assert attributes.confirmation(STUDY[key]) == STUDY[key]
+    baselines = attributes.baselines(STUDY["journal_launcher_baselines"])
+    assert baselines is not None
+    assert baselines.to_json() == STUDY["journal_launcher_baselines"]
+    confirmed = attributes.confirmation(STUDY["journal_launcher_confirmed_0"])
+    assert confirmed is not None and confirmed.to_json() == STUDY["journal_launcher_confirmed_0"]
     assert owner_of(TRIAL) == Owner(**TRIAL["jl_owner"])
     assert attributes.retries(SYSTEM) == [0] and attributes.seconds(found) == 1.0
     assert attributes.refittable(found)

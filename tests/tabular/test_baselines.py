@@ -19,9 +19,9 @@ def test_the_dummy_predicts_the_mean_of_the_training_rows(make_table: MakeTable)
         for fold in table.folds
     ]
     scored = score_baselines(task_of(table, "catboost", "rmse"))
-    assert scored["dummy"]["fold_scores"] == pytest.approx(expected)
-    assert scored["dummy"]["score"] == pytest.approx(np.mean(expected))
-    assert scored["linear"]["score"] < 0.8 * scored["dummy"]["score"]
+    assert scored["dummy"].fold_scores == pytest.approx(expected)
+    assert scored["dummy"].score == pytest.approx(np.mean(expected))
+    assert scored["linear"].score < 0.8 * scored["dummy"].score
 
 
 def test_the_dummy_predicts_the_shares_of_the_classes(make_table: MakeTable) -> None:
@@ -32,13 +32,13 @@ def test_the_dummy_predicts_the_shares_of_the_classes(make_table: MakeTable) -> 
         hits = table.target[fold.valid].mean()
         expected.append(-hits * np.log(share) - (1 - hits) * np.log(1 - share))
     scored = score_baselines(task_of(table, "catboost", "log_loss"))
-    assert scored["dummy"]["fold_scores"] == pytest.approx(expected)
-    assert scored["linear"]["score"] < 0.8 * scored["dummy"]["score"]
+    assert scored["dummy"].fold_scores == pytest.approx(expected)
+    assert scored["linear"].score < 0.8 * scored["dummy"].score
 
 
 def test_what_cannot_be_scored_says_why(make_table: MakeTable) -> None:
     table = make_table()
     table.target[:] = 1.0
     scored = score_baselines(task_of(table, "catboost", "r2"))
-    assert scored["dummy"]["score"] is None
-    assert "not finite" in scored["dummy"]["reason"]
+    assert scored["dummy"].score is None
+    assert "not finite" in str(scored["dummy"].reason)

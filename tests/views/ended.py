@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.artifacts.scores import Baseline, Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
-from journal_launcher.base.events import LaunchEnded
+from journal_launcher.base.events import BestTrial, LaunchEnded
 
 STUDIES = Path("/data/my studies")
 PARAMS = {"n_layers": 3, "learning_rate": 0.00123456789, "optimizer": "adamw"}
@@ -31,19 +32,19 @@ TABLE = LaunchEnded(
     n_failed=0,
     directions=("maximize",),
     metric="r2",
-    best_trial={"number": 7, "value": 0.47, "params": PARAMS},
+    best_trial=BestTrial(7, (0.47,), PARAMS),
     model_path=STUDIES / "diabetes_neural_net/best_model.safetensors",
     journal=STUDIES / "diabetes_neural_net.log",
     seconds=252.0,
     sidecar=Sidecar.from_json(SIDECAR),
-    baselines={"dummy": {"score": -0.012}, "linear": {"score": 0.45}},
+    baselines=Baselines({"dummy": Baseline(-0.012), "linear": Baseline(0.45)}),
 )
 OBJECTIVE = replace(
     TABLE,
     study="train_objective",
     directions=("minimize",),
     metric=None,
-    best_trial={"number": 3, "value": 0.25, "params": {"x": 0.5}},
+    best_trial=BestTrial(3, (0.25,), {"x": 0.5}),
     model_path=None,
     sidecar=None,
     baselines=None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from journal_launcher.base.artifacts.scores import Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.events import ComparedModel, Comparison
 from journal_launcher.views.comparison import (
@@ -34,14 +35,16 @@ FOUND = Comparison(
     direction="maximize",
     confirmed=True,
     models=(BOOSTED, FAILED),
-    baselines={
-        "dummy": {
-            "score": -0.01,
-            "confirmed_score": -2.4486e-4,
-            "confirmed_fold_scores": [0, -4e-4],
-        },
-        "linear": {"score": 0.6, "confirmed_score": 0.85, "confirmed_fold_scores": [0.8, 0.9]},
-    },
+    baselines=Baselines.from_json(
+        {
+            "dummy": {
+                "score": -0.01,
+                "confirmed_score": -2.4486e-4,
+                "confirmed_fold_scores": [0, -4e-4],
+            },
+            "linear": {"score": 0.6, "confirmed_score": 0.85, "confirmed_fold_scores": [0.8, 0.9]},
+        }
+    ),
     winner="hist_gradient_boosting",
     p_value=None,
     reason="hist_gradient_boosting is the only one with a score",

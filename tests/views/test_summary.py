@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 from views.ended import OBJECTIVE, SIDECAR, TABLE
 
+from journal_launcher.base.artifacts.scores import Baseline, Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
-from journal_launcher.base.events import LaunchEnded
+from journal_launcher.base.events import BestTrial, LaunchEnded
 from journal_launcher.base.verdict import Finding, Verdict
 from journal_launcher.views.summary import print_summary, result_json, result_line, summary
 
@@ -65,14 +66,14 @@ def test_unbeaten_baselines_are_said_plainly(
         TABLE,
         directions=(direction,),
         sidecar=Sidecar.from_json({**SIDECAR, "cv_score": ours}),
-        baselines={"linear": {"score": linear, "fold_scores": [linear]}},
+        baselines=Baselines({"linear": Baseline(linear, [linear])}),
     )
     expected = f"neural_net does not beat linear: {ours} against {linear}"
     assert rows(ended).get("warning") == (None if beaten else expected)
 
 
 def test_every_unbeaten_baseline_is_named_and_a_failed_one_is_left_out() -> None:
-    scores = {"dummy": {"score": 0.48}, "linear": {"score": 0.49}, "x": {"score": None}}
+    scores = Baselines({"dummy": Baseline(0.48), "linear": Baseline(0.49), "x": Baseline(None)})
     found = rows(replace(TABLE, baselines=scores))
     assert found["baselines"] == "dummy 0.48, linear 0.49 (same folds)"
     assert found["warning"] == (
@@ -101,15 +102,16 @@ def test_an_objective_without_a_model() -> None:
 
 
 def test_several_objectives() -> None:
-    best = {"number": 3, "values": [0.25, 12.0], "params": {"x": 0.5}, "n_pareto": 5}
+    best = BestTrial(3, (0.25, 12.0), {"x": 0.5}, n_pareto=5)
     ended = replace(OBJECTIVE, directions=("minimize", "maximize"), best_trial=best)
     assert rows(ended)["best"] == "5 Pareto-optimal trials of 2 objectives"
     assert rows(ended)["one of them"] == "0.25, 12, trial 3"
-    one = replace(ended, best_trial={**best, "n_pareto": 1})
+    one = replace(ended, best_trial=replace(best, n_pareto=1))
     assert rows(one)["best"] == "1 Pareto-optimal trial of 2 objectives"
     assert result_line(ended) == "0.25,12.0"
     shown = {"number": 3, "values": [0.25, 12.0], "params": {"x": 0.5}}
     assert result_json(ended)["best_trial"] == shown
+    assert best.to_json() == {**shown, "n_pareto": 5}
 
 
 def test_a_failed_launch_counts_the_failures_by_kind() -> None:
@@ -154,7 +156,7 @@ def test_a_budget_below_what_is_finished_is_named_as_such() -> None:
 
 def test_text_is_quoted_only_where_it_could_be_read_as_something_else() -> None:
     params = {"a": "adamw", "b": "two words", "c": "1e-3", "d": "None", "e": None, "f": "", "g": 2}
-    found = rows(replace(OBJECTIVE, best_trial={"number": 0, "value": 1.0, "params": params}))
+    found = rows(replace(OBJECTIVE, best_trial=BestTrial(0, (1.0,), params)))
     assert found["parameters"] == "a=adamw  b='two words'  c='1e-3'  d='None'  e=None  f=''  g=2"
 
 
@@ -243,10 +245,8 @@ def test_a_skipped_launch_is_one_line() -> None:
 def test_a_confirmed_score_stands_beside_the_one_that_chose_it_and_is_the_one_compared() -> None:
     scores = {"confirmed_score": 0.44, "confirmed_fold_scores": [0.4, 0.44, 0.48]}
     sidecar = {**SIDECAR, **scores, "confirmed_trials": {"7": 0.44, "2": 0.43}}
-    baselines = {
-        "dummy": {"score": -0.012, "confirmed_score": None},
-        "linear": {"score": 0.4, "confirmed_score": 0.45},
-    }
+    linear = Baseline(0.4, confirmed_score=0.45)
+    baselines = Baselines({"dummy": Baseline(-0.012), "linear": linear})
     found = rows(replace(TABLE, sidecar=Sidecar.from_json(sidecar), baselines=baselines))
     assert found["chosen"] == "r2 0.47 ± 0.061 (standard deviation over 3 folds), trial 7"
     assert "best" not in found, "another trial may have been better on those folds"

@@ -12,16 +12,15 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.artifacts.scores import Baselines, Confirmation
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.messages import Preparation
 
-__all__ = ["Job", "Prepared", "Progress", "ScriptFailedError"]
+__all__ = ["Job", "Progress", "ScriptFailedError"]
 
 Progress = Callable[[str, int, int | None, float | None], None]
 """progress(unit, step, total, value)"""
-
-Prepared = dict[str, Any]
-"""identity: what the study is, and a resume must be; notes: lines for
-the user; noted: what may change, with one note; content: what `open` needs."""
 
 
 class ScriptFailedError(JournalLauncherError):
@@ -36,7 +35,7 @@ class Job(ABC):
     """A derived class says what is abstract here; the rest is for those that have it."""
 
     @abstractmethod
-    def prepare(self, seed: int) -> Prepared:
+    def prepare(self, seed: int) -> Preparation:
         """Look at the input and say what identifies the study.
 
         Raises:
@@ -48,7 +47,7 @@ class Job(ABC):
         """Import and start what trials need, while another worker may still prepare."""
 
     @abstractmethod
-    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+    def open(self, prepared: Preparation, seed: int, progress: Progress) -> None:
         """Get ready for trials, from what `prepare` returned in whichever worker."""
         ...
 
@@ -73,15 +72,15 @@ class Job(ABC):
     def recorded(self, study: optuna.Study) -> None:  # noqa: B027, most keep nothing
         """The trial that was called last is in the journal; drop what nobody needs any more."""
 
-    def baselines(self) -> dict[str, Any] | None:
-        """What a model has to beat, if the job knows: by name, its score."""
+    def baselines(self) -> Baselines | None:
+        """What a model has to beat, if the job knows."""
         return None
 
-    def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
+    def confirm(self, trial: FrozenTrial) -> Confirmation:
         """Score a trial's parameters on fresh folds; only asked where a launch confirms."""
         raise NotImplementedError(f"{type(self).__name__} has no folds")
 
     @abstractmethod
-    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
-        """Write the best model's files into `staging` and return the sidecar's content."""
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> Sidecar:
+        """Write the best model's files into `staging`; return what the sidecar says of them."""
         ...

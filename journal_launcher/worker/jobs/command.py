@@ -14,7 +14,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.command_template import (
     LAST_LINE,
@@ -28,7 +30,7 @@ from journal_launcher.settings.ranges import Asked, Range
 from journal_launcher.settings.space_table import kind_of, parse_space
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
-from journal_launcher.worker.jobs.base import Job, Prepared, Progress, ScriptFailedError
+from journal_launcher.worker.jobs.base import Job, Progress, ScriptFailedError
 from journal_launcher.worker.script import Line, Script, exit_in_words
 
 __all__ = ["CommandJob"]
@@ -46,7 +48,7 @@ class CommandJob(Job):
         self._report = parse_report(settings.report, settings.n_directions)
         self._progress: Progress = lambda unit, step, total, value: None
 
-    def prepare(self, seed: int) -> Prepared:
+    def prepare(self, seed: int) -> Preparation:
         settings, program = self._settings, self._template.program
         if program is not None and shutil.which(program) is None:
             there = os.path.isfile(program)
@@ -65,14 +67,9 @@ class CommandJob(Job):
             seed=seed,
         )
         digest = hashlib.sha256(script.read_bytes()).hexdigest() if script else None
-        return {
-            "identity": identity.to_json(),
-            "notes": [],
-            "noted": {"script": digest},
-            "content": {},
-        }
+        return Preparation(identity, noted={"script": digest})
 
-    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+    def open(self, prepared: Preparation, seed: int, progress: Progress) -> None:
         self._progress = progress
 
     def __call__(self, trial: optuna.Trial) -> float | list[float]:
@@ -120,9 +117,9 @@ class CommandJob(Job):
     def recorded(self, study: optuna.Study) -> None:
         trial_folders.remove_losers(self._paths, study)
 
-    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> Sidecar:
         trial_folders.stage(self._paths, study, staging)
-        return {"kind": "command", "command": self._settings.command}
+        return Sidecar.from_json({"kind": "command", "command": self._settings.command})
 
 
 class _Reader:

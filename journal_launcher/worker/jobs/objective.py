@@ -8,11 +8,13 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.sidecar import Sidecar
+from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import ARGUMENTS, arguments_mark
-from journal_launcher.worker.jobs.base import Job, Prepared, Progress
+from journal_launcher.worker.jobs.base import Job, Progress
 from journal_launcher.worker.user_code import Reporter, UserObjective, load_objective
 
 __all__ = ["ObjectiveJob"]
@@ -31,7 +33,7 @@ class ObjectiveJob(Job):
             self._loaded = load_objective(self._settings.objective, self._settings.arguments)
         return self._loaded
 
-    def prepare(self, seed: int) -> Prepared:
+    def prepare(self, seed: int) -> Preparation:
         objective = self._load()
         identity = Identity(
             schema_version=1,
@@ -40,15 +42,8 @@ class ObjectiveJob(Job):
             directions=list(self._settings.direction or ("minimize",)),
             seed=seed,
         )
-        return {
-            "identity": identity.to_json(),
-            "notes": [],
-            "noted": {
-                "objective source": objective.source_sha256,
-                ARGUMENTS: arguments_mark(self._settings.arguments),
-            },
-            "content": {},
-        }
+        source, mark = objective.source_sha256, arguments_mark(self._settings.arguments)
+        return Preparation(identity, noted={"objective source": source, ARGUMENTS: mark})
 
     def _reference(self) -> str:
         """A module's name, or a file's place seen from the studies: both may move together.
@@ -64,7 +59,7 @@ class ObjectiveJob(Job):
     def warm_up(self) -> None:
         self._load()
 
-    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
+    def open(self, prepared: Preparation, seed: int, progress: Progress) -> None:
         self._progress = progress
         self._load()
 
@@ -72,10 +67,10 @@ class ObjectiveJob(Job):
         vars(trial)["report"] = Reporter(trial, self._progress)
         return self._load().function(trial)
 
-    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> Sidecar:
         save_best = self._load().save_best
         if save_best is not None:
             directory = staging / "best_model"
             directory.mkdir()
             save_best(study, directory)
-        return {"kind": "objective", "objective": self._settings.objective}
+        return Sidecar.from_json({"kind": "objective", "objective": self._settings.objective})

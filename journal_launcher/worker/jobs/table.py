@@ -1,5 +1,6 @@
 """A table as a job: a trial is K folds of one model type."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.scores import Baselines, Confirmation
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.artifacts.trial_attributes import FoldScores
+from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -27,7 +31,7 @@ from journal_launcher.tabular.models import ModelSettings, Params, make_model, m
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 from journal_launcher.worker.device_check import require_gpu
-from journal_launcher.worker.jobs.base import Job, Prepared, Progress
+from journal_launcher.worker.jobs.base import Job, Progress
 
 __all__ = ["TableJob", "TableObjective"]
 
@@ -44,7 +48,7 @@ class TableJob(Job):
         self._settings, self._paths = settings, paths
         self._gpu, self._threads = gpu, threads
 
-    def prepare(self, seed: int) -> Prepared:
+    def prepare(self, seed: int) -> Preparation:
         settings = self._settings
         if settings.spaces:  # refused before the table is read
             make_model(self._model_settings(Schema((), "", "regression"), 0, "r2")).defaults()
@@ -81,20 +85,15 @@ class TableJob(Job):
             split=table["split"],
             seed=seed,
         )
-        return {
-            "identity": identity.to_json(),
-            "notes": table["notes"],
-            "noted": {},
-            "content": table,
-        }
+        return Preparation(identity, notes=table["notes"], content=table)
 
     def warm_up(self) -> None:
         model_type(self._settings.model_type)
         if self._gpu:
             require_gpu(self._settings.model_type)
 
-    def open(self, prepared: Prepared, seed: int, progress: Progress) -> None:
-        self._table, self._progress = prepared["content"], progress
+    def open(self, prepared: Preparation, seed: int, progress: Progress) -> None:
+        self._table, self._progress = prepared.content, progress
         self._task = self._task_of(self._table, seed)
         self._objective = TableObjective(self._task, self._settings.pruner != "none", progress)
 
@@ -129,14 +128,14 @@ class TableJob(Job):
     def attributes(self) -> dict[str, Any]:
         return self._objective.attributes
 
-    def baselines(self) -> dict[str, Any] | None:
+    def baselines(self) -> Baselines | None:
         found = score_baselines(self._task)
-        if self._table["split"]["kind"] != "time":
-            fresh = score_baselines(self._fresh)
-            for name, scored in fresh.items():
-                found[name]["confirmed_score"] = scored["score"]
-                found[name]["confirmed_fold_scores"] = scored.get("fold_scores")
-        return found
+        fresh = score_baselines(self._fresh) if self._table["split"]["kind"] != "time" else {}
+        for name, of in fresh.items():
+            found[name] = replace(
+                found[name], confirmed_score=of.score, confirmed_fold_scores=of.fold_scores
+            )
+        return Baselines(found)
 
     @cached_property
     def _fresh(self) -> TableTask:
@@ -144,17 +143,17 @@ class TableJob(Job):
         seed = trial_seed(self._task.seed, 0, "fresh folds")
         return self._task.with_folds(dataset.fresh_folds(Path(self._table["directory"]), seed))
 
-    def confirm(self, trial: FrozenTrial) -> dict[str, Any]:
+    def confirm(self, trial: FrozenTrial) -> Confirmation:
         steps = _scored(trial).steps
         assert steps is not None, "the parent asks of none that cannot be refitted"
         return self._objective.confirm(trial.number, trial.params, steps, self._fresh)
 
-    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> dict[str, Any]:
+    def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> Sidecar:
         assert best is not None and best.value is not None, "a table has one objective"
         scored = _scored(best)
         assert scored.fold_scores is not None and scored.train_scores is not None
         assert scored.steps is not None, "the parent chooses none that cannot be refitted"
-        confirmed = confirmation(study.user_attrs.get(attribute_name(best.number))) or {}
+        confirmed = confirmation(study.user_attrs.get(attribute_name(best.number)))
         trial = ScoredTrial(
             number=best.number,
             value=best.value,
@@ -164,7 +163,7 @@ class TableJob(Job):
             steps=scored.steps,
             overfit_ratio=scored.overfit_ratio,
             errors=scored.errors,
-            curves=confirmed.get("curves") if self._settings.confirm else None,
+            curves=confirmed.curves if confirmed and self._settings.confirm else None,
         )
         sidecar = refit(
             self._task,
@@ -173,7 +172,8 @@ class TableJob(Job):
             on_all_rows=self._settings.refit == "all",
             progress=lambda step, total: self._progress("step", step, total, None),
         )
-        return sidecar | {"data": self._table["data"], "data_sha256": self._table["data_sha256"]}
+        table = {name: self._table[name] for name in ("data", "data_sha256")}
+        return Sidecar.from_json(sidecar | table)
 
 
 class TableObjective:
@@ -227,12 +227,8 @@ class TableObjective:
         self.attributes = scored.to_json()
         return float(np.mean(curve.scores))
 
-    def confirm(self, number: int, params: Params, steps: int, fresh: TableTask) -> dict[str, Any]:
+    def confirm(self, number: int, params: Params, steps: int, fresh: TableTask) -> Confirmation:
         """Score a trial's parameters on other folds, at the trial's own number of steps.
-
-        Returns:
-            score, fold_scores, train_scores, overfit_ratio; curves: `every` how many steps the
-            mean score of the "validation" and the "train" rows was taken, up to the last step.
 
         Raises:
             ValueError: a score is not a finite number.
@@ -241,13 +237,13 @@ class TableObjective:
         curve = cross_validate(fresh, self.model, params, seed, self._show, steps)
         assert curve.history is not None
         validation, train = ([_short(value) for value in scores] for scores in curve.history)
-        return {
-            "score": float(np.mean(curve.scores)),
-            "fold_scores": curve.scores.tolist(),
-            "train_scores": curve.train_scores.tolist(),
-            "overfit_ratio": overfit_ratio(curve),
-            "curves": {"every": curve.every, "validation": validation, "train": train},
-        }
+        return Confirmation(
+            score=float(np.mean(curve.scores)),
+            fold_scores=curve.scores.tolist(),
+            train_scores=curve.train_scores.tolist(),
+            overfit_ratio=overfit_ratio(curve),
+            curves={"every": curve.every, "validation": validation, "train": train},
+        )
 
     def _show(self, step: int, total: int, value: float) -> None:
         self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)

@@ -52,9 +52,10 @@ def test_a_trial_and_the_baselines_are_scored_on_the_same_fresh_folds(tmp_path: 
     )
     found, baselines = made.confirm(trial), made.baselines()
     assert baselines is not None
-    assert baselines["linear"]["confirmed_fold_scores"] == found["fold_scores"]
-    assert baselines["linear"]["confirmed_score"] == pytest.approx(found["score"])
-    assert baselines["dummy"]["confirmed_score"] < 0.1
+    linear, dummy = baselines.by_name["linear"], baselines.by_name["dummy"]
+    assert linear.confirmed_fold_scores == found.fold_scores
+    assert linear.confirmed_score == pytest.approx(found.score)
+    assert dummy.confirmed_score is not None and dummy.confirmed_score < 0.1
 
 
 @pytest.mark.parametrize("confirm", [3, 0])
@@ -82,14 +83,14 @@ def test_the_refit_is_told_the_curves_of_the_confirmation(
 def test_by_time_there_are_no_fresh_folds(tmp_path: Path) -> None:
     baselines = job(tmp_path, split="time", time_column="x").baselines()
     assert baselines is not None
-    assert set(baselines["linear"]) == {"score", "fold_scores"}
+    assert set(baselines.to_json()["linear"]) == {"score", "fold_scores"}
 
 
 def test_every_trial_keeps_the_entry_and_none_needs_it(tmp_path: Path) -> None:
     settings = LaunchSettings(data=csv_of(tmp_path, columns()), target="y", model_type="linear")
     job = make_job(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
     job.open(prepared := job.prepare(0), 0, lambda *_: None)
-    entry = Path(prepared["content"]["directory"])
+    entry = Path(prepared.content["directory"])
     week_ago = time.time() - dataset.KEEP_UNUSED - 60
     os.utime(entry, (week_ago, week_ago))
     study = optuna.create_study()

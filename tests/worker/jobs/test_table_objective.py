@@ -153,13 +153,14 @@ def test_a_confirmation_trains_the_trials_own_rounds_on_other_folds(make_table: 
         model = objective.model.fit(params, fold.train, fold.train_target, 10, seed)
         score = metrics.score("r2", "regression")
         by_hand.append(score(fold.valid_target, model.predict(fold.valid)))
-    assert found["fold_scores"] == by_hand
-    assert found["score"] == np.mean(by_hand)
-    assert found["curves"]["every"] == 10 and len(found["curves"]["train"]) == 1
-    assert found["curves"]["validation"] == pytest.approx([found["score"]], rel=1e-5)
-    assert found["overfit_ratio"] > 1
+    assert found.fold_scores == by_hand
+    assert found.score == np.mean(by_hand)
+    assert found.curves is not None and found.overfit_ratio is not None
+    assert found.curves["every"] == 10 and len(found.curves["train"]) == 1
+    assert found.curves["validation"] == pytest.approx([found.score], rel=1e-5)
+    assert found.overfit_ratio > 1
     assert [step[:3] for step in steps] == [("fold", 1, 3), ("fold", 2, 3), ("fold", 3, 3)]
-    json.dumps(found, allow_nan=False)
+    json.dumps(found.to_json(), allow_nan=False)
     assert objective.attributes == {}
 
 
