@@ -9,7 +9,15 @@ from typing import Any
 
 from journal_launcher.base.errors import AGAIN, UsageError
 
-__all__ = ["SAFELY", "found_at", "open_plain", "parse_object", "read_object", "read_plain"]
+__all__ = [
+    "SAFELY",
+    "found_at",
+    "is_open_at",
+    "open_plain",
+    "parse_object",
+    "read_object",
+    "read_plain",
+]
 
 # A symlink could lead to somebody else's file, and opening a FIFO would block beyond Ctrl-C.
 SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -51,6 +59,14 @@ def open_plain(path: Path | str, flags: int, *, follow: bool = False) -> int:
         os.close(descriptor)
         raise _not_plain(path)
     return descriptor
+
+
+def is_open_at(descriptor: int, path: Path | str) -> bool:
+    """Is the open file still the one at `path`? Somebody may have removed or replaced it there."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def read_plain(path: Path | str, *, follow: bool = False) -> bytes:

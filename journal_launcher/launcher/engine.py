@@ -8,7 +8,6 @@ Nothing here may block but `reap`, and nothing may raise because the worker is d
 die between any two calls. Its death is told by `has_exited` alone, never by the end of a pipe.
 """
 
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +16,7 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.messages import FromParent, FromWorker
 from journal_launcher.devices.choose import Device
 
-__all__ = ["Engine", "WorkerProcess", "WorkerSpec", "describe_exit", "left_behind"]
+__all__ = ["Engine", "WorkerProcess", "WorkerSpec", "left_behind"]
 
 
 @dataclass(frozen=True)
@@ -129,15 +128,3 @@ class Engine(Protocol):
 def left_behind(pid: int) -> str:
     """What the user is told of a process that does not end."""
     return f"worker process {pid} was killed but does not end; it is left behind (see dmesg)"
-
-
-def describe_exit(status: int | None) -> str:
-    """An exit status in words: "killed by SIGSEGV", "exited with 1"; None: it never ended."""
-    if status is None:
-        return "killed, but it does not end"
-    if status >= 0:
-        return f"exited with {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"

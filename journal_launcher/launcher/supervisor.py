@@ -9,8 +9,9 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.processes import describe_exit
 from journal_launcher.launcher.dispatch import Dispatcher
-from journal_launcher.launcher.engine import describe_exit, left_behind
+from journal_launcher.launcher.engine import left_behind
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.slot import Phase, Slot
@@ -266,7 +267,8 @@ class Supervisor:
         status = self.pool.reap(slot)
         if status is None:
             self.emit(events.Note(left_behind(process.pid), "warning"))
-        problem = slot.ending.stop_reason or f"worker {describe_exit(status)}"
+        ended = "killed, but it does not end" if status is None else describe_exit(status)
+        problem = slot.ending.stop_reason or f"worker {ended}"
         if self.ledger is not None:
             seconds = time.monotonic() - slot.work.since
             self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=self.aborting)

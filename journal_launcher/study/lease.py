@@ -21,7 +21,7 @@ from journal_launcher.base.errors import (
     UsageError,
 )
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.base.plain_files import open_plain, read_object
+from journal_launcher.base.plain_files import is_open_at, open_plain, read_object
 from journal_launcher.base.times import utc
 from journal_launcher.study.folder import check_folder, has_strange_entries
 
@@ -71,7 +71,8 @@ class Lease:
 
     def _take_in_place(self) -> None:
         self._take()
-        while not self._is_in_place():  # its last holder removed it while we waited
+        # Its last holder may have removed it while we waited.
+        while not is_open_at(self._descriptor, self._path):
             self._close("_descriptor")
             self._take()
         holder = {
@@ -126,12 +127,6 @@ class Lease:
             f"study {self._study} is in use by {_describe(read_object(self._path))}; wait for it, "
             "stop it, or choose another --study-name"
         )
-
-    def _is_in_place(self) -> bool:
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
-        except FileNotFoundError:
-            return False
 
     def __exit__(self, *_: object) -> None:
         self._close("_descriptor")

@@ -18,9 +18,10 @@ import psutil
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import limit_met
 from journal_launcher.base.job_kinds import COMMAND
+from journal_launcher.base.processes import pidfd
 from journal_launcher.worker.jobs.base import ScriptFailedError
 
-__all__ = ["Line", "Script", "exit_in_words"]
+__all__ = ["Line", "Script"]
 
 GRACE = COMMAND.stop_grace  # seconds between SIGTERM and SIGKILL
 _LOOK = 0.02  # seconds between two looks at processes that were told to stop
@@ -107,7 +108,7 @@ class Script:
         self._selector = selectors.DefaultSelector()
         for stream in self._streams:
             self._selector.register(stream.pipe, selectors.EVENT_READ, stream)
-        self._exit = _pidfd(self._process.pid)
+        self._exit = pidfd(self._process.pid)
         if self._exit is not None:
             self._selector.register(self._exit, selectors.EVENT_READ)
 
@@ -197,29 +198,11 @@ class Script:
         return [process for process in self._seen if _lives(process)]
 
 
-def exit_in_words(status: int) -> str:
-    """ "exited with 1", "was killed by SIGSEGV"."""
-    if status >= 0:
-        return f"exited with {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"
-
-
 def _lives(process: psutil.Process) -> bool:
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
-
-
-def _pidfd(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where there is none."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
 
 
 def _group() -> set[int]:

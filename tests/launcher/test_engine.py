@@ -3,6 +3,7 @@
 import inspect
 import os
 import select
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from launcher.harness import wait_until
 from journal_launcher.base.messages import Bye, Note, Refit
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher import engine
-from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec, describe_exit
+from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 from journal_launcher.launcher.engines import local
 from journal_launcher.launcher.engines.local import LocalEngine, LocalProcess
 
@@ -99,7 +100,7 @@ def test_its_end_is_told_until_it_is_collected(played: Played) -> None:
     process.kill()
     wait_until(process.has_exited)
     assert process.has_exited(), "looking collects nothing"
-    assert describe_exit(process.reap(10)) == "killed by SIGKILL"
+    assert process.reap(10) == -signal.SIGKILL
 
 
 def test_what_it_said_before_its_end_is_received_after_it(played: Played) -> None:
@@ -125,4 +126,4 @@ def test_nothing_is_an_error_after_its_end(played: Played) -> None:
 
 
 def test_collecting_ends_it(played: Played) -> None:
-    assert describe_exit(played.process.reap(10)) == "killed by SIGKILL"
+    assert played.process.reap(10) == -signal.SIGKILL

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import pytest
 
 from journal_launcher.worker import script as module
 from journal_launcher.worker.jobs.base import ScriptFailedError
-from journal_launcher.worker.script import Line, Script, exit_in_words
+from journal_launcher.worker.script import Line, Script
 
 
 def run(code: str, **more: str) -> tuple[list[Line], int, str]:
@@ -137,9 +136,3 @@ def test_a_program_for_which_there_is_no_process_says_what_to_do(
     monkeypatch.setattr(subprocess.Popen, "_execute_child", refuse)
     with pytest.raises(ScriptFailedError, match=r"cannot start true: no more .*`ulimit -u`.*again"):
         Script(["true"], os.environ)
-
-
-def test_exit_statuses_in_words() -> None:
-    assert exit_in_words(1) == "exited with 1"
-    assert exit_in_words(-signal.SIGSEGV) == "was killed by SIGSEGV"
-    assert exit_in_words(-64) in ("was killed by SIGRTMAX", "was killed by signal 64")

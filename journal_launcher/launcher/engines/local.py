@@ -11,6 +11,7 @@ from pathlib import Path
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer
 from journal_launcher.base.plain_files import open_plain
+from journal_launcher.base.processes import pidfd
 from journal_launcher.launcher.engine import WorkerSpec
 
 __all__ = ["WORKER_PROGRAM", "LocalEngine", "LocalProcess", "cpu_seconds_of"]
@@ -57,7 +58,7 @@ class LocalProcess:
                 f"worker {spec.index} cannot be started: {error.strerror}; "
                 f"{limit_met(error) or limit}"
             ) from None
-        self.exit_descriptor = _pidfd(self._process.pid)
+        self.exit_descriptor = pidfd(self._process.pid)
 
     def _start(self) -> None:
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
@@ -184,11 +185,3 @@ def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> list[in
         for end in low:
             os.close(end)
     return high
-
-
-def _pidfd(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where there is none."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from journal_launcher.base.plain_files import open_plain
+from journal_launcher.base.plain_files import is_open_at, open_plain
 from journal_launcher.study.optuna_private import BaseJournalFileLock
 
 __all__ = ["GRACE_S", "STALL_S", "JournalLock", "holding"]
@@ -214,19 +214,13 @@ class JournalLock(BaseJournalFileLock):
             descriptor = _open(self._side)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if self._is_side_file(descriptor):
+                if is_open_at(descriptor, self._side):
                     os.pwrite(descriptor, b"%-10d %-17.3f\n" % (os.getpid(), time.monotonic()), 0)
                     self._placed, self._descriptor = (0, 0), descriptor
                     return
             finally:
                 if self._descriptor != descriptor:  # interrupted, or somebody removed the side file
                     _close(descriptor)
-
-    def _is_side_file(self, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), os.lstat(self._side))
-        except FileNotFoundError:
-            return False
 
     def _place_link(self) -> tuple[int, int]:
         """Place the stock symlink, breaking a dead one; the flock is held."""

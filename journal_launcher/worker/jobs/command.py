@@ -18,6 +18,7 @@ from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.processes import describe_exit
 from journal_launcher.settings.command_template import (
     LAST_LINE,
     Value,
@@ -31,7 +32,7 @@ from journal_launcher.settings.space_table import kind_of, parse_space
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
 from journal_launcher.worker.jobs.base import Job, Progress, ScriptFailedError
-from journal_launcher.worker.script import Line, Script, exit_in_words
+from journal_launcher.worker.script import Line, Script
 
 __all__ = ["CommandJob"]
 
@@ -103,7 +104,8 @@ class CommandJob(Job):
             status = script.exit_status
         tail = script.tail(environment) or "(it printed nothing)"
         if status != 0:
-            raise ScriptFailedError(f"the script {exit_in_words(status)}:\n{tail}")
+            was = "was " if status < 0 else ""
+            raise ScriptFailedError(f"the script {was}{describe_exit(status)}:\n{tail}")
         try:
             read = reader.values(folder, self._settings.n_directions)
         except ValueError as error:
