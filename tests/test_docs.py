@@ -75,7 +75,7 @@ ROWS = re.findall(r"^\| `\w+` \| `\w+` \| .*$", CLI, flags=re.MULTILINE)
 
 @pytest.mark.parametrize("name", EACH_MODEL_TYPE)
 def test_every_parameter_of_the_model_types_is_documented_with_its_range(name: str) -> None:
-    settings = ModelSettings(Schema((), "y", "regression"), 0, "r2", True, False, None, False, 1)
+    settings = ModelSettings(Schema((), "y", "regression"), 0, "r2")
     expected = {
         f"| `{name}` | `{key}` | {parameter} | {_shown(parameter.default)} |"
         for key, parameter in model_type(name)(settings).space().items()

@@ -38,7 +38,7 @@ class Toy(FoldByFold):
         return {{"penalty": between(1e-3, 10.0, default=1.0, log=True, least=0)}}
 
     def fit(self, params, features, target, steps, seed):
-        encoder, mean = Encoder.fit(features, scale=True), target.mean()
+        encoder, mean = Encoder.fit(features, self.settings.flags["scaled"]), target.mean()
         x = encoder.transform(features, np.float64)
         square = x.T @ x + (params["penalty"] + 1e-9) * np.eye(x.shape[1])
         return FittedToy(encoder, np.linalg.solve(square, x.T @ (target - mean)), mean)
@@ -71,10 +71,16 @@ ENTRY = f'''
     "toy": ModelSpec(
         "{MODELS}.toy:Toy",
         package="numpy",
+        flags=("scaled",),
         remedies={{"regularised": Remedy(ranges={{"penalty": {{"low": 5.0, "high": 50.0}}}})}},
     ),
     "absent": ModelSpec("{MODELS}.absent:Absent", package="no_such_library", extra="absent"),
 '''
+OPTION = """
+    scaled: bool = option(
+        True, MODEL, f"Scale features for {belonging_to('scaled')}.", switch=True, twin=True
+    )
+"""
 CONFIG = """
 n_trials = 2
 k_folds = 2
@@ -96,6 +102,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, end, after = entries.read_text().partition("\n}\n")
     assert end
     entries.write_text(before + ENTRY.rstrip() + end + after)
+    options = package / "settings" / "job_groups.py"
+    before, first, after = options.read_text().partition("    refit: str = option(")
+    assert first
+    options.write_text(before + OPTION.lstrip("\n") + first + after)
     (folder / "run.toml").write_text(CONFIG)
     chance = random.Random(0)
     for name, slope in (("slope", 3.0), ("noise", 0.0)):
@@ -124,10 +134,14 @@ def typed(house: Path, *words: str, code: int = 0) -> str:
 
 def test_a_study_of_the_new_type_runs_and_its_model_is_judged_and_used(house: Path) -> None:
     options = ("--config", "run.toml", "--data", "slope.csv", "--target", "y")
-    ended = json.loads(typed(house, "run", *options, "--model-type", "toy", "--json"))
+    toy = ("--model-type", "toy", "--no-scaled")
+    ended = json.loads(typed(house, "run", *options, *toy, "--json"))
     assert ended["n_finished"] == 2 and ended["best_trial"]["params"]["penalty"] in (0.5, 2.0)
     study = Path(ended["model_path"]).parent
     assert study.name == "slope_toy" and (study / "best_model.json").exists()
+    told = json.loads((study / "best_model.meta.json").read_text())
+    assert told["flags"]["scaled"] is False
+    assert told["model_state"]["encoder"]["quantiles"] == [[], []]
     assert json.loads(typed(house, "health", study.name, "--json"))["level"] != "absent"
     typed(house, "predict", study.name, "--data", "slope.csv", "--out", "out.csv")
     assert len((house / "out.csv").read_text().splitlines()) == 81
@@ -148,7 +162,9 @@ def test_a_type_whose_library_is_missing_is_one_line_and_can_still_be_listed(hou
 def test_the_new_type_is_compared_with_others(house: Path) -> None:
     options = ("--config", "run.toml", "--data", "slope.csv", "--target", "y", "--json")
     ended = json.loads(
-        typed(house, "run", "--compare-models", "--model-types", "toy,linear", *options)
+        typed(
+            house, "run", "--compare-models", "--model-types", "toy,linear", "--no-scaled", *options
+        )
     )
     assert {model["model_type"] for model in ended["models"]} == {"toy", "linear"}
     assert all(model["rank"] for model in ended["models"]) and ended["exit_code"] == 0

@@ -168,7 +168,7 @@ class ModelGroup:
         check_tables(self.spaces or {}, tuple(MODEL_TYPES))
         Limits.of(self.health, self.skip)
         for name in flags_of_others(self.model_type):
-            if is_given(self, name):
+            if is_given(self, name) and not self.compare_models:  # one of those it may belong to
                 raise UsageError(
                     f"{flag(name)} belongs to --model-type {belonging_to(name)}, found "
                     f"{self.model_type}"

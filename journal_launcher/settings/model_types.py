@@ -15,6 +15,7 @@ __all__ = [
     "BASELINE",
     "DEFAULT",
     "EXAMPLE",
+    "FLAGS",
     "MODEL_TYPES",
     "SIMPLEST_FIRST",
     "Cure",
@@ -145,6 +146,8 @@ MODEL_TYPES = {
 `watch` falls back. Of two that score alike a comparison prefers the later, simpler one."""
 
 SIMPLEST_FIRST = tuple(reversed(MODEL_TYPES))
+FLAGS = tuple(dict.fromkeys(name for spec in MODEL_TYPES.values() for name in spec.flags))
+"""Those of all types: a sidecar says each, also where the type has no use for it."""
 DEFAULT = "neural_net"
 BASELINE = "linear"
 """What every other model type has to beat."""

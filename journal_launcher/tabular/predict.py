@@ -115,7 +115,7 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
         schema=schema,
         n_rows=sidecar["rows"]["train"],
         metric=sidecar["metric"],
-        **sidecar["flags"],
+        flags=sidecar["flags"],
         name=sidecar["model_type"],
     )
     fitted = make_model(settings).load(file, sidecar["model_state"])

@@ -77,11 +77,7 @@ def _origin(task: TableTask, trial: ScoredTrial) -> dict[str, Any]:
     settings, dataset, schema = task.settings, task.dataset, task.dataset.schema
     return {
         "model_type": settings.name,
-        "flags": {
-            "normalize_features": settings.normalize_features,
-            "use_leaky_relu": settings.use_leaky_relu,
-            "dropout": settings.dropout,
-        },
+        "flags": dict(settings.flags),
         "metric": task.metric,
         "trial": trial.number,
         "params": dict(trial.params),

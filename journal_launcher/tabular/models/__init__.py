@@ -46,17 +46,16 @@ Predictions = NDArray[np.float64]
 class ModelSettings:
     """What a model type may know beside parameters: the task, the flags and the device.
 
-    `gpu` is True when this process is pinned to a GPU (device 0 of this process), which it shares
-    with the others of `workers_per_gpu`. `name` is the model type's own, and `ranges` the table of
-    that name in the user's config file.
+    `flags` are settings that some types have for themselves, by name; what is not among them is as
+    by default. `gpu` is True when this process is pinned to a GPU (device 0 of this process), which
+    it shares with the others of `workers_per_gpu`. `name` is the model type's own, and `ranges` the
+    table of that name in the user's config file.
     """
 
     schema: Schema
     n_rows: int
     metric: str
-    normalize_features: bool = True
-    use_leaky_relu: bool = False
-    dropout: float | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
     gpu: bool = False
     threads: int = 1
     workers_per_gpu: int = 1

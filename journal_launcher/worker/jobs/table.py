@@ -17,7 +17,7 @@ from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.settings.model_types import FLAGS, MODEL_TYPES
 from journal_launcher.study.attributes import confirmation
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.journal.storage import suggesting
@@ -108,9 +108,7 @@ class TableJob(Job):
             schema=schema,
             n_rows=n_rows,
             metric=metric,
-            normalize_features=settings.normalize_features,
-            use_leaky_relu=settings.use_leaky_relu,
-            dropout=settings.dropout,
+            flags={name: getattr(settings, name) for name in FLAGS},
             gpu=self._gpu,
             threads=self._threads,
             workers_per_gpu=settings.workers_per_gpu,

@@ -32,7 +32,7 @@ def settings(classes: int = 0, **changes: Any) -> ModelSettings:
     schema = Schema(COLUMNS, "t", task, tuple(map(str, range(classes))))
     metric = "log_loss" if classes else "r2"
     return replace(
-        ModelSettings(schema, ROWS, metric, True, False, None, False, 1),
+        ModelSettings(schema, ROWS, metric),
         **changes,
     )
 

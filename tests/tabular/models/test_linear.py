@@ -20,7 +20,7 @@ def model(classes: int = 0) -> Linear:
     task = "classification" if classes else "regression"
     schema = Schema(COLUMNS, "t", task, tuple(map(str, range(classes))))
     metric = "log_loss" if classes else "r2"
-    return Linear(ModelSettings(schema, ROWS, metric, True, False, None, False, 1))
+    return Linear(ModelSettings(schema, ROWS, metric))
 
 
 def table(classes: int = 0, rows: int = ROWS, seed: int = 0) -> tuple[Features, np.ndarray]:

@@ -13,7 +13,7 @@ from journal_launcher.tabular.models import ModelSettings, model_type
 from journal_launcher.tabular.models.space import Space, between, narrowed, one_of
 from journal_launcher.worker.sampling import make_sampler
 
-SETTINGS = ModelSettings(Schema((), "y", "regression"), 500, "r2", True, False, None, False, 1, "m")
+SETTINGS = ModelSettings(Schema((), "y", "regression"), 500, "r2", name="m")
 SPACE: Space = {
     "depth": between(4, 8, default=7, least=1, most=16),
     "rate": between(0.03, 0.2, default=0.1, log=True, least=0),

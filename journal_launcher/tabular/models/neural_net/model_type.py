@@ -94,6 +94,9 @@ class NeuralNet(Tuned):
         self._sizes = _SMALL if settings.n_rows < 2000 else _MEDIUM
         if settings.n_rows >= 50_000:
             self._sizes = _LARGE
+        self._scale = bool(settings.flags.get("normalize_features", True))
+        self._slope = 0.01 if settings.flags.get("use_leaky_relu") else 0.0
+        self._dropout: float | None = settings.flags.get("dropout")  # None: it is tuned
         # Long tables need fewer rounds. Of the settings alone: a refit has the same epochs.
         epochs = _ROWS_SEEN // max(1, settings.n_rows)
         self._max_steps = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
@@ -116,7 +119,7 @@ class NeuralNet(Tuned):
             "embedding": one_of(("none", "periodic"), default=embedding),
             "sigma": between(2e-2, 1.0, default=0.2, log=True, least=1e-6, most=100),
         }
-        if self._settings.dropout is None:
+        if self._dropout is None:
             space["dropout"] = between(0.0, 0.5, default=sizes.dropout, least=0, most=0.95)
         return space
 
@@ -134,8 +137,7 @@ class NeuralNet(Tuned):
         return params
 
     def precompute(self, folds: Sequence[FoldData]) -> None:
-        scale = self._settings.normalize_features
-        encode_folds(folds, self._regression, scale, torch.device("cpu"))
+        encode_folds(folds, self._regression, self._scale, torch.device("cpu"))
 
     def cross_validate(
         self,
@@ -179,8 +181,7 @@ class NeuralNet(Tuned):
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
     ) -> FittedNet:
         """Train `steps` epochs; an epoch is ⌊rows ÷ batch⌋ full batches, as in a fold."""
-        scale = self._settings.normalize_features
-        encoder, rows, scaling = encode(features, target, self._regression, scale)
+        encoder, rows, scaling = encode(features, target, self._regression, self._scale)
         rows = TensorRows(*move_to_device([rows.x, rows.y], self._device))
         (training,) = self._trainings(params, [rows], seed)
         for _ in range(steps):
@@ -227,14 +228,14 @@ class NeuralNet(Tuned):
         ]
 
     def _net(self, params: Params, inputs: int) -> Mlp:
-        schema, fixed = self._settings.schema, self._settings.dropout
+        schema, fixed = self._settings.schema, self._dropout
         periodic = bool(schema.numbers) and params.get("embedding") == "periodic"
         return Mlp(
             inputs=inputs,
             outputs=max(1, len(schema.classes)),
             layers=params["layers"],
             width=params["width"],
-            slope=0.01 if self._settings.use_leaky_relu else 0.0,
+            slope=self._slope,
             dropout=params["dropout"] if fixed is None else fixed,
             numbers=len(schema.numbers) if periodic else 0,
             frequencies=_FREQUENCIES if periodic else 0,
@@ -261,8 +262,8 @@ class NeuralNet(Tuned):
             self._prepared = None  # before the next ones take their memory
             if self._settings.gpu:
                 torch.cuda.empty_cache()  # or else it would not count as free
-            scale = self._settings.normalize_features
-            self._prepared = folds, encode_folds(folds, self._regression, scale, self._device)
+            encoded = encode_folds(folds, self._regression, self._scale, self._device)
+            self._prepared = folds, encoded
         return self._prepared[1]
 
     def _curve(

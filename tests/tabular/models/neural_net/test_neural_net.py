@@ -228,13 +228,15 @@ def test_pruning_ends_the_trial_at_once() -> None:
 def test_flags_reach_the_network(
     changes: dict[str, Any], key: str, expected: float, tmp_path: Path
 ) -> None:
-    state = fit(settings(**changes), steps=1).save(tmp_path / "model.safetensors")
+    state = fit(settings(flags=changes), steps=1).save(tmp_path / "model.safetensors")
     assert state["net"][key] == expected
 
 
 def test_normalize_features_reaches_the_encoder(tmp_path: Path) -> None:
     scaled = fit(settings(), steps=1).save(tmp_path / "a.safetensors")["encoder"]
-    raw = fit(settings(normalize_features=False), steps=1).save(tmp_path / "b.safetensors")
+    raw = fit(settings(flags={"normalize_features": False}), steps=1).save(
+        tmp_path / "b.safetensors"
+    )
     assert all(scaled["quantiles"])
     assert raw["encoder"]["quantiles"] == [[], []]
     assert raw["encoder"]["fills"] == scaled["fills"]
@@ -243,7 +245,7 @@ def test_normalize_features_reaches_the_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [2, 100, 5_000, 1_000_000])
 @pytest.mark.parametrize("dropout", [None, 0.2])
 def test_suggest_asks_for_what_the_defaults_set(rows: int, dropout: float | None) -> None:
-    model = NeuralNet(settings(n_rows=rows, dropout=dropout))
+    model = NeuralNet(settings(n_rows=rows, flags={"dropout": dropout}))
     defaults = dict(model.defaults())
     assert ("dropout" in defaults) == (dropout is None)
     study = optuna.create_study()
