@@ -23,6 +23,7 @@ from journal_launcher.base.errors import AGAIN, JournalLauncherError
 __all__ = [
     "VERSION",
     "Channel",
+    "ForegroundTask",
     "FromParent",
     "FromWorker",
     "LineBuffer",
@@ -217,6 +218,23 @@ class Failed(FromWorker):
     message: str
     exit_code: int
     traceback: str | None
+
+
+@dataclass(frozen=True)
+class ForegroundTask:
+    """What a worker in the foreground is told on its command line, instead of all messages.
+
+    folder to exact are of a replay: which trial, and whether nothing but equal bits will do.
+    """
+
+    settings: dict[str, Any]
+    device: str
+    device_uuid: str | None
+    threads: int
+    folder: str = ""
+    study: str = ""
+    number: int = 0
+    exact: bool = False
 
 
 Kind = TypeVar("Kind", bound=Message)

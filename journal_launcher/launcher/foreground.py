@@ -10,10 +10,11 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.messages import ForegroundTask
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, typed, unknown_study
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
 from journal_launcher.devices.cpus import available_cores
@@ -37,12 +38,8 @@ def debug_in_foreground(settings: LaunchSettings) -> NoReturn:
     spec = plan_workers(settings, choice, available_cores(), os.environ)[0]
     for note in choice.notes:
         print(note, file=sys.stderr)
-    task = {
-        "settings": settings.to_json(),
-        "device": spec.device.label,
-        "device_uuid": spec.device.uuid,
-        "threads": spec.threads,
-    }
+    device = spec.device
+    task = ForegroundTask(settings.to_json(), device.label, device.uuid, spec.threads)
     _become_worker("--debug", task, spec.environment)
 
 
@@ -65,22 +62,22 @@ def replay_in_foreground(
         told = "the objective had arguments, which no file keeps"
         print(f"{told}; to give them again: {again} -- ARGUMENTS", file=sys.stderr)
     device = _device(uuid)
-    task = {
-        "settings": {**settings.to_json(), "arguments": arguments},
-        "folder": str(paths.folder),
-        "study": study.name,
-        "number": number,
-        "device": device.label,
-        "device_uuid": device.uuid,
-        "threads": threads or available_cores(),
-        "exact": uuid is None and device.uuid is None and threads is not None,
-    }
+    task = ForegroundTask(
+        settings={**settings.to_json(), "arguments": arguments},
+        device=device.label,
+        device_uuid=device.uuid,
+        threads=threads or available_cores(),
+        folder=str(paths.folder),
+        study=study.name,
+        number=number,
+        exact=uuid is None and device.uuid is None and threads is not None,
+    )
     environment = pin_environment(device, threads or available_cores(), os.environ)
     _become_worker("--replay", task, environment)
 
 
-def _become_worker(mode: str, task: dict[str, Any], environment: Mapping[str, str]) -> NoReturn:
-    command = [sys.executable, "-P", str(WORKER_PROGRAM), mode, json.dumps(task)]
+def _become_worker(mode: str, task: ForegroundTask, environment: Mapping[str, str]) -> NoReturn:
+    command = [sys.executable, "-P", str(WORKER_PROGRAM), mode, json.dumps(vars(task))]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, command, dict(environment))

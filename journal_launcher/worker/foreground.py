@@ -11,14 +11,13 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.trial_attributes import without_ours
 from journal_launcher.base.errors import ExitCode, JournalLauncherError, UsageError
-from journal_launcher.base.messages import Preparation
+from journal_launcher.base.messages import ForegroundTask, Preparation
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.visible import one_line, visible
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -38,13 +37,13 @@ __all__ = ["compare_scores", "debug", "replay"]
 TOLERANCE = 0.01  # relative, where the arithmetic itself may differ
 
 
-def debug(task: dict[str, Any]) -> int:
+def debug(task: ForegroundTask) -> int:
     """Prepare and run trial 0 in memory. An exception of the objective passes through whole."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: no orphan
-    settings = LaunchSettings.from_json(task["settings"])
+    settings = LaunchSettings.from_json(task.settings)
     seed = settings.seed or 0
     try:
-        verify_device(task["device_uuid"])
+        verify_device(task.device_uuid)
         with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
             return _debug(settings, seed, task, StudyPaths(Path(folder), settings.name))
     except JournalLauncherError as error:
@@ -52,8 +51,8 @@ def debug(task: dict[str, Any]) -> int:
         return int(error.exit_code)
 
 
-def _debug(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: StudyPaths) -> int:
-    job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
+def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: StudyPaths) -> int:
+    job = make_job(settings, paths, task.device_uuid is not None, task.threads)
     prepared = job.prepare(seed)
     job.warm_up()
     search = Search(settings)
@@ -67,7 +66,7 @@ def _debug(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Stu
     if defaults is not None:
         study.enqueue_trial(defaults)
     trial = study.ask()
-    print(f"debug: one trial on {task['device']}, nothing is kept", file=sys.stderr)
+    print(f"debug: one trial on {task.device}, nothing is kept", file=sys.stderr)
     try:
         value = job(trial)
     except optuna.TrialPruned:
@@ -92,10 +91,10 @@ def _debug(settings: LaunchSettings, seed: int, task: dict[str, Any], paths: Stu
 # --- a recorded trial, again
 
 
-def replay(task: dict[str, Any]) -> int:
+def replay(task: ForegroundTask) -> int:
     """0: the same score; 1: another one; 2: there is nothing to compare. Writes no journal."""
     try:
-        verify_device(task["device_uuid"])
+        verify_device(task.device_uuid)
         return _replay(task)
     except JournalLauncherError as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
@@ -106,20 +105,20 @@ def replay(task: dict[str, Any]) -> int:
         return int(ExitCode.USAGE)
 
 
-def _replay(task: dict[str, Any]) -> int:
-    settings = LaunchSettings.from_json(task["settings"])
-    paths = StudyPaths(Path(task["folder"]), task["study"])
+def _replay(task: ForegroundTask) -> int:
+    settings = LaunchSettings.from_json(task.settings)
+    paths = StudyPaths(Path(task.folder), task.study)
     storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
     study = StudyHandle(storage, paths.name)
     seed = study.seed
-    job = make_job(settings, paths, task["device_uuid"] is not None, task["threads"])
+    job = make_job(settings, paths, task.device_uuid is not None, task.threads)
     prepared = job.prepare(seed)
     _check(study, prepared, settings)
-    recorded = study.trial(task["number"])
+    recorded = study.trial(task.number)
     history = _history(study, recorded)
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
         if settings.job_kind.has_folders:  # the folder of this trial may hold the best model
-            job = make_job(settings, StudyPaths(Path(folder), study.name), False, task["threads"])
+            job = make_job(settings, StudyPaths(Path(folder), study.name), False, task.threads)
         job.warm_up()
         job.open(prepared, seed, lambda unit, step, total, value: None)
         return _compare(task, job, JournalTrial(history, trial_id(history.ask())), recorded)
@@ -156,10 +155,10 @@ def _history(study: StudyHandle, recorded: FrozenTrial) -> optuna.Study:
 
 
 def _compare(
-    task: dict[str, Any], job: Job, trial: optuna.Trial, recorded: FrozenTrial
+    task: ForegroundTask, job: Job, trial: optuna.Trial, recorded: FrozenTrial
 ) -> ExitCode:
-    threads = f"{task['threads']} CPU thread{'s' if task['threads'] > 1 else ''}"
-    print(f"trial {trial.number} of {task['study']} again, on {task['device']} with {threads}")
+    threads = f"{task.threads} CPU thread{'s' if task.threads > 1 else ''}"
+    print(f"trial {trial.number} of {task.study} again, on {task.device} with {threads}")
     outcome = evaluate(job, trial, len(recorded.values))
     print(f"recorded  {_shown(recorded.values)}")
     if outcome.values is None:
@@ -171,7 +170,7 @@ def _compare(
     if asked:
         names = one_line(", ".join(asked))
         print(f"the parameters asked for are others now: {names}", file=sys.stderr)
-    same, verdict = compare_scores(recorded.values, outcome.values, task["exact"])
+    same, verdict = compare_scores(recorded.values, outcome.values, task.exact)
     print(verdict)
     return ExitCode.DONE if same else ExitCode.FAILED
 

@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] in (["--debug"], ["--replay"]):
         from journal_launcher.worker.foreground import debug, replay
 
-        task = json.loads(arguments[1])
+        task = messages.ForegroundTask(**json.loads(arguments[1]))
         return debug(task) if arguments[0] == "--debug" else replay(task)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
