@@ -161,7 +161,7 @@ class LaunchEnded:
     and the linear model on the same folds; `health` is the verdict on the published model.
     `overwrite`: the same command would start anew. `busy`: how much of the time for trials each
     worker spent with one; None if none ran. `n_before`: of `n_finished`, those that had finished
-    before this launch; `n_pruned`: those that are PRUNED.
+    before this launch; `n_pruned`: those that are PRUNED. `folds`: a hash of which rows are where.
     """
 
     study: str
@@ -187,6 +187,7 @@ class LaunchEnded:
     busy: tuple[float, ...] | None = None
     n_before: int = 0
     n_pruned: int = 0
+    folds: str | None = None
 
 
 @dataclass(frozen=True)

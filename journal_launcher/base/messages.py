@@ -80,9 +80,11 @@ class Spec(FromParent):
 
 @dataclass(frozen=True)
 class Prepare(FromParent):
-    """Look at the input; nobody does it twice, unless the worker that did is gone."""
+    """Look at the input; nobody does it twice, unless the worker that did is gone. `begun`: the
+    identity of the study that the launch goes on with."""
 
     seed: int
+    begun: Identity | None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ class Course:
         found = self._find_study()
         seed = self._seed(found)
         self._start_others(found)
-        prepared = self._prepare(seed)
+        prepared = self._prepare(seed, found)
+        self.folds = prepared.content.get("folds_sha256")
         study = self._open_study(found, prepared)
         self._announce(study, found is not None, [*notes, *prepared.notes])
         self.ledger = TrialLedger(self.settings, study, self.launch.id, self.emit)
@@ -86,12 +87,13 @@ class Course:
             return most
         return min(most, max(1, len(unconfirmed(found, self.settings.confirm))))
 
-    def _prepare(self, seed: int) -> Preparation:
+    def _prepare(self, seed: int, found: StudyHandle | None) -> Preparation:
         """The first worker whose device works prepares while the others import."""
         slots = self.supervisor.pool.slots
+        begun = found.identity if found else None
         for slot in slots:
             for _ in range(PREPARE_ATTEMPTS):
-                answer = self.supervisor.prepare(slot, seed)
+                answer = self.supervisor.prepare(slot, seed, begun)
                 if isinstance(answer, Prepared):
                     return answer.content
                 if self.supervisor.stop is not None:
@@ -202,6 +204,7 @@ class Course:
             trial_seconds=self.ledger.trial_seconds(),
             busy=self.supervisor.pool.busy_shares(),
             n_before=self.n_before,
+            folds=self.folds,
             n_pruned=len(study.trials(TrialState.PRUNED)),
         )
         self._write_record(ended)

@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from journal_launcher.base import events, messages
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import FromWorker
@@ -85,13 +86,13 @@ class Supervisor:
         if self.opened is not None:
             process.send(self.opened)
 
-    def prepare(self, slot: Slot, seed: int) -> Answer | None:
+    def prepare(self, slot: Slot, seed: int, begun: Identity | None) -> Answer | None:
         """Let one worker prepare the study; None if it cannot, or the launch stops first."""
         if slot.process is None:
             self.start(slot, prepares=slot)
         assert slot.process is not None
         slot.begin_preparation()
-        slot.process.send(messages.Prepare(seed))
+        slot.process.send(messages.Prepare(seed, begun))
         return self.await_answer(slot)
 
     def open(self, ledger: "TrialLedger", prepared: messages.Preparation, seed: int) -> None:

@@ -163,11 +163,14 @@ class _Comparing:
         the data changed since."""
         for other, earlier in self.ended.items():
             mine, theirs = ended.sidecar, earlier.sidecar
-            if mine is not None and theirs is not None and mine.rows != theirs.rows:
+            if mine is None or theirs is None:
+                continue
+            if (mine.rows, ended.folds) != (theirs.rows, earlier.folds):
                 study = self.parts[name].name
                 raise UsageError(
-                    f"{study} has another seed or other data than {self.parts[other].name}, and so "
-                    "other folds; give all --seed, or begin anew with --overwrite"
+                    f"{study} has another seed or other data than {self.parts[other].name}, or was "
+                    "begun under another rule, and so has other folds; give all --seed, or begin "
+                    "anew with --overwrite"
                 )
 
     def _paths_of(self, name: str) -> StudyPaths:

@@ -1,6 +1,6 @@
 """The metrics that score a table: by task, with the direction in which they are better."""
 
-__all__ = ["CLASSIFICATION_METRICS", "METRICS", "REGRESSION_METRICS"]
+__all__ = ["CLASSIFICATION_METRICS", "METRICS", "NEED_TWO_TARGETS", "REGRESSION_METRICS"]
 
 # Metric -> direction.
 REGRESSION_METRICS = {
@@ -17,3 +17,5 @@ CLASSIFICATION_METRICS = {
     "average_precision": "maximize",
 }
 METRICS = {**REGRESSION_METRICS, **CLASSIFICATION_METRICS}
+NEED_TWO_TARGETS = ("r2", "roc_auc", "average_precision")
+"""Undefined for rows that all have the same target."""

@@ -112,7 +112,7 @@ def _replay(task: ForegroundTask) -> int:
     study = StudyHandle(storage, paths.name)
     seed = study.seed
     job = make_job(settings, paths, task.device_uuid is not None, task.threads)
-    prepared = job.prepare(seed)
+    prepared = job.prepare(seed, study.identity)
     _check(study, prepared, settings)
     recorded = study.trial(task.number)
     history = _history(study, recorded)

@@ -160,7 +160,7 @@ class Worker:
         if not spec.prepare:
             self._warm_up()
         while isinstance(message := self._connection.receive(), messages.Prepare):
-            prepared = self._job.prepare(message.seed)
+            prepared = self._job.prepare(message.seed, message.begun)
             if spec.prepare:  # before the answer: a device that fails leaves no study behind
                 self._warm_up()
             self._connection.send(messages.Prepared(prepared))

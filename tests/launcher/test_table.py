@@ -35,6 +35,24 @@ def test_defaults_come_first_and_baselines_once(workshop: Workshop) -> None:
     assert workshop.states() == ["COMPLETE"] * 4
 
 
+def test_a_study_that_began_before_its_split_named_equal_rows_goes_on_and_says_so(
+    workshop: Workshop,
+) -> None:
+    data = workshop.folder / "survey.csv"
+    data.write_text("a,b,y\n" + "".join(f"{i % 3},{i % 4},{'ny'[i % 5 < 2]}\n" for i in range(90)))
+    given = {"data": str(data), "target": "y", "confirm": 0}
+    assert table(workshop, n_trials=1, **given).exit_code == 0
+    assert "meet by chance" in str(workshop.of(events.Note))
+    journal = workshop.paths.journal.read_text()
+    workshop.paths.journal.write_text(journal.replace(',"equal_rows":"apart"', ""))
+    assert workshop.paths.journal.read_text() != journal
+    assert table(workshop, n_trials=2, **given).exit_code == 0
+    said = [note.text for note in workshop.of(events.Note) if "former rule" in note.text]
+    assert len(said) == 1 and said[0].endswith("begin anew with --overwrite")
+    assert table(workshop, n_trials=1, overwrite=True, **given).exit_code == 0
+    assert "former rule" not in str(workshop.of(events.Note))
+
+
 def test_a_foreign_trial_that_is_better_is_passed_over_with_one_note(workshop: Workshop) -> None:
     assert table(workshop, n_trials=1).exit_code == 0
     workshop.study().add_trial(optuna.create_trial(value=0.99))

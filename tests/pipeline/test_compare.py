@@ -140,6 +140,7 @@ class Launches:
         self.folder, self.ran = folder, list[str]()
         self.will: dict[str, Any] = {}
         self.seeds: dict[str, int] = {}
+        self.folds: dict[str, str] = {}
 
     def __call__(self, settings: LaunchSettings, emit: Any, *_: Any, **__: Any) -> LaunchEnded:
         self.ran.append(settings.model_type)
@@ -159,6 +160,7 @@ class Launches:
             directions=("maximize",),
             metric="r2",
             message=None if end == 0 else "too many failures",
+            folds=self.folds.get(settings.model_type),
             sidecar=None if end else Sidecar.from_json({**sidecar, **score, **folds}),
         )
 
@@ -246,8 +248,9 @@ def test_a_winner_whose_refit_cannot_even_start_is_that_error(
         compared(tmp_path, model_types="linear,catboost")
 
 
-def test_a_study_with_other_folds_is_not_compared(launches: Launches) -> None:
-    launches.seeds = {"linear": 7}
+@pytest.mark.parametrize("other", [{"seeds": {"linear": 7}}, {"folds": {"linear": "former"}}])
+def test_a_study_with_other_folds_is_not_compared(launches: Launches, other: Any) -> None:
+    vars(launches).update(other)
     found = compared(launches.folder, model_types="catboost,linear,neural_net")
     assert found.winner in ("catboost", "neural_net") and found.exit_code == 1
     messages = {m.model_type: m.message for m in found.models}

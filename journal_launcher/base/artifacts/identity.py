@@ -63,6 +63,11 @@ class Identity(Whole):
         return text(table(self.split).get("kind"))
 
     @property
+    def equal_rows(self) -> str | None:
+        """What rows equal in all features do: "together" or "apart"; None before that was said."""
+        return text(table(self.split).get("equal_rows"))
+
+    @property
     def sha256(self) -> str:
         """By which a published model names its study: of the JSON as it stands in the journal."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()

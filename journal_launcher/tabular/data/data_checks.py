@@ -6,6 +6,7 @@ All rows are looked at, the target too: nothing found here reaches a model, only
 import numpy as np
 from numpy.typing import NDArray
 
+from journal_launcher.tabular.data.equal_rows import are_copies, equal_rows, exact
 from journal_launcher.tabular.data.table import Features, Rows, Schema
 
 __all__ = ["check_data"]
@@ -98,31 +99,22 @@ def _narrow(schema: Schema, target: Floats) -> list[str]:
 
 
 def _across(features: Features, target: Floats, train: Rows, holdout: Rows) -> list[str]:
+    """Copies that were not exact, and so not kept together; repeats by chance are no leak."""
     if not len(holdout):
         return []
-    keys = np.zeros(len(target), dtype=np.uint64)
-    for column in (*features.numbers.T, *features.codes.T, target):
-        keys = _mixed(keys ^ _rounded(column).view(np.uint64))
-    found = int(np.count_nonzero(np.isin(keys[holdout], keys[train])))
-    if not found:
+    columns = features.columns
+    units = equal_rows([*columns, target], _rounded)
+    found = int(np.count_nonzero(np.isin(units[holdout], units[train])))
+    if not found or not are_copies(columns, equal_rows(columns, _rounded), _rounded):
         return []
     rows = f"{found:,} held-out rows equal" if found > 1 else "1 held-out row equals"
     return [f"{rows} training rows to {_DIGITS} digits: the hold-out score may be too good"]
 
 
 def _rounded(values: NDArray[np.generic]) -> Floats:
-    """To so many significant digits; every NaN and both zeros alike."""
-    exact = values.astype(np.float64)
-    size = np.abs(exact)
+    """To so many significant digits."""
+    values = values.astype(np.float64)
+    size = np.abs(values)
     size[~(size > 1e-290)] = 1.0
     scale = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(size)))
-    rounded = np.round(exact * scale) / scale + 0.0
-    rounded[np.isnan(rounded)] = np.nan
-    return rounded
-
-
-def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A bijection that spreads every bit over all (the finaliser of splitmix64)."""
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(keys ^ (keys >> np.uint64(31)))
+    return exact(np.round(values * scale) / scale)

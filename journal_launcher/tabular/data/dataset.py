@@ -22,6 +22,7 @@ from journal_launcher.base.paths import cached
 from journal_launcher.settings.metric_names import (
     CLASSIFICATION_METRICS,
     METRICS,
+    NEED_TWO_TARGETS,
     REGRESSION_METRICS,
 )
 from journal_launcher.tabular.data.arrays import (
@@ -37,9 +38,12 @@ from journal_launcher.tabular.data.table import Dataset, Features, Fold, Schema
 
 __all__ = ["features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
 
-PARSER_VERSION = 2  # counts up when the same file would give other arrays or facts
+PARSER_VERSION = 3  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
-_SHAPING = ("target", "task", "k_folds", "test_size", "split", "group_column", "time_column")
+_SHAPING = (
+    *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),
+    "target_in_units",
+)
 
 
 def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
@@ -48,13 +52,14 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
     Returns:
         A JSON object. directory: where `load` finds the arrays; data: the source, a file with its
         absolute path; data_sha256: of its content; target, task, metric, direction, split (kind,
-        k_folds, test_size, group_column, time_column), n_rows, n_train, n_holdout, n_features,
-        classes, schema_sha256, duplicates (rows equal to an earlier one), notes (lines for the
-        user, the doubts of `data_checks` among them).
+        k_folds, test_size, group_column, time_column, equal_rows: "together" or "apart", where
+        neither groups nor times decide), n_rows, n_train, n_holdout, n_features, classes,
+        schema_sha256, folds_sha256, duplicates (rows equal to an earlier one), notes (lines for
+        the user, the doubts of `data_checks` among them).
 
     Raises:
-        UsageError: bad data, options that do not fit them, or doubts with --strict-data; nothing
-            is written.
+        UsageError: bad data, options that do not fit them, a metric that a fold leaves undefined,
+            or doubts with --strict-data; nothing is written.
     """
     check_data(source.data)
     with _about(source.location):
@@ -69,6 +74,7 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
         facts = stored_facts(directory)["prepared"]
         metric = _refuse(source, facts)
         notes = [*facts["notes"], *facts.pop("doubts")]
+        del facts["constant"]
     mark_used(directory)
     _remove_unused(cache)
     return {
@@ -168,7 +174,17 @@ def _refuse(source: TableSource, facts: dict[str, Any]) -> str:
             f"--strict-data: {'; '.join(facts['doubts'])} (mend the table, or leave out "
             "--strict-data)"
         )
-    return _metric(source.metric, facts["task"])
+    metric = _metric(source.metric, facts["task"])
+    if metric in NEED_TWO_TARGETS and facts["constant"]:
+        which, target = facts["constant"][0]
+        regression = facts["task"] == "regression"
+        other = "--split stratified" if facts["split"]["kind"] == "kfold" else "fewer --k-folds"
+        raise UsageError(
+            f"{which} rows with the target {target} alone, where {metric} is undefined; use "
+            f"--metric {'rmse' if regression else 'log_loss'} or "
+            f"{'fewer --k-folds' if regression else other}"
+        )
+    return metric
 
 
 def _metric(asked: str | None, task: str) -> str:

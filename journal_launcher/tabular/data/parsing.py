@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.columns import Typed, features_of, list_names, number_of, type_of
 from journal_launcher.tabular.data.data_checks import check_data
+from journal_launcher.tabular.data.equal_rows import are_copies, count_repeats, equal_rows
 from journal_launcher.tabular.data.readers import (
     content_sha256,
     fingerprint,
@@ -22,7 +23,7 @@ from journal_launcher.tabular.data.readers import (
     read_file,
 )
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.splits import check_size, equal_rows, hold_out, make_folds
+from journal_launcher.tabular.data.splits import check_size, hold_out, make_folds
 from journal_launcher.tabular.data.table import Features, Rows, Schema
 
 __all__ = ["Parsed", "parse"]
@@ -31,6 +32,17 @@ _AUTO_CLASSES = 20
 """Whole numbers with at most this many distinct values are classes, if the task is auto."""
 _MOSTLY = 0.9
 """A text column in which more rows than this share are numbers probably has a slip in it."""
+
+_COPIES = "copies (as many rows differ without any one column), kept together in every split"
+_CHANCE = (
+    "few values that meet by chance (without one of the columns far fewer rows differ), divided "
+    "like any other rows"
+)
+_FORMER = (
+    "this study began under a former rule and goes on under it: rows equal in features and target "
+    "are kept together, which makes its scores too bad where few values meet by chance; to divide "
+    "the rows by today's rule, begin anew with --overwrite"
+)
 
 _Columns = dict[str, Typed]
 
@@ -52,6 +64,17 @@ class _Target:
     task: str
     values: NDArray[np.float64]
     classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Units:
+    """rows: what must stay together, see `splits`. duplicates: rows equal to an earlier one.
+    equal_rows: "together" or "apart", where that was the question."""
+
+    rows: Rows
+    duplicates: int
+    notes: list[str]
+    equal_rows: str | None = None
 
 
 def parse(source: TableSource) -> Parsed:
@@ -79,24 +102,27 @@ def parse(source: TableSource) -> Parsed:
     notes += _doubts(columns, source.time_column)
     schema, features = _features(columns, target)
     kind = _split_kind(source.split, target.task)
-    units, duplicates = _units(kind, features, target, None if keys is None else keys[rows])
-    if duplicates:
-        apart = "kept together in every split" if keys is None else "splits may separate them"
-        notes += _note_rows(duplicates, "equal to an earlier row", apart)
-    cuts = _cut(kind, source, target, units)
+    units = _units(source, features, target, None if keys is None else keys[rows])
+    notes += units.notes
+    cuts = _cut(kind, source, target, units.rows)
     facts: dict[str, Any] = {
         **{"data_sha256": sha256, "target": target_name, "task": target.task},
         "split": {
             **{"kind": kind, "k_folds": source.k_folds, "test_size": source.test_size},
             **{"group_column": source.group_column, "time_column": source.time_column},
+            **({"equal_rows": units.equal_rows} if units.equal_rows else {}),
         },
         **{"n_rows": len(rows), "n_train": len(cuts["train"]), "n_holdout": len(cuts["holdout"])},
         **{"n_features": len(schema.columns), "classes": list(target.classes)},
-        **{"schema_sha256": schema.sha256, "duplicates": duplicates, "notes": notes},
+        **{"schema_sha256": schema.sha256, "duplicates": units.duplicates, "notes": notes},
+        **{
+            "folds_sha256": _sha256([*cuts.values(), units.rows]),
+            "constant": _constant(cuts, target),
+        },
         "doubts": check_data(schema, features, target.values, cuts["train"], cuts["holdout"]),
     }
     arrays = {**cuts, "numbers": features.numbers, "codes": features.codes}
-    return Parsed(schema, {**arrays, "target": target.values, "units": units}, facts)
+    return Parsed(schema, {**arrays, "target": target.values, "units": units.rows}, facts)
 
 
 def _read(source: TableSource) -> tuple[pd.DataFrame, str, str]:
@@ -265,14 +291,26 @@ def _split_kind(asked: str, task: str) -> str:
 
 
 def _units(
-    kind: str, features: Features, target: _Target, keys: NDArray[Any] | None
-) -> tuple[Rows, int]:
-    """(what must stay together, see `splits`; rows that equal an earlier one)."""
-    equal = equal_rows(features, target.values)
-    duplicates = len(equal) - len(np.unique(equal))
-    if keys is None:
-        return equal, duplicates
-    return np.unique(keys, return_inverse=True)[1].ravel().astype(np.int64), duplicates
+    source: TableSource, features: Features, target: _Target, keys: NDArray[Any] | None
+) -> _Units:
+    columns = features.columns
+    if keys is not None:
+        count = count_repeats(equal_rows([*columns, target.values]))
+        notes = _note_rows(count, "equal to an earlier row", "splits may separate them")
+        return _Units(
+            np.unique(keys, return_inverse=True)[1].ravel().astype(np.int64), count, notes
+        )
+    equal = equal_rows(columns)
+    copies = are_copies(columns, equal)
+    units = equal if copies else np.arange(len(equal))
+    if source.target_in_units:
+        former = equal_rows([*columns, target.values])
+        count = count_repeats(former)
+        notes = _note_rows(count, "equal to an earlier row", "kept together in every split")
+        return _Units(former, count, notes + ([] if np.array_equal(former, units) else [_FORMER]))
+    count = count_repeats(equal)
+    notes = _note_rows(count, "with the features of an earlier one", _COPIES if copies else _CHANCE)
+    return _Units(units, count, notes, "together" if copies else "apart")
 
 
 def _cut(kind: str, source: TableSource, target: _Target, units: Rows) -> dict[str, NDArray[Any]]:
@@ -292,6 +330,25 @@ def _cut(kind: str, source: TableSource, target: _Target, units: Rows) -> dict[s
         **{f"fold{number}_train": fold.train for number, fold in enumerate(folds)},
         **{f"fold{number}_valid": fold.valid for number, fold in enumerate(folds)},
     }
+
+
+def _constant(cuts: dict[str, NDArray[Any]], target: _Target) -> list[tuple[str, str]]:
+    """(which rows, their target) where a part of a fold has one: some metrics need two."""
+    found = []
+    for name, rows in cuts.items():
+        values = target.values[rows]
+        if name.startswith("fold") and values.min() == values.max():
+            number, part = name.removeprefix("fold").split("_")
+            does = "trains on" if part == "train" else "validates"
+            shown = repr(target.classes[int(values[0])]) if target.classes else f"{values[0]:g}"
+            found.append((f"fold {int(number) + 1} {does}", shown))
+    return found
+
+
+def _sha256(arrays: list[NDArray[Any]]) -> str:
+    return hashlib.sha256(
+        b"".join(hashlib.sha256(a.tobytes()).digest() for a in arrays)
+    ).hexdigest()
 
 
 def _note_rows(count: int, which: str, what: str) -> list[str]:

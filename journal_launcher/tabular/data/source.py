@@ -13,7 +13,8 @@ class TableSource:
 
     data: a file, or sklearn:NAME. target: its column; only CSV and Parquet files need one. task:
     "auto", "regression" or "classification". metric: None for the task's own. strict_data: refuse
-    a table that there are doubts about.
+    a table that there are doubts about. target_in_units: rows that are equal in the target too stay
+    together, and no others: so studies began whose split does not say what `equal_rows` do.
     """
 
     data: str
@@ -27,6 +28,7 @@ class TableSource:
     group_column: str | None = None
     time_column: str | None = None
     strict_data: bool = False
+    target_in_units: bool = False
 
     @property
     def location(self) -> str:

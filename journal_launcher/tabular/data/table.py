@@ -83,6 +83,11 @@ class Features:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def columns(self) -> list[NDArray[Any]]:
+        """Each column, (rows,): the numbers, then the codes."""
+        return [*self.numbers.T, *self.codes.T]
+
     def take(self, rows: Rows) -> "Features":
         return Features(self.numbers[rows], self.codes[rows])
 

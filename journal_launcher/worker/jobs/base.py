@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import JournalLauncherError
@@ -35,8 +36,8 @@ class Job(ABC):
     """A derived class says what is abstract here; the rest is for those that have it."""
 
     @abstractmethod
-    def prepare(self, seed: int) -> Preparation:
-        """Look at the input and say what identifies the study.
+    def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
+        """Look at the input and say what identifies the study; `begun`: what one that exists is.
 
         Raises:
             UsageError: bad input; no study is made of it.

@@ -49,7 +49,7 @@ class CommandJob(Job):
         self._report = parse_report(settings.report, settings.n_directions)
         self._progress: Progress = lambda unit, step, total, value: None
 
-    def prepare(self, seed: int) -> Preparation:
+    def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
         settings, program = self._settings, self._template.program
         if program is not None and shutil.which(program) is None:
             there = os.path.isfile(program)

@@ -33,7 +33,7 @@ class ObjectiveJob(Job):
             self._loaded = load_objective(self._settings.objective, self._settings.arguments)
         return self._loaded
 
-    def prepare(self, seed: int) -> Preparation:
+    def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
         objective = self._load()
         identity = Identity(
             schema_version=1,

@@ -48,7 +48,7 @@ class TableJob(Job):
         self._settings, self._paths = settings, paths
         self._gpu, self._threads = gpu, threads
 
-    def prepare(self, seed: int) -> Preparation:
+    def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
         settings = self._settings
         if settings.spaces:  # refused before the table is read
             make_model(self._model_settings(Schema((), "", "regression"), 0, "r2")).defaults()
@@ -64,6 +64,7 @@ class TableJob(Job):
             group_column=settings.group_column,
             time_column=settings.time_column,
             strict_data=settings.strict_data,
+            target_in_units=begun is not None and _keeps_targets_together(begun),
         )
         table = dataset.prepare(source, StudiesFolder(self._paths.folder).cache)
         task = self._task_of(table, seed)
@@ -245,6 +246,11 @@ class TableObjective:
 
     def _show(self, step: int, total: int, value: float) -> None:
         self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)
+
+
+def _keeps_targets_together(study: Identity) -> bool:
+    """Did it begin before its split said what equal rows do?"""
+    return study.split_kind in ("kfold", "stratified") and study.equal_rows is None
 
 
 def _scored(trial: FrozenTrial) -> FoldScores:

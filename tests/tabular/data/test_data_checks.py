@@ -56,7 +56,7 @@ def test_a_feature_that_stands_for_the_class_is_named(tmp_path: Path, kind: str)
 
 def test_a_target_with_almost_one_value_is_named(tmp_path: Path) -> None:
     target = np.where(PLACE == 7, 1000.001, 1000.0)
-    notes = notes_of(tmp_path, columns(y=target), task="regression", test_size=0)
+    notes = notes_of(tmp_path, columns(y=target), task="regression", test_size=0, metric="mae")
     assert len(notes) == 1 and notes[0].startswith("target 'y' has almost no variance"), notes
 
 
@@ -68,12 +68,22 @@ def test_more_features_than_training_rows_are_named(tmp_path: Path) -> None:
 
 
 def test_rows_equal_to_6_digits_across_the_split_are_counted(tmp_path: Path) -> None:
-    table = {name: np.concatenate([values, values]) for name, values in columns().items()}
+    once = columns(other=PLACE * 13 % 61)
+    table = {name: np.concatenate([values, values]) for name, values in once.items()}
     table["x"][ROWS:] *= 1 + 1e-9
     notes = notes_of(tmp_path, table)
     assert len(notes) == 1 and "held-out rows equal training rows to 6 digits" in notes[0], notes
     table["x"][ROWS:] += 0.01
     assert notes_of(tmp_path, table) == []
+
+
+def test_values_that_meet_by_chance_are_no_leak(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scales = {name: rng.integers(1, 5, 300).astype(float) for name in "abc"}
+    table = {**scales, "y": rng.integers(0, 2, 300)}
+    assert not [note for note in notes_of(tmp_path, table) if "digits" in note]
+    table["a"] *= 1 + 1e-9 * rng.random(300)
+    assert notes_of(tmp_path, table, strict_data=True) == []
 
 
 def test_without_a_holdout_no_row_is_across_the_split(tmp_path: Path) -> None:

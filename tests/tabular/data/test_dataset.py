@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from tabular.data.tables import ROWS, arrays, columns, csv_of, loaded, prepared, refusal
 
+from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data import arrays as arrays_module
 from journal_launcher.tabular.data import dataset
 from journal_launcher.tabular.data.dataset import (
@@ -30,7 +31,8 @@ class TestPrepare:
         directory, sha256 = Path(facts.pop("directory")), facts.pop("data_sha256")
         assert directory.is_absolute() and len(sha256) == 64
         assert facts.pop("schema_sha256") == load(directory).schema.sha256
-        split = {"kind": "kfold", "k_folds": 5, "test_size": 0.2}
+        assert len(facts.pop("folds_sha256")) == 64
+        split = {"kind": "kfold", "k_folds": 5, "test_size": 0.2, "equal_rows": "apart"}
         assert json.loads(json.dumps(facts)) == {
             "data": str(tmp_path / "table.csv"),
             "target": "y",
@@ -110,9 +112,9 @@ class TestPrepare:
             ({"target": "colour", "metric": "mae"}, "does not score a classification; use log_l"),
             ({"target": "colour", "task": "regression"}, "row 1, target 'colour': expected a numb"),
             ({"task": "classification"}, "needs text or whole numbers, found 0.5"),
-            ({"k_folds": 31}, "--k-folds 31 needs 62 different rows"),
-            ({"k_folds": 25}, "--k-folds 25 needs 50 different rows to train on, found 48"),
-            ({"target": "colour", "k_folds": 20}, "20 different rows of every class"),
+            ({"k_folds": 31}, "--k-folds 31 needs 62 rows"),
+            ({"k_folds": 25}, "--k-folds 25 needs 50 rows to train on, found 48"),
+            ({"target": "colour", "k_folds": 20}, "20 rows of every class"),
         ],
     )
     def test_settings_that_do_not_fit(
@@ -153,13 +155,48 @@ class TestPrepare:
 
     def test_a_rare_class_is_named(self, tmp_path: Path) -> None:
         message = refusal(tmp_path, columns(y=["common"] * 57 + ["rare"] * 3))
-        assert "5 different rows of every class to train on, found 3 of 'rare'" in message
+        assert "5 rows of every class to train on, found 3 of 'rare'" in message
 
     def test_a_class_missing_from_a_fold_is_named(self, tmp_path: Path) -> None:
         table = columns(y=["late" if place > 40 else "early" for place in range(ROWS)])
         table["when"] = np.arange(ROWS)
         message = refusal(tmp_path, table, split="time", time_column="when")
         assert "fold 1 has no row of class 'late'" in message
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            (
+                {"metric": "roc_auc", "split": "kfold"},
+                "fold 5 validates rows with the target 'no' alone, where roc_auc is undefined; use "
+                "--metric log_loss or --split stratified",
+            ),
+            (
+                {"metric": "average_precision", "split": "time", "time_column": "x"},
+                "validates rows with the target 'no' alone, where average_precision is undefined; "
+                "use --metric log_loss or fewer --k-folds",
+            ),
+            (
+                {"target": "z", "split": "group", "group_column": "colour", "k_folds": 2},
+                "fold 2 trains on rows with the target 0.1 alone, where r2 is undefined; use "
+                "--metric rmse or fewer --k-folds",
+            ),
+        ],
+    )
+    def test_a_metric_that_a_fold_leaves_undefined_is_refused_with_one_that_works(
+        self, tmp_path: Path, given: dict[str, Any], expected: str
+    ) -> None:
+        place = np.arange(ROWS)
+        rare = np.where(place % 15 == 7, "yes", "no")
+        z = np.where(columns()["colour"] == "red", place + 0.25, 0.1)
+        table = {**columns(y=rare, x=place % 59), "z": z}
+        assert expected in refusal(tmp_path, table, **{"test_size": 0, **given})
+        works = {"metric": "rmse"} if given.get("target") else {"metric": "log_loss"}
+        facts = prepared(tmp_path, table, **{"test_size": 0, **given, **works})
+        assert "constant" not in facts
+        # Also of arrays that were prepared for another metric.
+        with pytest.raises(UsageError, match="is undefined; use"):
+            prepared(tmp_path, table, **{"test_size": 0, **given})
 
 
 class TestCache:
@@ -181,10 +218,11 @@ class TestCache:
             {"k_folds": 4},
             {"test_size": 0.3},
             {"target": "x"},
+            {"target_in_units": True},
         ]
         directories = {prepared(tmp_path, columns(), **given)["directory"] for given in variants}
         directories.add(prepared(tmp_path, columns(x=columns()["x"] + 1))["directory"])
-        assert len(directories) == 6
+        assert len(directories) == 7
         assert prepared(tmp_path, columns(), metric="mae")["directory"] in directories
 
     def test_a_second_launch_parses_nothing_and_imports_nothing_heavy(self, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from tabular.data.tables import ROWS, columns, loaded, prepared, refusal
 
 from journal_launcher.tabular.data.dataset import (
@@ -14,6 +15,13 @@ from journal_launcher.tabular.data.dataset import (
     load,
 )
 from journal_launcher.tabular.data.table import Column
+
+_SCALE = np.random.default_rng(0)
+SURVEY = {
+    **{name: _SCALE.integers(1, 5, 300) for name in ("health", "work", "home")},
+    "y": _SCALE.choice(["yes", "no"], 300),
+}
+"""Few values that meet by chance, with either target."""
 
 
 class TestTask:
@@ -128,17 +136,73 @@ class TestColumns:
 
 
 class TestSplits:
-    def test_equal_rows_stay_together(self, tmp_path: Path) -> None:
-        twice = {name: np.r_[values, values] for name, values in columns().items()}
+    def test_copies_stay_together_whatever_their_targets(self, tmp_path: Path) -> None:
+        once = columns(z=np.arange(ROWS) * 13 % 61)
+        twice = {name: np.r_[values, values] for name, values in once.items()}
+        twice["y"][:20] += 1
         facts = prepared(tmp_path, twice)
-        assert facts["duplicates"] == 60
-        assert facts["notes"] == ["60 rows equal to an earlier row: kept together in every split"]
+        assert (facts["duplicates"], facts["split"]["equal_rows"]) == (60, "together")
+        assert facts["notes"] == [
+            "60 rows with the features of an earlier one: copies (as many rows differ without any "
+            "one column), kept together in every split"
+        ]
         table = load(Path(facts["directory"]))
+        fresh = fresh_folds(Path(facts["directory"]), 1)
         for one, other in [
             (table.train, table.holdout),
-            *((fold.train, fold.valid) for fold in table.folds),
+            *((fold.train, fold.valid) for fold in [*table.folds, *fresh]),
         ]:
             assert not set(one % ROWS) & set(other % ROWS)
+
+    def test_values_that_meet_by_chance_are_divided_like_any_other_rows(
+        self, tmp_path: Path
+    ) -> None:
+        facts = prepared(tmp_path, SURVEY, test_size=0)
+        assert facts["split"]["equal_rows"] == "apart"
+        count = facts["duplicates"]
+        assert count > 150 and facts["notes"] == [
+            f"{count} rows with the features of an earlier one: few values that meet by chance "
+            "(without one of the columns far fewer rows differ), divided like any other rows"
+        ]
+        directory, target = Path(facts["directory"]), load(Path(facts["directory"])).target
+        for found, seed in [(load(directory).folds, 0), (fresh_folds(directory, 7), 7)]:
+            cutter = StratifiedKFold(5, shuffle=True, random_state=seed)
+            valid = [fold[1].tolist() for fold in cutter.split(target, target)]
+            assert [fold.valid.tolist() for fold in found] == valid
+
+    @pytest.mark.parametrize("size", [0, 0.25])
+    def test_a_study_that_began_under_the_former_rule_keeps_its_folds(
+        self, tmp_path: Path, size: float
+    ) -> None:
+        facts = prepared(tmp_path, SURVEY, test_size=size, target_in_units=True)
+        assert "equal_rows" not in facts["split"]
+        assert [note.split(":")[0] for note in facts["notes"]] == [
+            f"{facts['duplicates']} rows equal to an earlier row",
+            "this study began under a former rule and goes on under it",
+        ]
+        assert facts["notes"][-1].endswith("begin anew with --overwrite")
+        table, texts = load(Path(facts["directory"])), list(zip(*SURVEY.values(), strict=True))
+        unit = np.array([texts.index(text) for text in texts])
+        first, place = np.unique(unit, return_index=True, return_inverse=True)[1:]
+        train = np.arange(len(first))
+        if size:
+            cut = StratifiedShuffleSplit(1, test_size=size, random_state=0)
+            train, out = next(cut.split(first, table.target[first]))
+            assert table.holdout.tolist() == np.flatnonzero(np.isin(place, out)).tolist()
+        train = np.sort(train)
+        cutter = StratifiedKFold(5, shuffle=True, random_state=0)
+        cuts = cutter.split(train, table.target[first[train]])
+        for fold, (_, valid) in zip(table.folds, cuts, strict=True):
+            assert fold.valid.tolist() == np.flatnonzero(np.isin(place, train[valid])).tolist()
+
+    def test_a_former_study_hears_nothing_where_the_rules_agree(self, tmp_path: Path) -> None:
+        once = columns(z=np.arange(ROWS) * 13 % 61)
+        twice = {name: np.r_[values, values] for name, values in once.items()}
+        for table in (once, twice):
+            new = prepared(tmp_path, table)
+            former = prepared(tmp_path, table, target_in_units=True)
+            assert former["folds_sha256"] == new["folds_sha256"]
+            assert "former rule" not in str(former["notes"])
 
     def test_groups_stay_together_and_are_no_feature(self, tmp_path: Path) -> None:
         group = [f"g{place % 12}" for place in range(ROWS)]

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.splits import check_size, equal_rows, hold_out, make_folds
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.splits import check_size, hold_out, make_folds
 
 KINDS = ("kfold", "stratified", "group", "time")
 
@@ -96,27 +93,58 @@ def test_nothing_is_held_out_at_zero() -> None:
         assert train.tolist() == list(range(200)) and holdout.tolist() == []
 
 
-def test_without_equal_rows_folds_are_those_of_scikit_learn() -> None:
-    from sklearn.model_selection import KFold
+@pytest.mark.parametrize("kind", ["kfold", "stratified"])
+def test_where_every_row_is_a_unit_the_cuts_are_those_of_scikit_learn(kind: str) -> None:
+    from sklearn import model_selection
 
-    expected = KFold(5, shuffle=True, random_state=3).split(np.zeros(50))
-    folds = make_folds("kfold", 5, np.zeros(50), np.arange(50), np.arange(50), seed=3)
-    for fold, (train, valid) in zip(folds, expected, strict=True):
-        assert fold.train.tolist() == train.tolist() and fold.valid.tolist() == valid.tolist()
+    stratified = kind == "stratified"
+    shuffled = (
+        model_selection.StratifiedShuffleSplit if stratified else model_selection.ShuffleSplit
+    )
+    folded = model_selection.StratifiedKFold if stratified else model_selection.KFold
+    target = np.random.default_rng(0).integers(0, 3, 101).astype(np.float64)
+    train, out = next(shuffled(1, test_size=0.2, random_state=3).split(target, target))
+    found = hold_out(kind, 0.2, target, np.arange(101), seed=3)
+    assert [rows.tolist() for rows in found] == [sorted(train), sorted(out)]
+    cuts = folded(5, shuffle=True, random_state=3).split(found[0], target[found[0]])
+    folds = make_folds(kind, 5, target, np.arange(101), found[0], seed=3)
+    for fold, (train, valid) in zip(folds, cuts, strict=True):
+        assert fold.train.tolist() == found[0][train].tolist()
+        assert fold.valid.tolist() == found[0][valid].tolist()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
+def test_copies_that_disagree_stay_together_and_are_stratified(share: float) -> None:
+    """Also where every unit has both classes, and none is of the common one alone."""
+    rng = np.random.default_rng(0)
+    unit = np.r_[np.arange(500), np.arange(500)]
+    target = (rng.random(500) < 0.1).astype(np.float64)[unit]
+    flipped = np.flatnonzero(rng.random(500) < share) + 500
+    target[flipped] = 1 - target[flipped]
+    train, out = hold_out("stratified", 0.2, target, unit, seed=0)
+    folds = make_folds("stratified", 5, target, unit, train, seed=0)
+    for one, other in [(train, out), *((fold.train, fold.valid) for fold in folds)]:
+        assert not set(unit[one]) & set(unit[other])
+        assert target[other].mean() == pytest.approx(target.mean(), rel=0.25)
+        assert abs(len(other) - (len(one) + len(other)) / 5) < 3
 
 
 def test_too_little_is_refused_by_name() -> None:
     rows = np.arange(12)
-    with pytest.raises(UsageError, match=r"--k-folds 7 needs 14 different rows .* found 12"):
+    with pytest.raises(UsageError, match=r"--k-folds 7 needs 14 rows to train on, found 12"):
         check_size("kfold", 7, np.zeros(12), rows, rows, ())
     with pytest.raises(UsageError, match="needs 3 groups to train on, found 2"):
         check_size("group", 3, np.zeros(12), rows % 2, rows, ())
     with pytest.raises(UsageError, match="needs 4 different times to train on, found 3"):
         check_size("time", 3, np.zeros(12), rows % 3, rows, ())
     target = np.array([0.0] * 9 + [1.0] * 3)
-    with pytest.raises(UsageError, match=r"needs 4 different rows of every class .* 3 of 'rare'"):
+    with pytest.raises(UsageError, match=r"needs 4 rows of every class .* 3 of 'rare'"):
         check_size("stratified", 4, target, rows, rows, ("common", "rare"))
     check_size("stratified", 3, target, rows, rows, ("common", "rare"))
+    with pytest.raises(UsageError, match=r"needs 3 different rows of every class .* 2 of 'rare'"):
+        check_size("stratified", 3, target, np.minimum(rows, 10), rows, ("common", "rare"))
+    with pytest.raises(UsageError, match=r"3 of '7'; .*if these are amounts.* --task regression"):
+        check_size("stratified", 4, target, rows, rows, ("-2", "7"))
 
 
 def test_a_share_that_leaves_nothing_is_refused() -> None:
@@ -124,31 +152,3 @@ def test_a_share_that_leaves_nothing_is_refused() -> None:
         hold_out("kfold", 0.99, np.zeros(10), np.arange(10), seed=0)
     with pytest.raises(UsageError, match=r"--test-size 0\.01 does not fit"):
         hold_out("stratified", 0.01, np.arange(20.0) % 4, np.arange(20), seed=0)
-
-
-def test_every_nan_is_the_same_missing_value() -> None:
-    numbers = np.array([[np.nan], [-np.nan], [0.0]])
-    assert numbers[0].tobytes() != numbers[1].tobytes()
-    units = equal_rows(Features(numbers, np.zeros((3, 0), dtype=np.int32)), np.zeros(3))
-    assert units.tolist() == [0, 0, 2]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([0.0, -0.0, 1.5, float("nan")]),
-            st.sampled_from([-1, 0, 1]),
-            st.sampled_from([0.0, 1.0]),
-        ),
-        min_size=1,
-        max_size=40,
-    )
-)
-def test_equal_rows_finds_exactly_the_equal_ones(rows: list[tuple[float, int, float]]) -> None:
-    numbers = np.array([[row[0]] for row in rows])
-    codes = np.array([[row[1]] for row in rows], dtype=np.int32)
-    units = equal_rows(Features(numbers, codes), np.array([row[2] for row in rows]))
-    # repr makes NaN equal to NaN; + 0.0 makes -0.0 equal to 0.0.
-    texts = [repr((row[0] + 0.0, *row[1:])) for row in rows]
-    assert units.tolist() == [texts.index(text) for text in texts]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import optuna
 import pytest
 from tabular.data.tables import columns, csv_of
 
+from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.tabular.data import dataset
@@ -78,6 +81,60 @@ def test_the_refit_is_told_the_curves_of_the_confirmation(
     )
     job(tmp_path, confirm=confirm).refit(study, study.trials[0], tmp_path)
     assert told["curves"] == (curves if confirm else None)
+
+
+def test_a_study_goes_on_under_the_rule_of_equal_rows_that_it_began_under(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    few = {name: rng.integers(0, 3, 120) for name in ("a", "b", "y")}
+
+    def prepared(begun: Identity | None = None, **given: Any) -> Preparation:
+        settings = LaunchSettings(
+            data=csv_of(tmp_path, few), target="y", model_type="linear", k_folds=3, **given
+        )
+        return TableJob(settings, StudyPaths(tmp_path, "study"), False, 1).prepare(0, begun)
+
+    new = prepared()
+    split = dict(new.identity.split or {})
+    assert split.pop("equal_rows") == "apart"
+    former = prepared(replace(new.identity, split=split))
+    assert former.identity.split == split
+    assert former.content["folds_sha256"] != new.content["folds_sha256"]
+    again = prepared(new.identity)
+    assert again.content["directory"] == new.content["directory"]
+    # A script's study of the same name is refused later; groups never asked.
+    for other in ({"kind": "command"}, {"split": None}, {"split": {"kind": "group"}}):
+        assert prepared(Identity.from_json(other)).notes == new.notes
+
+
+def test_where_few_values_meet_a_model_learns_their_shares(tmp_path: Path) -> None:
+    """Not the opposite, as it would if equal rows with equal targets kept together."""
+    rng = np.random.default_rng(0)
+    shape, colour = rng.choice(list("abcd"), 300), rng.choice(["red", "white"], 300)
+    share = np.where(shape < "c", 0.9, 0.1) + np.where(colour == "red", 0.05, -0.05)
+    edible = np.where(rng.random(300) < share, "yes", "no")
+    scores = baselines_of(tmp_path, {"shape": shape, "colour": colour, "y": edible})
+    known = np.where(edible == "yes", share, 1 - share)
+    assert scores["linear"] == pytest.approx(-np.log(known).mean(), abs=0.05)
+    assert scores["linear"] < scores["dummy"] - 0.2
+
+
+def test_copies_change_a_score_by_no_more_than_noise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = dict(zip("abcd", rng.normal(size=(4, 300)), strict=True))
+    table["y"] = np.where(table["a"] + rng.normal(size=300) > 0, "yes", "no")
+    rows = rng.permutation(np.r_[np.arange(300), np.arange(300)])
+    once = baselines_of(tmp_path, table)
+    twice = baselines_of(tmp_path, {name: values[rows] for name, values in table.items()})
+    assert twice["linear"] == pytest.approx(once["linear"], abs=0.05)
+
+
+def baselines_of(folder: Path, table: dict[str, Any]) -> dict[str, float]:
+    settings = LaunchSettings(data=csv_of(folder, table), target="y", model_type="linear")
+    made = TableJob(settings, StudiesFolder(folder / "studies").study("study"), False, 1)
+    made.open(made.prepare(0), 0, lambda *_: None)
+    found = made.baselines()
+    assert found is not None
+    return {name: score for name, score, _ in found.scored(fresh=False)}
 
 
 def test_by_time_there_are_no_fresh_folds(tmp_path: Path) -> None:
