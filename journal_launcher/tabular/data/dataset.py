@@ -54,8 +54,9 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
         absolute path; data_sha256: of its content; target, task, metric, direction, split (kind,
         k_folds, test_size, group_column, time_column, equal_rows: "together" or "apart", where
         neither groups nor times decide), n_rows, n_train, n_holdout, n_features, classes,
-        schema_sha256, folds_sha256, duplicates (rows equal to an earlier one), notes (lines for
-        the user, the doubts of `data_checks` among them).
+        schema_sha256, folds_sha256, duplicates (rows with the features of an earlier one; with
+        groups or times, and its target), notes (lines for the user, the doubts of `data_checks`
+        among them).
 
     Raises:
         UsageError: bad data, options that do not fit them, a metric that a fold leaves undefined,

@@ -38,8 +38,16 @@ def equal_rows(columns: Sequence[Column], view: View = exact, salt: int = 0) -> 
     columns: one or more, (rows,) each. view: what of a column is compared. salt: any; it decides
     which rows would have equal hashes by chance.
     """
-    _, first, place = np.unique(_keys(columns, view, salt), return_index=True, return_inverse=True)
-    units: Rows = first[place.ravel()]
+    units: Rows = np.arange(len(columns[0]))
+    rows, keys = units.copy(), np.zeros(len(units), dtype=np.uint64)
+    for place, column in enumerate(columns):
+        keys = keys + _hashes(view(column[rows]), place, salt)
+        if place & (place + 1) == 0:  # after 1, 2, 4, … columns: most rows are alone by then
+            _, same, counts = np.unique(keys, return_inverse=True, return_counts=True)
+            repeated = counts[same] > 1
+            rows, keys = rows[repeated], keys[repeated]
+    _, first, same = np.unique(keys, return_index=True, return_inverse=True)
+    units[rows] = rows[first[same]]
     later = np.flatnonzero(units != np.arange(len(units)))
     for column in columns:
         if not np.array_equal(_bits(view(column[later])), _bits(view(column[units[later]]))):

@@ -115,11 +115,12 @@ def test_where_every_row_is_a_unit_the_cuts_are_those_of_scikit_learn(kind: str)
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
 def test_copies_that_disagree_stay_together_and_are_stratified(share: float) -> None:
-    """Also where every unit has both classes, and none is of the common one alone."""
+    """Also where every unit has both classes, and a single one is of the common one alone."""
     rng = np.random.default_rng(0)
     unit = np.r_[np.arange(500), np.arange(500)]
     target = (rng.random(500) < 0.1).astype(np.float64)[unit]
-    flipped = np.flatnonzero(rng.random(500) < share) + 500
+    common = np.flatnonzero(target[:500] == 0)[0]
+    flipped = np.flatnonzero((rng.random(500) < share) & (np.arange(500) != common)) + 500
     target[flipped] = 1 - target[flipped]
     train, out = hold_out("stratified", 0.2, target, unit, seed=0)
     folds = make_folds("stratified", 5, target, unit, train, seed=0)
