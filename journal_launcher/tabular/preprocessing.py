@@ -94,7 +94,7 @@ class Encoder:
     def from_json(cls, content: dict[str, Any]) -> "Encoder":
         return cls(
             np.array(content["fills"], dtype=np.float64),
-            np.array(content["quantiles"], dtype=np.float64).reshape(len(content["fills"]), -1),
+            np.array(content["quantiles"], dtype=np.float64),
             np.array(content["indicators"], dtype=np.int64),
             tuple(np.array(kept, dtype=np.int32) for kept in content["levels"]),
         )

@@ -36,8 +36,29 @@ class CatBoost(FoldByFold):
     ) -> "FittedCatBoost":
         given = {**params, "iterations": steps, "random_seed": seed}
         model = catboost.CatBoost({**given, **self.fixed()})
-        model.fit(_pool(features, target))
+        if _are_alike(features):
+            self._fit_prior(model, features, target)
+        else:
+            model.fit(_pool(features, target))
         return FittedCatBoost(model, self.settings.schema)
+
+    def _fit_prior(
+        self, model: catboost.CatBoost, features: Features, target: NDArray[np.float64]
+    ) -> None:
+        """Let a model predict the mean, or the shares of the classes: all that rows can say which
+        are alike. CatBoost refuses those, so it is given others, and what it learns has no weight.
+        """
+        one = np.arange(len(target))[:, None] % 2
+        others = Features(
+            np.zeros_like(features.numbers) + one,
+            np.zeros_like(features.codes) + one.astype(np.int32),
+        )
+        model.fit(_pool(others, target))
+        _, prior = model.get_scale_and_bias()  # of a regression it is the mean
+        if n_classes := len(self.settings.schema.classes):
+            margins = np.log(np.bincount(target.astype(np.intp), minlength=n_classes))
+            prior = margins[1] - margins[0] if n_classes == 2 else margins.tolist()
+        model.set_scale_and_bias(0.0, prior)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedCatBoost":
         model = catboost.CatBoost()
@@ -54,6 +75,7 @@ class CatBoost(FoldByFold):
             "border_count": 254,
             # Few levels: one-hot, much faster than statistics of the target and no worse.
             "one_hot_max_size": 16,
+            "allow_const_label": True,  # a fold's training rows may all have the same target
             "allow_writing_files": False,
             "verbose": False,
             "thread_count": self.settings.threads,
@@ -91,6 +113,14 @@ class FittedCatBoost:
     def save(self, path: Path) -> dict[str, Any]:
         self._model.save_model(str(path))
         return {"trees": self._model.tree_count_}
+
+
+def _are_alike(features: Features) -> bool:
+    """Whether every row is the first one again."""
+    numbers, codes = features.numbers, features.codes
+    gaps = np.isnan(numbers)
+    same = (numbers == numbers[:1]) | (gaps & gaps[:1])
+    return bool(same.all() and (codes == codes[:1]).all())
 
 
 def _pool(features: Features, target: NDArray[np.float64] | None = None) -> catboost.Pool:

@@ -61,7 +61,9 @@ class HistGradientBoosting(FoldByFold):
             random_state=seed,
         )
         fitted = FittedHistGradientBoosting(estimator, levels, len(schema.classes))
-        estimator.fit(fitted.matrix(features), target)
+        matrix = fitted.matrix(features)
+        matrix[:, np.isnan(matrix).all(axis=0)] = 0.0  # scikit-learn cannot bin a column of gaps
+        estimator.fit(matrix, target)
         return fitted
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedHistGradientBoosting":
