@@ -29,6 +29,7 @@ __all__ = [
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST, _DIGITS = 100, 8  # characters of a name; of a hash in it
+_LONGEST_TARGET = 30
 STAGING_MARK = ".ours"  # in a staging folder that a save of this program made
 _STAGED = re.compile(
     r"best_model(\..+)?|training_diagnostics\.json|manifest\.json|replaced|\.ours"
@@ -81,10 +82,11 @@ def slug(text: str) -> str:
 
 def _in_ascii(text: str) -> str:
     """The text without accents; its hash stands for the letters that are lost."""
-    if text.isascii():
-        return text
-    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return f"{letters}-{_digest(text)}"
+    return text if text.isascii() else f"{_letters(text)}-{_digest(text)}"
+
+
+def _letters(text: str) -> str:
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _digest(text: str) -> str:
@@ -95,8 +97,10 @@ def is_study_name(name: str) -> bool:
     return bool(_STUDY_NAME.fullmatch(name)) and not name.endswith(_RESERVED)
 
 
-def default_name(objective: str | None, data: str, model_type: str) -> str:
-    """A study's name, made from data (or script) and model type, if any, (or function)."""
+def default_name(
+    objective: str | None, data: str, model_type: str, target: str | None = None
+) -> str:
+    """A study's name, made from data, target and model type, if any (or script and function)."""
     if objective is not None:
         source, _, attribute = objective.rpartition(":")
         stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
@@ -105,7 +109,15 @@ def default_name(objective: str | None, data: str, model_type: str) -> str:
     for suffix in (".gz", ".csv", ".npz", ".parquet"):
         stem = stem.removesuffix(suffix)
     stem = _in_ascii(stem)  # here, so that studies of one table have names that begin alike
-    return slug(f"{stem}_{model_type}" if model_type else stem)
+    parts = (stem, "" if target is None else _of_target(target), model_type)
+    return slug("_".join(filter(None, parts)))
+
+
+def _of_target(target: str) -> str:
+    """A column's name in that of a study: "price ($)" and "price (€)" are told apart."""
+    plain = target.replace(" ", "_")
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", _letters(plain))[:_LONGEST_TARGET].strip("._-")
+    return kept if kept == plain else f"{kept}-{_digest(target)}"
 
 
 def check_study_name(name: str) -> str:

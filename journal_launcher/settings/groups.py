@@ -37,7 +37,10 @@ class StudyGroup:
         duration=True,
     )
     study_name: str | None = option(
-        None, STUDY, "Name of the study (default: made from data and model).", metavar="NAME"
+        None,
+        STUDY,
+        "Name of the study (default: made from data, target and model).",
+        metavar="NAME",
     )
     studies_dir: str = option("optuna_studies", STUDY, "Folder of all studies.", metavar="DIR")
     overwrite: bool = option(

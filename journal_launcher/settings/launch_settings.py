@@ -105,8 +105,16 @@ class LaunchSettings(
     @property
     def name(self) -> str:
         """The study's name, given or made."""
+        return self._name(self.target)
+
+    @property
+    def earlier_name(self) -> str:
+        """The name that earlier versions made: studies of all targets had the same."""
+        return self._name(None)
+
+    def _name(self, target: str | None) -> str:
         model_type = "" if self.compare_models else self.model_type
-        made = default_name(self.objective, self.data, model_type)
+        made = default_name(self.objective, self.data, model_type, target)
         if self.command is not None:
             made = slug(parse_template(self.command, self.space or {}).name)
         return self.study_name or made

@@ -107,5 +107,5 @@ def _name_by(settings: Any) -> str | None:
     known = {field.name for field in fields(LaunchSettings)}
     given = {key: value for key, value in settings.items() if key in known}
     with suppress(JournalLauncherError, TypeError, ValueError, AttributeError):
-        return LaunchSettings.from_json({**LaunchSettings().to_json(), **given}).name
+        return LaunchSettings.from_json({**LaunchSettings().to_json(), **given}).earlier_name
     return given.get("study_name")

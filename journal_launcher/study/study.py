@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE, Identity
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes, without_ours
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
 from journal_launcher.study.attributes import (
@@ -22,7 +22,7 @@ from journal_launcher.study.attributes import (
     whole,
 )
 from journal_launcher.study.choices import as_kept
-from journal_launcher.study.journal.storage import IDENTITY_ATTRIBUTE, StudyStorage
+from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.optuna_private import (
     FAILED_TRIAL,
     METRIC_NAMES,

@@ -62,6 +62,21 @@ def test_names_that_lose_no_letter_are_as_they_always_were() -> None:
     assert default_name("pkg.train:make.one", "", "") == "train_make.one"
 
 
+def test_targets_of_one_table_make_different_studies() -> None:
+    made = {
+        "price": "t_price_linear",
+        "median price": "t_median_price_linear",
+        "price ($)": "t_price-dc99c8fa_linear",
+        "price (€)": "t_price-3c131166_linear",
+    }
+    targets = [*made, "", ".", "%", "größe", "groesse", "q" * 30, "q" * 31, "q" * 32, "a/b", "a\n"]
+    names = [default_name(None, "t.csv", "linear", target) for target in targets]
+    assert len(set(names)) == len(names)
+    assert all(check_study_name(name) == name for name in names)
+    assert names[: len(made)] == list(made.values())
+    assert default_name(None, "t.csv", "", "price") == "t_price"
+
+
 def test_no_file_of_a_study_lies_outside_the_studies_folder(tmp_path) -> None:
     paths = StudiesFolder.at(tmp_path / "studies").study("x")
     for path in (paths.journal, paths.directory, paths.lease, paths.sidecar, paths.worker_log(3)):

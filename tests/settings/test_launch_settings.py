@@ -68,7 +68,8 @@ def test_what_cannot_work_is_refused_with_the_reason(options: dict, message: str
     ("options", "name"),
     [
         ({}, "diabetes_neural_net"),
-        ({"data": "/a b/houses 1.csv.gz", "target": "y"}, "houses_1_neural_net"),
+        ({"data": "/a b/houses 1.csv.gz", "target": "y"}, "houses_1_y_neural_net"),
+        ({"data": "houses.csv", "target": "y", "compare_models": True}, "houses_y"),
         ({"data": "x.npz", "model_type": "catboost"}, "x_catboost"),
         ({"objective": "some/train.py:objective"}, "train_objective"),
         ({"objective": "pkg.train:run"}, "train_run"),

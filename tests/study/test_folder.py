@@ -52,7 +52,7 @@ OURS: dict[str, Callable[[StudyPaths], None]] = {
         p.launch_record, {"settings": settings(study_name="mine")}
     ),
     "one with a default name": lambda p: put(
-        p.launch_record, {"settings": settings(data="a/mine.csv", compare_models=True)}
+        p.launch_record, {"settings": settings(data="a/mine.csv", target="y", compare_models=True)}
     ),
     "a sidecar": lambda p: put(p.sidecar, {"study": "mine"}),
     "a comparison's": lambda p: put(

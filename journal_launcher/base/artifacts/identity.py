@@ -19,7 +19,10 @@ from journal_launcher.base.artifacts.stored import (
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.job_kinds import JobKind, kind_of
 
-__all__ = ["Identity"]
+__all__ = ["IDENTITY_ATTRIBUTE", "Identity"]
+
+IDENTITY_ATTRIBUTE = "journal_launcher"
+"""Of the study, in the journal."""
 
 
 def _pattern(value: Any) -> str | Mapping[str, Any] | None:

@@ -14,6 +14,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE
 from journal_launcher.base.errors import (
     AGAIN,
     JournalLauncherError,
@@ -33,9 +34,7 @@ from journal_launcher.study.optuna_private import (
 )
 from journal_launcher.study.owner import OWNER_ATTRIBUTE
 
-__all__ = ["IDENTITY_ATTRIBUTE", "StudyStorage", "open_storage", "suggesting"]
-
-IDENTITY_ATTRIBUTE = "journal_launcher"
+__all__ = ["StudyStorage", "open_storage", "suggesting"]
 
 
 class StudyStorage(HookedJournalStorage):
