@@ -117,7 +117,9 @@ def _compare(settings: LaunchSettings, listener: Listener) -> LaunchResult:
         best = {"number": won.trial, "value": won.value, "params": won.params}
         best["confirmed_score"] = sidecar.confirmed.score
     path, code = found.model_path, found.exit_code
-    return LaunchResult(found.name, best, path, found.exit_reason, code, found.reason)
+    failed = (f"{model.model_type} failed: {model.message}" for model in found.failed)
+    said = "; ".join((found.reason, *failed))
+    return LaunchResult(found.name, best, path, found.exit_reason, code, said)
 
 
 def load_model(path: Path | str) -> "LoadedModel":

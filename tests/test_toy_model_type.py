@@ -138,7 +138,7 @@ def test_a_study_of_the_new_type_runs_and_its_model_is_judged_and_used(house: Pa
     ended = json.loads(typed(house, "run", *options, *toy, "--json"))
     assert ended["n_finished"] == 2 and ended["best_trial"]["params"]["penalty"] in (0.5, 2.0)
     study = Path(ended["model_path"]).parent
-    assert study.name == "slope_toy" and (study / "best_model.json").exists()
+    assert study.name == "slope_y_toy" and (study / "best_model.json").exists()
     told = json.loads((study / "best_model.meta.json").read_text())
     assert told["flags"]["scaled"] is False
     assert told["model_state"]["encoder"]["quantiles"] == [[], []]
@@ -177,7 +177,7 @@ def test_a_retry_changes_what_the_entry_says_and_the_skip_registry_knows_the_typ
     watched = ("--model-type", "toy", "--gpus", "none", "--max-watch-retries", "1", "--json")
     ended = json.loads(typed(house, "watch", *options, *watched, code=1))
     assert ended["message"].startswith("SKIP_MODEL")
-    (line, _) = (house / "optuna_studies/noise_toy/decisions.jsonl").read_text().splitlines()
+    (line, _) = (house / "optuna_studies/noise_y_toy/decisions.jsonl").read_text().splitlines()
     then = json.loads(line)["then"]
     assert then["spaces"] == {"toy": {"penalty": {"low": 5.0, "high": 50.0}}}
     assert typed(house, "skip", "list").startswith("toy on ")

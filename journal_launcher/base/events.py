@@ -195,7 +195,8 @@ class ComparedModel:
     """One model type of a comparison.
 
     score: the mean of `fold_scores`, on fresh folds if `Comparison.confirmed`; None if the type
-    failed, and `message` says why. seconds: what its trials took, summed over the workers.
+    failed or was skipped, and `message` says why. seconds: what its trials took, summed over the
+    workers.
     """
 
     model_type: str
@@ -209,6 +210,7 @@ class ComparedModel:
     n_failed: int = 0
     rank: int | None = None
     message: str | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,11 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Everything but paths and sidecar."""
         return asdict(self) | {"baselines": self.baselines.to_json()}
+
+    @property
+    def failed(self) -> tuple[ComparedModel, ...]:
+        """The types that should have a score and have none."""
+        return tuple(m for m in self.models if m.score is None and not m.skipped)
 
 
 Event = (

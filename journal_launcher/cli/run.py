@@ -53,7 +53,12 @@ def _run(
 
 
 def perform(
-    settings: LaunchSettings, launch: "WrappedLaunch", verbose: int, quiet: bool, as_json: bool
+    settings: LaunchSettings,
+    launch: "WrappedLaunch",
+    verbose: int,
+    quiet: bool,
+    as_json: bool,
+    watched: bool = False,
 ) -> int:
     """Launch, or compare model types by such launches; show it, print the result."""
     # Optuna, once it is imported, sets the level of its uppermost logger; so not that one.
@@ -61,7 +66,7 @@ def perform(
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     settings = named(settings)
     if settings.compare_models:
-        return _compare(settings, launch, verbose, quiet, as_json)
+        return _compare(settings, launch, verbose, quiet, as_json, watched)
     with _view(quiet, verbose) as view:
         ended = launch(settings, view, None)
         view(ended)
@@ -80,16 +85,22 @@ def perform(
 
 
 def _compare(
-    settings: LaunchSettings, launch: "WrappedLaunch", verbose: int, quiet: bool, as_json: bool
+    settings: LaunchSettings,
+    launch: "WrappedLaunch",
+    verbose: int,
+    quiet: bool,
+    as_json: bool,
+    watched: bool,
 ) -> int:
     from journal_launcher.pipeline.compare import compare_models
     from journal_launcher.views.comparison import (
         comparison_json,
         comparison_line,
+        failures,
         print_comparison,
     )
 
-    found = compare_models(settings, lambda: _view(quiet, verbose), launch)
+    found = compare_models(settings, lambda: _view(quiet, verbose), launch, watched)
     if not quiet:
         from journal_launcher.views.view import stderr_console
 
@@ -99,9 +110,10 @@ def _compare(
             click.echo(json.dumps(comparison_json(found)))
         elif quiet and found.winner is not None:
             click.echo(comparison_line(found))
-    if quiet and not as_json and found.winner is None:
+    if quiet and not as_json:
         with while_read(sys.stderr):
-            click.echo(f"error: {found.reason}", err=True)
+            for line in failures(found):
+                click.echo(f"{'error' if found.exit_code else 'left out'}: {line}", err=True)
     return found.exit_code
 
 

@@ -38,7 +38,7 @@ def _watch(
         other_types=not settings.compare_models,
         step_timeout=step_timeout,
     )
-    return perform(settings, launch, verbose, quiet, as_json)
+    return perform(settings, launch, verbose, quiet, as_json, watched=True)
 
 
 command = GroupedCommand(

@@ -24,21 +24,18 @@ from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.launcher import model_store
 from journal_launcher.launcher.archive import move_aside
 from journal_launcher.launcher.launch import run_launch
+from journal_launcher.launcher.rehearsal import rehearse
 from journal_launcher.launcher.trouble import nothing_left_of_bad_input
 from journal_launcher.pipeline.corrected_t import p_value
 from journal_launcher.pipeline.launch_with_health import WrappedLaunch, launch_with_health
+from journal_launcher.settings.comparison import parts_of
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.settings.model_types import (
-    MODEL_TYPES,
-    SIMPLEST_FIRST,
-    check_installed,
-    flags_of_others,
-)
+from journal_launcher.settings.model_types import SIMPLEST_FIRST, check_installed
 from journal_launcher.study.folder import check_folder
 from journal_launcher.study.lease import Lease
 
-__all__ = ["compare_models", "part"]
+__all__ = ["compare_models"]
 
 NOISE = 0.05
 STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
@@ -48,14 +45,23 @@ View = Callable[[], AbstractContextManager[Listener]]
 
 
 def compare_models(
-    settings: LaunchSettings, view: View, launch: WrappedLaunch = launch_with_health
+    settings: LaunchSettings,
+    view: View,
+    launch: WrappedLaunch = launch_with_health,
+    watched: bool = False,
 ) -> Comparison:
     """Launch every model type in turn and publish the best one. `view` is opened for each launch.
 
+    watched: nobody is there to mend a type, so one that fails is left out, and `launch` itself
+    begins anew a study of other data or settings.
+
     Raises:
-        JournalLauncherError: bad usage or input, or no type could even start.
+        JournalLauncherError: bad usage or input, a type that cannot learn from the table (unless
+            --leave-out-failed), or none could even start.
     """
-    parts = {name: part(settings, name) for name in compared_types(settings)}
+    if watched:
+        settings = replace(settings, leave_out_failed=True)
+    parts = parts_of(settings)
     check_inputs(settings)
     studies = StudiesFolder.at(settings.studies_dir)
     paths = studies.study(settings.name)
@@ -65,41 +71,9 @@ def compare_models(
         )
     for one in parts.values():  # it is no failure of the type
         check_folder(studies.study(one.name))
-    with nothing_left_of_bad_input(paths), Lease(paths.lease, paths.name, "comparison"):
-        return _Comparing(settings, parts, paths, view, launch).run()
-
-
-def compared_types(settings: LaunchSettings) -> tuple[str, ...]:
-    """In the order in which they run.
-
-    Raises:
-        UsageError: unknown types, too few, or one that is not installed; or options that
-            contradict a comparison.
-    """
-    for name in ("model_type", "debug"):
-        if getattr(settings, name) != getattr(LaunchSettings(), name):
-            raise UsageError(f"--{name.replace('_', '-')} does not go with --compare-models")
-    if settings.model_types is None:
-        return tuple(name for name in SIMPLEST_FIRST if MODEL_TYPES[name].installed)
-    types = tuple(name.strip() for name in settings.model_types.split(","))
-    if len(types) < 2 or len(set(types)) < len(types) or set(types) - set(SIMPLEST_FIRST):
-        raise UsageError(
-            f"--model-types: expected two or more of {', '.join(SIMPLEST_FIRST)}, separated by "
-            f"commas, found {settings.model_types!r}"
-        )
-    for name in types:
-        check_installed(name)
-    return types
-
-
-def part(settings: LaunchSettings, model_type: str) -> LaunchSettings:
-    """The launch of one model type: the same but for what belongs to others alone."""
-    changed: dict[str, Any] = {"compare_models": False, "model_types": None}
-    changed |= {"save_all_models": False, "study_name": f"{settings.name}_{model_type}"}
-    changed |= {flag: getattr(LaunchSettings(), flag) for flag in flags_of_others(model_type)}
-    if not MODEL_TYPES[model_type].uses_gpu and settings.gpus != "none":
-        changed |= {"gpus": "auto", "workers_per_gpu": 1}  # the GPUs asked for are the others'
-    return replace(settings, model_type=model_type, **changed)
+    with nothing_left_of_bad_input(paths), Lease(paths.lease, paths.name, "comparison") as lease:
+        asked = replace(settings, overwrite=True) if watched else settings
+        return _Comparing(settings, parts, paths, view, launch).run(asked, lease)
 
 
 @dataclass
@@ -115,10 +89,13 @@ class _Comparing:
     errors: dict[str, JournalLauncherError] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
-    def run(self) -> Comparison:
+    def run(self, rehearsed: LaunchSettings, lease: Lease) -> Comparison:
+        self._rehearse(rehearsed, lease)
         if self.settings.overwrite and self.paths.sidecar.exists():
             move_aside(self.paths)  # nobody shall take the old winner for the new one meanwhile
         for name in self.parts:
+            if name in self.errors:
+                continue
             self._launch(name, whole=self.settings.save_all_models)
             if name in self.ended and self.ended[name].exit_code in STOPPED:
                 return _unpublished(self._result(), self.ended[name])
@@ -126,6 +103,19 @@ class _Comparing:
             raise next(iter(self.errors.values()))
         found = self._result()
         return found if found.winner is None else self._publish(found, found.winner)
+
+    def _rehearse(self, rehearsed: LaunchSettings, lease: Lease) -> None:
+        """Try every type on the table before any takes its time."""
+        with self.view() as listen:
+            if self.settings.model_types is None:
+                _say_what_is_left_out(listen)
+            listen(Note(f"trying {len(self.parts)} model types before the first trial"))
+            problems = rehearse(rehearsed, self.paths, lease, listen)
+            if problems and not self.settings.leave_out_failed:
+                raise UsageError(_refusal(problems, len(self.parts)))
+            for name, problem in problems.items():
+                listen(Note(f"left out: {name}: {problem}", "warning"))
+                self.errors[name] = UsageError(problem)
 
     def _launch(self, name: str, *, whole: bool) -> None:
         """Run one type; what it raises is its own failure, unless every type would raise it.
@@ -137,8 +127,6 @@ class _Comparing:
         if whole and (found := model_store.read(paths)) is not None and found.left_out:
             paths.sidecar.unlink()
         with self.view() as listen:
-            if name == next(iter(self.parts)) and self.settings.model_types is None:
-                _say_what_is_left_out(listen)
             listen(Note(f"comparing model types, {place}: {name}"))
             try:
                 ended = self.launch(
@@ -181,7 +169,6 @@ class _Comparing:
     def _result(self) -> Comparison:
         ended = self.ended.values()
         worst = max(ended, key=lambda e: e.exit_code)
-        failed = self.errors or worst.exit_code
         opened = next((e for e in ended if e.directions), worst)
         direction = opened.directions[0] if opened.directions else "maximize"
         sidecars = {n: e.sidecar for n, e in self.ended.items() if e.sidecar and not e.exit_code}
@@ -190,10 +177,11 @@ class _Comparing:
             self._model(name, sidecars.get(name, Sidecar()), confirmed) for name in self.parts
         ]
         ranked = _ranked(models, direction)
-        winner, p, reason = _choose(ranked, growing=self.settings.split == "time")
-        return Comparison(
+        metric = opened.metric or "score"
+        winner, p, reason = _choose(ranked, metric, growing=self.settings.split == "time")
+        found = Comparison(
             name=self.paths.name,
-            metric=opened.metric or "score",
+            metric=metric,
             direction=direction,
             confirmed=confirmed,
             models=ranked,
@@ -201,12 +189,16 @@ class _Comparing:
             winner=winner,
             p_value=p,
             reason=reason,
-            exit_code=ExitCode.FAILED if failed else ExitCode.DONE,
-            exit_reason="failed" if failed else worst.exit_reason,
+            exit_code=ExitCode.DONE,
+            exit_reason=worst.exit_reason,
             seconds=time.monotonic() - self.began,
             folder=self.paths.folder,
             overwrite=self.settings.overwrite,
         )
+        tolerated = self.settings.leave_out_failed and winner is not None
+        if found.failed and not tolerated:
+            return replace(found, exit_code=ExitCode.FAILED, exit_reason="failed")
+        return found
 
     def _model(self, name: str, sidecar: Sidecar, confirmed: bool) -> ComparedModel:
         """sidecar: what is published, if the type succeeded; else empty."""
@@ -226,6 +218,7 @@ class _Comparing:
             n_finished=ended.n_finished,
             n_failed=ended.n_failed,
             message=ended.message,
+            skipped=ended.exit_reason == "skipped" and not ended.exit_code,
         )
 
     # --- the winner
@@ -247,8 +240,7 @@ class _Comparing:
             self._leave_out(self._paths_of(other))
         return replace(
             found,
-            exit_code=ExitCode.DONE,
-            exit_reason="complete",
+            exit_reason="complete" if found.exit_code == ExitCode.DONE else found.exit_reason,
             model_path=model_store.model_path(self.paths, published),
             sidecar=published,
         )
@@ -265,6 +257,18 @@ class _Comparing:
         if sidecar is not None and sidecar.provenance.part_of == self.paths.name:
             with suppress(StudyInUseError), Lease(paths.lease, paths.name, "comparison"):
                 model_store.leave_out(paths, sidecar)
+
+
+def _refusal(problems: dict[str, str], n_types: int) -> str:
+    """One line for what is wrong with some types, or all: the first one in full."""
+    name, *others = problems
+    told = f"{name}: {problems[name]}"
+    if others:
+        told += f"; {', '.join(others)} failed too"
+    told += "; no trial was run: mend that"
+    if len(problems) < n_types:
+        told += ", or leave out what fails with --leave-out-failed"
+    return told
 
 
 def _say_what_is_left_out(listen: Listener) -> None:
@@ -301,19 +305,34 @@ def _ranked(models: list[ComparedModel], direction: str) -> tuple[ComparedModel,
 
 
 def _choose(
-    models: tuple[ComparedModel, ...], growing: bool = False
+    models: tuple[ComparedModel, ...], metric: str, growing: bool = False
 ) -> tuple[str | None, float | None, str]:
-    """(winner, p of the first against the second, why), from `_ranked` models; see `p_value`."""
+    """(winner, p of the first against the second, why), from `_ranked` models; see `p_value`.
+
+    The reason is a sentence that begins with the winner.
+    """
     scored = [model for model in models if model.score is not None]
     if not scored:
         return None, None, "no model type has a score"
     first, *others = scored
     if not others:
-        return first.model_type, None, f"{first.model_type} is the only one with a score"
+        return first.model_type, None, f"{first.model_type}, the only one with a score"
     second = others[0]
     p = p_value(first.fold_scores, second.fold_scores, growing)
-    ahead = f"{first.model_type} is ahead of {second.model_type}"
+    best, next_best = f"{metric} {first.score:.5g}", f"{second.score:.5g}"
+    test = f"(corrected t-test, p = {p:.2g})"
+    simpler = min(first, second, key=lambda m: SIMPLEST_FIRST.index(m.model_type))
     if p < NOISE:
-        return first.model_type, p, f"{ahead} beyond noise (p = {p:.2g})"
-    simpler = min(first, second, key=lambda m: SIMPLEST_FIRST.index(m.model_type)).model_type
-    return simpler, p, f"{ahead} within noise (p = {p:.2g}); {simpler} is the simpler of the two"
+        why = f"its {best} is better than the {next_best} of {second.model_type} {test}"
+    elif simpler is first:
+        why = (
+            f"its {best} is the best, and {second.model_type}, within noise of it with {next_best} "
+            f"{test}, is not simpler"
+        )
+    else:
+        first, second = second, first
+        why = (
+            f"it is simpler than {second.model_type}, whose {best} is ahead of its {next_best} "
+            f"within noise {test}"
+        )
+    return first.model_type, p, f"{first.model_type}, because {why}"

@@ -16,9 +16,9 @@ from journal_launcher.base.verdict import CRITICAL, OK
 from journal_launcher.health.decisions import Decision, Word, decisions
 from journal_launcher.health.remedies import remedied
 from journal_launcher.launcher import model_store
-from journal_launcher.pipeline.compare import part
 from journal_launcher.pipeline.freshness import CHANGED, MISSING, freshness
 from journal_launcher.pipeline.launch_with_health import RunLaunch, launch_with_health, not_begun
+from journal_launcher.settings.comparison import part
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES

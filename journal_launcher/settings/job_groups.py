@@ -111,6 +111,9 @@ class ModelGroup:
     save_all_models: bool = option(
         False, MODEL, "Also keep the models that did not win the comparison.", switch=True
     )
+    leave_out_failed: bool = option(
+        False, MODEL, "A model type that fails is no failure of the comparison.", switch=True
+    )
     normalize_features: bool = option(
         True,
         MODEL,
@@ -180,9 +183,9 @@ class ModelGroup:
                     raise UsageError(
                         f"[{model_type}] {name}: {flag(name)} fixes it already; give one of them"
                     )
-        if not self.compare_models and (self.model_types or self.save_all_models):
-            name = "model_types" if self.model_types else "save_all_models"
-            raise UsageError(f"{flag(name)} belongs to --compare-models")
+        for name in ("model_types", "save_all_models", "leave_out_failed"):
+            if getattr(self, name) and not self.compare_models:
+                raise UsageError(f"{flag(name)} belongs to --compare-models")
 
 
 @dataclass(frozen=True)

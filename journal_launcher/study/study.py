@@ -174,11 +174,11 @@ class StudyHandle:
             self.set_attribute(IDENTITY_ATTRIBUTE, dict(wanted))
             self._begin_tally()  # of a table, what counts as the best is another question
             return
-        changed = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+        changed = {key: both for key, *both in _differences(found, wanted)}
         aside = "choose another --study-name, or move the old study aside with --overwrite"
         before = text(self.settings.get("data"))
         other = f" (it had {before}, this launch has {data})" if before and before != data else ""
-        if changed == ["data_sha256"]:
+        if list(changed) == ["data_sha256"]:
             raise IdentityError(
                 f"study {self.name}: {_DATA_CHANGED}{other}; for the new data, {aside}; for the "
                 "old study, put the old file back"
@@ -187,9 +187,9 @@ class StudyHandle:
             differences = [
                 f"{_DATA_CHANGED}{other}"
                 if key == "data_sha256"
-                else f"{key[:_LONGEST]}: the study has {shortened(found.get(key))}, this launch "
-                f"{shortened(wanted.get(key))}"
-                for key in changed
+                else f"{key[:_LONGEST]}: the study has {shortened(has)}, this launch "
+                f"{shortened(asks)}"
+                for key, (has, asks) in changed.items()
             ]
             finished, _ = self.count()
             then = f"repeat the first command, {aside}" if finished else _NOTHING_TO_KEEP
@@ -348,6 +348,20 @@ class StudyHandle:
                 system_attrs=system,
             )
         )
+
+
+def _differences(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], of: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """(key, what is found, what is wanted) of all that differ; in a table of both, of its keys."""
+    for key in sorted({*found, *wanted}):
+        has, asks = found.get(key), wanted.get(key)
+        if has == asks:
+            continue
+        inside: list[tuple[str, Any, Any]] = []
+        if isinstance(has, Mapping) and isinstance(asks, Mapping):
+            inside = list(_differences(has, asks, f"{of}{key}."))
+        yield from inside or [(f"{of}{key}", has, asks)]  # of null and absent the whole differs
 
 
 def shortened(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Train the best parameters once more, score the hold-out and stage the model's file."""
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from journal_launcher.tabular.diagnostics import write_diagnostics
 from journal_launcher.tabular.models import FittedModel, ModelType, Predictions
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 
-__all__ = ["SCHEMA_VERSION", "refit"]
+__all__ = ["SCHEMA_VERSION", "refit", "rehearse"]
 
 SCHEMA_VERSION = 1
 _COMPARED_ROWS = 10_000
+_REHEARSED_ROWS = 500
 
 
 def refit(
@@ -70,6 +72,23 @@ def refit(
         "model_file": file,
         "model_state": state,
     }
+
+
+def rehearse(task: TableTask) -> None:
+    """Train one step of the default parameters on a few rows, and read the model back.
+
+    Raises:
+        Exception: whatever a whole refit would raise at the end of a study.
+    """
+    dataset, model = task.dataset, task.make_model()
+    rows = np.random.default_rng(task.seed).permutation(dataset.train)[:_REHEARSED_ROWS]
+    if dataset.schema.classes:
+        _, first = np.unique(dataset.target[dataset.train], return_index=True)
+        rows = np.union1d(rows, dataset.train[first])  # a row of each class
+    features, target = dataset.features.take(rows), dataset.target[rows]
+    fitted = model.fit(model.defaults(), features, target, 1, task.seed)
+    with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
+        _write(model, fitted, dataset, Path(folder))
 
 
 def _origin(task: TableTask, trial: ScoredTrial) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import shlex
 import statistics
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,15 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from journal_launcher.base.errors import ExitCode
+from journal_launcher.base.errors import AGAIN, ExitCode
 from journal_launcher.base.events import ComparedModel, Comparison
 from journal_launcher.base.paths import typed
+from journal_launcher.base.visible import one_line
 from journal_launcher.views.figures import clock_time, number
 from journal_launcher.views.summary import studies_dir
 
-__all__ = ["comparison_json", "comparison_line", "print_comparison"]
+__all__ = ["comparison_json", "comparison_line", "failures", "print_comparison"]
 
 _SCHEMA_VERSION = 1
+_STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
+_WHOLE, _INDENT = ("failed", "model", "predict", "dashboard"), 13  # one line each, to be copied
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
@@ -35,11 +39,15 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for row in (*map(_row, found.models), *_baselines(found)):
         table.add_row(*row)
     console.print(table, highlight=False)
-    for line in filter(None, map(_trouble, found.models)):
+    for line in filter(None, (_trouble(m) for m in found.models if m not in found.failed)):
         console.print(Text(f"  {line}", style="yellow"), soft_wrap=True, highlight=False)
     for label, text in _closing(found):
-        style = "yellow" if label == "warning" else ""
-        console.print(Text(f"  {label:<11}").append(text, style), soft_wrap=True, highlight=False)
+        style = "yellow" if label in ("warning", "failed") else ""
+        width = max(20, console.width - _INDENT)
+        lines = [text] if label in _WHOLE else textwrap.wrap(text, width, break_on_hyphens=False)
+        for first, line in zip((label, *[""] * len(lines)), lines, strict=False):
+            shown = Text(f"  {first:<{_INDENT - 2}}").append(line, style)
+            console.print(shown, soft_wrap=True, highlight=False)
 
 
 def _row(model: ComparedModel) -> tuple[str, ...]:
@@ -48,7 +56,8 @@ def _row(model: ComparedModel) -> tuple[str, ...]:
     low, high = model.holdout_interval or (None, None)
     if low is not None and high is not None:
         holdout += f" [{low:.3g}, {high:.3g}]"
-    score = "failed" if model.score is None else _score(model.score, model.fold_scores)
+    none = "skipped" if model.skipped else "failed"
+    score = none if model.score is None else _score(model.score, model.fold_scores)
     time = clock_time(model.seconds) if model.seconds else ""
     trials = str(model.n_finished)
     return rank, model.model_type, score, holdout, time, trials
@@ -79,11 +88,12 @@ def _baselines(found: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _closing(found: Comparison) -> Iterator[tuple[str, str]]:
-    if found.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
+    if found.exit_code in _STOPPED:
         but = ", without --overwrite," if found.overwrite else ""
         yield "stopped", f"repeat the same command{but} to go on; what is finished is kept"
         return
-    yield "chosen" if found.winner else "failed", found.reason
+    if found.winner is not None:
+        yield "chosen", found.reason
     won = next((model for model in found.models if model.model_type == found.winner), None)
     if won is not None and won.score is not None:
         lost = ", ".join(_unbeaten(found, won.score))
@@ -96,6 +106,19 @@ def _closing(found: Comparison) -> Iterator[tuple[str, str]]:
     if won is not None:
         journal = found.folder / f"{won.study}.log"
         yield "dashboard", f"optuna-dashboard {shlex.quote(str(journal))}"
+    for line in failures(found):
+        yield "failed", line
+    if found.winner is not None and found.exit_code != ExitCode.DONE:
+        then = "mend that and type the same command again, which trains nothing twice; or add "
+        yield "next", f"{then}--leave-out-failed, and the others decide"
+
+
+def failures(found: Comparison) -> list[str]:
+    """A line for each type that failed, and says why; one for all if there is nothing else."""
+    if found.exit_code in _STOPPED:
+        return [f"stopped; {AGAIN} to go on"]
+    lines = [one_line(f"{model.model_type}: {model.message}") for model in found.failed]
+    return lines or ([] if found.winner else [found.reason])
 
 
 def _unbeaten(found: Comparison, score: float) -> Iterator[str]:

@@ -35,8 +35,8 @@ def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
     for part in parts:
         yield Status(studies.study(part)).line()
     paths = studies.study(name)
-    if parts and (reason := _why(paths)):
-        yield f"{name}  {reason}"
+    if parts and (outcome := _outcome(paths)):
+        yield from (f"{name}  {line}" for line in outcome)
         yield f"best model    {paths.directory}"
 
 
@@ -44,18 +44,19 @@ def winner_lines(studies: StudiesFolder) -> Iterator[str]:
     """A line for every comparison that has published its winner."""
     folders = (path.name for path in studies.root.iterdir() if path.is_dir())
     for name in sorted({*filter(is_study_name, folders)}.difference(studies.names())):
-        if reason := _why(studies.study(name)):
-            yield f"{name}  comparison: {reason}"
+        yield from (f"{name}  comparison: {line}" for line in _outcome(studies.study(name)))
 
 
-def _why(paths: StudyPaths) -> str | None:
-    """Why a comparison chose what it published, or why that cannot be read."""
+def _outcome(paths: StudyPaths) -> list[str]:
+    """Why a comparison chose what it published, and which types failed; or why that is unknown."""
     try:
-        return Sidecar.from_json(read_json(paths.sidecar, 1)).won[1]
+        sidecar = Sidecar.from_json(read_json(paths.sidecar, 1))
     except FileNotFoundError:
-        return None
+        return []
     except (OSError, ValueError) as problem:
-        return str(problem)
+        return [str(problem)]
+    reason = sidecar.won[1]
+    return [] if reason is None else [f"chosen: {reason}", *map("failed: {}".format, sidecar.lost)]
 
 
 class Status:

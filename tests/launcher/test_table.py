@@ -4,10 +4,13 @@ import os
 import signal
 from typing import Any
 
+import numpy as np
 import optuna
+import pandas as pd
 import pytest
 from launcher.harness import Workshop
 
+from journal_launcher.api import load_model
 from journal_launcher.base import events
 from journal_launcher.base.errors import UsageError
 
@@ -120,3 +123,18 @@ def test_ranges_of_the_config_file_reach_every_worker_and_a_resume_notes_their_c
     assert len(notes) == 1 and "low=0.5" in notes[0] and "low=1.5" in notes[0]
     assert [trial.params["regularization"] for trial in workshop.trials()[4:]] == [1.5, 1.5]
     assert workshop.sidecar()["params"].keys() == {"regularization"}
+
+
+@pytest.mark.parametrize("model_type", ["neural_net", "linear"])
+def test_a_table_of_texts_alone_becomes_a_model_that_predicts(
+    workshop: Workshop, model_type: str
+) -> None:
+    place = np.arange(60)
+    words = np.array(["red", "green", "blue", "tan"])
+    data = workshop.folder / "texts.csv"
+    texts = {"a": words[place % 4], "b": words[place % 3]}
+    target = place % 4 + np.random.default_rng(0).normal(size=60)
+    pd.DataFrame({**texts, "y": target}).to_csv(data, index=False)
+    result = table(workshop, n_trials=1, model_type=model_type, data=str(data), target="y")
+    assert result.exit_code == 0, result.message
+    assert np.isfinite(load_model(result.model_path).predict(pd.DataFrame(texts))).all()

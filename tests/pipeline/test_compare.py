@@ -30,64 +30,6 @@ def installed() -> tuple[str, ...]:
     return tuple(name for name in compare.SIMPLEST_FIRST if MODEL_TYPES[name].installed)
 
 
-# --- which launches
-
-
-def test_every_model_type_has_a_place_in_the_order_of_simplicity() -> None:
-    assert set(compare.SIMPLEST_FIRST) == set(MODEL_TYPES)
-    assert compare.compared_types(LaunchSettings(compare_models=True)) == installed()
-
-
-def test_each_type_is_a_launch_of_its_own_and_a_networks_flags_are_the_networks() -> None:
-    asked = LaunchSettings(
-        compare_models=True, dropout=0.1, k_folds=3, model_types="catboost, linear"
-    )
-    assert asked.name == "diabetes"
-    assert compare.compared_types(asked) == ("catboost", "linear")
-    linear, network = compare.part(asked, "linear"), compare.part(asked, "neural_net")
-    assert linear == LaunchSettings(study_name="diabetes_linear", model_type="linear", k_folds=3)
-    assert network == LaunchSettings(study_name="diabetes_neural_net", dropout=0.1, k_folds=3)
-
-
-def test_gpus_asked_for_are_for_the_types_that_can_use_one() -> None:
-    asked = LaunchSettings(compare_models=True, gpus="0,1", workers_per_gpu=2)
-    assert compare.part(asked, "catboost").gpus == "0,1"
-    linear = compare.part(asked, "linear")
-    assert (linear.gpus, linear.workers_per_gpu) == ("auto", 1)
-    assert compare.part(LaunchSettings(compare_models=True, gpus="none"), "linear").gpus == "none"
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"model_types": "linear"}, "expected two or more of linear, hist_gradient_boosting"),
-        ({"model_types": "linear,linear"}, "found 'linear,linear'"),
-        ({"model_types": "linear,forest"}, "found 'linear,forest'"),
-        ({"model_type": "catboost"}, "--model-type does not go with --compare-models"),
-        ({"debug": True}, "--debug does not go with --compare-models"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        compare.compared_types(LaunchSettings(compare_models=True, **options))
-
-
-def test_what_is_not_installed_is_left_out_unless_it_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    missing = replace(MODEL_TYPES["catboost"], package="no_such_library")
-    monkeypatch.setitem(MODEL_TYPES, "catboost", missing)
-    types = compare.compared_types(LaunchSettings(compare_models=True))
-    assert types == installed() and "catboost" not in types
-    with pytest.raises(UsageError, match="catboost: its library no_such_library"):
-        compare.compared_types(LaunchSettings(compare_models=True, model_types="catboost,linear"))
-
-
-def test_the_other_options_belong_to_a_comparison() -> None:
-    with pytest.raises(UsageError, match="--save-all-models belongs to --compare-models"):
-        LaunchSettings(save_all_models=True)
-
-
 # --- who wins
 
 
@@ -102,11 +44,29 @@ BOOSTED = model("catboost", 0.80, 0.82, 0.81)
 @pytest.mark.parametrize(
     ("models", "winner", "said"),
     [
-        ([BOOSTED, model("neural_net", 0.90, 0.92, 0.905)], "neural_net", "beyond noise"),
-        ([BOOSTED, model("neural_net", 0.79, 0.9, 0.8)], "catboost", "catboost is the simpler"),
-        ([BOOSTED, model("linear", 0.78, 0.83, 0.80)], "linear", "catboost is ahead of linear"),
-        ([BOOSTED, model("linear"), model("neural_net")], "catboost", "the only one"),
-        ([BOOSTED, model("xgboost", 0.79, 0.82, 0.80)], "xgboost", "xgboost is the simpler"),
+        (
+            [BOOSTED, model("neural_net", 0.90, 0.92, 0.905)],
+            "neural_net",
+            "because its r2 0.90833 is better than the 0.81 of catboost (corrected t-test, p =",
+        ),
+        (
+            [BOOSTED, model("neural_net", 0.79, 0.9, 0.8)],
+            "catboost",
+            "because it is simpler than neural_net, whose r2 0.83 is ahead of its 0.81 within noise"
+            " (corrected t-test, p = 0.71)",
+        ),
+        (
+            [BOOSTED, model("linear", 0.78, 0.83, 0.80)],
+            "linear",
+            "because it is simpler than catboost, whose r2 0.81 is ahead of its 0.80333",
+        ),
+        ([BOOSTED, model("linear"), model("neural_net")], "catboost", "the only one with a score"),
+        (
+            [BOOSTED, model("neural_net", 0.79, 0.82, 0.80)],
+            "catboost",
+            "because its r2 0.81 is the best, and neural_net, within noise of it with 0.80333 "
+            "(corrected t-test, p = 0.33), is not simpler",
+        ),
         ([model("xgboost", 0.8, 0.82), model("lightgbm", 0.79, 0.82)], "lightgbm", "simpler"),
         ([BOOSTED, replace(BOOSTED, model_type="linear")], "linear", "p = 1"),
         ([model("linear")], None, "no model type has a score"),
@@ -115,9 +75,10 @@ BOOSTED = model("catboost", 0.80, 0.82, 0.81)
 def test_within_noise_the_simpler_type_wins(
     models: list[ComparedModel], winner: str | None, said: str
 ) -> None:
-    found, p, reason = compare._choose(compare._ranked(models, "maximize"))
+    found, p, reason = compare._choose(compare._ranked(models, "maximize"), "r2")
     assert found == winner and said in reason
-    assert p is None or (p < 0.05) == ("beyond" in reason)
+    assert winner is None or reason.startswith(f"{winner}, ")
+    assert p is None or (p < 0.05) == ("noise" not in reason)
 
 
 def test_ranks_follow_the_metrics_direction_and_failed_types_have_none() -> None:
@@ -139,6 +100,7 @@ class Launches:
     def __init__(self, folder: Path) -> None:
         self.folder, self.ran = folder, list[str]()
         self.will: dict[str, Any] = {}
+        self.problems: dict[str, str] = {}
         self.seeds: dict[str, int] = {}
         self.folds: dict[str, str] = {}
 
@@ -169,6 +131,7 @@ class Launches:
 def launches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launches:
     found = Launches(tmp_path)
     monkeypatch.setattr(compare, "run_launch", found)
+    monkeypatch.setattr(compare, "rehearse", lambda *_: found.problems)
     monkeypatch.setattr(compare._Comparing, "_publish", lambda self, found, name: found)
     return found
 
@@ -182,10 +145,73 @@ def test_a_failed_type_does_not_stop_the_rest(launches: Launches) -> None:
     launches.will = {"hist_gradient_boosting": UsageError("no such thing"), "catboost": 1}
     found = compared(launches.folder)
     assert launches.ran == list(installed())
-    assert found.winner == "linear"
-    messages = {m.model_type: m.message for m in found.models}
-    assert messages["hist_gradient_boosting"] == "no such thing"
-    assert messages["catboost"] == "too many failures"
+    assert found.winner == "linear" and (found.exit_code, found.exit_reason) == (1, "failed")
+    failed = {m.model_type: m.message for m in found.failed}
+    assert failed == {
+        "hist_gradient_boosting": "no such thing",
+        "catboost": "too many failures",
+    }
+
+
+def test_a_failed_type_may_be_left_out_if_another_one_wins(launches: Launches) -> None:
+    launches.will = {"catboost": 1}
+    found = compared(launches.folder, leave_out_failed=True)
+    assert (found.exit_code, [m.model_type for m in found.failed]) == (0, ["catboost"])
+    launches.will = dict.fromkeys(compare.SIMPLEST_FIRST, 1)
+    assert compared(launches.folder, leave_out_failed=True).exit_code == 1
+
+
+def test_where_no_type_can_learn_from_the_table_the_first_one_says_why(launches: Launches) -> None:
+    launches.problems = {"catboost": "it is of other data", "linear": "it is, too"}
+    said = "^catboost: it is of other data; linear failed too; no trial was run: mend that$"
+    with pytest.raises(UsageError, match=said):
+        compared(launches.folder, model_types="catboost,linear")
+    assert launches.ran == []
+
+
+def test_a_watched_comparison_leaves_out_what_fails_and_renews_what_is_of_other_data(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[LaunchSettings] = []
+
+    def rehearse(settings: LaunchSettings, *_: Any) -> dict[str, str]:
+        asked.append(settings)
+        return {"catboost": "no such ranges"}
+
+    monkeypatch.setattr(compare, "rehearse", rehearse)
+    settings = LaunchSettings(compare_models=True, studies_dir=str(launches.folder))
+    found = compare.compare_models(
+        settings, lambda: contextlib.nullcontext(lambda event: None), watched=True
+    )
+    assert (found.exit_code, [m.model_type for m in found.failed]) == (0, ["catboost"])
+    assert asked[0].overwrite and not found.overwrite
+
+
+def test_a_type_that_is_skipped_has_not_failed(launches: Launches) -> None:
+    def skipping(settings: LaunchSettings, emit: Any, *rest: Any, **more: Any) -> LaunchEnded:
+        ended = launches(settings, emit, *rest, **more)
+        if settings.model_type != "catboost":
+            return ended
+        return replace(ended, exit_reason="skipped", sidecar=None, message="skipped until then")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "run_launch", skipping)
+        found = compared(launches.folder)
+    assert (found.exit_code, found.failed) == (0, ())
+    assert [m.model_type for m in found.models if m.skipped] == ["catboost"]
+
+
+def test_a_type_that_cannot_learn_from_the_table_ends_the_comparison_before_it_begins(
+    launches: Launches,
+) -> None:
+    launches.problems = {"catboost": "no such ranges"}
+    said = "^catboost: no such ranges; no trial was run: mend that, or leave out what fails with "
+    with pytest.raises(UsageError, match=f"{said}--leave-out-failed$"):
+        compared(launches.folder / "new")
+    assert launches.ran == [] and not (launches.folder / "new").exists()
+    found = compared(launches.folder, leave_out_failed=True)
+    assert "catboost" not in launches.ran and found.exit_code == 0
+    assert [(m.model_type, m.message) for m in found.failed] == [("catboost", "no such ranges")]
 
 
 def test_a_comparison_says_what_is_left_out_and_why(
@@ -224,6 +250,7 @@ def test_a_winner_that_was_left_out_and_cannot_be_refitted_now_is_not_published(
 ) -> None:
     launches = Launches(tmp_path)
     monkeypatch.setattr(compare, "run_launch", launches)
+    monkeypatch.setattr(compare, "rehearse", lambda *_: {})
 
     def left_out(self: Any, name: str, told: Any) -> None:
         launches.will = {name: ExitCode.INTERRUPTED}
@@ -239,6 +266,7 @@ def test_a_winner_whose_refit_cannot_even_start_is_that_error(
 ) -> None:
     launches = Launches(tmp_path)
     monkeypatch.setattr(compare, "run_launch", launches)
+    monkeypatch.setattr(compare, "rehearse", lambda *_: {})
 
     def left_out(self: Any, name: str, told: Any) -> None:
         launches.will = {name: StudyInUseError("study in use")}
@@ -317,7 +345,7 @@ def test_a_comparison_from_python_and_from_the_command_line(
     result = launch(studies_dir=launches.folder, **options)
     assert launches.ran == ["linear", "catboost"]
     assert (result.study_name, result.best_trial) == ("diabetes", None)
-    assert result.message is not None and "linear is the simpler" in result.message
+    assert result.message is not None and "linear, because" in result.message
     monkeypatch.setattr("optuna.logging.set_verbosity", lambda level: None)
     arguments = ["--compare-models", "--model-types", "linear,catboost", "--json"]
     with pytest.raises(SystemExit) as ended:

@@ -75,7 +75,7 @@ def journals(shop: Workshop) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in shop.paths.folder.glob("*.log")}
 
 
-WINNER, LOSER = "curved_hist_gradient_boosting", "curved_linear"
+WINNER, LOSER = "curved_y_hist_gradient_boosting", "curved_y_linear"
 
 
 @pytest.mark.slow  # every worker imports scikit-learn
@@ -87,24 +87,40 @@ def test_one_winner_is_published_and_the_same_command_computes_nothing(
     loaded = json.loads((workshop.folder / "modules").read_text())
     assert not {name.split(".")[0] for name in loaded} & {"torch", "catboost", "sklearn", "pandas"}
     assert ended.json["winner"] == "hist_gradient_boosting" and ended.json["p_value"] < 0.05
-    assert list(models(workshop)) == ["curved/best_model.skops"]
-    sidecar = json.loads((workshop.paths.folder / "curved/best_model.meta.json").read_text())
+    assert list(models(workshop)) == ["curved_y/best_model.skops"]
+    sidecar = json.loads((workshop.paths.folder / "curved_y/best_model.meta.json").read_text())
     assert sidecar["comparison"]["winner"] == "hist_gradient_boosting"
     told = {found["model_type"]: found for found in sidecar["comparison"]["models"]}
     assert told["hist_gradient_boosting"]["score"] == sidecar["confirmed_score"]
     assert told["linear"]["rank"] == 2 and told["linear"]["holdout_interval"][0] is not None
-    assert "linear (baseline)" in ended.err and "beyond noise" in ended.err
+    assert "linear (baseline)" in ended.err and "because its r2" in ended.err
     before, published = journals(workshop), sidecar["published"]
     again = command(workshop, curved)
     assert again.code == 0 and "refitting" not in again.err
-    assert journals(workshop) == before and list(models(workshop)) == ["curved/best_model.skops"]
+    assert journals(workshop) == before and list(models(workshop)) == ["curved_y/best_model.skops"]
     assert again.json["models"] == ended.json["models"]
     kept = command(workshop, curved, "--save-all-models")
     assert kept.code == 0 and journals(workshop) == before
-    names = ["curved", WINNER, LOSER]
+    names = ["curved_y", WINNER, LOSER]
     assert list(models(workshop)) == [f"{name}/best_model.skops" for name in names]
-    sidecar = json.loads((workshop.paths.folder / "curved/best_model.meta.json").read_text())
+    sidecar = json.loads((workshop.paths.folder / "curved_y/best_model.meta.json").read_text())
     assert sidecar["published"] != published or sidecar["files"]
+
+
+@pytest.mark.slow
+def test_a_type_that_cannot_run_is_known_before_the_first_trial(
+    workshop: Workshop, curved: Path
+) -> None:
+    config = workshop.folder / "ranges.toml"
+    config.write_text("[linear]\nalpha = 1.0\n")
+    ended = command(workshop, curved, "--config", str(config))
+    assert ended.code == 2 and "linear: [linear] alpha: " in ended.err.splitlines()[-1]
+    assert "no trial was run: mend that, or leave out" in ended.err.splitlines()[-1]
+    assert not journals(workshop)
+    ended = command(workshop, curved, "--config", str(config), "--leave-out-failed")
+    assert ended.code == 0 and ended.json["winner"] == "hist_gradient_boosting"
+    assert "  failed     linear: [linear] alpha: " in ended.err
+    assert list(journals(workshop)) == [f"{WINNER}.log"]
 
 
 @pytest.mark.slow
@@ -117,7 +133,7 @@ def test_a_kill_at_any_step_is_made_good_by_the_same_command(
     before = journals(workshop)
     ended = command(workshop, curved)
     assert ended.code == 0, ended.err
-    assert list(models(workshop)) == ["curved/best_model.skops"]
+    assert list(models(workshop)) == ["curved_y/best_model.skops"]
     if function != "save_best_model":
         assert journals(workshop) == before
     finished = {found["model_type"]: found["n_finished"] for found in ended.json["models"]}
@@ -131,12 +147,12 @@ def test_a_model_of_an_ordinary_run_stays_and_a_left_out_one_is_refitted_by_it(
     def ordinary() -> Any:
         return workshop.launch(
             objective=None, data=str(curved), target="y", k_folds=3, model_type="linear",
-            study_name="curved_linear",
+            study_name=LOSER,
         )  # fmt: skip
 
     own = ordinary()
     assert own.exit_code == 0 and command(workshop, curved).code == 0
-    assert list(models(workshop)) == ["curved/best_model.skops", "curved_linear/best_model.skops"]
+    assert list(models(workshop)) == ["curved_y/best_model.skops", f"{LOSER}/best_model.skops"]
     boosted = workshop.launch(
         objective=None, data=str(curved), target="y", k_folds=3, study_name=WINNER,
         model_type="hist_gradient_boosting",

@@ -16,7 +16,7 @@ from launcher.harness import ROOT
 from journal_launcher.base.errors import UsageError
 from journal_launcher.cli import commands
 from journal_launcher.cli.program import run
-from journal_launcher.pipeline.compare import compared_types
+from journal_launcher.settings.comparison import compared_types
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import (

@@ -1,14 +1,23 @@
 """Tasks on the small tables of the tests."""
 
+import hashlib
+import json
 import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.tabular.cross_validation import cross_validate
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.models import ModelSettings
-from journal_launcher.tabular.task import TableTask
+from journal_launcher.tabular.refit import refit
+from journal_launcher.tabular.task import ScoredTrial, TableTask
+
+STEPS = 10
+"""Epochs or rounds of `publish`: one point of a curve."""
 
 
 def task_of(
@@ -29,3 +38,21 @@ def needs(model_type: str) -> pytest.MarkDecorator:
 
 
 EACH_MODEL_TYPE = [pytest.param(name, marks=needs(name)) for name in MODEL_TYPES]
+
+
+def publish(table: Dataset, model_type: str, folder: Path, **flags: Any) -> Path:
+    """What a study of one trial leaves: cross-validation, refit, sidecar."""
+    task = task_of(table, model_type, **flags)
+    model = task.make_model()
+    params = model.defaults()
+    curve = cross_validate(task, model, params, 0, lambda *_: None, STEPS)
+    train, valid = curve.train_scores.tolist(), curve.scores.tolist()
+    trial = ScoredTrial(0, float(np.mean(valid)), params, valid, train, steps=STEPS)
+    folder.mkdir()
+    sidecar = refit(task, trial, folder, on_all_rows=False, progress=lambda *_: None)
+    diagnostics = json.loads((folder / "training_diagnostics.json").read_text())
+    assert diagnostics.get("failed") is None
+    content = (folder / sidecar["model_file"]).read_bytes()
+    files = {sidecar["model_file"]: hashlib.sha256(content).hexdigest()}
+    (folder / "best_model.meta.json").write_text(json.dumps({**sidecar, "files": files}))
+    return folder

@@ -1,7 +1,5 @@
 """Tables that lack what most have: every model type trains, publishes and predicts all the same."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,16 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tabular.tasks import EACH_MODEL_TYPE, task_of
+from tabular.tasks import EACH_MODEL_TYPE, STEPS, publish, task_of
 
+from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.cross_validation import cross_validate
 from journal_launcher.tabular.data.dataset import load, prepare
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.predict import load as load_model
 from journal_launcher.tabular.predict import predict_file
-from journal_launcher.tabular.refit import refit
-from journal_launcher.tabular.task import ScoredTrial
 
 ROWS, GROUPS = 60, 3
 PLACE = np.arange(ROWS)
@@ -57,7 +53,6 @@ TARGETS = {
     "two classes": np.where(PLACE % 5 < 2, "no", "yes"),
     "three classes": WORDS[PLACE // 3 % 3],
 }
-STEPS = 10
 
 
 @pytest.fixture(scope="module")
@@ -71,29 +66,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], t
             columns = {"group": GROUP, **TABLES[table], "y": TARGETS[target]}
             pd.DataFrame(columns).to_csv(file, index=False)
             asked = {"k_folds": GROUPS, "test_size": 0, "split": "group", "group_column": "group"}
-            source = TableSource(str(file), 0, target="y", **asked)
+            metric = "rmse" if target.startswith("regression") else None
+            source = TableSource(str(file), 0, target="y", metric=metric, **asked)
             kept[table, target] = file, prepare(source, file.parent / "cache")
         return kept[table, target]
 
     return found
-
-
-def publish(table: Dataset, model_type: str, folder: Path, **flags: Any) -> Path:
-    """What a study of one trial leaves: cross-validation, refit, sidecar."""
-    task = task_of(table, model_type, **flags)
-    model = task.make_model()
-    params = model.defaults()
-    curve = cross_validate(task, model, params, 0, lambda *_: None, STEPS)
-    train, valid = curve.train_scores.tolist(), curve.scores.tolist()
-    trial = ScoredTrial(0, float(np.mean(valid)), params, valid, train, steps=STEPS)
-    folder.mkdir()
-    sidecar = refit(task, trial, folder, on_all_rows=False, progress=lambda *_: None)
-    diagnostics = json.loads((folder / "training_diagnostics.json").read_text())
-    assert diagnostics.get("failed") is None
-    content = (folder / sidecar["model_file"]).read_bytes()
-    files = {sidecar["model_file"]: hashlib.sha256(content).hexdigest()}
-    (folder / "best_model.meta.json").write_text(json.dumps({**sidecar, "files": files}))
-    return folder
 
 
 @pytest.mark.parametrize("model_type", EACH_MODEL_TYPE)
@@ -148,7 +126,20 @@ def test_features_that_are_not_scaled_come_back_too(
 ) -> None:
     file, facts = prepared(name, "regression")
     table = load(Path(facts["directory"]))
-    study = publish(table, "neural_net", tmp_path / "study", normalize_features=False)
+    study = publish(table, "neural_net", tmp_path / "study", flags={"normalize_features": False})
     predict_file(study, file, tmp_path / "out.csv")
     written = pd.read_csv(tmp_path / "out.csv")["prediction"]
     np.testing.assert_allclose(written, load_model(study).predict(pd.read_csv(file)))
+
+
+@pytest.mark.parametrize("split", [{}, {"split": "group", "group_column": "group"}])
+def test_classes_of_one_row_each_are_refused_in_one_line(
+    tmp_path: Path, split: dict[str, str]
+) -> None:
+    file = tmp_path / "table.csv"
+    labels = [f"class {place}" for place in PLACE]
+    pd.DataFrame({"group": GROUP, "a": DRAWN, "y": labels}).to_csv(file, index=False)
+    source = TableSource(str(file), 0, target="y", k_folds=3, test_size=0, **split)
+    with pytest.raises(UsageError, match=r"class .*leave the class out$") as caught:
+        prepare(source, tmp_path / "cache")
+    assert "\n" not in str(caught.value)

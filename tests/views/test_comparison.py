@@ -13,6 +13,7 @@ from journal_launcher.base.events import ComparedModel, Comparison
 from journal_launcher.views.comparison import (
     comparison_json,
     comparison_line,
+    failures,
     print_comparison,
 )
 
@@ -47,9 +48,9 @@ FOUND = Comparison(
     ),
     winner="hist_gradient_boosting",
     p_value=None,
-    reason="hist_gradient_boosting is the only one with a score",
-    exit_code=0,
-    exit_reason="complete",
+    reason="hist_gradient_boosting, the only one with a score",
+    exit_code=1,
+    exit_reason="failed",
     seconds=300.0,
     folder=Path("/data/my studies"),
     model_path=Path("/data/my studies/houses/best_model.skops"),
@@ -78,18 +79,48 @@ def test_the_table_fits_a_terminal_and_says_all() -> None:
     assert lines[4].split() == ["dummy", "(baseline)", "-0.0002449", "±", "0.00028"]
     assert "linear (baseline)" in lines[5]
     assert lines[6] == "  hist_gradient_boosting: 2 failed trials"
-    assert lines[7] == "  catboost: no GPU is free"
-    assert lines[8] == "  chosen     hist_gradient_boosting is the only one with a score"
-    assert "does not beat linear (0.85) on the same folds" in lines[9]
+    assert lines[7] == "  chosen     hist_gradient_boosting, the only one with a score"
+    assert lines[8].endswith("does not beat linear (0.85) on the same")
+    assert lines[9] == " " * 13 + "folds"
     assert lines[10].endswith("/houses/best_model.skops")
     assert "predict houses --data" in lines[11] and "--studies-dir" in lines[11]
     assert lines[12].endswith("houses_hist_gradient_boosting.log'")
+    assert lines[13] == "  failed     catboost: no GPU is free"
+    assert lines[14].startswith("  next       mend that and type the same command again")
+    assert lines[15].endswith("--leave-out-failed, and the others decide")
+    assert len(lines) == 16
     assert all(len(line.rstrip()) <= 80 for line in lines[:6])
+
+
+def test_what_is_left_out_or_skipped_is_no_failure_to_mend() -> None:
+    lines = shown(replace(FOUND, exit_code=0)).splitlines()
+    assert lines[13] == "  failed     catboost: no GPU is free"
+    assert len(lines) == 14
+    skipped = replace(FAILED, message="skipped until tomorrow", skipped=True)
+    lines = shown(replace(FOUND, models=(BOOSTED, skipped), exit_code=0)).splitlines()
+    assert lines[3].split() == ["-", "catboost", "skipped", "0"]
+    assert lines[7] == "  catboost: skipped until tomorrow"
+    assert not [line for line in lines if "failed  " in line or "next" in line]
+
+
+def test_if_nothing_won_each_failure_is_a_line() -> None:
+    lost = replace(BOOSTED, score=None, rank=None, message="too many\nfailures")
+    found = replace(FOUND, models=(lost, FAILED), winner=None, reason="no model type has a score")
+    lines = shown(replace(found, model_path=None)).splitlines()
+    assert lines[-2:] == [
+        "  failed     hist_gradient_boosting: too many\\nfailures",
+        "  failed     catboost: no GPU is free",
+    ]
+    assert not [line for line in lines if "chosen" in line]
 
 
 def test_a_stopped_comparison_says_how_to_go_on() -> None:
     text = shown(replace(FOUND, exit_code=130, winner=None, model_path=None))
     assert "repeat the same command" in text and "predict" not in text
+    assert failures(replace(FOUND, exit_code=130)) == [
+        "stopped; type the same command again to go on"
+    ]
+    assert failures(FOUND) == ["catboost: no GPU is free"]
     assert comparison_line(replace(FOUND, winner=None)) == ""
 
 

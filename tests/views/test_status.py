@@ -149,9 +149,20 @@ def test_a_comparison_is_shown_by_its_studies_and_its_winner(tmp_path: Path) -> 
     sidecar = studies.study("houses").sidecar
     sidecar.parent.mkdir()
     sidecar.write_text('{"schema_version": 1, "comparison": {"reason": "linear won"}}')
-    more = ["houses  linear won", f"best model    {sidecar.parent}"]
+    more = ["houses  chosen: linear won", f"best model    {sidecar.parent}"]
     assert list(comparison_lines(studies, "houses")) == [*expected, *more]
-    assert list(winner_lines(studies)) == ["houses  comparison: linear won"]
+    assert list(winner_lines(studies)) == ["houses  comparison: chosen: linear won"]
+    models = [
+        {"model_type": "linear", "score": 0.5, "message": None},
+        {"model_type": "catboost", "score": None, "message": "no GPU is free"},
+        {"model_type": "xgboost", "score": None, "message": "until then", "skipped": True},
+        *(3, {}, {"score": None, "message": 3}, {"score": None, "message": "of nobody"}),
+    ]
+    told = {"reason": "linear won", "models": models}
+    sidecar.write_text(json.dumps({"schema_version": 1, "comparison": told}))
+    more.insert(1, "houses  failed: catboost: no GPU is free")
+    more.insert(2, "houses  failed: None: of nobody")
+    assert list(comparison_lines(studies, "houses")) == [*expected, *more]
     sidecar.write_text("{")
     *_, told, _ = comparison_lines(studies, "houses")
     assert told.startswith(f"houses  {sidecar}: expected a JSON object, found")

@@ -176,6 +176,14 @@ class Sidecar(Whole):
         told = table(self.comparison)
         return text(told.get("name")), text(told.get("reason"))
 
+    @property
+    def lost(self) -> list[str]:
+        """Of the comparison that chose the model: each type that failed, and why."""
+        found = table(self.comparison).get("models")
+        models = map(table, found if isinstance(found, list) else ())
+        failed = (m for m in models if m.get("score") is None and m.get("skipped") is not True)
+        return [f"{m.get('model_type')}: {m['message']}" for m in failed if text(m.get("message"))]
+
     def is_of(self, wanted: Best) -> bool:
         """Does it agree with all that `wanted` says?"""
         return all(self.stored.get(name) == value for name, value in wanted.to_json().items())

@@ -16,6 +16,10 @@ def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: in
         from journal_launcher.worker.jobs.objective import ObjectiveJob
 
         return ObjectiveJob(settings, paths)
+    if settings.compare_models:
+        from journal_launcher.worker.jobs.rehearsal import Rehearsal
+
+        return Rehearsal(settings, paths, gpu, threads)
     from journal_launcher.worker.jobs.table import TableJob
 
     return TableJob(settings, paths, gpu, threads)

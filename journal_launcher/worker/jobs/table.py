@@ -28,7 +28,7 @@ from journal_launcher.tabular.data.arrays import mark_used
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Schema
 from journal_launcher.tabular.models import ModelSettings, Params, make_model, model_type
-from journal_launcher.tabular.refit import refit
+from journal_launcher.tabular.refit import refit, rehearse
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 from journal_launcher.worker.device_check import require_gpu
 from journal_launcher.worker.jobs.base import Job, Progress
@@ -92,6 +92,10 @@ class TableJob(Job):
         model_type(self._settings.model_type)
         if self._gpu:
             require_gpu(self._settings.model_type)
+
+    def rehearse(self, prepared: Preparation, seed: int) -> None:
+        """Train on few rows, write and read back: what fails here would fail after the trials."""
+        rehearse(self._task_of(prepared.content, seed))
 
     def open(self, prepared: Preparation, seed: int, progress: Progress) -> None:
         self._table, self._progress = prepared.content, progress
