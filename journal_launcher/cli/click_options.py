@@ -113,7 +113,7 @@ def _click_option(field: dataclasses.Field[Any]) -> click.Option:
 def _flags(name: str, option: Option) -> list[str]:
     flag = name.replace("_", "-")
     main = f"--{flag}/--no-{flag}" if option.twin else f"--{flag}"
-    return [name, main, *(f"--{other}" for other in option.flags)]
+    return [name, main, *(f"--{other}" for other in option.spellings)]
 
 
 def _reference_metavar(option: Option) -> str | None:

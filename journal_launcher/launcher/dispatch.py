@@ -87,5 +87,5 @@ class Dispatcher:
     def _score_baselines(self, slot: Slot) -> None:
         assert slot.process is not None
         self._scored = True
-        slot.begin_task("the baselines")
+        slot.begin_chore("the baselines")
         slot.process.send(Baseline())

@@ -46,7 +46,7 @@ def save_best_model(
         if problem.exit_code != ExitCode.FAILED:
             raise
         # The old model stays, and the launch ends in order.
-        supervisor.end(Stop.failed(str(problem)))
+        supervisor.begin_stop(Stop.failed(str(problem)))
         return None
 
 
@@ -130,7 +130,7 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> Sid
     for _ in range(REFIT_ATTEMPTS):
         slot = _idle_worker(supervisor)
         if slot is not None and slot.process is not None:
-            slot.begin_task("the refit")
+            slot.begin_chore("the refit")
             staging = str(model_store.clear_staging(paths))
             slot.process.send(Refit(number, staging))
             answer = supervisor.await_answer(slot)
@@ -139,7 +139,7 @@ def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> Sid
                 return replace(answer.content, trained_on=TrainedOn(device.label, device.uuid))
         if supervisor.aborting:
             return None
-    supervisor.end(Stop.failed(f"the best model's refit failed {REFIT_ATTEMPTS} times"))
+    supervisor.begin_stop(Stop.failed(f"the best model's refit failed {REFIT_ATTEMPTS} times"))
     return None
 
 

@@ -24,7 +24,7 @@ class Phase(Enum):
     DOWN = auto()  # not started, or dead and waiting for its restart
     STARTING = auto()  # not ready yet
     IDLE = auto()  # asked for a trial and waits
-    BUSY = auto()  # has a grant or another task
+    BUSY = auto()  # has a grant or a chore
     LEAVING = auto()  # was told to go
     CLOSED = auto()  # will not be started again, unless nobody else is left or deaths are forgotten
 
@@ -56,12 +56,12 @@ class Work:
     since: float = 0.0
     grant: Grant | None = None
     trial: int | None = None
-    task: str | None = None  # what it does besides trials, for people
+    chore: str | None = None  # what it does besides trials, for people
 
     @property
     def name(self) -> str | None:
         """For people; None while there is nothing, or only a grant."""
-        return self.task if self.trial is None else f"trial {self.trial}"
+        return self.chore if self.trial is None else f"trial {self.trial}"
 
 
 @dataclass
@@ -183,17 +183,17 @@ class Slot:
         self._become(Phase.BUSY)
         self.work = Work(time.monotonic(), trial=number)
 
-    def begin_task(self, task: str) -> None:
+    def begin_chore(self, chore: str) -> None:
         """Be busy with something that is no trial."""
         self._become(Phase.BUSY)
-        self.work = Work(time.monotonic(), task=task)
+        self.work = Work(time.monotonic(), chore=chore)
 
     def begin_preparation(self) -> None:
-        """The one task of a worker that is still starting."""
-        self.work = Work(time.monotonic(), task="the preparation")
+        """The one chore of a worker that is still starting."""
+        self.work = Work(time.monotonic(), chore="the preparation")
 
-    def end_task(self) -> None:
-        self.work.task = None
+    def end_chore(self) -> None:
+        self.work.chore = None
 
     def end_work(self) -> None:
         """Whatever it was busy with is over."""

@@ -159,9 +159,9 @@ class Supervisor:
 
     def _check_deadlines(self) -> None:
         if self.deadline is not None and self.stop is None and time.monotonic() >= self.deadline:
-            self.end(Stop("timeout"))
+            self.begin_stop(Stop("timeout"))
         if self.limit is not None and time.monotonic() - self._began >= self.limit:
-            self.end(Stop.failed(f"took longer than {self.limit:g} s (--step-timeout)"))
+            self.begin_stop(Stop.failed(f"took longer than {self.limit:g} s (--step-timeout)"))
         self.trial_timeout.enforce()
 
     def _is_over(self) -> bool:
@@ -186,7 +186,7 @@ class Supervisor:
         match message:
             case messages.Prepared() | messages.Staged():
                 self.answer = message
-                slot.end_task()
+                slot.end_chore()
             case messages.Ready():
                 self._on_ready(slot, message)
             case messages.Request():
@@ -229,9 +229,9 @@ class Supervisor:
         reason = message.reason
         self.ledger.ended(slot.index, message.number, message.state, reason, message.seconds)
         if message.incompatible:
-            self.end(Stop.incompatible(reason or ""))
+            self.begin_stop(Stop.incompatible(reason or ""))
         if message.stop:
-            self.end(Stop("stopped"))
+            self.begin_stop(Stop("stopped"))
         self._check_failures()
 
     def _on_unusable(self, slot: Slot, text: str) -> None:
@@ -250,14 +250,14 @@ class Supervisor:
         code = ExitCode(message.exit_code)
         if code == ExitCode.USAGE and self.ledger is not None:
             code = ExitCode.FAILED  # the study exists: something was started
-        self.end(Stop.failed(text, code))
+        self.begin_stop(Stop.failed(text, code))
         slot.shut_down()
 
     # --- failures and deaths
 
     def _check_failures(self) -> None:
         if self.ledger is not None and (text := self.ledger.reason_to_stop()) is not None:
-            self.end(Stop.failed(text))
+            self.begin_stop(Stop.failed(text))
 
     def _on_exit(self, slot: Slot) -> None:
         process = slot.process
@@ -299,7 +299,7 @@ class Supervisor:
         if self.ledger is None or self.stop is not None:
             return
         if not any(s.alive or s.phase is Phase.DOWN for s in self.pool.slots):
-            self.end(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
+            self.begin_stop(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
         elif slot.unusable:
             self._go_on_without(slot)
 
@@ -308,7 +308,7 @@ class Supervisor:
 
     # --- stopping
 
-    def end(self, stop: Stop) -> None:
+    def begin_stop(self, stop: Stop) -> None:
         """Grant nothing more, for this reason unless a weightier one stands already."""
         if (standing := stop.after(self.stop)) is not self.stop:
             self.stop = standing
@@ -326,4 +326,4 @@ class Supervisor:
             self._insisted = True
         elif self.ledger is not None and not self.aborting:
             self.emit(events.Note(stopping(number, self.settings.job_kind.stop_grace)))
-        self.end(Stop.by_signal(number))
+        self.begin_stop(Stop.by_signal(number))

@@ -27,7 +27,11 @@ class StudyGroup:
     """Which study, and how much of it."""
 
     n_trials: int = option(
-        20, STUDY, "Total of finished trials the study shall have.", metavar="N", flags=("trials",)
+        20,
+        STUDY,
+        "Total of finished trials the study shall have.",
+        metavar="N",
+        spellings=("trials",),
     )
     timeout: float | None = option(
         None,

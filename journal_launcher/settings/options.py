@@ -55,9 +55,9 @@ def parse_duration(text: str) -> float:
 class Option:
     """How one field is offered on the command line.
 
-    `flags` are further spellings; `choices` lists the only values allowed; a `switch` is on or off
-    and has a `--no-` twin if `twin`; `many` may be given several times; a `reference` names
-    something in the user's code; a `duration` may be text such as 10m. An option with a `key` is no
+    `spellings` are further names of the flag; `choices` lists the only values allowed; a `switch`
+    is on or off and has a `--no-` twin if `twin`; `many` may be given several times; a `reference`
+    names something in the user's code; a `duration` may be text such as 10m. With a `key` it is no
     flag: the key says where it is given, `example` how.
     """
 
@@ -65,7 +65,7 @@ class Option:
     help: str
     metavar: str | None = None
     choices: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    spellings: tuple[str, ...] = ()
     switch: bool = False
     twin: bool = False
     many: bool = False

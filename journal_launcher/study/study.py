@@ -89,11 +89,11 @@ class StudyHandle:
         said = Identity.from_json(identity)
         directions = [optuna.study.StudyDirection[d.upper()] for d in said.directions or ()]
         storage.create_new_study(directions, name)
-        record = cls(storage, name)
-        record.set_attribute(IDENTITY_ATTRIBUTE, dict(identity))
+        study = cls(storage, name)
+        study.set_attribute(IDENTITY_ATTRIBUTE, dict(identity))
         if said.metric:  # what Optuna's plots and its dashboard call the value
-            storage.set_study_system_attr(study_id(record._study), METRIC_NAMES, [said.metric])
-        return record
+            storage.set_study_system_attr(study_id(study._study), METRIC_NAMES, [said.metric])
+        return study
 
     # --- what the study is
 

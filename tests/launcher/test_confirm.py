@@ -110,7 +110,7 @@ def test_two_deaths_end_the_round_and_it_is_said(clock: Clock) -> None:
 def test_workers_that_die_at_their_start_are_not_started_for_ever(clock: Clock) -> None:
     """After a timeout of the launch there is no other count of their deaths."""
     round = Confirming(clock, 1, [7])
-    round.stage.supervisor.end(Stop("timeout"))
+    round.stage.supervisor.begin_stop(Stop("timeout"))
     before = len(round.stage.pool.started)
     for _ in range(10):
         if round.stage.process() is not None:

@@ -57,7 +57,7 @@ END: Act = lambda slot: slot.process_ended(lost=False)  # noqa: E731
 LOSE: Act = lambda slot: slot.process_ended(lost=True)  # noqa: E731
 ASSIGN: Act = lambda slot: slot.assign(Grant(None))  # noqa: E731
 CONFIRM: Act = lambda slot: slot.begin_confirmation(7)  # noqa: E731
-TASK: Act = lambda slot: slot.begin_task("the refit")  # noqa: E731
+TASK: Act = lambda slot: slot.begin_chore("the refit")  # noqa: E731
 LIVING = (STARTING, IDLE, BUSY, LEAVING)
 
 

@@ -210,10 +210,10 @@ def test_the_trial_timeout_is_for_trials_only(clock: Clock) -> None:
     stage.turn()
     stage.supervisor.run_trials()
     slot = stage.pool.slots[0]
-    slot.begin_task("the refit")
+    slot.begin_chore("the refit")
     clock.at(clock.now - 1000 + 60, lambda: stage.process().say("staged", content={}))
     assert stage.supervisor.await_answer(slot) is not None
-    assert "SIGTERM" not in stage.process().told and slot.work.task is None
+    assert "SIGTERM" not in stage.process().told and slot.work.chore is None
 
 
 def test_a_second_ctrl_c_kills_whatever_ended_the_launch(clock: Clock) -> None:

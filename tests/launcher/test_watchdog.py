@@ -77,7 +77,7 @@ def test_a_worker_that_does_nothing_is_named_once(clock: Clock, processes: list)
 def test_a_refit_that_does_nothing_is_named_once(clock: Clock, processes: list) -> None:
     processes.append(sleeper())
     slot = worker(processes[0])
-    slot.work = Work(1000.0, task="the refit")
+    slot.work = Work(1000.0, chore="the refit")
     looker, notes = watch(slot)
     for clock.now in (1000, 1060, 1150, 1300):
         looker.look()
