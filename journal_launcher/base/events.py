@@ -95,7 +95,10 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """Step `step` of `total` (None: unknown) of a trial; `unit` is "epoch", "fold" or "step"."""
+    """Step `step` of `total` (None: unknown) of a trial; `unit` is "epoch", "fold" or "step".
+
+    round: of the step that follows, so many of `rounds` are done, where that is known.
+    """
 
     worker: int
     number: int
@@ -103,6 +106,8 @@ class TrialProgress:
     step: int
     total: int | None
     value: float | None
+    round: int | None = None
+    rounds: int | None = None
 
 
 @dataclass(frozen=True)

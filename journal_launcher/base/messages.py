@@ -155,13 +155,15 @@ class Started(FromWorker):
 
 @dataclass(frozen=True)
 class Progress(FromWorker):
-    """How far a trial is."""
+    """How far a trial is. round: of the step under way, so many of `rounds` are done."""
 
     number: int
     unit: str
     step: int
     total: int | None
     value: float | None
+    round: int | None
+    rounds: int | None
 
 
 @dataclass(frozen=True)

@@ -194,8 +194,8 @@ class Supervisor:
             case messages.Started(number):
                 slot.begin_trial(number)
                 self.emit(events.TrialStarted(slot.index, number))
-            case messages.Progress(number, unit, step, total, value):
-                self.emit(events.TrialProgress(slot.index, number, unit, step, total, value))
+            case messages.Progress():
+                self.emit(events.TrialProgress(slot.index, **vars(message)))
             case messages.Note(text):
                 self.emit(events.Note(f"{slot.spec.device.label}: {text}"))
             case messages.Ended():

@@ -30,13 +30,14 @@ def refit(
     staging: Path,
     *,
     on_all_rows: bool,
-    progress: Callable[[int, int], None],
+    progress: Callable[..., None],
 ) -> dict[str, Any]:
     """Train `trial` on all training rows and write `best_model.<extension>` into `staging`.
 
     trial: exactly its `steps` are trained. on_all_rows: publish a model of the hold-out's rows too.
     All scores are in the target's units and belong to the model that has not seen the hold-out,
-    also then; the diagnostics are those of the published model. progress(step, total).
+    also then; the diagnostics are those of the published model. progress(step, total, None, (rounds
+    done, of how many)).
 
     Returns:
         The sidecar as far as a worker knows it, JSON without NaN.
@@ -47,18 +48,19 @@ def refit(
     dataset, model = task.dataset, task.make_model()
     fit_seed = trial_seed(task.seed, trial.number, "refit")
 
-    def fit(rows: Rows) -> FittedModel:
+    def fit(step: int, rows: Rows) -> FittedModel:
+        progress(step, 3, None)
+        model.on_round = lambda *rounds: progress(step - 1, 3, None, rounds)
         features, target = dataset.features.take(rows), dataset.target[rows]
         return model.fit(trial.params, features, target, trial.steps, fit_seed)
 
-    progress(1, 3)
-    fitted = fit(dataset.train)
-    progress(2, 3)
+    fitted = fit(1, dataset.train)
+    progress(2, 3, None)
     scores = _scores(task, fitted, trial_seed(task.seed, trial.number, "bootstrap"))
     published_on_all = on_all_rows and len(dataset.holdout) > 0
     if published_on_all:
-        fitted = fit(np.union1d(dataset.train, dataset.holdout))
-    progress(3, 3)
+        fitted = fit(3, np.union1d(dataset.train, dataset.holdout))
+    progress(3, 3, None)
     file, state = _write(model, fitted, dataset, staging)
     write_diagnostics(task, trial, model, fitted, staging / file)
     return {

@@ -21,6 +21,9 @@ from journal_launcher.base.events import (
 
 __all__ = ["Board", "WorkerRow"]
 
+_FIRST = 3.0
+"""Seconds of a trial after which its progress says how long it will take."""
+
 
 @dataclass(frozen=True)
 class WorkerRow:
@@ -37,13 +40,36 @@ class WorkerRow:
     step: int | None = None
     total: int | None = None
     value: float | None = None
+    round: int | None = None
+    rounds: int | None = None
 
     @property
     def progress(self) -> str:
-        """How far its trial is: "fold 3/5", "step 70", or "" if unknown."""
+        """How far its trial is: "fold 3/5, round 20/500", "step 70", or "" if unknown."""
+        within = f", round {self.round}/{self.rounds}" if self.rounds else ""
+        return self._step + within
+
+    @property
+    def short_progress(self) -> str:
+        """The same in 14 characters, if the step's numbers have one digit: "fold 3/5, 4%"."""
+        within = f", {self.round / self.rounds:.0%}" if self.rounds and self.round else ""
+        return self._step + within
+
+    @property
+    def _step(self) -> str:
+        """The step under way if its rounds are known, else the last one that is done."""
         if self.step is None:
             return ""
-        return f"{self.unit} {self.step}" + (f"/{self.total}" if self.total else "")
+        step = self.step + bool(self.rounds)
+        return f"{self.unit} {step}" + (f"/{self.total}" if self.total else "")
+
+    @property
+    def share(self) -> float | None:
+        """Of its trial that is done; None if unknown."""
+        if self.step is None or not self.total:
+            return None
+        within = self.round / self.rounds if self.rounds and self.round else 0.0
+        return (self.step + within) / self.total
 
 
 class Board:
@@ -104,14 +130,22 @@ class Board:
             self._change(event.worker, state="waiting", since=now, free=now, trial=None, step=None)
 
     def _begin_trial(self, worker: int, number: int, now: float) -> None:
-        self._change(worker, state="busy", since=now, trial=number, step=None, value=None)
+        self._change(
+            worker, state="busy", since=now, trial=number, step=None, value=None, rounds=None
+        )
 
     def _progress(self, event: TrialProgress, now: float) -> None:
         row = self.workers.get(event.worker)
         if row is not None and row.trial != event.number:  # a refit reports without being started
             self._begin_trial(event.worker, event.number, now)
         self._change(
-            event.worker, unit=event.unit, step=event.step, total=event.total, value=event.value
+            event.worker,
+            unit=event.unit,
+            step=event.step,
+            total=event.total,
+            value=event.value,
+            round=event.round,
+            rounds=event.rounds,
         )
 
     def _change(self, worker: int, **changes: Any) -> None:
@@ -138,20 +172,37 @@ class Board:
         """Seconds since the board was made."""
         return self._clock() - self._begun
 
+    def expected(self, row: WorkerRow) -> float | None:
+        """Seconds that the worker's trial takes in all, by the share of it that is done.
+
+        None in its first seconds, and where nobody knows. A trial may end early, or go on.
+        """
+        age = self._clock() - row.free
+        known = row.state == "busy" and row.share and age >= _FIRST
+        return age / row.share if known and row.share else None
+
     def eta(self) -> float | None:
         """Seconds until the last trial ends, by the mean cost of this launch's finished trials.
 
-        The cost counts failed trials too. None while no trial has finished, when nothing is left,
-        and when what is left has taken longer than its share: then nobody knows.
+        The cost counts failed trials too. Before any has finished it is what the progress of the
+        first ones promises. None where they tell none, when nothing is left, and when what is left
+        has taken longer than its share: then nobody knows.
         """
-        done = self.n_finished - self._finished_before
         left = self.n_trials - self.n_finished
         at_work = sum(row.state in ("waiting", "busy") for row in self.workers.values())
-        if self.phase != "running" or done <= 0 or left <= 0 or not at_work:
+        cost, now = self._cost(), self._clock()
+        if self.phase != "running" or cost is None or left <= 0 or not at_work:
             return None
-        cost, now = self._spent / done, self._clock()
         under_way = sum(
             min(now - row.free, cost) for row in self.workers.values() if row.state == "busy"
         )
         ahead = cost * left - under_way
         return ahead / min(left, at_work) if ahead > 0 else None
+
+    def _cost(self) -> float | None:
+        """Seconds of a worker for each finished trial."""
+        done = self.n_finished - self._finished_before
+        if done > 0:
+            return self._spent / done
+        promised = [cost for row in self.workers.values() if (cost := self.expected(row))]
+        return sum(promised) / len(promised) if promised else None

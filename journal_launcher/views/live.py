@@ -19,6 +19,7 @@ __all__ = ["LiveView", "Screen"]
 
 _REDRAW_PERIOD = 0.5  # seconds; more often only costs
 _TRIAL, _PROGRESS, _VALUE, _AGE = 10, 14, 10, 8  # fixed: columns that move are hard to read
+_LONG_PROGRESS, _WIDE = 24, 100
 _CELL = 24
 
 
@@ -135,22 +136,24 @@ class Screen:
 
     def _row(self, row: WorkerRow, name: int, width: int) -> Text:
         with_value, with_progress = width >= 60, width >= 40
+        room = _LONG_PROGRESS if width >= _WIDE else _PROGRESS
+        progress = row.progress if width >= _WIDE else row.short_progress
         taken = _TRIAL + _AGE + 4
-        taken += (_PROGRESS + 2 if with_progress else 0) + (_VALUE + 2 if with_value else 0)
+        taken += (room + 2 if with_progress else 0) + (_VALUE + 2 if with_value else 0)
         state = row.state if row.trial is None else f"trial {row.trial}"
         value = "" if row.value is None or row.trial is None else number(row.value)
         name = max(1, min(name, width - taken))
         return _line(
             f"{_cut(self._board.label(row.index), name):<{name}}  ",
             (f"{state:<{_TRIAL}}  ", "" if row.trial is not None else "bright_black"),
-            f"{_cut(row.progress, _PROGRESS):<{_PROGRESS}}  " if with_progress else "",
+            f"{_cut(progress, room):<{room}}  " if with_progress else "",
             f"{value:>{_VALUE}}  " if with_value else "",
             (f"{duration(self._board.age(row)):>{_AGE}}", "bright_black"),
         )
 
     def _cell(self, row: WorkerRow) -> str:
         state = row.state[:5] if row.trial is None else f"#{row.trial}"
-        share = f"{row.step / row.total:.0%}" if row.step is not None and row.total else ""
+        share = "" if row.share is None else f"{row.share:.0%}"
         alone = self._board.label(row.index) == row.device
         name = " ".join(row.device.split()[:2]) if alone else f"w{row.index}"
         age = duration(self._board.age(row))

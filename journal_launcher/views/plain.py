@@ -79,7 +79,9 @@ class PlainView(TickingView):
         busy = [row for row in self._board.present() if row.state == "busy"]
         shown = []
         for row in busy[:_SHOWN_WORKERS]:
-            age = duration(self._board.age(row))
+            age, expected = duration(self._board.age(row)), self._board.expected(row)
+            if expected is not None and row.rounds:
+                age = f"{age} of about {duration(expected)}"
             shown.append(f"trial {row.trial} ({', '.join(filter(None, (row.progress, age)))})")
         if len(busy) > len(shown):
             shown.append(f"{len(busy) - len(shown)} more")

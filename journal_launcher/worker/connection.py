@@ -62,11 +62,19 @@ class Connection:
                 data = data[os.write(self._out, data) :]
 
     def progress(
-        self, number: int, unit: str, step: int, total: int | None, value: float | None
+        self,
+        number: int,
+        unit: str,
+        step: int,
+        total: int | None,
+        value: float | None,
+        within: tuple[int, int] | None = None,
     ) -> None:
         """Tell how far a trial is, a few times a second at most."""
         now = time.monotonic()
         if now - self._last_progress >= _PROGRESS_INTERVAL:
             self._last_progress = now
             finite = value is not None and abs(value) < float("inf")
-            self.send(Progress(number, unit, step, total, value if finite else None))
+            round_, rounds = within or (None, None)
+            value = value if finite else None
+            self.send(Progress(number, unit, step, total, value, round_, rounds))

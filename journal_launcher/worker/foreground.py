@@ -56,7 +56,7 @@ def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: Stu
     prepared = job.prepare(seed)
     job.warm_up()
     search = Search(settings)
-    job.open(prepared, seed, lambda unit, step, total, value: None)
+    job.open(prepared, seed, lambda *_: None)
     said = prepared.identity.directions or ()
     directions = [optuna.study.StudyDirection[name.upper()] for name in said]
     storage = optuna.storages.InMemoryStorage()
@@ -120,7 +120,7 @@ def _replay(task: ForegroundTask) -> int:
         if settings.job_kind.has_folders:  # the folder of this trial may hold the best model
             job = make_job(settings, StudyPaths(Path(folder), study.name), False, task.threads)
         job.warm_up()
-        job.open(prepared, seed, lambda unit, step, total, value: None)
+        job.open(prepared, seed, lambda *_: None)
         return _compare(task, job, JournalTrial(history, trial_id(history.ask())), recorded)
 
 

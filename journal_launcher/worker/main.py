@@ -203,9 +203,16 @@ class Worker:
                     raise messages.unexpected(message)
             self._connection.send(messages.Request())
 
-    def _progress(self, unit: str, step: int, total: int | None, value: float | None) -> None:
+    def _progress(
+        self,
+        unit: str,
+        step: int,
+        total: int | None,
+        value: float | None,
+        within: tuple[int, int] | None = None,
+    ) -> None:
         if self._number is not None:
-            self._connection.progress(self._number, unit, step, total, value)
+            self._connection.progress(self._number, unit, step, total, value, within)
 
     def _run_trial(self, queued: int | None) -> None:
         trial_id = self._start(queued)

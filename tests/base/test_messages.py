@@ -134,7 +134,7 @@ def test_what_may_be_missing_comes_out_as_none(
 
 def test_a_whole_number_is_a_float_too() -> None:
     line = line_of(sample(messages.Progress), value=1)
-    assert CHANNEL.decode(line, FromWorker) == messages.Progress(7, "text", 7, 7, 1)
+    assert CHANNEL.decode(line, FromWorker) == messages.Progress(7, "text", 7, 7, 1, 7, 7)
 
 
 @BOTH

@@ -88,10 +88,34 @@ def test_a_refit_shows_its_trial_though_it_never_starts(board: Board, clock: Clo
     assert (row.state, row.trial, row.progress, board.age(row)) == ("busy", 5, "step 2/3", 0.0)
 
 
+def test_rounds_are_of_the_fold_under_way(board: Board) -> None:
+    board.fold(TrialStarted(0, 5))
+    board.fold(TrialProgress(0, 5, "fold", 0, 5, None, 30, 500))
+    row = board.workers[0]
+    assert (row.progress, row.short_progress) == ("fold 1/5, round 30/500", "fold 1/5, 6%")
+    assert row.share == pytest.approx(0.06 / 5)
+    board.fold(TrialProgress(0, 5, "fold", 5, 5, 0.4))
+    row = board.workers[0]
+    assert (row.progress, row.short_progress, row.share) == ("fold 5/5", "fold 5/5", 1.0)
+
+
 def test_there_is_no_eta_before_the_first_finished_trial(board: Board, clock: Clock) -> None:
     board.fold(TrialStarted(0, 5))
     clock.now += 10
     assert board.eta() is None
+
+
+def test_but_for_what_the_progress_of_the_first_trials_promises(board: Board, clock: Clock) -> None:
+    board.fold(TrialStarted(0, 5))
+    clock.now += 2
+    board.fold(TrialProgress(0, 5, "fold", 0, 5, None, 50, 500))
+    assert board.expected(board.workers[0]) is None and board.eta() is None  # too early to say
+    clock.now += 2
+    assert board.expected(board.workers[0]) == pytest.approx(200)
+    assert board.eta() == pytest.approx((6 * 200 - 4) / 2)  # 6 trials left on 2 workers
+    board.fold(TrialStarted(1, 6))
+    board.fold(TrialProgress(1, 6, "step", 70, None, None))  # of unknown length
+    assert board.eta() == pytest.approx((6 * 200 - 4 - 4) / 2)
 
 
 def test_eta_shares_what_is_left_among_the_workers(board: Board, clock: Clock) -> None:

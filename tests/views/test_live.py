@@ -77,6 +77,17 @@ def test_a_worker_has_device_trial_progress_and_age(width: int) -> None:
     assert any("waiting" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(50, "fold 1/5, 40%"), (80, "fold 1/5, 40%"), (120, "fold 1/5, round 200/500")],
+)
+def test_rounds_of_a_fold_fit_every_width(width: int, shown: str) -> None:
+    full = board(3)
+    full.fold(TrialProgress(2, 1002, "fold", 0, 5, None, 200, 500))
+    row = next(line for line in drawn(full, width) if "trial 1002" in line)
+    assert f"  {shown} " in row and row.endswith("2:03:11") and len(row) <= width
+
+
 def test_totals() -> None:
     head, totals, *_ = drawn(board(2), 80)
     assert head.startswith("diabetes_neural_net  ━")

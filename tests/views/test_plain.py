@@ -112,6 +112,18 @@ def test_status_lines_come_every_5_s_and_after_a_minute_every_30_s() -> None:
     )
 
 
+def test_a_trial_says_its_rounds_and_how_long_it_will_take() -> None:
+    run = Run(n_trials=20)
+    run.view(TrialStarted(0, 0))
+    run.now += 6
+    run.view(TrialProgress(0, 0, "fold", 0, 5, None, 50, 500))
+    run.view.tick()
+    assert run.lines[-1] == (
+        "   0:06  0 of 20 finished, ETA 1:39:54; "
+        "running trial 0 (fold 1/5, round 50/500, 6.0 s of about 5:00)"
+    )
+
+
 def test_a_launch_that_says_nothing_is_still_seen_to_live() -> None:
     file = io.StringIO()
     now = 0.0

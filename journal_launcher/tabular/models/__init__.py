@@ -31,6 +31,7 @@ __all__ = [
     "Params",
     "Predictions",
     "Report",
+    "Rounds",
     "Score",
     "Suggester",
     "make_model",
@@ -118,6 +119,8 @@ Score = Callable[[NDArray[np.float64], Predictions], float]
 """metric(target, predictions)"""
 Report = Callable[[int, int, float], None]
 """report(step, total, value of the mean curve so far); raises to stop."""
+Rounds = Callable[[int, int], None]
+"""rounds(done, of how many) of the training under way."""
 
 
 class Suggester(Protocol):
@@ -150,11 +153,13 @@ class FittedModel(Protocol):
 class ModelType(Protocol):
     """One kind of model. `unit` is what `report` counts: "epoch" or "fold".
 
-    max_steps: the most epochs or rounds that a training takes.
+    max_steps: the most epochs or rounds that a training takes. on_round: told after every round,
+    by those that train their folds one after the other; set by whoever wants to hear it.
     """
 
     extension: str
     unit: str
+    on_round: Rounds
 
     @property
     def max_steps(self) -> int: ...

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.table import Features, Schema
-from journal_launcher.tabular.models import Params, Predictions
+from journal_launcher.tabular.models import Params, Predictions, Rounds
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold
 from journal_launcher.tabular.models.space import Space, between
 
@@ -39,8 +39,16 @@ class CatBoost(FoldByFold):
         if _are_alike(features):
             self._fit_prior(model, features, target)
         else:
-            model.fit(_pool(features, target))
+            self._train(model, _pool(features, target), steps)
         return FittedCatBoost(model, self.settings.schema)
+
+    def _train(self, model: catboost.CatBoost, pool: catboost.Pool, steps: int) -> None:
+        if self.settings.gpu:  # where it takes no callbacks
+            model.fit(pool)
+            return
+        telling = _Telling(self.on_round, steps)
+        model.fit(pool, callbacks=[telling])
+        telling.check()
 
     def _fit_prior(
         self, model: catboost.CatBoost, features: Features, target: NDArray[np.float64]
@@ -89,6 +97,26 @@ class CatBoost(FoldByFold):
         loss = "Logloss" if len(schema.classes) == 2 else "MultiClass"
         # Named, so that a class without training rows still has its column.
         return {**fixed, "loss_function": loss, "class_names": list(range(len(schema.classes)))}
+
+
+class _Telling:
+    """A callback. What is raised in one CatBoost turns into an error of its own; so it waits."""
+
+    def __init__(self, on_round: Rounds, steps: int) -> None:
+        self._on_round, self._steps = on_round, steps
+        self._raised: BaseException | None = None
+
+    def after_iteration(self, info: Any) -> bool:
+        try:
+            self._on_round(info.iteration, self._steps)
+        except BaseException as raised:  # a signal's, say, which arrives in Python code only
+            self._raised = raised
+        return self._raised is None
+
+    def check(self) -> None:
+        """Raise what ended the training."""
+        if self._raised is not None:
+            raise self._raised
 
 
 class FittedCatBoost:

@@ -63,8 +63,31 @@ class HistGradientBoosting(FoldByFold):
         fitted = FittedHistGradientBoosting(estimator, levels, len(schema.classes))
         matrix = fitted.matrix(features)
         matrix[:, np.isnan(matrix).all(axis=0)] = 0.0  # scikit-learn cannot bin a column of gaps
-        estimator.fit(matrix, target)
+        self._train(estimator, matrix, target, steps)
         return fitted
+
+    def _train(
+        self, estimator: Estimator, x: NDArray[np.float64], y: NDArray[np.float64], steps: int
+    ) -> None:
+        """Fit, and tell the rounds: it asks a scorer after each, whose answers here stop nothing.
+
+        Whether it asks changes no tree: no rows are set aside, and nothing random is drawn for it.
+        """
+
+        def score(estimator: Estimator, *_: Any) -> int:
+            done = int(estimator.n_iter_)
+            if done:  # it asks before the first round, too
+                self.on_round(done, steps)
+            return done
+
+        asking = {"early_stopping": True, "validation_fraction": None, "scoring": score}
+        plain = {name: estimator.get_params()[name] for name in (*asking, "n_iter_no_change")}
+        estimator.set_params(**asking, n_iter_no_change=steps)
+        estimator.fit(x, y)
+        # Nothing of it goes into the file.
+        estimator.set_params(**plain)
+        estimator.do_early_stopping_, estimator._scorer = False, None
+        estimator.train_score_ = np.empty(0)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedHistGradientBoosting":
         estimator = skops.load(path, trusted=_TRUSTED)

@@ -44,7 +44,12 @@ class LightGBM(FoldByFold):
             categorical_feature=categories,
             params={**self.fixed(), "min_data_in_leaf": params.get("min_data_in_leaf", 20)},
         )
-        booster = lightgbm.train({**params, **self.fixed(), "seed": seed}, rows, steps)
+        given = {**params, **self.fixed(), "seed": seed}
+
+        def tell(state: lightgbm.callback.CallbackEnv) -> None:
+            self.on_round(state.iteration + 1, steps)
+
+        booster = lightgbm.train(given, rows, steps, callbacks=[tell])
         return FittedLightGBM(booster, steps, self.settings.schema, self.settings.threads)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedLightGBM":

@@ -14,7 +14,7 @@ from typing import Any
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.options import nearest_or_all
 from journal_launcher.settings.ranges import Asked, Range, Scalar, parse_range
-from journal_launcher.tabular.models import FoldData, ModelSettings, Params, Suggester
+from journal_launcher.tabular.models import FoldData, ModelSettings, Params, Rounds, Suggester
 
 __all__ = ["Parameter", "Space", "Tuned", "between", "narrowed", "one_of"]
 
@@ -73,6 +73,7 @@ class Tuned(ABC):
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
+        self.on_round: Rounds = lambda done, of: None
 
     @abstractmethod
     def space(self) -> Space:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.errors import DeviceError
 from journal_launcher.tabular.data.table import Features, Schema
-from journal_launcher.tabular.models import Params, Predictions
+from journal_launcher.tabular.models import Params, Predictions, Rounds
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold, from_margins
 from journal_launcher.tabular.models.space import Space, between
 
@@ -42,7 +42,8 @@ class XGBoost(FoldByFold):
     ) -> "FittedXGBoost":
         levels = [np.unique(codes[codes >= 0]) for codes in features.codes.T]
         rows = _matrix(features, levels, target)
-        booster = xgboost.train({**params, **self.fixed(), "seed": seed}, rows, steps)
+        given = {**params, **self.fixed(), "seed": seed}
+        booster = xgboost.train(given, rows, steps, callbacks=[_Telling(self.on_round, steps)])
         return self._fitted(booster, levels)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedXGBoost":
@@ -63,6 +64,15 @@ class XGBoost(FoldByFold):
     def _fitted(self, booster: xgboost.Booster, levels: list[NDArray[np.int32]]) -> "FittedXGBoost":
         booster.set_param({"device": "cpu", "nthread": self.settings.threads})
         return FittedXGBoost(booster, levels, self.settings.schema)
+
+
+class _Telling(xgboost.callback.TrainingCallback):
+    def __init__(self, on_round: Rounds, steps: int) -> None:
+        self._on_round, self._steps = on_round, steps
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        self._on_round(epoch + 1, self._steps)
+        return False
 
 
 class FittedXGBoost:

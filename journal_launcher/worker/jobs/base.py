@@ -5,9 +5,8 @@ every trial, and asked once at the end to stage the best model.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -20,8 +19,20 @@ from journal_launcher.base.messages import Preparation
 
 __all__ = ["Job", "Progress", "ScriptFailedError"]
 
-Progress = Callable[[str, int, int | None, float | None], None]
-"""progress(unit, step, total, value)"""
+
+class Progress(Protocol):
+    """Told how far a trial is. within: rounds done of the step that follows, and of how many."""
+
+    def __call__(
+        self,
+        unit: str,
+        step: int,
+        total: int | None,
+        value: float | None,
+        within: tuple[int, int] | None = None,
+        /,
+    ) -> None: ...
+
 
 
 class ScriptFailedError(JournalLauncherError):

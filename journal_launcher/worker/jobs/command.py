@@ -47,7 +47,7 @@ class CommandJob(Job):
         self._template = parse_template(settings.command, self._space)
         self._value = parse_value(settings.value, settings.n_directions)
         self._report = parse_report(settings.report, settings.n_directions)
-        self._progress: Progress = lambda unit, step, total, value: None
+        self._progress: Progress = lambda *_: None
 
     def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
         settings, program = self._settings, self._template.program

@@ -1,7 +1,7 @@
 """A table as a job: a trial is K folds of one model type."""
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,7 @@ class TableJob(Job):
             trial,
             staging,
             on_all_rows=self._settings.refit == "all",
-            progress=lambda step, total: self._progress("step", step, total, None),
+            progress=partial(self._progress, "step"),
         )
         table = {name: self._table[name] for name in ("data", "data_sha256")}
         return Sidecar.from_json(sidecar | table)
@@ -192,6 +192,8 @@ class TableObjective:
         self.attributes: dict[str, Any] = {}
         self._prunes = prunes
         self._progress = progress
+        self._said: tuple[int, int, float | None] = (0, 0, None)  # of the folds, last
+        self.model.on_round = self._show_round
 
     def defaults(self) -> dict[str, Any]:
         """Parameters of trial 0."""
@@ -205,6 +207,7 @@ class TableObjective:
             ValueError: the score is not a finite number.
         """
         self.attributes = {}
+        self._said = 0, len(self.task.folds), None
         with suggesting(trial):
             params = self.model.suggest(trial)
 
@@ -236,6 +239,7 @@ class TableObjective:
         Raises:
             ValueError: a score is not a finite number.
         """
+        self._said = 0, len(fresh.folds), None
         seed = trial_seed(self.task.seed, number, "confirm")
         curve = cross_validate(fresh, self.model, params, seed, self._show, steps)
         assert curve.history is not None
@@ -249,7 +253,11 @@ class TableObjective:
         )
 
     def _show(self, step: int, total: int, value: float) -> None:
-        self._progress(self.model.unit, step, total, value if np.isfinite(value) else None)
+        self._said = step, total, value if np.isfinite(value) else None
+        self._progress(self.model.unit, *self._said)
+
+    def _show_round(self, done: int, of: int) -> None:
+        self._progress(self.model.unit, *self._said, (done, of))
 
 
 def _keeps_targets_together(study: Identity) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.base.seeds import trial_seed
+from journal_launcher.settings.model_types import BASELINE
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.models import Curve
@@ -26,8 +27,14 @@ def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _objective(table: Dataset, steps: Steps, prunes: bool = True) -> TableObjective:
+    """steps: what it says of its folds; of the rounds within them `test_rounds…` knows."""
     task = task_of(table, "catboost", "r2", seed=5)
-    return TableObjective(task, prunes, lambda *step: steps.append(step))
+
+    def progress(unit: str, step: int, total: Any, value: Any, within: Any = None) -> None:
+        if within is None:
+            steps.append((unit, step, total, value))
+
+    return TableObjective(task, prunes, progress)
 
 
 def test_the_value_is_the_mean_of_the_folds(make_table: MakeTable) -> None:
@@ -170,3 +177,50 @@ def test_a_confirmation_that_is_not_finite_is_refused(make_table: MakeTable) -> 
     objective = _objective(table, [])
     with pytest.raises(ValueError, match="expected a finite r2 in every fold"):
         objective.confirm(0, objective.defaults(), 10, objective.task)
+
+
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
+def test_rounds_within_a_fold_are_told_but_never_to_the_pruner(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Of every type that trains many rounds and its folds one after the other."""
+    model = type(task_of(make_table(), name).make_model())
+    if model.unit == "epoch" or name == BASELINE:
+        pytest.skip("has no rounds within a fold")
+    monkeypatch.setattr(model, "max_steps", 20)
+    said: list[Any] = []
+    objective = TableObjective(task_of(make_table(), name), True, lambda *step: said.append(step))
+    study = optuna.create_study(direction="maximize")
+    study.enqueue_trial(objective.defaults())
+    study.optimize(objective, n_trials=1)
+    within = [step for step in said if len(step) == 5]
+    assert [(*step[:3], step[4]) for step in within] == [
+        ("fold", fold, 3, (done, 20)) for fold in range(3) for done in range(1, 21)
+    ]
+    assert [step[3] is None for step in within] == [True] * 20 + [False] * 40
+    assert list(study.trials[0].intermediate_values) == [1, 2]
+    said.clear()
+    objective.confirm(0, objective.defaults(), 10, objective.task)
+    assert [step[4] for step in said if len(step) == 5] == [(n, 10) for n in range(1, 11)] * 3
+
+
+class _Stopped(BaseException):
+    """As SIGTERM is: raised wherever Python code runs next."""
+
+
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
+def test_a_stop_ends_the_fold_under_way(make_table: MakeTable, name: str) -> None:
+    objective = TableObjective(task_of(make_table(), name), False, lambda *_: None)
+    done = 0
+
+    def stop(*_: int) -> None:
+        nonlocal done
+        done += 1
+        raise _Stopped
+
+    objective.model.on_round = stop
+    if objective.model.unit == "epoch" or name == BASELINE:
+        pytest.skip("has no rounds within a fold")
+    with pytest.raises(_Stopped):
+        objective(optuna.trial.FixedTrial(objective.defaults()))
+    assert done == 1
