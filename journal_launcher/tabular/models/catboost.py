@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from journal_launcher.tabular.data.table import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions, Rounds
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold
+from journal_launcher.tabular.models.single_precision import less, middles, target_middle
 from journal_launcher.tabular.models.space import Space, between
 
 __all__ = ["CatBoost"]
@@ -36,11 +37,17 @@ class CatBoost(FoldByFold):
     ) -> "FittedCatBoost":
         given = {**params, "iterations": steps, "random_seed": seed}
         model = catboost.CatBoost({**given, **self.fixed()})
+        regression = self.settings.schema.task == "regression"
+        middle = target_middle(target) if regression else 0.0
+        taken = middles(features.numbers)
         if _are_alike(features):
-            self._fit_prior(model, features, target)
+            self._fit_prior(model, features, target - middle)
         else:
-            self._train(model, _pool(features, target), steps)
-        return FittedCatBoost(model, self.settings.schema)
+            self._train(model, _pool(features, taken, target - middle), steps)
+        if middle:
+            scale, bias = model.get_scale_and_bias()
+            model.set_scale_and_bias(scale, bias + middle)
+        return FittedCatBoost(model, self.settings.schema, taken)
 
     def _train(self, model: catboost.CatBoost, pool: catboost.Pool, steps: int) -> None:
         if self.settings.gpu:  # where it takes no callbacks
@@ -61,7 +68,7 @@ class CatBoost(FoldByFold):
             np.zeros_like(features.numbers) + one,
             np.zeros_like(features.codes) + one.astype(np.int32),
         )
-        model.fit(_pool(others, target))
+        model.fit(_pool(others, {}, target))
         _, prior = model.get_scale_and_bias()  # of a regression it is the mean
         if n_classes := len(self.settings.schema.classes):
             margins = np.log(np.bincount(target.astype(np.intp), minlength=n_classes))
@@ -71,7 +78,8 @@ class CatBoost(FoldByFold):
     def load(self, path: Path, state: dict[str, Any]) -> "FittedCatBoost":
         model = catboost.CatBoost()
         model.load_model(str(path))
-        return FittedCatBoost(model, self.settings.schema)
+        taken = {int(column): middle for column, middle in state.get("middles", {}).items()}
+        return FittedCatBoost(model, self.settings.schema, taken)
 
     def fixed(self) -> dict[str, Any]:
         """What is not tuned; the same on CPU and GPU but for the device."""
@@ -120,27 +128,32 @@ class _Telling:
 
 
 class FittedCatBoost:
-    """A trained CatBoost model; predicts on the CPU wherever it was trained."""
+    """A trained CatBoost model; predicts on the CPU wherever it was trained.
 
-    def __init__(self, model: catboost.CatBoost, schema: Schema) -> None:
-        self._model = model
+    taken: what is taken off the columns that 32-bit floats could not hold.
+    """
+
+    def __init__(self, model: catboost.CatBoost, schema: Schema, taken: dict[int, float]) -> None:
+        self._model, self._taken = model, taken
         self._kind = "RawFormulaVal" if schema.task == "regression" else "Probability"
 
     def predict(self, features: Features) -> Predictions:
         return self.predict_at(features, 0)
 
     def predict_at(self, features: Features, steps: int) -> Predictions:
-        found = self._model.predict(_pool(features), prediction_type=self._kind, ntree_end=steps)
+        pool = _pool(features, self._taken)
+        found = self._model.predict(pool, prediction_type=self._kind, ntree_end=steps)
         return np.asarray(found, dtype=np.float64)
 
     def staged(self, features: Features, every: int) -> Iterator[Predictions]:
         yield from self._model.staged_predict(
-            _pool(features), prediction_type=self._kind, eval_period=every
+            _pool(features, self._taken), prediction_type=self._kind, eval_period=every
         )
 
     def save(self, path: Path) -> dict[str, Any]:
         self._model.save_model(str(path))
-        return {"trees": self._model.tree_count_}
+        state: dict[str, Any] = {"trees": self._model.tree_count_}
+        return {**state, "middles": self._taken} if self._taken else state
 
 
 def _are_alike(features: Features) -> bool:
@@ -151,9 +164,11 @@ def _are_alike(features: Features) -> bool:
     return bool(same.all() and (codes == codes[:1]).all())
 
 
-def _pool(features: Features, target: NDArray[np.float64] | None = None) -> catboost.Pool:
+def _pool(
+    features: Features, taken: dict[int, float], target: NDArray[np.float64] | None = None
+) -> catboost.Pool:
     """A column for each number and each category code; a missing category is a code of its own."""
-    columns = {str(i): column for i, column in enumerate(features.numbers.T)}
+    columns = {str(i): column for i, column in enumerate(less(features.numbers, taken).T)}
     categories = {f"c{i}": column for i, column in enumerate(features.codes.T)}
     frame = pd.DataFrame({**columns, **categories})
     return catboost.Pool(frame, label=target, cat_features=list(categories))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from journal_launcher.tabular.data.table import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold, from_margins
+from journal_launcher.tabular.models.single_precision import target_middle
 from journal_launcher.tabular.models.space import Space, between
 
 __all__ = ["LightGBM"]
@@ -37,10 +38,12 @@ class LightGBM(FoldByFold):
     ) -> "FittedLightGBM":
         numbers = features.numbers.shape[1]
         categories = list(range(numbers, numbers + features.codes.shape[1]))
+        regression = self.settings.schema.task == "regression"
+        middle = target_middle(target) if regression else 0.0
         # Quiet here too: the parameters of the training come too late for the data.
         rows = lightgbm.Dataset(
             _matrix(features),
-            target,
+            target - middle,
             categorical_feature=categories,
             params={**self.fixed(), "min_data_in_leaf": params.get("min_data_in_leaf", 20)},
         )
@@ -50,11 +53,15 @@ class LightGBM(FoldByFold):
             self.on_round(state.iteration + 1, steps)
 
         booster = lightgbm.train(given, rows, steps, callbacks=[tell])
-        return FittedLightGBM(booster, steps, self.settings.schema, self.settings.threads)
+        return self._fitted(booster, steps, middle)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedLightGBM":
         booster = lightgbm.Booster(model_file=path)
-        return FittedLightGBM(booster, state["rounds"], self.settings.schema, self.settings.threads)
+        return self._fitted(booster, state["rounds"], state.get("target_middle", 0.0))
+
+    def _fitted(self, booster: lightgbm.Booster, rounds: int, middle: float) -> "FittedLightGBM":
+        settings = self.settings
+        return FittedLightGBM(booster, rounds, middle, settings.schema, settings.threads)
 
     def fixed(self) -> dict[str, Any]:
         """What is not tuned."""
@@ -77,13 +84,18 @@ class LightGBM(FoldByFold):
 
 
 class FittedLightGBM:
-    """Trained trees. rounds: those asked for; where nothing was left to split there are fewer."""
+    """Trained trees. rounds: those asked for; where nothing was left to split there are fewer.
+
+    middle: what was taken off the target, which it keeps in 32 bits. Its sums have 64, and it bins
+    the features as they are.
+    """
 
     def __init__(
-        self, booster: lightgbm.Booster, rounds: int, schema: Schema, threads: int
+        self, booster: lightgbm.Booster, rounds: int, middle: float, schema: Schema, threads: int
     ) -> None:
         self._booster = booster
         self._rounds = rounds
+        self._middle = middle
         self._task = schema.task
         self._threads = threads
 
@@ -91,7 +103,7 @@ class FittedLightGBM:
         return self.predict_at(features, self._rounds)
 
     def predict_at(self, features: Features, steps: int) -> Predictions:
-        return from_margins(self._margins(_matrix(features), 0, steps), self._task)
+        return self._predictions(self._margins(_matrix(features), 0, steps))
 
     def staged(self, features: Features, every: int) -> Iterator[Predictions]:
         """Each stage adds its rounds to the sums of the last: all cost as much as one."""
@@ -99,11 +111,16 @@ class FittedLightGBM:
         margins: NDArray[np.float64] | float = 0.0
         for start in range(0, self._rounds - every + 1, every):
             margins = margins + self._margins(rows, start, every)
-            yield from_margins(margins, self._task)
+            yield self._predictions(margins)
 
     def save(self, path: Path) -> dict[str, Any]:
         self._booster.save_model(path, num_iteration=-1)
-        return {"rounds": self._rounds}
+        state = {"rounds": self._rounds}
+        return {**state, "target_middle": self._middle} if self._middle else state
+
+    def _predictions(self, margins: NDArray[np.float64]) -> Predictions:
+        found = from_margins(margins, self._task)
+        return found + self._middle if self._middle else found
 
     def _margins(self, rows: NDArray[np.float64], start: int, rounds: int) -> NDArray[np.float64]:
         found = self._booster.predict(

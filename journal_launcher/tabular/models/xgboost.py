@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from journal_launcher.base.errors import DeviceError
 from journal_launcher.tabular.data.table import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions, Rounds
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold, from_margins
+from journal_launcher.tabular.models.single_precision import less, middles, target_middle
 from journal_launcher.tabular.models.space import Space, between
 
 __all__ = ["XGBoost", "require_cuda"]
@@ -41,14 +43,19 @@ class XGBoost(FoldByFold):
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
     ) -> "FittedXGBoost":
         levels = [np.unique(codes[codes >= 0]) for codes in features.codes.T]
-        rows = _matrix(features, levels, target)
+        regression = self.settings.schema.task == "regression"
+        middle = target_middle(target, rounded_sums=True) if regression else 0.0
+        inputs = _Inputs(levels, middles(features.numbers))
+        rows = inputs.matrix(features, target - middle)
         given = {**params, **self.fixed(), "seed": seed}
         booster = xgboost.train(given, rows, steps, callbacks=[_Telling(self.on_round, steps)])
-        return self._fitted(booster, levels)
+        return self._fitted(booster, inputs, middle)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedXGBoost":
         booster = xgboost.Booster(_QUIET, model_file=str(path))
-        return self._fitted(booster, [np.array(known, np.int32) for known in state["levels"]])
+        levels = [np.array(known, np.int32) for known in state["levels"]]
+        taken = {int(column): middle for column, middle in state.get("middles", {}).items()}
+        return self._fitted(booster, _Inputs(levels, taken), state.get("target_middle", 0.0))
 
     def fixed(self) -> dict[str, Any]:
         """What is not tuned; the same on CPU and GPU but for the device."""
@@ -61,9 +68,11 @@ class XGBoost(FoldByFold):
             return {**fixed, "objective": "binary:logistic"}
         return {**fixed, "objective": "multi:softprob", "num_class": len(schema.classes)}
 
-    def _fitted(self, booster: xgboost.Booster, levels: list[NDArray[np.int32]]) -> "FittedXGBoost":
+    def _fitted(
+        self, booster: xgboost.Booster, inputs: "_Inputs", middle: float
+    ) -> "FittedXGBoost":
         booster.set_param({"device": "cpu", "nthread": self.settings.threads})
-        return FittedXGBoost(booster, levels, self.settings.schema)
+        return FittedXGBoost(booster, inputs, middle, self.settings.schema)
 
 
 class _Telling(xgboost.callback.TrainingCallback):
@@ -78,34 +87,40 @@ class _Telling(xgboost.callback.TrainingCallback):
 class FittedXGBoost:
     """Trained trees; they predict on the CPU wherever they were trained.
 
-    levels: for each category column, the sorted codes of the training rows. XGBoost itself would
-    send any other down a fixed branch; so it is missing.
+    middle: what was taken off the target, which 32-bit floats could not hold.
     """
 
     def __init__(
-        self, booster: xgboost.Booster, levels: list[NDArray[np.int32]], schema: Schema
+        self, booster: xgboost.Booster, inputs: "_Inputs", middle: float, schema: Schema
     ) -> None:
         self._booster = booster
-        self._levels = levels
+        self._inputs = inputs
+        self._middle = middle
         self._task = schema.task
 
     def predict(self, features: Features) -> Predictions:
         return self.predict_at(features, 0)
 
     def predict_at(self, features: Features, steps: int) -> Predictions:
-        return from_margins(self._margins(_matrix(features, self._levels), 0, steps), self._task)
+        return self._predictions(self._margins(self._inputs.matrix(features), 0, steps))
 
     def staged(self, features: Features, every: int) -> Iterator[Predictions]:
         """Each stage begins with the sums of the last: all cost as much as one."""
-        rows = _matrix(features, self._levels)
+        rows = self._inputs.matrix(features)
         for stop in range(every, self._booster.num_boosted_rounds() + 1, every):
             margins = self._margins(rows, stop - every, stop)
             rows.set_base_margin(margins)
-            yield from_margins(margins, self._task)
+            yield self._predictions(margins)
 
     def save(self, path: Path) -> dict[str, Any]:
         self._booster.save_model(str(path))
-        return {"levels": [known.tolist() for known in self._levels]}
+        levels = [known.tolist() for known in self._inputs.levels]
+        off = {"middles": self._inputs.taken, "target_middle": self._middle}
+        return {"levels": levels, **{name: value for name, value in off.items() if value}}
+
+    def _predictions(self, margins: NDArray[np.float32]) -> Predictions:
+        found = from_margins(margins, self._task)
+        return found + self._middle if self._middle else found
 
     def _margins(self, rows: xgboost.DMatrix, start: int, stop: int) -> NDArray[np.float32]:
         found = self._booster.predict(rows, output_margin=True, iteration_range=(start, stop))
@@ -130,20 +145,30 @@ def require_cuda() -> None:
     )
 
 
-def _matrix(
-    features: Features,
-    levels: list[NDArray[np.int32]],
-    target: NDArray[np.float64] | None = None,
-) -> xgboost.DMatrix:
-    """Numbers, then the codes of categories. It refuses what is infinite as a 32-bit float."""
-    numbers = np.clip(features.numbers, -_LARGEST, _LARGEST)
-    codes = [
-        np.where(np.isin(column, known), column, np.nan)
-        for column, known in zip(features.codes.T, levels, strict=True)
-    ]
-    return xgboost.DMatrix(
-        np.column_stack([numbers, *codes]),
-        label=target,
-        feature_types=["q"] * numbers.shape[1] + ["c"] * len(codes),
-        enable_categorical=True,
-    )
+@dataclass(frozen=True)
+class _Inputs:
+    """How features become XGBoost's matrix, from the training rows.
+
+    levels: for each category column, the sorted codes of these rows. XGBoost itself would send any
+    other down a fixed branch; so it is missing. taken: what is taken off the number columns that
+    32-bit floats could not hold.
+    """
+
+    levels: list[NDArray[np.int32]]
+    taken: dict[int, float]
+
+    def matrix(
+        self, features: Features, target: NDArray[np.float64] | None = None
+    ) -> xgboost.DMatrix:
+        """Numbers, then the codes of categories. It refuses what is infinite in 32 bits."""
+        numbers = np.clip(less(features.numbers, self.taken), -_LARGEST, _LARGEST)
+        codes = [
+            np.where(np.isin(column, known), column, np.nan)
+            for column, known in zip(features.codes.T, self.levels, strict=True)
+        ]
+        return xgboost.DMatrix(
+            np.column_stack([numbers, *codes]),
+            label=target,
+            feature_types=["q"] * numbers.shape[1] + ["c"] * len(codes),
+            enable_categorical=True,
+        )
