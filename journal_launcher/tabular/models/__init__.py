@@ -50,7 +50,7 @@ class ModelSettings:
     `flags` are settings that some types have for themselves, by name; what is not among them is as
     by default. `gpu` is True when this process is pinned to a GPU (device 0 of this process), which
     it shares with the others of `workers_per_gpu`. `name` is the model type's own, and `ranges` the
-    table of that name in the user's config file.
+    table of that name in the user's config file. `rounds` is the study's limit, if it has one.
     """
 
     schema: Schema
@@ -62,6 +62,7 @@ class ModelSettings:
     workers_per_gpu: int = 1
     name: str = "model"
     ranges: Mapping[str, Any] = field(default_factory=dict)
+    rounds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,11 @@ class ModelType(Protocol):
 
     @property
     def max_steps(self) -> int: ...
+
+    @property
+    def affordable(self) -> int | None:
+        """The limit of rounds that a new study gets; None where all of them take no minutes."""
+        ...
 
     def __init__(self, settings: ModelSettings) -> None: ...
 

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.table import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions, Rounds
-from journal_launcher.tabular.models.fold_by_fold import FoldByFold
+from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.single_precision import less, middles, target_middle
 from journal_launcher.tabular.models.space import Space, between
 
 __all__ = ["CatBoost"]
 
+_BORDERS = 254
 
-class CatBoost(FoldByFold):
+
+class CatBoost(Boosting):
     """Quantises each fold from its training rows; the same parameters work on CPU and GPU."""
 
     extension = "cbm"
@@ -31,6 +33,15 @@ class CatBoost(FoldByFold):
             "l2_leaf_reg": between(1.0, 20.0, default=3.0, log=True, least=0),
             "subsample": between(0.7, 1.0, default=0.9, least=0.01, most=1),
         }
+
+    def seconds_per_tree_and_column(self, limited: bool) -> float:
+        # Every leaf tries every border, however few its rows.
+        return 1e-8 * (self.settings.n_rows + 160 * self._borders(limited))
+
+    def _borders(self, limited: bool) -> int:
+        """Of each column. In a limited study some 32 rows lie between two of them, which scores no
+        worse and takes, of 600 rows, an eighth of the time."""
+        return min(_BORDERS, max(32, self.settings.n_rows // 32)) if limited else _BORDERS
 
     def fit(
         self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
@@ -88,7 +99,7 @@ class CatBoost(FoldByFold):
             "boosting_type": "Plain",
             "bootstrap_type": "Bernoulli",
             "score_function": "L2",
-            "border_count": 254,
+            "border_count": self._borders(self.settings.rounds is not None),
             # Few levels: one-hot, much faster than statistics of the target and no worse.
             "one_hot_max_size": 16,
             "allow_const_label": True,  # a fold's training rows may all have the same target

@@ -75,6 +75,10 @@ class Tuned(ABC):
         self.settings = settings
         self.on_round: Rounds = lambda done, of: None
 
+    @property
+    def affordable(self) -> int | None:
+        return None
+
     @abstractmethod
     def space(self) -> Space:
         """The parameters by name, before what the user's config file says."""

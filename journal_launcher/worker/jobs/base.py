@@ -34,7 +34,6 @@ class Progress(Protocol):
     ) -> None: ...
 
 
-
 class ScriptFailedError(JournalLauncherError):
     """A script gave no value; `always`: it would not with other parameters either."""
 

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.artifacts.sidecar import Sidecar
+from journal_launcher.base.artifacts.stored import whole
 from journal_launcher.base.artifacts.trial_attributes import FoldScores
 from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
@@ -27,7 +28,13 @@ from journal_launcher.tabular.data import dataset
 from journal_launcher.tabular.data.arrays import mark_used
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Schema
-from journal_launcher.tabular.models import ModelSettings, Params, make_model, model_type
+from journal_launcher.tabular.models import (
+    ModelSettings,
+    ModelType,
+    Params,
+    make_model,
+    model_type,
+)
 from journal_launcher.tabular.refit import refit, rehearse
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 from journal_launcher.worker.device_check import require_gpu
@@ -73,6 +80,8 @@ class TableJob(Job):
         own = {name: getattr(settings, name) for name in MODEL_TYPES[settings.model_type].flags}
         # Epochs decide what a trial reports, and its learning rates.
         flags = {"epochs": model.max_steps, **own} if model.unit == "epoch" else own
+        rounds, notes = _limit(model, task, begun)
+        flags = flags if rounds is None else {"rounds": rounds, **flags}
         identity = Identity(
             schema_version=1,
             kind="table",
@@ -86,7 +95,8 @@ class TableJob(Job):
             split=table["split"],
             seed=seed,
         )
-        return Preparation(identity, notes=table["notes"], content=table)
+        said, content = [*table["notes"], *notes], {**table, "rounds": rounds}
+        return Preparation(identity, notes=said, content=content)
 
     def warm_up(self) -> None:
         model_type(self._settings.model_type)
@@ -105,7 +115,7 @@ class TableJob(Job):
     def _task_of(self, table: dict[str, Any], seed: int) -> TableTask:
         loaded = dataset.load(Path(table["directory"]))
         settings = self._model_settings(loaded.schema, len(loaded.train), table["metric"])
-        return TableTask(loaded, settings, seed)
+        return TableTask(loaded, replace(settings, rounds=table.get("rounds")), seed)
 
     def _model_settings(self, schema: Schema, n_rows: int, metric: str) -> ModelSettings:
         settings = self._settings
@@ -177,6 +187,30 @@ class TableJob(Job):
         )
         table = {name: self._table[name] for name in ("data", "data_sha256")}
         return Sidecar.from_json(sidecar | table)
+
+
+def _limit(
+    model: ModelType, task: TableTask, begun: Identity | None
+) -> tuple[int | None, list[str]]:
+    """The study's limit of rounds, and what is said of it. A study keeps the one it began with."""
+    affordable, settings = model.affordable, task.settings
+    if affordable is None and begun is None:
+        return None, []
+    rounds = affordable if begun is None else whole((begun.flags or {}).get("rounds"), 1)
+    classes = len(settings.schema.classes)
+    size = f"{settings.n_rows:,} rows, {len(settings.schema.columns)} columns"
+    size += f", {classes} classes" if classes > 2 else ""
+    slow = f"{size}: {model.max_steps} rounds of {settings.name} would take minutes a fold"
+    if rounds is not None:
+        return rounds, [
+            f"{slow}; a trial trains at most {rounds}, and only as many as its first fold needs"
+        ]
+    if affordable is None:
+        return None, []
+    return None, [
+        f"{slow}; this study began without a limit and goes on so, a new one (--overwrite) would "
+        f"train at most {affordable}"
+    ]
 
 
 class TableObjective:

@@ -175,3 +175,57 @@ def test_the_worker_that_prepares_a_table_encodes_it_for_all(
 
 def _refuse(*_: Any) -> None:
     raise AssertionError("encoded again")
+
+
+@pytest.fixture
+def slow_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every fold of the small table took minutes."""
+    monkeypatch.setattr("journal_launcher.tabular.models.boosting._A_FOLD", 1e-3)
+
+
+SLOW = "rows, 2 columns: 1500 rounds of catboost would take minutes a fold"
+
+
+def prepared(folder: Path, begun: Identity | None = None) -> tuple[Preparation, TableJob]:
+    settings = LaunchSettings(data=csv_of(folder, columns()), target="y", model_type="catboost")
+    made = TableJob(settings, StudyPaths(folder, "study"), gpu=False, threads=1)
+    found = made.prepare(0, begun)
+    made.open(found, 0, lambda *_: None)
+    return found, made
+
+
+def test_where_folds_are_quick_nothing_is_limited_or_said(tmp_path: Path) -> None:
+    found, made = prepared(tmp_path)
+    assert found.identity.flags == {} and SLOW not in " ".join(found.notes)
+    assert made._task.settings.rounds is None and made._objective.model.max_steps == 1500
+
+
+@pytest.mark.usefixtures("slow_folds")
+def test_a_new_study_of_slow_folds_has_a_limit_that_is_part_of_what_it_is(tmp_path: Path) -> None:
+    found, made = prepared(tmp_path)
+    assert found.identity.flags == {"rounds": 100}
+    (note,) = [note for note in found.notes if SLOW in note]
+    assert "at most 100, and only as many as its first fold needs" in note
+    assert made._task.settings.rounds == made._objective.model.max_steps == 100
+    assert made._fresh.settings.rounds == 100
+
+
+@pytest.mark.usefixtures("slow_folds")
+@pytest.mark.parametrize(("flags", "rounds"), [({}, None), ({"rounds": 730}, 730)])
+def test_a_study_goes_on_under_the_rule_it_began_with(
+    tmp_path: Path, flags: dict[str, Any], rounds: int | None
+) -> None:
+    identity = replace(prepared(tmp_path)[0].identity, flags=flags)
+    found, made = prepared(tmp_path, Identity.from_json(identity.to_json()))
+    assert found.identity.to_json() == identity.to_json()
+    assert made._task.settings.rounds == rounds
+    assert made._objective.model.max_steps == (rounds or 1500)
+    (note,) = [note for note in found.notes if SLOW in note]
+    assert ("began without a limit" in note and "--overwrite" in note) == (rounds is None)
+
+
+def test_a_limit_outlives_the_rule_that_set_it(tmp_path: Path) -> None:
+    """Another version may find the same folds quick."""
+    identity = replace(prepared(tmp_path)[0].identity, flags={"rounds": 730})
+    found, made = prepared(tmp_path, Identity.from_json(identity.to_json()))
+    assert found.identity.to_json() == identity.to_json() and made._objective.model.max_steps == 730
