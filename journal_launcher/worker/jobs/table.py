@@ -201,15 +201,14 @@ def _limit(
     size = f"{settings.n_rows:,} rows, {len(settings.schema.columns)} columns"
     size += f", {classes} classes" if classes > 2 else ""
     slow = f"{size}: {model.max_steps} rounds of {settings.name} would take minutes a fold"
+    few = f"at most {rounds or affordable}, and only as many as its first fold needs"
     if rounds is not None:
-        return rounds, [
-            f"{slow}; a trial trains at most {rounds}, and only as many as its first fold needs"
-        ]
+        return rounds, [f"{slow}; a trial trains {few}"]
     if affordable is None:
         return None, []
     return None, [
-        f"{slow}; this study began without a limit and goes on so, a new one (--overwrite) would "
-        f"train at most {affordable}"
+        f"{slow}; this study began without a limit and goes on so, a trial of a new one "
+        f"(--overwrite) would train {few}"
     ]
 
 
