@@ -20,7 +20,7 @@ class Boosting(FoldByFold):
 
     @abstractmethod
     def seconds_per_tree_and_column(self, limited: bool) -> float:
-        """What a round takes of one core of 2020's for each tree in it and each column.
+        """Seconds of one core that a round takes for each tree in it and each column.
 
         Measured with the default parameters (docs/benchmarks.md). limited: in a study with a limit.
         """
