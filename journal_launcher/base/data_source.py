@@ -1,16 +1,53 @@
 """What a table's data are called, and what is wrong with a name, without opening anything."""
 
+import glob
 import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
 
-__all__ = ["BUNDLED", "UNKNOWN_ENDING", "check_data", "data_source"]
+__all__ = [
+    "BUNDLED",
+    "DataFiles",
+    "check_data",
+    "compression_of",
+    "data_source",
+    "kind_of_file",
+    "locate_data",
+]
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 """Data sets that come with scikit-learn and have one target."""
-UNKNOWN_ENDING = "expected a file name ending in .csv, .csv.gz, .npz or .parquet"
-_ENDINGS = (".csv", ".csv.gz", ".npz", ".parquet")
+_KINDS = {
+    "text": (".csv", ".tsv", ".txt"),
+    "parquet": (".parquet",),
+    "npz": (".npz",),
+    "excel": (".xlsx", ".xls", ".ods"),
+}
+_PARTS = ("text", "parquet")  # kinds that come in many files
+_PACKED = (".gz", ".zst")
+_SHEET = re.compile(r"(?P<file>.+\.(xlsx|xls|ods))#(?P<sheet>[^/]+)", re.I | re.S)
+_UNKNOWN_ENDING = (
+    "expected a file name ending in .csv, .tsv or .txt (these also with .gz or .zst), .parquet, "
+    ".npz, .xlsx, .xls or .ods"
+)
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """The files of a table: one, or parts in the order of their names, all of one kind.
+
+    kind: text, parquet, npz or excel. sheet: of an Excel file, where one is asked for. in_parts: a
+    folder or a pattern was given, even if it holds one file.
+    """
+
+    files: tuple[Path, ...]
+    kind: str
+    sheet: str | None = None
+    in_parts: bool = False
 
 
 def data_source(data: str) -> str:
@@ -19,7 +56,7 @@ def data_source(data: str) -> str:
 
 
 def check_data(source: str) -> None:
-    """Look for a data set or a file, by its name alone.
+    """Look for a data set or its files, by their names alone.
 
     Raises:
         UsageError: says what is expected.
@@ -29,10 +66,77 @@ def check_data(source: str) -> None:
             names = ", ".join(f"sklearn:{name}" for name in BUNDLED)
             raise UsageError(f"{source}: no such data set; expected {names}")
         return
+    try:
+        locate_data(source)
+    except UsageError as problem:
+        raise UsageError(f"{absolute(source)}: {problem}") from None
+
+
+def locate_data(source: str) -> DataFiles:
+    """Find the files of FILE, FILE.xlsx#Sheet, FOLDER/ or a pattern such as 'parts/*.csv'.
+
+    Raises:
+        UsageError: there are none, or none that can be read; names them from their folder on.
+    """
     path = absolute(source)
-    if not os.path.exists(path):  # where the name itself is impossible, Path.exists raises
-        raise UsageError(f"{path}: no such file; --data names a file or sklearn:NAME")
-    if not path.name.lower().endswith(_ENDINGS):
-        raise UsageError(f"{path}: {UNKNOWN_ENDING}")
+    if os.path.isdir(path):
+        return _parts([path / name for name in os.listdir(path) if name[0] not in "._"])
+    if os.path.exists(path):  # where the name itself is impossible, Path.exists raises
+        return DataFiles((path,), _kind_of_one(path))
+    sheet = _SHEET.fullmatch(str(path))
+    if sheet and os.path.exists(sheet["file"]):
+        file = Path(sheet["file"])
+        return DataFiles((file,), _kind_of_one(file), sheet["sheet"])
+    if glob.has_magic(str(path)):
+        return _parts([Path(found) for found in glob.glob(str(path), recursive=True)])
+    raise UsageError("no such file; --data names a file or sklearn:NAME")
+
+
+def compression_of(path: Path) -> str | None:
+    """gz or zst if the name says so."""
+    ending = path.suffix.lower()
+    return ending[1:] if ending in _PACKED else None
+
+
+def kind_of_file(path: Path) -> str | None:
+    """What the name says: a key of `_KINDS`; None for what is no table."""
+    ending = path.suffix.lower()
+    if ending in _PACKED:
+        ending = path.with_suffix("").suffix.lower()
+        return "text" if ending in _KINDS["text"] else None
+    return next((kind for kind, endings in _KINDS.items() if ending in endings), None)
+
+
+def _kind_of_one(path: Path) -> str:
+    kind = kind_of_file(path)
+    if kind is None:
+        raise UsageError(_UNKNOWN_ENDING)
     if not path.is_file():  # a pipe would be waited for, a device may never end
-        raise UsageError(f"{path}: expected a file, found a folder, pipe or device")
+        raise UsageError("expected a file, found a folder, pipe or device")
+    return kind
+
+
+def _parts(found: list[Path]) -> DataFiles:
+    """The parts of a table among the files of a folder or pattern."""
+    found = sorted(found)
+    tables = [path for path in found if kind_of_file(path) is not None]
+    if not tables:
+        raise UsageError("expected a file, or .csv or .parquet parts of one table, found none")
+    kind = str(kind_of_file(tables[0]))
+    other = [path for path in tables if kind_of_file(path) != kind]
+    if other or kind not in _PARTS:
+        names = " and ".join(repr(path.name) for path in (tables[0], *other[:1]))
+        raise UsageError(
+            f"expected .csv or .parquet parts of one table, found {names}; name one file, or a "
+            "pattern in quotes such as 'parts/*.csv'"
+        )
+    odd = next((path for path in tables if not path.is_file()), None)
+    if odd is not None:
+        raise UsageError(f"expected a file, found a folder, pipe or device: {odd.name}")
+    folders = [path.name for path in found if path.is_dir()]
+    if folders:
+        raise UsageError(
+            f"expected files alone, found the folder {folders[0]!r}; name the files by a pattern "
+            "in quotes such as 'parts/**/*.csv'"
+        )
+    return DataFiles(tuple(tables), kind, in_parts=True)

@@ -105,9 +105,14 @@ def default_name(
         source, _, attribute = objective.rpartition(":")
         stem = source.rsplit("/", 1)[-1].removesuffix(".py").rsplit(".", 1)[-1]
         return slug(f"{stem}_{attribute}")
-    stem = data.removeprefix("sklearn:").rsplit("/", 1)[-1]
-    for suffix in (".gz", ".csv", ".npz", ".parquet"):
+    folder, _, stem = data.removeprefix("sklearn:").rstrip("/").rpartition("/")
+    stem = stem.removesuffix(".gz").removesuffix(".zst")
+    if stem.endswith((".tsv", ".txt", ".xlsx", ".xls", ".ods")):
+        stem = stem.rpartition(".")[0]
+    for suffix in (".csv", ".npz", ".parquet"):
         stem = stem.removesuffix(suffix)
+    if stem.strip("*?") == "":  # a pattern of parts that says nothing of the table
+        stem = folder.rpartition("/")[2]
     stem = _in_ascii(stem)  # here, so that studies of one table have names that begin alike
     parts = (stem, "" if target is None else _of_target(target), model_type)
     return slug("_".join(filter(None, parts)))

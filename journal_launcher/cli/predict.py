@@ -18,7 +18,7 @@ __all__ = ["command"]
     "--data",
     required=True,
     type=click.Path(path_type=Path),
-    help="Rows to predict: CSV, NPZ or Parquet with the columns of the training data.",
+    help="Rows to predict: a file, as for run, with the columns of the training data.",
 )
 @click.option(
     "--out",

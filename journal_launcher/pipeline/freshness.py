@@ -1,16 +1,13 @@
 """Is a study's model what the same command would give now? Fingerprints decide; times only ask."""
 
-import gzip
-import hashlib
 import json
-import zlib
-from pathlib import Path
-from typing import Any, cast
 
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.sidecar import Best, Sidecar
-from journal_launcher.base.data_source import data_source
+from journal_launcher.base.data_source import data_source, locate_data
+from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.dataclass import dataclass
+from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.times import utc
 from journal_launcher.launcher import model_store
@@ -65,19 +62,23 @@ def freshness(paths: StudyPaths, settings: LaunchSettings) -> Freshness:
 def _data(source: str, sha256: str | None, sidecar: Sidecar | None) -> tuple[bool, str]:
     """(is it the data of the study?, the times). It is read only if it is newer than the launch
     that published: then something may have replaced it since."""
-    path, published = Path(source), (sidecar.provenance.started if sidecar else None) or ""
-    if source.startswith("sklearn:") or not path.exists():
-        return True, ""  # the launch itself compares the one and misses the other
-    stat = path.stat()
-    changed = utc(max(stat.st_mtime, stat.st_ctime))  # `cp -p` keeps the former
+    published = (sidecar.provenance.started if sidecar else None) or ""
+    if source.startswith("sklearn:"):
+        return True, ""  # the launch itself compares it
+    try:
+        data = locate_data(source)
+        # A part that came or went changed its folder.
+        folders = {file.parent for file in data.files} if data.in_parts else set()
+        stats = [path.stat() for path in (*data.files, *folders)]
+    except (UsageError, OSError):
+        return True, ""  # the launch misses it
+    changed = utc(max(max(stat.st_mtime, stat.st_ctime) for stat in stats))  # `cp -p` keeps one
     times = f" (data of {changed}, model of {published or 'no time'})"
     if changed < published:
         return True, times
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        with opened(path, "rb") as file:
-            return hashlib.file_digest(cast(Any, file), "sha256").hexdigest() == sha256, times
-    except (OSError, EOFError, zlib.error):  # the launch says what is wrong with it
+        return fingerprint(source) == sha256, times
+    except UsageError:  # the launch says what is wrong with it
         return True, times
 
 

@@ -42,7 +42,7 @@ class TableGroup:
     data: str = option(
         "sklearn:diabetes",
         TABLE,
-        "CSV, NPZ (X, y) or Parquet file, or a data set bundled with scikit-learn.",
+        "CSV, Excel, Parquet or NPZ (X, y) file, parts of one table, or sklearn:NAME.",
         metavar="PATH|sklearn:NAME",
     )
     target: str | None = option(None, TABLE, "Column to predict.", metavar="COLUMN")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from journal_launcher.base.data_source import locate_data
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import read_json, write_bytes
 from journal_launcher.base.job_kinds import kind_of
@@ -169,7 +170,7 @@ def predict_file(study_directory: Path, data: Path, out: Path) -> list[str]:
     Raises:
         UsageError: no usable model, unreadable data, or `out` cannot be written.
     """
-    if os.path.exists(out) and out.samefile(data):
+    if os.path.exists(out) and any(map(out.samefile, locate_data(str(data)).files)):
         raise UsageError(f"--out {out} is the input; choose another file, it would be replaced")
     if os.path.exists(out) and not out.is_file():  # /dev/null would become a plain file
         raise UsageError(f"--out {out}: expected a file to write, found a folder, pipe or device")

@@ -58,11 +58,9 @@ def test_a_model_is_fresh_until_data_settings_best_trial_or_counts_say_otherwise
     assert (other.state, other.reason) == (CHANGED, "made with other settings: k_folds")
 
     # Older data is not even opened; newer data is, and its text counts, not its time or bytes.
-    opened: list[Path] = []
-    real = gzip.open
-    monkeypatch.setattr(
-        module.gzip, "open", lambda path, mode: opened.append(path) or real(path, mode)
-    )
+    opened: list[str] = []
+    real = module.fingerprint
+    monkeypatch.setattr(module, "fingerprint", lambda data: opened.append(data) or real(data))
     sidecar = workshop.paths.sidecar
     sidecar.write_text(sidecar.read_text().replace(published, "2100-01-01T00:00:00Z"))
     assert freshness(workshop.paths, settings(workshop)).state == FRESH and not opened

@@ -15,7 +15,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("table.CSV", "table.csv.gz", "table.txt", "train.py"):
+    for name in ("table.CSV", "table.csv.gz", "table.json", "train.py"):
         (tmp_path / name).touch()
     (tmp_path / "code.py").mkdir()
     (tmp_path / "folder.csv").mkdir()
@@ -28,11 +28,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("options", "message"),
     [
         ({"data": "nowhere.csv"}, "/nowhere.csv: no such file; --data names a file or sklearn:"),
-        ({"data": "table.txt"}, "/table.txt: expected a file name ending in .csv, .csv.gz, .npz"),
-        ({"data": "."}, "expected a file name ending in .csv"),
+        ({"data": "table.json"}, "/table.json: expected a file name ending in .csv, .tsv or .txt"),
+        (
+            {"data": "code.py"},
+            "/code.py: expected a file, or .csv or .parquet parts",
+        ),
+        ({"data": "."}, "found a folder, pipe or device: "),
         ({"data": "~nobody_of_this_name/t.csv"}, "for ~nobody_of_this_name, found none; write the"),
         ({"data": "x" * 300 + ".csv"}, ".csv: no such file; --data names"),
-        ({"data": "folder.csv"}, "/folder.csv: expected a file, found a folder, pipe or device"),
+        (
+            {"data": "folder.csv"},
+            "/folder.csv: expected a file, or .csv or .parquet parts of one t",
+        ),
+        ({"data": "*.csv"}, "found a folder, pipe or device: endless.csv"),
+        (
+            {"data": "none-*.csv"},
+            "/none-*.csv: expected a file, or .csv or .parquet parts of one t",
+        ),
         ({"data": "pipe.csv"}, "/pipe.csv: expected a file"),
         ({"data": "endless.csv"}, "/endless.csv: expected a file"),
         ({"objective": "x" * 300 + ".py:f"}, "--objective: no such file: "),

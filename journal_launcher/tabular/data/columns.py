@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.readers import MISSING
+from journal_launcher.tabular.data.frames import MISSING
 from journal_launcher.tabular.data.table import Column, Features, Rows, Schema
 
 __all__ = ["Typed", "apply_schema", "features_of", "list_names", "number_of", "type_of"]

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from journal_launcher.base.data_source import check_data
+from journal_launcher.base.data_source import check_data, locate_data
+from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import cached
 from journal_launcher.settings.metric_names import (
@@ -32,7 +33,6 @@ from journal_launcher.tabular.data.arrays import (
     store,
     stored_facts,
 )
-from journal_launcher.tabular.data.readers import fingerprint
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Dataset, Features, Fold, Schema
 
@@ -127,7 +127,9 @@ def read_features(path: Path, schema: Schema) -> tuple[Features, tuple[str, ...]
 
     with _about(str(path)):
         # A category such as 01 must not become the number 1.
-        return apply_schema(read_file(path, {c.name for c in schema.categories}), schema)
+        table = read_file(path, {c.name for c in schema.categories})
+        features, notes = apply_schema(table.frame, schema)
+        return features, (*table.notes, *notes)
 
 
 def features_from_frame(data: Any, schema: Schema) -> tuple[Features, tuple[str, ...]]:
@@ -163,9 +165,17 @@ def _key(source: TableSource) -> str:
     shaping = {
         **{name: getattr(source, name) for name in _SHAPING},
         **{"parser": PARSER_VERSION, "seed": source.seed, "content": fingerprint(location)},
-        "format": location.rpartition(".")[2].lower().replace("gz", "csv"),
+        "format": _format(location),
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def _format(location: str) -> list[str | None]:
+    """What else than their bytes decides how files are read."""
+    if location.startswith("sklearn:"):
+        return ["bundled"]
+    data = locate_data(location)
+    return [data.kind, data.sheet]
 
 
 def _refuse(source: TableSource, facts: dict[str, Any]) -> str:

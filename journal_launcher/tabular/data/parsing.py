@@ -4,24 +4,19 @@ import difflib
 import hashlib
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.columns import Typed, features_of, list_names, number_of, type_of
 from journal_launcher.tabular.data.data_checks import check_data
 from journal_launcher.tabular.data.equal_rows import are_copies, count_repeats, equal_rows
-from journal_launcher.tabular.data.readers import (
-    content_sha256,
-    fingerprint,
-    read_bundled,
-    read_file,
-)
+from journal_launcher.tabular.data.frames import TableFile
+from journal_launcher.tabular.data.readers import content_sha256, read_bundled, read_file
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.splits import check_size, hold_out, make_folds
 from journal_launcher.tabular.data.table import Features, Rows, Schema
@@ -86,15 +81,17 @@ def parse(source: TableSource) -> Parsed:
     Raises:
         UsageError: bad data, or options that do not fit them; says where.
     """
-    frame, target_name, sha256 = _read(source)
+    table, target_name, sha256 = _read(source)
+    frame = table.frame
     columns = {str(name): type_of(str(name), frame[name]) for name in frame.columns}
-    del frame  # the typed columns are a copy: one is enough
+    file, notes = table.format, list(table.notes)
+    del table, frame  # the typed columns are a copy: one is enough
     keys = _split_keys(source, target_name, columns)
     whole_target = columns.pop(target_name)
     target = _target(source.task, target_name, whole_target)
     rows = np.flatnonzero(~whole_target.missing)
-    notes = _note_rows(len(whole_target.values) - len(rows), "without a target", "left out")
-    if notes:
+    if len(rows) < len(whole_target.values):
+        notes += _note_rows(len(whole_target.values) - len(rows), "without a target", "left out")
         columns = {name: column.take(rows) for name, column in columns.items()}
     if source.group_column is not None:
         del columns[source.group_column]
@@ -106,7 +103,7 @@ def parse(source: TableSource) -> Parsed:
     notes += units.notes
     cuts = _cut(kind, source, target, units.rows)
     facts: dict[str, Any] = {
-        **{"data_sha256": sha256, "target": target_name, "task": target.task},
+        **{"data_sha256": sha256, "file": asdict(file), "target": target_name, "task": target.task},
         "split": {
             **{"kind": kind, "k_folds": source.k_folds, "test_size": source.test_size},
             **{"group_column": source.group_column, "time_column": source.time_column},
@@ -125,19 +122,19 @@ def parse(source: TableSource) -> Parsed:
     return Parsed(schema, {**arrays, "target": target.values, "units": units.rows}, facts)
 
 
-def _read(source: TableSource) -> tuple[pd.DataFrame, str, str]:
-    """(frame, name of the target column, sha256 of the content)."""
+def _read(source: TableSource) -> tuple[TableFile, str, str]:
+    """(table, name of the target column, sha256 of the content)."""
     location = source.location
     if location.startswith("sklearn:"):
         frame, target = read_bundled(location.removeprefix("sklearn:"))
-        return frame, target, content_sha256(frame)
-    frame, sha256 = read_file(Path(location)), fingerprint(location)
+        return TableFile(frame), target, content_sha256(frame)
+    table, sha256 = read_file(location), fingerprint(location)
     default = "y" if location.lower().endswith(".npz") else None
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in table.frame.columns]
     wanted = source.target or default
     if wanted is None:
         raise UsageError(f"needs --target COLUMN, one of {_listed(names)}")
-    return frame, _existing("--target", wanted, names), sha256
+    return table, _existing("--target", wanted, names), sha256
 
 
 def _existing(flag: str, name: str, names: Iterable[str]) -> str:

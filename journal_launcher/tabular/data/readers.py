@@ -3,52 +3,24 @@
 Errors say what is wrong and on which line of the file; `dataset` adds the name of the file.
 """
 
-import csv
 import hashlib
-import io
-import itertools
 import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.base.data_source import UNKNOWN_ENDING
+from journal_launcher.base.data_source import DataFiles, kind_of_file, locate_data
+from journal_launcher.base.data_text import complaints
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.unpacked import UnpackedText, check_archive, check_parquet
+from journal_launcher.tabular.data.frames import MISSING, TableFile, check_names
+from journal_launcher.tabular.data.unpacked import check_archive, check_parquet
 
-__all__ = ["MISSING", "content_sha256", "fingerprint", "read_bundled", "read_file"]
-
-MISSING = frozenset(
-    ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null")
-)
-"""What a cell holds where the value is missing. Not "None", which may well name a class."""
-_MOST_COLUMNS = 10_000
-
-
-def fingerprint(source: str) -> str:
-    """Tell one content of `source` from another, without parsing and without heavy imports.
-
-    Returns:
-        The sha256 of a file's bytes (of a .csv.gz: of the text in it), or the name and version of
-        a bundled data set.
-
-    Raises:
-        UsageError: no such file or data set, or it cannot be read.
-    """
-    if source.startswith("sklearn:"):
-        return f"{source} {version('scikit-learn')}"
-    path = Path(source)
-    with _complaints(), _opened(path) as file:
-        # A gzip file is read like any other; only its type says otherwise.
-        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
+__all__ = ["MISSING", "content_sha256", "read_bundled", "read_file"]
 
 
 def content_sha256(frame: Any) -> str:
@@ -67,127 +39,114 @@ def read_bundled(name: str) -> tuple[Any, str]:
     return frame, "target"
 
 
-def read_file(path: Path, texts: Collection[str] = ()) -> Any:
-    """The frame of a CSV, NPZ or Parquet file; the CSV columns `texts` stay text as written.
+def read_file(source: Path | str, texts: Collection[str] = ()) -> TableFile:
+    """Read a file, a sheet FILE.xlsx#Sheet, a folder of parts or a pattern that names them.
+
+    The columns `texts` of text tables stay text as written.
 
     Raises:
-        UsageError: the file is missing, unreadable or malformed; says on which line.
+        UsageError: a file is missing, unreadable or malformed, or a part has other columns; says on
+            which line.
     """
-    name = path.name.lower()
-    with _complaints():
-        if name.endswith((".csv", ".csv.gz")):
-            frame = _read_csv(path, texts)
-        elif name.endswith(".npz"):
-            frame = _read_npz(path)
-        elif name.endswith(".parquet"):
-            frame = _read_parquet(path)
+    data = locate_data(str(source))
+    with complaints():
+        if data.in_parts:
+            table = _read_parts(data, texts)
         else:
-            raise ValueError(UNKNOWN_ENDING)
-    if not len(frame):
+            table = _read_one(data.files[0], data.sheet, texts)
+    if not len(table.frame):
         raise UsageError("expected rows, found none")
-    return frame
+    return table
 
 
-def _check_names(names: list[str]) -> None:
-    """Raise ValueError unless there are 1 to 10,000 names, all different."""
-    if not 0 < len(names) <= _MOST_COLUMNS:
-        raise ValueError(f"expected 1 to {_MOST_COLUMNS:,} columns, found {len(names):,}")
-    name, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        raise ValueError(f"expected different column names, found {name!r} {times} times")
+def _read_one(path: Path, sheet: str | None, texts: Collection[str]) -> TableFile:
+    kind = kind_of_file(path)
+    if kind == "npz":
+        return TableFile(_read_npz(path))
+    if kind == "parquet":
+        return TableFile(_read_parquet(path))
+    if kind == "excel":
+        from journal_launcher.tabular.data.excel import read_excel
+
+        return read_excel(path, sheet)
+    from journal_launcher.tabular.data.text_tables import read_text
+
+    return read_text(path, texts)
 
 
-def _read_csv(path: Path, texts: Collection[str]) -> Any:
+# --- parts
+
+
+def _read_parts(data: DataFiles, texts: Collection[str]) -> TableFile:
+    """The parts below each other; a text column of one is text as written in all."""
     import pandas as pd
 
-    with _opened(path) as file:
-        names = _header(file)
-    with _opened(path) as file:
-        _check_field_counts(file, len(names))
-    with _opened(path) as file:
-        frame = pd.read_csv(
-            file,
-            header=0,
-            names=list(range(len(names))),
-            dtype={place: str for place, name in enumerate(names) if name in texts},
-            na_values=sorted(MISSING),
-            keep_default_na=False,
-            skipinitialspace=True,
-            encoding="utf-8-sig",
-            low_memory=False,
-        )
-    frame.columns = names
-    return frame
+    tables = [_read_part(path, texts) for path in data.files]
+    names = list(tables[0].frame.columns)
+    for path, table in zip(data.files, tables, strict=True):
+        _check_alike(path, table, data.files[0], tables[0])
+    kinds = [{name: _kind(table.frame[name]) for name in names} for table in tables]
+    mixed = {name for name in names if len({kind[name] for kind in kinds} - {"missing"}) > 1}
+    if mixed and data.kind != "text":
+        raise ValueError(_mixed(min(mixed), [kind[min(mixed)] for kind in kinds], data.files))
+    for number, path in enumerate(data.files):
+        if any(kinds[number][name] == "numbers" for name in mixed):
+            tables[number] = _read_part(path, {*texts, *mixed})
+    frame = pd.concat([table.frame[names] for table in tables], ignore_index=True)
+    notes = [
+        f"{path.name}: {note}"
+        for path, table in zip(data.files, tables, strict=True)
+        for note in table.notes
+    ]
+    return TableFile(frame, replace(tables[0].format, parts=len(tables)), tuple(notes))
 
 
-def _header(file: IO[bytes]) -> list[str]:
-    """Column names of a CSV file, without spaces around them."""
-    _, first = next(_csv_rows(_lines(file)), (0, []))
-    names = [name.strip() for name in first]
-    if not names:
-        raise ValueError("expected a header with column names, found an empty file")
-    for sign in ";\t|":
-        if len(names) == 1 and sign in names[0]:
-            raise ValueError(
-                f"expected commas between the columns, found {sign!r}; to convert it: "
-                f"pandas.read_csv(FILE, sep={sign!r}).to_csv(NEW, index=False)"
-            )
-    _check_names(names)
-    if "" in names[1:]:  # the first may: it is the index that pandas writes
-        raise ValueError(f"column {names.index('', 1) + 1} has no name: write one into the header")
-    return names
-
-
-def _check_field_counts(file: IO[bytes], expected: int) -> None:
-    """Refuse short and long rows: pandas fills the ones up and shifts the others, silently."""
-    for row, (line, fields) in enumerate(_field_counts(_lines(file))):
-        if fields != expected:
-            raise ValueError(
-                f"row {row} (line {line}): expected {expected} fields as in the header, found "
-                f"{fields}"
-            )
-
-
-def _field_counts(lines: Iterator[str]) -> Iterator[tuple[int, int]]:
-    """(line, number of fields) of every row that is not blank."""
-    for number, line in enumerate(lines, start=1):
-        if '"' in line or "\r" in line[:-2]:
-            # From here on only a parser knows where fields and rows end.
-            rest = _csv_rows(itertools.chain([line], lines), before=number - 1)
-            yield from ((end, len(row)) for end, row in rest)
-        elif line.strip():
-            yield number, line.count(",") + 1
-
-
-def _csv_rows(lines: Iterable[str], before: int = 0) -> Iterator[tuple[int, list[str]]]:
-    """(last line, fields) of every row that is not blank; `before`: lines read already."""
-    reader = csv.reader(lines, strict=True, skipinitialspace=True)
+def _read_part(path: Path, texts: Collection[str]) -> TableFile:
     try:
-        for row in reader:
-            if len(row) > 1 or "".join(row).strip():
-                yield before + reader.line_num, row
-    except csv.Error as error:
-        found = str(error)
-        if "new-line character" in found:
-            found = "expected lines that end in \\n, found \\r; convert with tr '\\r' '\\n'"
-        raise ValueError(f"line {before + reader.line_num}: {found}") from None
+        with complaints():
+            return _read_one(path, None, texts)
+    except UsageError as problem:
+        raise UsageError(f"{path.name}: {problem}") from None
 
 
-def _lines(file: IO[bytes]) -> Iterator[str]:
-    """The lines as text; ValueError where they are none."""
-    for number, line in enumerate(file, start=1):
-        if b"\0" in line:
-            raise ValueError(
-                f"line {number}: expected text, found a NUL byte; unpack a packed file, and "
-                "convert UTF-16 with iconv -f utf-16 -t utf-8"
-            )
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"line {number}: expected UTF-8, found byte 0x{line[error.start]:02x}; convert the "
-                "file with iconv, for example from latin1: iconv -f latin1 -t utf-8"
-            ) from None
+def _check_alike(path: Path, table: TableFile, first: Path, expected: TableFile) -> None:
+    found, wanted = list(table.frame.columns), list(expected.frame.columns)
+    odd = [name for name in wanted if name not in found] or [n for n in found if n not in wanted]
+    if odd:
+        has, lacks = (first, path) if odd[0] in wanted else (path, first)
+        raise ValueError(
+            f"{path.name}: expected the columns of {first.name}, found other ones: {odd[0]!r} is "
+            f"in {has.name}, not in {lacks.name}"
+        )
+    if table.format.separator != expected.format.separator:
+        raise ValueError(
+            f"{path.name}: expected {expected.format.separator!r} between the columns as in "
+            f"{first.name}, found {table.format.separator!r}"
+        )
+
+
+def _kind(column: Any) -> str:
+    import pandas as pd
+
+    if column.isna().all():
+        return "missing"
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return "booleans"
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return "numbers"
+    return "dates" if pd.api.types.is_datetime64_any_dtype(column.dtype) else "text"
+
+
+def _mixed(name: str, kinds: list[str], files: tuple[Path, ...]) -> str:
+    known = [place for place, kind in enumerate(kinds) if kind != "missing"]
+    other = next(place for place in known if kinds[place] != kinds[known[0]])
+    return (
+        f"{files[other].name}: expected {kinds[known[0]]} in column {name!r} as in "
+        f"{files[known[0]].name}, found {kinds[other]}"
+    )
+
+
+# --- other formats
 
 
 def _read_npz(path: Path) -> Any:
@@ -202,7 +161,7 @@ def _read_npz(path: Path) -> Any:
     if x.ndim != 2 or x.dtype.kind not in "fiub":
         raise ValueError(f"expected numbers X of shape (rows, columns), found {x.dtype}{x.shape}")
     frame = pd.DataFrame(x, columns=[f"x{place}" for place in range(x.shape[1])])
-    _check_names(list(frame.columns))
+    check_names(list(frame.columns))
     if y is not None:
         if y.shape != (len(x),):
             raise ValueError(f"expected y of shape ({len(x)},) for the rows of X, found {y.shape}")
@@ -229,25 +188,24 @@ def _read_parquet(path: Path) -> Any:
         raise ValueError("Parquet needs pyarrow: pip install 'journal-launcher[parquet]'") from None
     try:
         check_parquet(parquet.read_metadata(path))
-        table = parquet.read_table(path)
-        _check_names(table.column_names)
-        return table.to_pandas(ignore_metadata=True)
+        # Not read_table: of a path such as year=2020/ it makes a column.
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
+        check_names(table.column_names)
+        return _with_exact_integers(table)
     except ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from None
 
 
-def _opened(path: Path) -> IO[bytes]:
-    if path.name.lower().endswith(".gz"):
-        return io.BufferedReader(UnpackedText(path), 1 << 16)
-    return path.open("rb")
+def _with_exact_integers(table: Any) -> Any:
+    """The frame of an Arrow table; pandas alone makes floats of integers with gaps."""
+    import pandas as pd
+    from pyarrow.types import is_integer
 
-
-@contextmanager
-def _complaints() -> Iterator[None]:
-    """Turn what a file can do wrong into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError((error.strerror or str(error).partition("\n")[0]).lower()) from None
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise UsageError(str(error).strip().splitlines()[0]) from None
+    frame = table.to_pandas(ignore_metadata=True)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if is_integer(column.type) and column.null_count:
+            wide = "UInt64" if str(column.type).startswith("u") else "Int64"
+            values = column.fill_null(0).to_pandas().astype(wide)
+            frame[name] = values.mask(pd.Series(column.is_null().to_pandas()))
+    return frame

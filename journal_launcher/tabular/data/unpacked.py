@@ -3,65 +3,22 @@
 A few megabytes can unpack to terabytes, and then the machine kills whatever it likes.
 """
 
-import gzip
-import io
 import math
-import resource
 import zipfile
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import psutil
 
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base import memory
 
-__all__ = ["UnpackedText", "check_archive", "check_parquet"]
+__all__ = ["check_archive", "check_parquet"]
 
-_CGROUP = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4}  # bytes of a Parquet value in memory; others: 8
-
-
-def room() -> int:
-    """Bytes that a table may take here: free memory, within a container's limit and `ulimit -v`."""
-    found: list[int] = [psutil.virtual_memory().available]
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        found.append(limit)
-    for file in map(Path, _CGROUP):
-        if file.exists() and (text := file.read_text().strip()).isdigit():
-            found.append(int(text))
-    return min(found)
-
-
-class UnpackedText(io.RawIOBase):
-    """The text of a .csv.gz. Counted as it comes: what the file itself says is modulo 4 GiB.
-
-    Raises:
-        UsageError: there is more of it than fits.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = gzip.GzipFile(path)
-        self._size, self._room = 0, room()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        count = int(self._file.readinto(buffer))
-        self._size += count
-        if self._size > self._room:
-            raise _too_large("the text", self._size, self._room)
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def check_archive(path: Path) -> None:
@@ -95,16 +52,8 @@ def _array_size(file: IO[bytes]) -> int:
 
 
 def _check(sizes: dict[str, int], kind: str) -> None:
-    limit, total = room(), sum(sizes.values())
+    limit, total = memory.room(), sum(sizes.values())
     if total > limit:
         largest = max(sizes, key=lambda name: sizes[name])
         what = f"the file, most of it in {kind} {largest!r},"
-        raise _too_large(what, total, limit)
-
-
-def _too_large(what: str, size: int, limit: int) -> UsageError:
-    return UsageError(
-        f"expected at most the {limit / 2**30:.4g} GiB of memory that are free here, found "
-        f"{size / 2**30:.4g} GiB or more when {what} is unpacked; use fewer rows, or a machine "
-        "with more memory"
-    )
+        raise memory.too_large(what, total, limit)

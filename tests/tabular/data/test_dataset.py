@@ -35,6 +35,10 @@ class TestPrepare:
         split = {"kind": "kfold", "k_folds": 5, "test_size": 0.2, "equal_rows": "apart"}
         assert json.loads(json.dumps(facts)) == {
             "data": str(tmp_path / "table.csv"),
+            "file": {
+                **{"separator": ",", "encoding": "UTF-8", "compression": None},
+                **{"sheet": None, "parts": 1},
+            },
             "target": "y",
             "task": "regression",
             "metric": "r2",

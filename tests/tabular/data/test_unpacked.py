@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from journal_launcher.base import memory
+from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data import unpacked
-from journal_launcher.tabular.data.readers import fingerprint, read_file
+from journal_launcher.tabular.data.readers import read_file
 
 MEBI = 1 << 20
 PART = gzip.compress(b"1,2\n" * (10 * MEBI // 4))
@@ -22,7 +23,7 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.readers import fingerprint
+from journal_launcher.base.data_text import fingerprint
 resource.setrlimit(resource.RLIMIT_AS, (500 << 20, 500 << 20))
 try:
     fingerprint(sys.argv[1])
@@ -42,7 +43,7 @@ def refusal(path: Path) -> str:
 
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacked, "room", lambda: MEBI)
+    monkeypatch.setattr(memory, "room", lambda: MEBI)
 
 
 def test_ten_gigabytes_of_text_in_ten_megabytes(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_packed_text_is_counted_wherever_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the text is unpacked"):
         fingerprint(str(path))
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000))
-    assert len(read_file(path)) == 1000
+    assert len(read_file(path).frame) == 1000
 
 
 @pytest.mark.usefixtures("little")
@@ -82,7 +83,7 @@ def test_an_archive_is_refused_by_what_its_members_say(tmp_path: Path) -> None:
     np.savez_compressed(path, X=np.zeros((10_000, 8)), y=np.zeros(10_000), z=np.zeros((10_000, 8)))
     assert "0.001267 GiB or more" in refusal(path), "all together"
     np.savez_compressed(path, X=np.zeros((1000, 2)), y=np.zeros(1000))
-    assert len(read_file(path)) == 1000
+    assert len(read_file(path).frame) == 1000
 
 
 def test_an_array_that_announces_more_than_there_is(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_parquet_file_is_refused_by_what_its_columns_hold(tmp_path: Path, kind
     path = tmp_path / "table.parquet"
     frame = pd.DataFrame({"a": [1, 2], "b": np.zeros(2, kind)})
     frame.to_parquet(path)
-    assert len(read_file(path)) == 2
+    assert len(read_file(path).frame) == 2
     frame.loc[np.zeros(2 * MEBI, int)].to_parquet(path, index=False)  # equal values take no room
     assert path.stat().st_size < MEBI // 4
     assert "most of it in column" in refusal(path)

@@ -1,0 +1,392 @@
+"""Delimited text becomes a frame: encoding and separator are found in it, values are not judged.
+
+A column is one of numbers where each of its cells is a plain number; any other is text as written.
+"""
+
+import csv
+import io
+import itertools
+import re
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from journal_launcher.base import memory
+from journal_launcher.base.data_source import compression_of
+from journal_launcher.base.data_text import open_text
+from journal_launcher.tabular.data.frames import (
+    MISSING,
+    FileFormat,
+    TableFile,
+    are_plain_numbers,
+    check_names,
+    drop_footer,
+    drop_unnamed,
+)
+
+__all__ = ["read_text"]
+
+_SEPARATORS = "\t;|,"
+"""The less common in texts and numbers first."""
+_SAMPLE = 1000  # lines that decide which separator it is
+_FEW = 100  # lines in which columns of text are guessed, only to read them at once
+_CHUNK = 1 << 20
+_WESTERN = "Windows-1252"
+_WESTERN_NOTE = (
+    f"not UTF-8: read as {_WESTERN} (Western European); if letters look wrong, convert the file "
+    "with iconv -f ENCODING -t utf-8"
+)
+_BYTE_ORDER_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_SEPARATOR_LINE = re.compile(rb'(\xef\xbb\xbf)?"?sep=([\t;|,])"?\r?\n', re.I)  # Excel writes it
+_EXACT = 2.0**53  # beyond it, a float has not every whole number
+_WRITTEN = re.compile(r"\s*[+-]?0[0-9]|\s*(true|false)\s*$", re.I)
+_ZERO_FIRST = (b",00", b",01")
+_ZERO_TABLE = bytes.maketrans(b"23456789\t;|\n", b"11111111,,,,")
+
+_Opener = Callable[[], IO[bytes]]
+
+
+class _NotUTF8(ValueError):
+    """A line that is not UTF-8."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """before: lines above the header, which only name the separator. texts: places of columns in
+    which the first rows have codes such as 007, or truth values."""
+
+    before: int
+    separator: str
+    names: list[str]
+    texts: frozenset[int]
+    notes: tuple[str, ...]
+
+    def skip(self, file: IO[bytes]) -> IO[bytes]:
+        """The file from its header on."""
+        for _ in range(self.before):
+            file.readline()
+        return file
+
+
+def read_text(path: Path, texts: Collection[str] = ()) -> TableFile:
+    """The frame of a text table; the columns `texts` stay text as written.
+
+    Raises:
+        ValueError, UsageError: unreadable or malformed; says on which line.
+    """
+    encoding = _marked_encoding(path)
+    if encoding is not None:
+        return _read(_kept(_decoded(path, encoding)), path, encoding, texts)
+    try:
+        return _read(partial(open_text, path), path, "UTF-8", texts)
+    except _NotUTF8 as problem:
+        text = _western_text(path)
+        if text is None:
+            raise problem from None
+    table = _read(_kept(text), path, _WESTERN, texts)
+    return replace(table, notes=(_WESTERN_NOTE, *table.notes))
+
+
+def _kept(text: str) -> _Opener:
+    content = text.encode()
+    return lambda: io.BytesIO(content)
+
+
+def _read(open_: _Opener, path: Path, encoding: str, texts: Collection[str]) -> TableFile:
+    with open_() as file, _any_length():
+        layout = _layout(file)
+    with open_() as file, _any_length():
+        _check_rows(file, layout)
+    frame = _typed(open_, layout, texts)
+    frame.columns = layout.names
+    frame, dropped = drop_unnamed(frame)
+    frame, footer = drop_footer(frame, texts)
+    found = FileFormat(layout.separator, encoding, compression_of(path))
+    return TableFile(frame, found, (*layout.notes, *dropped, *footer))
+
+
+# --- encoding
+
+
+def _marked_encoding(path: Path) -> str | None:
+    with open_text(path) as file:
+        start = file.read(4)
+    return next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
+
+
+def _decoded(path: Path, encoding: str) -> str:
+    try:
+        return _whole(path).decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected {encoding}, as the first bytes say, found {error.reason} at byte "
+            f"{error.start:,}"
+        ) from None
+
+
+# Ranges of a pattern. What is not in them, Western European words do not have.
+_LETTERS = "À-ÏÑ-ÖØ-Üß-ïñ-öø-üÿŒœ"
+_SIGNS = (
+    "\u00a1-\u00ac\u00ae-\u00b6\u00b8-\u00bf\u00d7"  # of Latin-1
+    "\u20ac\u201e\u2026\u2030\u2018\u201c\u201d\u2022\u2013\u2014\u2122"  # €, quotes, dashes
+)
+_ANYWHERE = "\u2019\u00b7\u00a0\u00ad"  # also between letters
+_FOREIGN = re.compile(
+    # Other encodings put their letters where Windows-1252 has signs, or use more of them in a row.
+    rf"[^\t\r\n -~{_LETTERS}{_SIGNS}{_ANYWHERE}]|[^\x00-\x7f\xa0]{{3}}"
+    rf"|[A-Za-z{_LETTERS}][{_SIGNS}][a-z{_LETTERS}]"
+)
+
+
+def _western_text(path: Path) -> str | None:
+    """The text, if it can be no other one than that in Windows-1252 (or the same in Latin-1)."""
+    try:
+        text = _whole(path).decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    return None if _FOREIGN.search(text) else text
+
+
+def _whole(path: Path) -> bytes:
+    """All bytes of a file that is small enough to be kept in memory with its text."""
+    size, limit = path.stat().st_size, memory.room()
+    if 4 * size > limit:
+        raise memory.too_large("the text", 4 * size, limit)
+    with open_text(path) as file:
+        return file.read()
+
+
+# --- separator and header
+
+
+def _layout(file: IO[bytes]) -> _Layout:
+    start = file.readline()
+    said = _SEPARATOR_LINE.fullmatch(start)
+    before = 1 if said else 0
+    lines = _lines(file if said else itertools.chain([start], file), before)
+    sample = list(itertools.islice(lines, _SAMPLE))
+    notes: list[str] = []
+    separator = said[2].decode() if said else _separator(sample, notes)
+    _, header = next(_records(iter(sample), separator, before), (0, []))
+    names = [name.strip() for name in header]
+    if not names:
+        raise ValueError("expected a header with column names, found an empty file")
+    check_names(names)
+    rows = csv.reader(sample[:_FEW], delimiter=separator, skipinitialspace=True)
+    texts = frozenset(n for row in rows for n, cell in enumerate(row) if _WRITTEN.match(cell))
+    return _Layout(before, separator, names, texts, tuple(notes))
+
+
+def _separator(sample: list[str], notes: list[str]) -> str:
+    """The sign that cuts most rows into as many fields as the header, then that which cuts more."""
+    fits: dict[str, tuple[int, int]] = {}
+    for sign in _SEPARATORS:
+        if not any(sign in line for line in sample):
+            continue
+        try:
+            rows = csv.reader(sample, delimiter=sign, skipinitialspace=True)
+            widths = [len(row) for row in rows if len(row) > 1 or "".join(row).strip()]
+        except csv.Error:  # the reader of the rows says on which line
+            continue
+        if widths and widths[0] > 1:
+            fits[sign] = (widths.count(widths[0]), widths[0])
+    if not fits:
+        return ","  # one column
+    best = max(fits, key=lambda sign: fits[sign])
+    others = [sign for sign in fits if sign != best and fits[sign][0] == fits[best][0]]
+    if others:
+        notes.append(
+            f"columns are separated by {best!r}; {others[0]!r} would divide the rows as evenly: "
+            "write names without it into the header if that is wrong"
+        )
+    return best
+
+
+# --- rows
+
+
+def _check_rows(file: IO[bytes], layout: _Layout) -> None:
+    """Refuse short and long rows: pandas fills the ones up and shifts the others, silently."""
+    expected, line, row = len(layout.names), layout.before, 0
+    quoted = _quoted_field(layout.separator)
+    for chunk in _chunks(layout.skip(file)):
+        rows = _even_rows(chunk, layout, quoted)
+        if rows is not None:
+            line, row = line + chunk.count(b"\n"), row + rows
+            continue
+        start, end = line, line + chunk.count(b"\n")
+        # Only a parser knows where fields and rows end: the last row may go on in the next chunk.
+        lines = _lines(itertools.chain(io.BytesIO(chunk), file), start)
+        for line, fields in _records(lines, layout.separator, start):
+            if len(fields) != expected:
+                raise ValueError(
+                    f"row {row} (line {line}): expected {expected} fields as in the header, found "
+                    f"{len(fields)}"
+                )
+            row += 1
+            if line >= end:
+                break
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Whole lines, about a megabyte of them at a time."""
+    while chunk := file.read(_CHUNK):
+        yield chunk + file.readline()
+
+
+def _quoted_field(separator: str) -> re.Pattern[str]:
+    """A quoted field, in one line of text in which a line break comes before each line."""
+    return re.compile(rf'"(?<=[\n{separator}]")(?:[^"\n]|"")*"(?=[\n{separator}]|\r\n|$)')
+
+
+def _even_rows(chunk: bytes, layout: _Layout, quoted: re.Pattern[str]) -> int | None:
+    """How many rows of as many fields these lines are; None if a parser must say it."""
+    if b"\0" in chunk or chunk.count(b"\r") != chunk.count(b"\r\n"):
+        return None
+    try:
+        text = chunk.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if '"' in text:
+        text = quoted.sub("", f"\n{text}")
+        if '"' in text:
+            return None
+    counts = [
+        line.count(layout.separator) for line in text.split("\n") if line and not line.isspace()
+    ]
+    return len(counts) if set(counts) <= {len(layout.names) - 1} else None
+
+
+def _records(
+    lines: Iterable[str], separator: str, before: int = 0
+) -> Iterator[tuple[int, list[str]]]:
+    """(last line, fields) of every row that is not blank; `before`: lines read already."""
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+    try:
+        for row in reader:
+            if len(row) > 1 or "".join(row).strip():
+                yield before + reader.line_num, row
+    except csv.Error as error:
+        found = str(error)
+        if "new-line character" in found:
+            found = "expected lines that end in \\n, found \\r; convert with tr '\\r' '\\n'"
+        raise ValueError(f"line {before + reader.line_num}: {found}") from None
+
+
+@contextmanager
+def _any_length() -> Iterator[None]:
+    """A field may be as long as it is: files of texts have such."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _lines(lines: Iterable[bytes], before: int = 0) -> Iterator[str]:
+    """The lines as text; ValueError where they are none."""
+    for number, line in enumerate(lines, start=before + 1):
+        if b"\0" in line:
+            raise ValueError(
+                f"line {number}: expected text, found a NUL byte; unpack a packed file, and "
+                "convert UTF-16 with iconv -f utf-16 -t utf-8"
+            )
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise _NotUTF8(
+                f"line {number}: expected UTF-8, found byte 0x{line[error.start]:02x}; convert the "
+                "file with iconv, for example from latin1: iconv -f latin1 -t utf-8"
+            ) from None
+
+
+# --- cells
+
+
+def _typed(open_: _Opener, layout: _Layout, texts: Collection[str]) -> Any:
+    """The frame, its columns named by their places: what pandas takes for numbers is looked at."""
+    written = {*layout.texts, *(n for n, name in enumerate(layout.names) if name in texts)}
+    everything = range(len(layout.names))
+    frame = _parsed(open_, layout, everything, dict.fromkeys(written, str))
+    whole = [place for place in frame if _is_whole(frame[place])]
+    zeros = bool(whole) and _has_zeros(open_, layout)
+    doubtful = [place for place in frame if _may_be_text(frame[place])]
+    doubtful = sorted({*doubtful, *(whole if zeros else ())})
+    spelled = _parsed(open_, layout, doubtful, str) if doubtful else {}
+    for place in doubtful:
+        if not are_plain_numbers(map(str.strip, spelled[place].dropna().unique())):
+            frame[place] = spelled[place]
+    for place in frame:
+        if frame[place].dtype.kind not in "fi":
+            frame[place] = _stripped(frame[place])
+    return frame
+
+
+def _parsed(open_: _Opener, layout: _Layout, places: Collection[int], dtype: Any) -> Any:
+    """The columns at `places`, named by them."""
+    import pandas as pd
+
+    with open_() as file:
+        return pd.read_csv(
+            layout.skip(file),
+            sep=layout.separator,
+            header=0,
+            names=list(range(len(layout.names))),
+            usecols=list(places),
+            dtype=dtype,
+            na_values=sorted(MISSING),
+            keep_default_na=False,
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+            low_memory=False,
+        )
+
+
+def _is_whole(column: Any) -> bool:
+    """Whether these are numbers as codes are: 007 is one."""
+    values = column.to_numpy()
+    for part in (values[:_SAMPLE], values) if column.dtype.kind == "f" else ():
+        known = part[np.isfinite(part)]
+        if not (known == np.floor(known)).all():
+            return False
+    return column.dtype.kind in "fi"
+
+
+def _has_zeros(open_: _Opener, layout: _Layout) -> bool:
+    """Whether a cell may begin like 007; spaces, quotes and signs before it do not count."""
+    with open_() as file:
+        for chunk in _chunks(layout.skip(file)):
+            digits = b"," + chunk.translate(_ZERO_TABLE, delete=b' "+-')
+            if any(start in digits for start in _ZERO_FIRST):
+                return True
+    return False
+
+
+def _may_be_text(column: Any) -> bool:
+    """Whether pandas may have read other than plain numbers as numbers or booleans."""
+    import pandas as pd
+
+    if column.dtype.kind in "fi":
+        values = column.to_numpy()
+        return bool((values >= _EXACT).any() or (values <= -_EXACT).any())
+    return pd.api.types.infer_dtype(column, skipna=True) not in ("string", "empty")
+
+
+def _stripped(column: Any) -> Any:
+    """Text without spaces around it, missing where only a mark of `MISSING` is left."""
+    known = column.dropna().unique()
+    if all(text == text.strip() and text not in MISSING for text in known):
+        return column
+    column = column.str.strip()
+    return column.mask(column.isin(MISSING))

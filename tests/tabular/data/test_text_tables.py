@@ -1,0 +1,323 @@
+"""Text tables as people have them: what belongs to the file is found in it, and cells are kept."""
+
+import gzip
+import io
+import itertools
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from backports import zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from journal_launcher.base.data_text import fingerprint
+from journal_launcher.base.errors import UsageError
+from journal_launcher.tabular.data import text_tables
+from journal_launcher.tabular.data.frames import TableFile
+from journal_launcher.tabular.data.readers import read_file
+
+ROWS = "name;price\nSmith, J;1,5\nDoe, A;2,25\n"
+
+
+def read(folder: Path, content: str | bytes, name: str = "table.csv") -> TableFile:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_file(path)
+
+
+def refusal(folder: Path, content: str | bytes) -> str:
+    with pytest.raises(UsageError) as caught:
+        read(folder, content)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class TestSeparators:
+    @pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+    @pytest.mark.parametrize("ending", [".csv", ".tsv", ".txt"])
+    def test_each_is_found_in_any_file(self, tmp_path: Path, sign: str, ending: str) -> None:
+        content = 'a,"b c",d\n1,x,2.5\n3,"y, z",4\n'.replace(",", sign)
+        table = read(tmp_path, content, f"table{ending}")
+        assert table.frame.columns.tolist() == ["a", "b c", "d"] and table.notes == ()
+        assert table.frame["d"].tolist() == [2.5, 4] and table.format.separator == sign
+        assert table.frame["b c"].tolist() == ["x", f"y{sign} z"]
+
+    def test_decimal_commas_and_commas_in_texts_are_no_separators(self, tmp_path: Path) -> None:
+        table = read(tmp_path, ROWS)
+        assert table.frame.to_numpy().tolist() == [["Smith, J", "1,5"], ["Doe, A", "2,25"]]
+        assert table.notes == ()
+
+    def test_the_sign_that_cuts_more_columns_is_taken_and_said(self, tmp_path: Path) -> None:
+        table = read(tmp_path, "id;net, EUR;n\n1;1,5;2\n2;2,5;3\n")
+        assert table.frame.columns.tolist() == ["id", "net, EUR", "n"]
+        assert table.notes == (
+            "columns are separated by ';'; ',' would divide the rows as evenly: write names "
+            "without it into the header if that is wrong",
+        )
+
+    def test_a_sign_in_the_header_alone_is_none(self, tmp_path: Path) -> None:
+        table = read(tmp_path, "a;b,c;d\n1,2\n3,4\n")
+        assert table.frame.columns.tolist() == ["a;b", "c;d"] and table.notes == ()
+
+    @pytest.mark.parametrize("line", ["sep=;\n", '"sep=;"\r\n', "\ufeffsep=;\n"])
+    def test_the_line_in_which_excel_says_it(self, tmp_path: Path, line: str) -> None:
+        table = read(tmp_path, line + ROWS)
+        assert table.frame.to_numpy().tolist()[1] == ["Doe, A", "2,25"]
+        assert "row 1 (line 3): expected 2 fields" in refusal(tmp_path, line + "a;b\n1\n")
+
+    def test_one_column_needs_none(self, tmp_path: Path) -> None:
+        assert read(tmp_path, "y\n1\n2\n").frame["y"].tolist() == [1, 2]
+
+
+class TestEncodings:
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "utf-8"])
+    def test_what_the_first_bytes_say(self, tmp_path: Path, encoding: str) -> None:
+        table = read(tmp_path, "näme,b\nß,1\n日本,2\n".encode(encoding))
+        assert table.frame["näme"].tolist() == ["ß", "日本"] and table.notes == ()
+        assert table.format.encoding == encoding.upper().removesuffix("-SIG")
+
+    @pytest.mark.parametrize(
+        "texts",
+        [
+            ("café", "naïve"),
+            ("Müller", "Straße"),
+            ("smørrebrød",),
+            ("5 €", "20 °C"),
+            ("l\u2019été", "«a»"),
+        ],
+    )
+    def test_western_european_is_certain_and_said(
+        self, tmp_path: Path, texts: tuple[str, ...]
+    ) -> None:
+        content = "a,b\n" + "".join(f"{text},1\n" for text in texts)
+        table = read(tmp_path, content.encode("cp1252"))
+        assert tuple(table.frame["a"]) == texts
+        assert table.format.encoding == "Windows-1252"
+        assert "not UTF-8: read as Windows-1252 (Western European); if" in table.notes[0]
+
+    @pytest.mark.parametrize(
+        ("text", "encoding"),
+        [
+            ("Привет", "cp1251"),
+            ("привет", "koi8-r"),
+            ("łódź", "cp1250"),
+            ("şeker", "cp1254"),
+            ("Ελλάδα", "cp1253"),
+            ("日本", "shift-jis"),
+            ("中国人", "gbk"),
+            ("Köln", "cp437"),
+            ("señor", "mac-roman"),
+            ("été", "cp437"),
+        ],
+    )
+    def test_another_one_is_refused(self, tmp_path: Path, text: str, encoding: str) -> None:
+        found = refusal(tmp_path, f"a,b\nx,1\n{text},2\n".encode(encoding))
+        assert found.startswith("line 3: expected UTF-8, found byte 0x") and "iconv" in found
+
+
+class TestPacked:
+    @pytest.mark.parametrize("ending", [".csv.gz", ".tsv.zst", ".TXT.ZST"])
+    def test_text_is_read_through_it(self, tmp_path: Path, ending: str) -> None:
+        pack = gzip.compress if ending.endswith("gz") else zstd.compress
+        packed, plain = tmp_path / f"table{ending}", read(tmp_path, ROWS)
+        packed.write_bytes(pack(ROWS.encode()))
+        table = read_file(packed)
+        assert table.frame.equals(plain.frame)
+        assert table.format.compression == ending.lower().rpartition(".")[2]
+        assert fingerprint(str(packed)) == fingerprint(str(tmp_path / "table.csv"))
+
+    @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", zstd.compress(b"a,b\n" * 999)[:-9]])
+    def test_damage_is_one_line(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "table.csv.zst"
+        path.write_bytes(content)
+        with pytest.raises(UsageError) as caught:
+            read_file(path)
+        assert "\n" not in str(caught.value)
+        if content:
+            with pytest.raises(UsageError):
+                fingerprint(str(path))
+
+
+class TestCells:
+    @pytest.mark.parametrize(
+        ("cells", "expected"),
+        [
+            (["1", "-2", "+3"], [1, -2, 3]),
+            (["1.5", ".5", "5.", "1e3", "2E-1"], [1.5, 0.5, 5, 1000, 0.2]),
+            (["01", "2"], ["01", "2"]),
+            (['"00501"', "2"], ["00501", "2"]),
+            (["-007", "2"], ["-007", "2"]),
+            (["7", "", "007"], ["7", None, "007"]),
+            (["9007199254740992", "1"], [2**53, 1]),
+            (["9007199254740993", "1"], ["9007199254740993", "1"]),
+            (["9007199254740993", "", "1"], ["9007199254740993", None, "1"]),
+            (["18446744073709551617", "1"], ["18446744073709551617", "1"]),
+            (["1e20", "1"], [1e20, 1]),
+            (["true", "false", ""], ["true", "false", None]),
+            (["TRUE", "False"], ["TRUE", "False"]),
+            ([*["1"] * 150, "true"], [*["1"] * 150, "true"]),
+            ([*[""] * 150, "true"], [*[None] * 150, "true"]),
+            (["?", "1.50"], ["?", "1.50"]),
+            (["\\N", "-"], ["\\N", "-"]),
+            (['" 12 "', "x "], ["12", "x"]),
+            (["NA ", "x"], [None, "x"]),
+            (["0x1A", "1_000"], ["0x1A", "1_000"]),
+            (["inf", "1"], [float("inf"), 1]),
+        ],
+    )
+    def test_only_plain_numbers_are_numbers(
+        self, tmp_path: Path, cells: list[str], expected: list[object]
+    ) -> None:
+        rows = "".join(f"{cell},x\n" for cell in cells)
+        column = read(tmp_path, f"a,b\n{rows}").frame["a"]
+        assert [None if pd.isna(cell) else cell for cell in column] == expected
+        assert (column.dtype.kind in "fi") == (not any(isinstance(cell, str) for cell in expected))
+
+    def test_dates_beside_whole_numbers_change_nothing(self, tmp_path: Path) -> None:
+        frame = read(tmp_path, "day,n,x\n01/02/2022,7,0.5\n11/02/2022,10,1e-05\n").frame
+        assert frame["n"].tolist() == [7, 10] and frame["day"].tolist()[0] == "01/02/2022"
+        assert frame["x"].tolist() == [0.5, 1e-05]
+
+    def test_a_cell_may_be_long(self, tmp_path: Path) -> None:
+        text = "x " * 100_000 + "y"
+        assert read(tmp_path, f'a,b\n1,"{text}"\n').frame["b"].tolist() == [text]
+
+    def test_codes_far_down_are_found(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(text_tables, "_CHUNK", 64)
+        content = "a,b\n" + "1,2\n" * 500 + "007,2\n"
+        frame = read(tmp_path, content).frame
+        assert frame["a"].tolist()[-1] == "007" and frame["b"].dtype.kind == "i"
+
+
+class TestRows:
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(st.text('a ",\r\n', max_size=12), min_size=1, max_size=8).map("\n".join),
+        st.integers(1, 40),
+    )
+    def test_the_short_way_counts_as_the_parser_does(self, text: str, size: int) -> None:
+        """Where the short way answers at all, the parser must say the same of the rows."""
+        content = f"a,a\n{text}\n".encode()
+        layout = text_tables._Layout(0, ",", ["a", "b"], frozenset(), ())
+        quoted = text_tables._quoted_field(",")
+        rows = text_tables._even_rows(content, layout, quoted)
+        try:
+            lines = text_tables._lines(io.BytesIO(content))
+            parsed = [len(row) for _, row in text_tables._records(lines, ",")]
+        except ValueError:
+            parsed = [-1]
+        if rows is not None:
+            assert parsed == [2] * rows
+
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.lists(st.sampled_from(["1,2", '"1",2', '"a,b",2', '"a\nb",2', "1", "1,2,3", ""]),
+                 min_size=1, max_size=12),
+        st.sampled_from([1, 5, 20, 1 << 20]),
+    )  # fmt: skip
+    def test_where_the_file_is_cut_for_reading_changes_nothing(
+        self, lines: list[str], size: int
+    ) -> None:
+        good = [line for line in lines if line not in ("1", "1,2,3")]
+        first = next((n for n, line in enumerate(lines) if line in ("1", "1,2,3")), None)
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(text_tables, "_CHUNK", size)
+            content = "\n".join(["a,b", "0,0", *lines, ""])
+            if first is None:
+                frame = read(Path(folder), content).frame
+                assert len(frame) == 1 + sum(map(bool, good))
+                return
+            row = 2 + sum(map(bool, lines[:first]))
+            line = 3 + first + sum(text.count("\n") for text in lines[:first])
+            assert f"row {row} (line {line}): " in refusal(Path(folder), content)
+
+
+class TestEmptyColumns:
+    def test_trailing_separators_make_none(self, tmp_path: Path) -> None:
+        table = read(tmp_path, "a,b, \n1,x,\n2,y, \n")
+        assert table.frame.columns.tolist() == ["a", "b"]
+        assert table.notes == ("column 3 without a name and values: left out",)
+
+    def test_anywhere_and_many(self, tmp_path: Path) -> None:
+        table = read(tmp_path, ",a,,b,,\n,1,,x,,\n,2,NA,y,,\n")
+        assert table.frame.to_numpy().tolist() == [[1, "x"], [2, "y"]]
+        assert table.notes == ("columns 1, 3, 5, 6 without a name and values: left out",)
+
+    def test_values_want_a_name(self, tmp_path: Path) -> None:
+        found = refusal(tmp_path, "a,,c\n1,,3\n1,7,3\n")
+        assert found == "column 2 has no name: write one into the header, row 2 holds '7.0' there"
+        assert read(tmp_path, ",a\n0,5\n1,6\n").frame.columns.tolist() == ["", "a"]
+
+    def test_a_table_of_nothing(self, tmp_path: Path) -> None:
+        assert refusal(tmp_path, ",\n,\n") == "expected columns with names, found none"
+
+
+class TestFooters:
+    NUMBERS = "size,z,y\n0.1,2,3\n-0.1,4,5\n0.6,6,7\n"
+
+    @pytest.mark.parametrize(
+        "footer",
+        [
+            "Total,,",
+            '"Source: office of statistics",,',
+            "Stand 31. Dezember,,",
+            "TOTAL,12,15",
+            "Mean,4.0,5.0",
+            "Summe,,15",
+            "Total,12,15\nMean,4,5\nSource: x,,",
+        ],
+    )
+    def test_the_table_is_the_one_above_it(self, tmp_path: Path, footer: str) -> None:
+        clean = read(tmp_path, self.NUMBERS)
+        table = read(tmp_path, self.NUMBERS + footer + "\n")
+        pd.testing.assert_frame_equal(table.frame, clean.frame, check_dtype=False)
+        assert len(table.notes) == footer.count("\n") + 1
+        assert table.notes[0].startswith("row 4, '") and "footer below the table" in table.notes[0]
+
+    def test_below_a_column_of_names(self, tmp_path: Path) -> None:
+        table = read(tmp_path, "name,y\nu,1\nv,2\nw,4\nTotal,7\n")
+        assert table.frame["name"].tolist() == ["u", "v", "w"]
+        assert table.notes == ("row 4, 'Total', is a footer below the table: left out",)
+
+    def test_what_may_be_a_row_is_kept_and_said(self, tmp_path: Path) -> None:
+        table = read(tmp_path, "name,y\nu,1\nv,2\nw,4\nTotal,9\n")
+        assert len(table.frame) == 4
+        assert table.notes == (
+            "row 4 begins with 'Total' and is kept: remove it from the file if it sums up the "
+            "rows above",
+        )
+
+    @pytest.mark.parametrize(
+        "last", ["id4,,", "unknown,,", "?,,", "0.7,,", ",,", "total,1,2\nx,1,2", "3 rooms,1,2"]
+    )
+    def test_a_row_like_others_is_none(self, tmp_path: Path, last: str) -> None:
+        table = read(tmp_path, f"size,z,y\nid1,2,3\ntotal,4,5\n{last}\n")
+        assert len(table.frame) == 3 + last.count("\n") and table.notes == ()
+        table = read(tmp_path, f"{self.NUMBERS}{last.replace('total', 'x')}\n")
+        assert len(table.frame) == 4 + last.count("\n") and table.notes == ()
+
+    def test_texts_that_are_asked_for_stay_texts(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text(self.NUMBERS + "Total,,\n")
+        assert read_file(tmp_path / "t.csv", {"size"}).frame["size"].tolist() == [
+            "0.1",
+            "-0.1",
+            "0.6",
+        ]
+
+
+def test_every_way_at_once(tmp_path: Path) -> None:
+    """A file out of a European Excel."""
+    rows = itertools.chain(["Größe;Ort;Preis;"], (f"1,{n};Köln;{n};" for n in range(3, 6)))
+    content = "\r\n".join([*rows, "Summe;;12;", ""])
+    table = read(tmp_path, content.encode("cp1252"))
+    assert table.frame["Größe"].tolist() == ["1,3", "1,4", "1,5"]
+    assert table.frame["Preis"].tolist() == [3, 4, 5]
+    assert [note.partition(":")[0] for note in table.notes] == [
+        "not UTF-8",
+        "column 4 without a name and values",
+        "row 4, 'Summe', is a footer below the table",
+    ]
