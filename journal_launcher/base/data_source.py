@@ -3,9 +3,9 @@
 import glob
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
 

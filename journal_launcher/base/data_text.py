@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import sys
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,5 +98,5 @@ def complaints() -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError((error.strerror or str(error).partition("\n")[0]).lower()) from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError) as error:
         raise UsageError(str(error).strip().splitlines()[0]) from None

@@ -77,6 +77,23 @@ def test_targets_of_one_table_make_different_studies() -> None:
     assert default_name(None, "t.csv", "", "price") == "t_price"
 
 
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("x/a.tsv.zst", "a_linear"),
+        ("x/a.txt", "a_linear"),
+        ("x/a.txt.csv", "a.txt_linear"),
+        ("x/a.xlsx", "a_linear"),
+        ("x/a.xlsx#May", "a.xlsx_May_linear"),
+        ("x/parts/", "parts_linear"),
+        ("x/parts/*.parquet", "parts_linear"),
+        ("x/sales-*.csv", "sales-__linear"),
+    ],
+)
+def test_sheets_and_parts_name_their_studies(data: str, name: str) -> None:
+    assert default_name(None, data, "linear") == name
+
+
 def test_no_file_of_a_study_lies_outside_the_studies_folder(tmp_path) -> None:
     paths = StudiesFolder.at(tmp_path / "studies").study("x")
     for path in (paths.journal, paths.directory, paths.lease, paths.sidecar, paths.worker_log(3)):

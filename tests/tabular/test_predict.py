@@ -138,6 +138,8 @@ def test_the_input_is_never_replaced(study: Path, make_table: MakeTable, tmp_pat
     for out in ("new.csv", "link.csv"):
         with pytest.raises(UsageError, match="is the input"):
             predict_file(study, tmp_path / "new.csv", tmp_path / out)
+    with pytest.raises(UsageError, match="is the input"):
+        predict_file(study, tmp_path / "*.csv", tmp_path / "new.csv")
     assert (tmp_path / "new.csv").read_bytes() == before
 
 

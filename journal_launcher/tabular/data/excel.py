@@ -5,14 +5,14 @@ into no memory, and the library ends the process that tries.
 """
 
 import json
-import resource
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from journal_launcher.base import memory
+from journal_launcher.tabular.data import sheet_program
 from journal_launcher.tabular.data.frames import (
     MISSING,
     FileFormat,
@@ -21,11 +21,11 @@ from journal_launcher.tabular.data.frames import (
     drop_footer,
     drop_unnamed,
 )
+from journal_launcher.tabular.data.sheet_program import DAY, UNREADABLE
 
 __all__ = ["read_excel"]
 
-_DAY = "day"  # the key of an object that stands for a date or moment
-_UNREADABLE = 3  # exit code: the message is on stdout
+_PROGRAM = Path(sheet_program.__file__)
 
 
 def read_excel(path: Path, sheet: str | None = None) -> TableFile:
@@ -35,22 +35,25 @@ def read_excel(path: Path, sheet: str | None = None) -> TableFile:
         ValueError, UsageError: no such sheet, or the file is damaged.
     """
     limit = memory.room()
-    command = [sys.executable, "-m", __name__, str(path), sheet or "", str(limit)]
+    command = [sys.executable, "-P", str(_PROGRAM), str(path), sheet or "", str(limit)]
     done = subprocess.run(command, capture_output=True)
-    if done.returncode == _UNREADABLE:
+    if done.returncode == UNREADABLE:
         raise ValueError(done.stdout.decode())
     if done.returncode:
         raise ValueError(
             f"expected a sheet that fits into the {limit / 2**30:.4g} GiB of memory that are free "
             "here; save it as .csv, or leave out the empty rows and columns that it counts"
         )
-    found = json.loads(done.stdout, object_hook=lambda item: datetime.fromisoformat(item[_DAY]))
-    name, rows = found
+    name, rows = json.loads(done.stdout, object_hook=_moment)
     if not rows:
         raise ValueError(f"expected a header with column names, found the empty sheet {name!r}")
     frame, dropped = drop_unnamed(_frame(rows[0], rows[1:]))
     frame, footer = drop_footer(frame)
     return TableFile(frame, FileFormat(sheet=name), (*dropped, *footer))
+
+
+def _moment(item: dict[str, str]) -> datetime:
+    return datetime.fromisoformat(item[DAY])
 
 
 def _frame(header: list[Any], rows: list[list[Any]]) -> Any:
@@ -87,47 +90,3 @@ def _text(cell: Any) -> str:
     if isinstance(cell, datetime):
         return cell.isoformat(" ").removesuffix(" 00:00:00")
     return str(cell)
-
-
-# --- the process of its own
-
-
-def _cells(path: str, sheet: str) -> tuple[str, list[list[Any]]]:
-    """(name of the sheet, its rows without empty ones at the end)."""
-    from python_calamine import load_workbook
-
-    workbook = load_workbook(path)
-    names = workbook.sheet_names
-    if sheet and sheet not in names:
-        raise ValueError(f"expected one of the sheets {', '.join(names)}, found no {sheet!r}")
-    found = workbook.get_sheet_by_name(sheet or names[0])
-    rows = [[_plain(cell) for cell in row] for row in found.to_python()]
-    while rows and all(cell is None for cell in rows[-1]):
-        rows.pop()
-    return sheet or names[0], rows
-
-
-def _plain(cell: Any) -> Any:
-    """What JSON has; of a day or moment an object, of other times the text."""
-    if isinstance(cell, str):
-        return cell.strip() or None
-    if isinstance(cell, date):  # a datetime is one, too
-        return {_DAY: cell.isoformat()}
-    return cell if isinstance(cell, bool | int | float) else str(cell)
-
-
-def _main(path: str, sheet: str, limit: str) -> int:
-    resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit)))
-    try:
-        found = json.dumps(_cells(path, sheet))
-    except MemoryError:
-        return 1
-    except Exception as error:  # what a damaged file can do, nobody has listed
-        print(str(error).partition("\n")[0] or type(error).__name__, end="")
-        return _UNREADABLE
-    print(found)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))

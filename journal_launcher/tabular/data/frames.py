@@ -164,14 +164,23 @@ def _sums_up(row: Any, column: int, label: str, above: Any) -> bool:
         known = above.iloc[:, column].dropna()
         strange = " " in label and len(known) > 0 and are_plain_numbers(map(str, known))
         return bool(_TOTAL.fullmatch(label) or _REMARK.fullmatch(label) or strange)
-    for place in others:
-        values = _as_numbers(above.iloc[:, place].dropna())
-        if values.dtype.kind not in "fi" or not len(values) or not _is_plain(str(row.iloc[place])):
-            return False
-        found, total = float(row.iloc[place]), float(values.sum())
-        if not any(np.isclose(found, value, rtol=1e-3) for value in (total, total / len(values))):
-            return False
-    return True
+    return all(map(_is_sum, (above.iloc[:, place] for place in others), row.iloc[others]))
+
+
+def _is_sum(column: Any, found: Any) -> bool:
+    """Whether it is the sum or mean of the column, in any way in which amounts are written."""
+    import pandas as pd
+
+    texts = pd.Series([*map(str, column.dropna()), str(found)])
+    bare = texts.str.replace(r"[^0-9.,+-]", "", regex=True) if column.dtype.kind == "O" else texts
+    point, comma = bare.str.replace(",", ""), bare.str.replace(".", "").str.replace(",", ".")
+    for written in (bare, point, comma):
+        if len(written) > 1 and are_plain_numbers(written):
+            values = pd.to_numeric(written).to_numpy(np.float64)
+            total = values[:-1].sum()
+            if np.isclose(values[-1], [total, total / (len(values) - 1)], rtol=1e-3).any():
+                return True
+    return False
 
 
 def _as_numbers(column: Any) -> Any:

@@ -9,7 +9,6 @@ import itertools
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -85,6 +84,7 @@ def read_text(path: Path, texts: Collection[str] = ()) -> TableFile:
     Raises:
         ValueError, UsageError: unreadable or malformed; says on which line.
     """
+    csv.field_size_limit(sys.maxsize)  # texts are long; not set back: another thread may read
     encoding = _marked_encoding(path)
     if encoding is not None:
         return _read(_kept(_decoded(path, encoding)), path, encoding, texts)
@@ -104,9 +104,9 @@ def _kept(text: str) -> _Opener:
 
 
 def _read(open_: _Opener, path: Path, encoding: str, texts: Collection[str]) -> TableFile:
-    with open_() as file, _any_length():
+    with open_() as file:
         layout = _layout(file)
-    with open_() as file, _any_length():
+    with open_() as file:
         _check_rows(file, layout)
     frame = _typed(open_, layout, texts)
     frame.columns = layout.names
@@ -282,16 +282,6 @@ def _records(
         if "new-line character" in found:
             found = "expected lines that end in \\n, found \\r; convert with tr '\\r' '\\n'"
         raise ValueError(f"line {before + reader.line_num}: {found}") from None
-
-
-@contextmanager
-def _any_length() -> Iterator[None]:
-    """A field may be as long as it is: files of texts have such."""
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)
 
 
 def _lines(lines: Iterable[bytes], before: int = 0) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tabular.data.sheets import rows_of, xlsx
 from tabular.data.tables import ROWS, arrays, columns, csv_of, loaded, prepared, refusal
 
 from journal_launcher.base.errors import UsageError
@@ -204,6 +205,17 @@ class TestPrepare:
 
 
 class TestCache:
+    def test_a_sheet_is_in_the_key(self, tmp_path: Path) -> None:
+        rows: list[list[object]] = [["x", "y"], *([n * 7 % 61, n + 0.5] for n in range(60))]
+        other = [row[::-1] if n else row for n, row in enumerate(rows)]
+        path = xlsx(tmp_path / "t.xlsx", {"A": rows_of(rows), "B": rows_of(other)})
+        sources = [TableSource(f"{path}{sheet}", 0, target="y") for sheet in ("", "#B", "#A")]
+        found = [prepare(source, tmp_path / "cache") for source in sources]
+        assert [facts["file"]["sheet"] for facts in found] == ["A", "B", "A"]
+        assert found[0]["data_sha256"] == found[1]["data_sha256"]
+        targets = [load(Path(facts["directory"])).target[:2].tolist() for facts in found]
+        assert targets == [[0.5, 1.5], [0, 7], [0.5, 1.5]]
+
     def test_the_same_again_is_the_same(self, tmp_path: Path) -> None:
         first, second = (tmp_path / name for name in ("first", "second"))
         first.mkdir()

@@ -54,6 +54,15 @@ class TestNewRows:
         _, codes, _ = self.read(tmp_path, "x,colour,flag,day\n1,01,,\n2,1,,\n")
         assert codes == [-1, 0]
 
+    def test_the_file_is_read_by_what_is_in_it(self, tmp_path: Path) -> None:
+        """Separator and encoding are the file's own, whatever that of the training data was."""
+        plain = self.read(tmp_path, "x,colour,flag,day\n1.5,1,,\n2,1,,\n")
+        numbers, codes, notes = self.read(
+            tmp_path, "colour\tx\tflag\tday\t\n1\t1.5\t\t\t\n1\t2\t\t\t\n"
+        )
+        assert (repr(numbers), codes) == (repr(plain[0]), plain[1])
+        assert notes == ("column 5 without a name and values: left out",)
+
     @pytest.mark.parametrize("data", [pd.DataFrame(), np.empty((0, 4))], ids=["frame", "array"])
     def test_no_rows_are_refused_in_one_line(self, data: Any) -> None:
         with pytest.raises(UsageError, match="expected rows to predict, found none"):
