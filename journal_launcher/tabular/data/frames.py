@@ -1,5 +1,6 @@
 """What files of every format become: a frame, how it was read, and what was left out of it."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -24,8 +25,9 @@ MISSING = frozenset(
 """What a cell holds where the value is missing. Not "None", which may well name a class."""
 _MOST_COLUMNS = 10_000
 _PLAIN = re.compile(
-    r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.I
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.I
 )
+_ZERO_FIRST = re.compile(r"[+-]?0[0-9]")
 _TOTAL = re.compile(
     r"((grand|sub|overall|column)[ -]?)?totals?|sums?|mean|average|avg\.?|count|gesamt(summe)?"
     r"|summe|insgesamt|mittelwert|durchschnitt|total g[ée]n[ée]ral|somme|moyenne|totale|media"
@@ -60,9 +62,9 @@ class TableFile:
     """A frame with the names of its file's columns, how it was read, and lines for the user.
 
     Of a text table a column is float64 or int64 where each cell that is not missing is a plain
-    number (decimal point, no leading zeros, whole ones within 2^53 of zero, or infinite); any other
-    one holds texts as they are written, without spaces around them. Missing cells are NaN. Of other
-    formats columns have the file's types.
+    number: with a decimal point or none, whole ones within 2^53 of zero, or infinite. Whole numbers
+    of which some have zeros in front are codes. Any other column holds texts as they are written,
+    without spaces around them. Missing cells are NaN. Other formats have types of their own.
     """
 
     frame: Any
@@ -81,8 +83,12 @@ def check_names(names: list[str]) -> None:
 
 
 def are_plain_numbers(texts: Iterable[str]) -> bool:
-    """Whether each text is a number as TableFile has it."""
-    return all(map(_is_plain, texts))
+    """Whether these texts are numbers as TableFile has them: whole ones with zeros are codes."""
+    known = set(texts)
+    if not all(map(_is_plain, known)):
+        return False
+    codes = any(map(_ZERO_FIRST.match, known))
+    return not codes or any(value % 1 for value in map(float, known) if math.isfinite(value))
 
 
 def drop_unnamed(frame: Any) -> tuple[Any, list[str]]:

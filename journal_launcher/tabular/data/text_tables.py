@@ -245,27 +245,30 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
         yield chunk + file.readline()
 
 
-def _quoted_field(separator: str) -> re.Pattern[str]:
+def _quoted_field(separator: str) -> re.Pattern[bytes]:
     """A quoted field, in one line of text in which a line break comes before each line."""
-    return re.compile(rf'"(?<=[\n{separator}]")(?:[^"\n]|"")*"(?=[\n{separator}]|\r\n|$)')
+    around = rf'"(?<=[\n{separator}]")(?:[^"\n]|"")*"(?=[\n{separator}]|\r\n|$)'
+    return re.compile(around.encode())
 
 
-def _even_rows(chunk: bytes, layout: _Layout, quoted: re.Pattern[str]) -> int | None:
+def _even_rows(chunk: bytes, layout: _Layout, quoted: re.Pattern[bytes]) -> int | None:
     """How many rows of as many fields these lines are; None if a parser must say it."""
-    if b"\0" in chunk or chunk.count(b"\r") != chunk.count(b"\r\n"):
+    separator, others = layout.separator.encode(), len(layout.names) - 1
+    if b"\0" in chunk or (b"\r" in chunk and chunk.count(b"\r") != chunk.count(b"\r\n")):
         return None
-    try:
-        text = chunk.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    if '"' in text:
-        text = quoted.sub("", f"\n{text}")
-        if '"' in text:
+    if not chunk.isascii():
+        try:
+            chunk.decode("utf-8")
+        except UnicodeDecodeError:
             return None
-    counts = [
-        line.count(layout.separator) for line in text.split("\n") if line and not line.isspace()
-    ]
-    return len(counts) if set(counts) <= {len(layout.names) - 1} else None
+    if b'"' in chunk:
+        chunk = quoted.sub(b"_", b"\n" + chunk)
+        if b'"' in chunk:
+            return None
+    lines = chunk.split(b"\n")
+    if not others or {line.count(separator) for line in lines if line} - {others}:
+        return None  # a line of spaces alone is no row, and has no separators
+    return len(lines) - lines.count(b"")
 
 
 def _records(
@@ -306,17 +309,22 @@ def _lines(lines: Iterable[bytes], before: int = 0) -> Iterator[str]:
 
 def _typed(open_: _Opener, layout: _Layout, texts: Collection[str]) -> Any:
     """The frame, its columns named by their places: what pandas takes for numbers is looked at."""
-    written = {*layout.texts, *(n for n, name in enumerate(layout.names) if name in texts)}
-    everything = range(len(layout.names))
-    frame = _parsed(open_, layout, everything, dict.fromkeys(written, str))
+    import pandas as pd
+
+    asked = {place for place, name in enumerate(layout.names) if name in texts}
+    written = layout.texts | asked
+    frame = _parsed(open_, layout, range(len(layout.names)), dict.fromkeys(written, str))
     whole = [place for place in frame if _is_whole(frame[place])]
     zeros = bool(whole) and _has_zeros(open_, layout)
     doubtful = [place for place in frame if _may_be_text(frame[place])]
     doubtful = sorted({*doubtful, *(whole if zeros else ())})
     spelled = _parsed(open_, layout, doubtful, str) if doubtful else {}
-    for place in doubtful:
-        if not are_plain_numbers(map(str.strip, spelled[place].dropna().unique())):
-            frame[place] = spelled[place]
+    for place in {*doubtful, *layout.texts} - asked:
+        column = spelled[place] if place in doubtful else frame[place]
+        if not are_plain_numbers(map(str.strip, column.dropna().unique())):
+            frame[place] = column
+        elif frame[place].dtype.kind not in "fi":
+            frame[place] = pd.to_numeric(column)
     for place in frame:
         if frame[place].dtype.kind not in "fi":
             frame[place] = _stripped(frame[place])

@@ -149,6 +149,10 @@ class TestCells:
             (["01", "2"], ["01", "2"]),
             (['"00501"', "2"], ["00501", "2"]),
             (["-007", "2"], ["-007", "2"]),
+            (["007", "1.0"], ["007", "1.0"]),
+            (["00.5", "1"], [0.5, 1]),
+            ([*["1.5"] * 150, "007"], [*[1.5] * 150, 7]),
+            (["007", *["1.5"] * 150], [7, *[1.5] * 150]),
             (["7", "", "007"], ["7", None, "007"]),
             (["9007199254740992", "1"], [2**53, 1]),
             (["9007199254740993", "1"], ["9007199254740993", "1"]),
@@ -184,16 +188,23 @@ class TestCells:
         text = "x " * 100_000 + "y"
         assert read(tmp_path, f'a,b\n1,"{text}"\n').frame["b"].tolist() == [text]
 
+    @pytest.mark.parametrize("code", ["007", '"007"', " 007", "-007", ' "+00.0"'])
     def test_codes_far_down_are_found(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
     ) -> None:
         monkeypatch.setattr(text_tables, "_CHUNK", 64)
-        content = "a,b\n" + "1,2\n" * 500 + "007,2\n"
+        content = "a,b\n" + "1,2\n" * 500 + f"{code},2\n"
         frame = read(tmp_path, content).frame
-        assert frame["a"].tolist()[-1] == "007" and frame["b"].dtype.kind == "i"
+        assert frame["a"].tolist()[-1] == code.strip(' "') and frame["b"].dtype.kind == "i"
 
 
 class TestRows:
+    def test_quotes_inside_a_field_quote_nothing(self, tmp_path: Path) -> None:
+        assert "row 1 (line 2): expected 2 fields" in refusal(tmp_path, 'a,b\n5" a,b",d\n')
+        assert "row 1 (line 2): expected 2 fields" in refusal(tmp_path, 'a,b\n"a"\n1,2\n')
+        frame = read(tmp_path, 'a,b\n5" pipe,"6"", ""7"\n').frame
+        assert frame.to_numpy().tolist() == [['5" pipe', '6", "7']]
+
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.text('a ",\r\n', max_size=12), min_size=1, max_size=8).map("\n".join))
     def test_the_short_way_counts_as_the_parser_does(self, text: str) -> None:
