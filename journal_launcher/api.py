@@ -11,7 +11,6 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import nearest, option_of, parse_duration
-from journal_launcher.study.naming import named
 
 if TYPE_CHECKING:
     from journal_launcher.tabular.predict import LoadedModel
@@ -53,6 +52,7 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
         JournalLauncherError: the study is in use, or its journal is damaged.
     """
     from journal_launcher.pipeline.launch_with_health import launch_with_health
+    from journal_launcher.study.naming import named
 
     settings, listener = named(_settings(options)), on_event or (lambda event: None)
     if settings.compare_models:

@@ -21,7 +21,6 @@ from journal_launcher.cli.click_options import (
 )
 from journal_launcher.settings.config_file import resolved
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.study.naming import named
 
 if TYPE_CHECKING:
     from journal_launcher.base.events import Listener
@@ -64,6 +63,8 @@ def perform(
     # Optuna, once it is imported, sets the level of its uppermost logger; so not that one.
     logging.getLogger("optuna.storages").setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    from journal_launcher.study.naming import named
+
     settings = named(settings)
     if settings.compare_models:
         return _compare(settings, launch, verbose, quiet, as_json, watched)
