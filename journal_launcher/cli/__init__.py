@@ -18,6 +18,7 @@ _COMMANDS = {
     "status": ("journal_launcher.cli.status", "Show how all studies stand, or one of them."),
     "health": ("journal_launcher.cli.health", "Say whether a study's best model is healthy."),
     "skip": ("journal_launcher.cli.skip", "List or clear the model types that are skipped."),
+    "describe": ("journal_launcher.cli.describe", "Say how a table is read; trains nothing."),
     "predict": ("journal_launcher.cli.predict", "Predict with a study's best model."),
     "replay": ("journal_launcher.cli.replay", "Run one trial again and compare its score."),
     "init": ("journal_launcher.cli.init", "Write a config file and an example objective here."),

@@ -25,6 +25,7 @@ __all__ = [
     "config_option",
     "make_settings",
     "settings_options",
+    "some_options",
     "studies_dir_option",
     "unknown_variables",
 ]
@@ -85,6 +86,12 @@ def settings_options() -> list[click.Parameter]:
     """One click option per field of LaunchSettings that is a flag."""
     fields = dataclasses.fields(LaunchSettings)
     return [_click_option(field) for field in fields if option_of(field).key is None]
+
+
+def some_options(*names: str) -> list[click.Parameter]:
+    """The options of these settings, for a command that takes no others of a launch."""
+    fields = {field.name: field for field in dataclasses.fields(LaunchSettings)}
+    return [_click_option(fields[name]) for name in names]
 
 
 def studies_dir_option() -> click.Option:

@@ -75,6 +75,12 @@ class TableGroup:
     time_column: str | None = option(
         None, TABLE, "Order of the rows (--split time).", metavar="COLUMN"
     )
+    date_order: str | None = option(
+        None,
+        TABLE,
+        "What 01/02/2024 is where no row and no other column shows it; none: no date.",
+        choices=("dmy", "mdy", "ymd", "none"),
+    )
     strict_data: bool = option(
         False, TABLE, "Refuse a table that gives reason to doubt its scores.", switch=True
     )

@@ -183,11 +183,18 @@ class StudyHandle:
                 f"study {self.name}: {_DATA_CHANGED}{other}; for the new data, {aside}; for the "
                 "old study, put the old file back"
             )
+        if list(changed) == ["reading"]:
+            raise IdentityError(
+                f"study {self.name}: {_read_otherwise(found, wanted)}, and scores of two readings "
+                f"do not compare; {aside}"
+            )
         if changed:
+            told = {"data_sha256": f"{_DATA_CHANGED}{other}"}
+            if "reading" in changed:
+                told["reading"] = _read_otherwise(found, wanted)
             differences = [
-                f"{_DATA_CHANGED}{other}"
-                if key == "data_sha256"
-                else f"{key[:_LONGEST]}: the study has {shortened(has)}, this launch "
+                told.get(key)
+                or f"{key[:_LONGEST]}: the study has {shortened(has)}, this launch "
                 f"{shortened(asks)}"
                 for key, (has, asks) in changed.items()
             ]
@@ -359,9 +366,27 @@ def _differences(
         if has == asks:
             continue
         inside: list[tuple[str, Any, Any]] = []
-        if isinstance(has, Mapping) and isinstance(asks, Mapping):
+        # What is inside of a reading are columns: a message of their own names them.
+        if key != "reading" and isinstance(has, Mapping) and isinstance(asks, Mapping):
             inside = list(_differences(has, asks, f"{of}{key}."))
         yield from inside or [(f"{of}{key}", has, asks)]  # of null and absent the whole differs
+
+
+def _read_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The columns that are read otherwise than when the study began."""
+    before, now = table(found.get("reading")), table(wanted.get("reading"))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    told = [
+        f"{name[:_LONGEST]!r} (then {_shown(before.get(name))}, now {_shown(now.get(name))})"
+        for name in names[:5]
+    ]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"columns are read otherwise than when it began: {', '.join(told)}{more}"
+
+
+def _shown(reading: Any) -> str:
+    """How a column was read; most are read plainly, which is not recorded."""
+    return "plainly" if reading is None else str(reading)[:_LONGEST]
 
 
 def shortened(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,15 @@ class LoadedModel:
         return f"LoadedModel({', '.join(told)})"
 
     def predict(self, data: pd.DataFrame | NDArray[Any]) -> NDArray[Any]:
-        """(rows,) values in the target's units, or labels for classification.
+        """(rows,) values in the target's units, or for classification labels as in training data.
 
         data: a frame with the columns of the training table by name, or a numeric array with them
         in the order of `schema.columns`.
 
+        Warns of values that are taken as missing, such as a category that training had not.
+
         Raises:
-            UsageError: columns are missing, or hold values of another kind.
+            UsageError: columns are missing, or hold values of another kind or format.
         """
         return self._answers(self._predictions(data))
 
@@ -64,19 +67,23 @@ class LoadedModel:
     def predict_table(self, features: Features) -> pd.DataFrame:
         """A row for each input row: `prediction`, and for each class `probability_<label>`."""
         found = self._model.predict(features)
-        columns = {"prediction": self._answers(found)}
+        answers = (
+            np.array(self.schema.classes)[found.argmax(axis=1)] if self.schema.classes else found
+        )
+        columns = {"prediction": answers}
         for position, label in enumerate(self.schema.classes):
             columns[f"probability_{label}"] = found[:, position]
         return pd.DataFrame(columns)
 
     def _predictions(self, data: pd.DataFrame | NDArray[Any]) -> Predictions:
-        features, _ = features_from_frame(data, self.schema)
+        features, notes = features_from_frame(data, self.schema)
+        for note in notes:
+            warnings.warn(note, stacklevel=3)
         return self._model.predict(features)
 
     def _answers(self, found: Predictions) -> NDArray[Any]:
         if self.schema.task == "classification":
-            labels = np.array(self.schema.classes)
-            return np.asarray(labels[found.argmax(axis=1)])
+            return np.asarray(self.schema.labels[found.argmax(axis=1)])
         return found
 
 

@@ -66,7 +66,8 @@ def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: Stu
     if defaults is not None:
         study.enqueue_trial(defaults)
     trial = study.ask()
-    print(f"debug: one trial on {task.device}, nothing is kept", file=sys.stderr)
+    for line in (f"debug: one trial on {task.device}, nothing is kept", *prepared.notes):
+        print(visible(line), file=sys.stderr)
     try:
         value = job(trial)
     except optuna.TrialPruned:

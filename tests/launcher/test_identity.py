@@ -100,6 +100,31 @@ def test_changed_data_are_named_and_what_to_type(workshop: Workshop) -> None:
     assert f"began (it had {table}, this launch has {other}); for the new" in str(caught.value)
 
 
+def test_another_reading_of_the_table_is_refused_by_its_columns(workshop: Workshop) -> None:
+    table = workshop.folder / "table.csv"
+    rows = "".join(f'"{n},{n * 31 % 1000:03d}.50",{n % 7}.5,{n * 7 % 31}\n' for n in range(1, 61))
+    table.write_text(f"amount,x,y\n{rows}")
+    given: dict[str, Any] = {"objective": None, "model_type": "linear", "data": "table.csv"}
+    given |= {"target": "y", "n_trials": 1}
+    assert workshop.launch(**given).exit_code == 0
+    told = "table.csv: 60 rows, regression of y; 2 numbers"
+    assert notes(workshop)[0] == told
+    sidecar = json.loads(workshop.paths.sidecar.read_text())
+    assert sidecar["summary"] == told
+    assert sidecar["schema"]["columns"][0]["format"] == "1,234.5"
+    study = workshop.study()
+    identity = study.user_attrs["journal_launcher"]
+    assert identity.pop("reading") == {"amount": "number as 1,234.5"}
+    study.set_user_attr("journal_launcher", identity)  # as a version before formats had it
+    with pytest.raises(UsageError) as caught:
+        workshop.launch(**{**given, "n_trials": 2})
+    assert str(caught.value).startswith(
+        "study study: columns are read otherwise than when it began: 'amount' (then plainly, now "
+        "number as 1,234.5), and scores of two readings do not compare; "
+    )
+    assert "--overwrite" in str(caught.value)
+
+
 def test_a_seed_gives_the_same_first_trials_again(workshop: Workshop) -> None:
     workshop.write(TRIVIAL)
     drawn = []

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,44 @@ def test_a_model_is_used_without_worker_launcher_journal_or_optuna(
     rooms = {name.split(".")[1] for name in loaded if name.startswith("journal_launcher.")}
     assert rooms == {"__main__", "api", "base", "cli", "settings", "tabular"}
     assert "optuna" not in loaded
+
+
+def _relabelled(table: Dataset, classes: tuple[str, ...], class_type: str | None) -> Dataset:
+    return replace(table, schema=replace(table.schema, classes=classes, class_type=class_type))
+
+
+@pytest.mark.parametrize(
+    ("classes", "class_type", "labels"),
+    [
+        (("0", "1"), "int", [0, 1]),
+        (("false", "true"), "bool", [False, True]),
+        (("01", "02"), None, ["01", "02"]),
+        (("0", "1"), None, ["0", "1"]),  # a model from before the type was recorded
+    ],
+)
+def test_labels_come_back_as_what_they_were(
+    make_table: MakeTable,
+    tmp_path: Path,
+    classes: tuple[str, ...],
+    class_type: str | None,
+    labels: list[Any],
+) -> None:
+    table = _relabelled(make_table("classification", classes=2), classes, class_type)
+    study = _publish(table, tmp_path / "study")
+    frame = _frame(table)
+    found = load(study).predict(frame)
+    true = np.array(labels)[table.target.astype(int)]
+    assert found.dtype == true.dtype and np.mean(found == true) > 0.8
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    predict_file(study, tmp_path / "new.csv", tmp_path / "out.csv")
+    written = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    assert list(written.columns)[1:] == [f"probability_{label}" for label in classes]
+    assert set(written["prediction"]) == set(classes)
+
+
+def test_a_frame_with_unknown_values_is_warned_of(study: Path, make_table: MakeTable) -> None:
+    frame = _frame(make_table()).assign(more=1)
+    load(study).predict(frame)
+    frame.loc[0, "colour"] = "pink"
+    with pytest.warns(UserWarning, match="column 'colour': 1 row with categories that the"):
+        load(study).predict(frame)

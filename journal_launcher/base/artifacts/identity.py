@@ -37,8 +37,9 @@ def _seed(value: Any) -> int | None:
 class Identity(Whole):
     """kind, directions and seed are of every study; each kind has more that is its own.
 
-    split: kind, k_folds, … of a table. space: what each parameter of a command is. What two studies
-    differ in is a question to the JSON, which may hold more than this version reads.
+    split: kind, k_folds, … of a table. reading: how those of its columns are read that are not as
+    plain text has it, left out where all are. space: what each parameter of a command is. What two
+    studies differ in is a question to the JSON, which may hold more than this version reads.
     """
 
     schema_version: int | None = field(default=None, metadata=key(whole))
@@ -56,6 +57,7 @@ class Identity(Whole):
     directions: Sequence[str] | None = field(default=None, metadata=key(texts))
     split: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
     seed: int | None = field(default=None, metadata=key(_seed))
+    reading: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
 
     @property
     def job_kind(self) -> JobKind:

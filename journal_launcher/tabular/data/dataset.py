@@ -36,13 +36,13 @@ from journal_launcher.tabular.data.arrays import (
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.table import Dataset, Features, Fold, Schema
 
-__all__ = ["features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
+__all__ = ["about", "features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
 
-PARSER_VERSION = 4  # counts up when the same file would give other arrays or facts
+PARSER_VERSION = 5  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = (
     *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),
-    "target_in_units",
+    *("date_order", "target_in_units"),
 )
 
 
@@ -63,7 +63,7 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
             or doubts with --strict-data; nothing is written.
     """
     check_data(source.data)
-    with _about(source.location):
+    with about(source.location):
         directory = cache / _key(source)
         if not are_stored(directory):
             from journal_launcher.tabular.data.parsing import parse
@@ -122,14 +122,17 @@ def read_features(path: Path, schema: Schema) -> tuple[Features, tuple[str, ...]
     Raises:
         UsageError: a bad file, a missing column, or a value of another kind; names the row.
     """
-    from journal_launcher.tabular.data.columns import apply_schema
+    from journal_launcher.tabular.data.new_rows import (
+        apply_schema,
+        unused_columns,
+        written_columns,
+    )
     from journal_launcher.tabular.data.readers import read_file
 
-    with _about(str(path)):
-        # A category such as 01 must not become the number 1.
-        table = read_file(path, {c.name for c in schema.categories})
+    with about(str(path)):
+        table = read_file(path, written_columns(schema))
         features, notes = apply_schema(table.frame, schema)
-        return features, (*table.notes, *notes)
+        return features, (*table.notes, *unused_columns(table.frame, schema), *notes)
 
 
 def features_from_frame(data: Any, schema: Schema) -> tuple[Features, tuple[str, ...]]:
@@ -140,7 +143,7 @@ def features_from_frame(data: Any, schema: Schema) -> tuple[Features, tuple[str,
     """
     import pandas as pd
 
-    from journal_launcher.tabular.data.columns import apply_schema
+    from journal_launcher.tabular.data.new_rows import apply_schema
 
     if isinstance(data, pd.DataFrame):
         return apply_schema(data, schema)
@@ -151,7 +154,7 @@ def features_from_frame(data: Any, schema: Schema) -> tuple[Features, tuple[str,
 
 
 @contextlib.contextmanager
-def _about(source: str) -> Iterator[None]:
+def about(source: str) -> Iterator[None]:
     """Put the name of the data in front of what is wrong with them."""
     try:
         yield

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,29 @@ class Column:
 
     `kind` says how the text in a file is read: number, boolean (0 or 1), date (seconds since 1970)
     or category. `categories` are the sorted labels of a category column, a code is a position.
+    `format` is the one its text is written in (see `formats`), None the plain one; `missing` are
+    texts that stood for no value.
     """
 
     name: str
     kind: str
     categories: tuple[str, ...] = ()
+    format: str | None = None
+    missing: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What is not usual is left out, as in files from before it was known."""
+        content: dict[str, Any] = {"name": self.name, "kind": self.kind}
+        content["categories"] = self.categories
+        if self.format is not None:
+            content["format"] = self.format
+        return {**content, "missing": self.missing} if self.missing else content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Column":
+        missing = tuple(content.get("missing", ()))
+        categories = tuple(content["categories"])
+        return cls(content["name"], content["kind"], categories, content.get("format"), missing)
 
 
 @dataclass(frozen=True)
@@ -34,13 +52,15 @@ class Schema:
     """The columns a model reads, in file order, and what it predicts.
 
     `task` is "regression" or "classification"; `classes` are the sorted labels of a classification
-    target (empty for regression).
+    target (empty for regression), `class_type` what they were in the training data: "int", "bool",
+    or None for text (and for every model from before it was recorded).
     """
 
     columns: tuple[Column, ...]
     target: str
     task: str
     classes: tuple[str, ...] = ()
+    class_type: str | None = None
 
     @cached_property
     def numbers(self) -> tuple[Column, ...]:
@@ -56,16 +76,25 @@ class Schema:
     def sha256(self) -> str:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """(classes,) the labels as what they were in the training data."""
+        if self.class_type == "int":
+            return np.array([int(label) for label in self.classes])
+        if self.class_type == "bool":
+            return np.array([label.lower() == "true" for label in self.classes])
+        return np.array(self.classes)
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        content: dict[str, Any] = {"columns": [column.to_json() for column in self.columns]}
+        content |= {"target": self.target, "task": self.task, "classes": self.classes}
+        return content | ({"class_type": self.class_type} if self.class_type else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Schema":
-        columns = tuple(
-            Column(column["name"], column["kind"], tuple(column["categories"]))
-            for column in content["columns"]
-        )
-        return cls(columns, content["target"], content["task"], tuple(content["classes"]))
+        columns = tuple(Column.from_json(column) for column in content["columns"])
+        classes, class_type = tuple(content["classes"]), content.get("class_type")
+        return cls(columns, content["target"], content["task"], classes, class_type)
 
 
 @dataclass(frozen=True)

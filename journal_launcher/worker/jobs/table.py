@@ -59,20 +59,8 @@ class TableJob(Job):
         settings = self._settings
         if settings.spaces:  # refused before the table is read
             make_model(self._model_settings(Schema((), "", "regression"), 0, "r2")).defaults()
-        source = TableSource(
-            data=settings.data,
-            seed=seed,
-            target=settings.target,
-            task=settings.task,
-            metric=settings.metric,
-            k_folds=settings.k_folds,
-            test_size=settings.test_size,
-            split=settings.split,
-            group_column=settings.group_column,
-            time_column=settings.time_column,
-            strict_data=settings.strict_data,
-            target_in_units=begun is not None and _keeps_targets_together(begun),
-        )
+        former = begun is not None and _keeps_targets_together(begun)
+        source = TableSource.of(settings, seed, target_in_units=former)
         table = dataset.prepare(source, StudiesFolder(self._paths.folder).cache)
         task = self._task_of(table, seed)
         model = task.make_model()
@@ -94,9 +82,10 @@ class TableJob(Job):
             directions=[table["direction"]],
             split=table["split"],
             seed=seed,
+            reading=table["reading"] or None,
         )
-        said, content = [*table["notes"], *notes], {**table, "rounds": rounds}
-        return Preparation(identity, notes=said, content=content)
+        said = [table["summary"], *table["notes"], *notes]
+        return Preparation(identity, notes=said, content={**table, "rounds": rounds})
 
     def warm_up(self) -> None:
         model_type(self._settings.model_type)
@@ -185,7 +174,7 @@ class TableJob(Job):
             on_all_rows=self._settings.refit == "all",
             progress=partial(self._progress, "step"),
         )
-        table = {name: self._table[name] for name in ("data", "data_sha256")}
+        table = {name: self._table[name] for name in ("data", "data_sha256", "summary")}
         return Sidecar.from_json(sidecar | table)
 
 

@@ -51,6 +51,8 @@ class TestPrepare:
             "n_features": 2,
             "classes": [],
             "duplicates": 0,
+            "summary": "table.csv: 60 rows, regression of y; 1 number, 1 category",
+            "reading": {},
             "notes": [],
         }
 

@@ -1,5 +1,6 @@
 """Reading rows to predict."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 from tabular.data.tables import columns, prepared
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.tabular.data.columns import features_of
 from journal_launcher.tabular.data.dataset import (
     features_from_frame,
     load,
     read_features,
 )
+from journal_launcher.tabular.data.deciding import type_columns
+from journal_launcher.tabular.data.new_rows import apply_schema
 from journal_launcher.tabular.data.table import Column, Schema
 
 SCHEMA = Schema(
@@ -130,3 +134,145 @@ class TestNewRows:
         assert features.numbers.tobytes() == trained.features.numbers.tobytes()
         assert features.codes.tobytes() == trained.features.codes.tobytes()
         assert notes == ()
+
+
+FORMATTED = Schema(
+    (
+        Column("n", "number", format="1.234,5 €"),
+        Column("share", "number", format="1,234.5 %"),
+        Column("when", "date", format="d/m/y", missing=("later",)),
+        Column("code", "category", ("0", "1", "2.50", "A")),
+    ),
+    "y",
+    "regression",
+)
+
+
+class TestFormats:
+    """What the training data were decided to be is applied, and nothing decided anew."""
+
+    def read(self, folder: Path, text: str) -> tuple[list[list[Any]], list[Any], tuple[str, ...]]:
+        path = folder / "new.csv"
+        path.write_text(text)
+        features, notes = read_features(path, FORMATTED)
+        return features.numbers.tolist(), features.codes[:, 0].tolist(), notes
+
+    def test_text_is_read_in_the_format_of_its_column(self, tmp_path: Path) -> None:
+        text = "n,share,when,code\n1.234,5%,02/01/1970,1\n5 €,0,01/02/1970,A\n"
+        numbers, codes, notes = self.read(tmp_path, text)
+        assert numbers == [[1234, 5, 86400], [5, 0, 31 * 86400]]
+        assert (codes, notes) == ([1, 3], ())
+
+    def test_typed_values_are_taken(self, tmp_path: Path) -> None:
+        pytest.importorskip("pyarrow")
+        frame = pd.DataFrame({"n": [1.5, 2], "share": [51.9, None], "code": [0.0, 2.5]})
+        frame["when"] = pd.to_datetime(["1970-01-02", None])
+        frame.to_parquet(tmp_path / "new.parquet")
+        features, notes = read_features(tmp_path / "new.parquet", FORMATTED)
+        assert features.numbers[0].tolist() == [1.5, 51.9, 86400]
+        assert features.codes.tolist() == [[0], [2]]
+        assert notes == ("column 'share': numbers are taken as percents, 51.9 as 51.9%",)
+
+    @pytest.mark.parametrize(
+        ("row", "expected"),
+        [
+            ("1234.56,5%,01/01/1970,1", "row 2, column 'n': expected a number as in the training"),
+            ("$5,5%,01/01/1970,1", "such as 1.234,5 €, found '$5'"),
+            ("5,0.519,01/01/1970,1", "such as 1,234.5 %, found '0.519'"),
+            ("5,5%,01/13/1970,1", "such as 31/01/2022, found '01/13/1970'"),
+            ("5,5%,1970-01-13,1", "such as 31/01/2022, found '1970-01-13'"),
+            ("5,5%,soon,1", "row 2, column 'when': expected a date as in the training data, such"),
+        ],
+    )
+    def test_a_misfit_is_named_with_the_format(
+        self, tmp_path: Path, row: str, expected: str
+    ) -> None:
+        with pytest.raises(UsageError) as caught:
+            self.read(tmp_path, f"n,share,when,code\n5,5%,01/01/1970,1\n{row}\n")
+        assert expected in str(caught.value)
+
+    def test_marks_are_missing_with_a_note(self, tmp_path: Path) -> None:
+        text = "n,share,when,code\n?,5%,later,1\n-,5%,None,1\n"
+        numbers, _, notes = self.read(tmp_path, text)
+        assert np.isnan(numbers).tolist() == [[True, False, True]] * 2
+        assert notes == (
+            "column 'n': 2 cells hold '?', '-': taken as missing",
+            "column 'when': 1 cell holds 'later': taken as missing",
+        )
+
+    def test_codes_are_numbers_however_they_are_written(self, tmp_path: Path) -> None:
+        header = "n,share,when,code\n"
+        rows = "".join(f",,,{code}\n" for code in ("0.0", "1.0", "2.5", "A", "01", "-1.0"))
+        _, codes, notes = self.read(tmp_path, header + rows)
+        assert codes == [0, 1, 2, 3, -1, -1]
+        assert len(notes) == 1 and "2 rows with categories" in notes[0]
+
+    def test_codes_that_are_all_unknown_are_refused(self, tmp_path: Path) -> None:
+        header = "n,share,when,code\n"
+        with pytest.raises(UsageError, match=r"such as '0', '1', .*found others in all 10 rows"):
+            self.read(tmp_path, header + ",,,x1\n" * 10)
+        assert self.read(tmp_path, header + ",,,x1\n" * 9)[1] == [-1] * 9
+        assert self.read(tmp_path, header + ",,,x1\n" * 10 + ",,,1\n")[1] == [-1] * 10 + [1]
+
+    def test_two_categories_of_one_number_stay_apart(self) -> None:
+        schema = Schema((Column("code", "category", ("1", "1.0")),), "y", "regression")
+        frame = pd.DataFrame({"code": ["1", "1.0", "1.00"]})
+        assert features_from_frame(frame, schema)[0].codes[:, 0].tolist() == [0, 1, -1]
+
+    def test_a_formatted_training_file_reads_back_as_its_features(self, tmp_path: Path) -> None:
+        place = np.arange(60)
+        table = columns(
+            n=[f"${p},{p:03d}.50" if p else "?" for p in place],
+            share=[f"{p}.5%" for p in place % 7],
+            when=[f"{p % 28 + 1}/{p % 12 + 1}/2022" for p in place],
+            zip=[f"{p % 9:05d}" for p in place],
+        )
+        facts = prepared(tmp_path, table)
+        trained = load(Path(facts["directory"]))
+        assert [column.format for column in trained.schema.columns[2:5]] == [
+            "1,234.5 $",
+            "1,234.5 %",
+            "d/m/y",
+        ]
+        features, notes = read_features(Path(facts["data"]), trained.schema)
+        assert features.numbers.tobytes() == trained.features.numbers.tobytes()
+        assert features.codes.tobytes() == trained.features.codes.tobytes()
+        assert notes == ("column 'n': 1 cell holds '?': taken as missing",)
+
+
+def test_a_schema_from_before_formats_is_the_same_schema() -> None:
+    content = {
+        "columns": [
+            {"name": "x", "kind": "number", "categories": []},
+            {"name": "colour", "kind": "category", "categories": ["blue", "red"]},
+        ],
+        **{"target": "y", "task": "classification", "classes": ["0", "1"]},
+    }
+    schema = Schema.from_json(content)
+    assert json.loads(json.dumps(schema.to_json())) == content
+    assert schema.sha256 == "e8096cf9f8a4087dc1bc7f26dccb3e98b4e2797d22c926d290592230084e1959"
+    assert schema.labels.tolist() == ["0", "1"]
+
+
+CELLS = (
+    *("1", "2.5", "-3", "1,234", "1.234", "12,5", "1.234,5", "$5", "$1,234.5", "51.9%", "(5)"),
+    *("5 EUR", "1 234", "1'234", "?", "-", "None", "Total", "true", "false", "01", "007", "12 kg"),
+    *("2022-01-31", "31.01.2022", "13/02/2022", "02/13/2022", "31/01/22", "Jan 2022", "10:30"),
+    *("20220131", "9007199254740993", "9007199254740992", "a b c d", "\u2212 5", "NaN"),
+)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_columns_hold_they_read_back_as_they_were(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    few = [rng.choice(CELLS, size=rng.integers(1, 5)) for _ in range(4)]
+    table = {f"c{place}": rng.choice(cells, 40).astype(object) for place, cells in enumerate(few)}
+    table["slips"] = np.array([*(f"{x:.2f}" for x in rng.normal(size=39)), few[0][0]], object)
+    frame = pd.DataFrame(table).replace("NaN", np.nan)
+    typed = {name: c.as_column(name) for name, c in type_columns(frame, "dmy").items()}
+    schema = Schema(tuple(column for column, _ in typed.values()), "y", "regression")
+    schema = Schema.from_json(json.loads(json.dumps(schema.to_json())))
+    expected = features_of(schema, {name: values for name, (_, values) in typed.items()}, 40)
+    found, _ = apply_schema(frame, schema)
+    assert found.numbers.tobytes() == expected.numbers.tobytes()
+    assert found.codes.tobytes() == expected.codes.tobytes()

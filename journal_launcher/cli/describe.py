@@ -1,0 +1,48 @@
+"""`journal-launcher describe`: how a table is read, before anything is trained."""
+
+import json
+from typing import Any
+
+import click
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.visible import one_line
+from journal_launcher.cli.click_options import config_option, some_options
+from journal_launcher.settings.launch_settings import LaunchSettings
+
+__all__ = ["command"]
+
+
+def _describe(file: str | None, as_json: bool, **options: Any) -> None:
+    said = click.get_current_context().get_parameter_source("data")
+    if file is not None and said is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError(f"expected one table, found {file} and --data {options['data']}")
+    for column, split in (("group_column", "group"), ("time_column", "time")):
+        if options[column] is not None:
+            options["split"] = split
+    settings = LaunchSettings(**{**options, "data": file or options["data"]})
+
+    from journal_launcher.tabular.data.describe import describe, description_lines
+    from journal_launcher.tabular.data.source import TableSource
+
+    described = describe(TableSource.of(settings, 0))
+    if as_json:
+        click.echo(json.dumps(described))
+        return
+    for line in description_lines(described):
+        click.echo(one_line(line))
+
+
+command = click.Command(
+    "describe",
+    callback=_describe,
+    params=[
+        click.Argument(["file"], required=False),
+        *some_options("data", "target", "task", "group_column", "time_column", "date_order"),
+        config_option(),
+        click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object."),
+    ],
+    help="Say how the table FILE (or --data) is read: a line that a launch says too, then each "
+    "column's kind, format, an example and the share that is missing, then what is doubtful.\n\n"
+    "Nothing is trained or written. Exits 0, or 2 for a table that a launch would refuse to read.",
+)

@@ -1,0 +1,272 @@
+"""A table whose columns are typed: its target, what is useful, and how that is said in a line."""
+
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from journal_launcher.base.data_text import fingerprint
+from journal_launcher.base.errors import UsageError
+from journal_launcher.tabular.data.columns import (
+    Typed,
+    features_of,
+    list_names,
+    plain_kind,
+    rows_of,
+)
+from journal_launcher.tabular.data.deciding import type_columns
+from journal_launcher.tabular.data.frames import FileFormat, TableFile
+from journal_launcher.tabular.data.readers import content_sha256, read_bundled, read_file
+from journal_launcher.tabular.data.source import TableSource
+from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.data.targets import Target, decide_target, type_target
+
+__all__ = ["TypedTable", "read_table"]
+
+_NO_NAME, _CONSTANT, _COPY = "no name", "constant", "a copy"
+_NEVER_REPEATS, _TEXT = "never repeats", "text"
+_WORDS = 3
+"""Texts of at least so many words, nearly all different, are no categories."""
+_NEARLY_ALL = 0.95
+_SHOWN = 5
+
+_Columns = dict[str, Typed]
+
+
+@dataclass(frozen=True)
+class TypedTable:
+    """The rows that have a target.
+
+    columns: those that a model learns from, by name. left_out: the others, and why. typed: all of
+    them, the target's and that of the groups too. keys: (rows,) what --group-column or
+    --time-column holds. reading: of the columns that are not read as plainly as `plain_kind` does,
+    how they are. notes and doubts: lines for the user.
+    """
+
+    name: str
+    file: FileFormat
+    sha256: str
+    target: Target
+    columns: _Columns
+    left_out: dict[str, str]
+    typed: _Columns
+    keys: NDArray[Any] | None
+    reading: dict[str, str]
+    notes: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """One line: how the table was read."""
+        target, kinds = self.target, Counter(column.kind for column in self.columns.values())
+        classes = f" ({len(target.classes)} classes)" if target.classes else ""
+        parts = [
+            f"{self.name}: {_counted(len(target.values), 'row')}, {target.task} of "
+            f"{target.name}{classes}",
+            ", ".join(
+                _counted(kinds[kind], kind)
+                for kind in ("number", "category", "boolean", "date")
+                if kinds[kind]
+            ),
+        ]
+        if self.left_out:
+            out = [f"{name or 'column 1'} ({why})" for name, why in self.left_out.items()]
+            more = f" and {len(out) - _SHOWN} more" if len(out) > _SHOWN else ""
+            parts.append(f"left out: {', '.join(out[:_SHOWN])}{more}")
+        return "; ".join(parts)
+
+    def features(self) -> tuple[Schema, Features]:
+        described = {name: column.as_column(name) for name, column in self.columns.items()}
+        order = tuple(column for column, _ in described.values())
+        target = self.target
+        schema = Schema(order, target.name, target.task, target.classes, target.class_type)
+        arrays = {name: values for name, (_, values) in described.items()}
+        return schema, features_of(schema, arrays, len(target.values))
+
+
+def read_table(source: TableSource) -> TypedTable:
+    """Read a table and decide what its columns are; only rows that have a target are looked at.
+
+    The column of --group-column is no feature, that of --time-column is one.
+
+    Raises:
+        UsageError: bad data, or options that do not fit them; says where.
+    """
+    file, target_name, sha256 = _read(source)
+    whole = file.frame
+    whole_target = type_target(target_name, whole[target_name], source.date_order)
+    has_target = ~whole_target.missing
+    if not has_target.any():
+        raise UsageError(f"target {target_name!r}: expected different values, found none")
+    frame = whole if has_target.all() else whole[has_target]
+    typed = type_columns(frame, source.date_order)
+    if whole_target.kind == "category":
+        typed[target_name] = replace(whole_target, values=whole_target.values[has_target])
+    else:  # what the gaps were is known from all rows, what a mark means from all columns
+        typed[target_name] = replace(
+            typed[target_name], gaps=whole_target.gaps, notes=whole_target.notes
+        )
+    target = decide_target(source.task, target_name, typed[target_name], frame[target_name])
+    keys = _split_keys(source, target_name, typed, rows_of(frame))
+    columns = {n: c for n, c in typed.items() if n not in (target_name, source.group_column)}
+    left_out = _useless(columns)
+    for name in left_out:
+        del columns[name]
+    if not columns:
+        raise UsageError(f"expected a useful column beside the target {target_name!r}, found none")
+    used = {name: column for name, column in typed.items() if name not in left_out}
+    notes = _note_rows(len(whole) - len(frame), "without a target", "left out")
+    return TypedTable(
+        name=source.data if source.data.startswith("sklearn:") else Path(source.data).name,
+        file=file.format,
+        sha256=sha256,
+        target=target,
+        columns=columns,
+        left_out=left_out,
+        typed=typed,
+        keys=keys,
+        reading=_reading(typed, left_out, whole),
+        notes=(*file.notes, *notes, *_notes(used, columns, source.time_column)),
+        doubts=tuple(doubt for column in used.values() for doubt in column.doubts),
+    )
+
+
+def _read(source: TableSource) -> tuple[TableFile, str, str]:
+    """(table, name of the target column, sha256 of the content)."""
+    location = source.location
+    if location.startswith("sklearn:"):
+        frame, target = read_bundled(location.removeprefix("sklearn:"))
+        return TableFile(frame), target, content_sha256(frame)
+    table, sha256 = read_file(location), fingerprint(location)
+    default = "y" if location.lower().endswith(".npz") else None
+    names = [str(name) for name in table.frame.columns]
+    table.frame.columns = names
+    wanted = source.target or default
+    if wanted is None:
+        raise UsageError(f"needs --target COLUMN, one of {_listed(names)}")
+    return table, _existing("--target", wanted, names), sha256
+
+
+def _existing(flag: str, name: str, names: Iterable[str]) -> str:
+    names = list(names)
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed(names)}"
+    raise UsageError(f"{flag} {name}: no such column; {hint}")
+
+
+def _listed(names: list[str]) -> str:
+    # Without a header, what stands for a name may be a whole text.
+    shown = [name if len(name) <= 60 else f"{name[:59]}…" for name in names[:20]]
+    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _split_keys(
+    source: TableSource, target: str, columns: _Columns, rows: NDArray[np.int64]
+) -> NDArray[Any] | None:
+    """(rows,) what --group-column or --time-column holds: groups, or moments in order."""
+    name = source.group_column or source.time_column
+    if name is None:
+        return None
+    flag = "--group-column" if source.group_column else "--time-column"
+    column = columns[_existing(flag, name, columns)]
+    if name == target:
+        raise UsageError(f"{flag} {name}: is the target; name another column")
+    if column.missing.any():
+        row = int(rows[np.argmax(column.missing)]) + 1
+        raise UsageError(f"{flag} {name}: expected a value in every row, row {row} has none")
+    if source.time_column and column.kind not in ("number", "date"):
+        raise UsageError(
+            f"{flag} {name}: expected numbers or dates such as 2024-01-31, found {column.example!r}"
+        )
+    return column.values
+
+
+# --- what is left out
+
+
+def _useless(columns: _Columns) -> dict[str, str]:
+    """The columns that carry nothing, and why.
+
+    Whether a column is constant, a copy, or text that never repeats is the file's structure:
+    held-out rows are looked at too, but none of their values reaches a model by it.
+    """
+    reasons: dict[str, str] = {}
+    seen: set[tuple[Any, ...]] = set()
+    for name, column in columns.items():
+        known = column.values[~column.missing]
+        content = hashlib.sha256(column.values.tobytes()).digest()
+        alike = (column.kind, column.labels, content)
+        if not name:
+            reasons[name] = _NO_NAME
+        elif not len(known) or (len(known) == len(column.values) and (known == known[0]).all()):
+            reasons[name] = _CONSTANT
+        elif alike in seen:
+            reasons[name] = _COPY
+        elif column.kind == "category" and (why := _no_category(column.labels, known)):
+            reasons[name] = why
+        else:
+            seen.add(alike)
+    return reasons
+
+
+def _no_category(labels: tuple[str, ...], known: NDArray[Any]) -> str | None:
+    """Why texts are no categories: they (nearly) never repeat."""
+    distinct = len(np.unique(known))
+    words = np.array([label.count(" ") + 1 for label in labels])
+    if np.median(words) >= _WORDS and distinct > max(1, _NEARLY_ALL * len(known)):
+        return _TEXT
+    return _NEVER_REPEATS if 1 < len(known) == distinct else None
+
+
+# --- what is said
+
+
+def _reading(typed: _Columns, left_out: dict[str, str], whole: pd.DataFrame) -> dict[str, str]:
+    """How the columns are read that are read otherwise than `plain_kind` does.
+
+    A study's identity has it: scores of two readings of one file do not compare.
+    """
+    found = {}
+    for name, column in typed.items():
+        said = column.kind if column.format is None else f"{column.kind} as {column.format}"
+        if column.gaps:
+            said += f", {list_names([gap.text for gap in column.gaps])} missing"
+        plainly = said == plain_kind(name, whole[name])
+        if left_out.get(name) in (_NEVER_REPEATS, _TEXT):
+            known = column.values[~column.missing]
+            if not plainly or len(np.unique(known)) < len(known):
+                found[name] = "left out"
+        elif name not in left_out and not plainly:
+            found[name] = said
+    return found
+
+
+def _notes(used: _Columns, columns: _Columns, time_column: str | None) -> list[str]:
+    formats = [f"{name!r} as {c.format}" for name, c in used.items() if c.format]
+    more = f" and {len(formats) - _SHOWN} more" if len(formats) > _SHOWN else ""
+    notes = [f"columns in a format: {', '.join(formats[:_SHOWN])}{more}"] if formats else []
+    notes += [note for column in used.values() for note in column.notes]
+    for name, column in columns.items():
+        counts_rows = column.kind == "number" and bool((np.diff(column.values) == 1).all())
+        if counts_rows and name != time_column:
+            notes.append(f"column {name!r} counts the rows; remove it if it is only a number")
+    return notes
+
+
+def _note_rows(count: int, which: str, what: str) -> list[str]:
+    return [f"{count:,} row{'s' if count > 1 else ''} {which}: {what}"] if count else []
+
+
+def _counted(count: int, word: str) -> str:
+    if count == 1:
+        return f"1 {word}"
+    return f"{count:,} {word[:-1]}ies" if word.endswith("y") else f"{count:,} {word}s"

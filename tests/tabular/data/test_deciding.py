@@ -1,0 +1,264 @@
+"""What the columns of a file are: decided by all of their cells, and said."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.tabular.data.columns import Typed
+from journal_launcher.tabular.data.deciding import type_columns, type_of
+
+
+def cells(*values: Any) -> pd.Series:
+    """A column as a reader of text files gives it: text as written, NaN where it is missing."""
+    return pd.Series([np.nan if value is None else value for value in values], dtype=object)
+
+
+def read(*values: Any) -> tuple[str, str | None, list[Any]]:
+    typed = type_of("v", cells(*values))
+    found = [None if value != value else value for value in typed.values.tolist()]
+    return typed.kind, typed.format, found
+
+
+def many(count: int, *more: Any) -> pd.Series:
+    """So many different numbers with fractions, and what the test adds."""
+    return cells(*(f"{place + 0.25}" for place in range(count)), *more)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("values", "name", "expected"),
+        [
+            (["25,638.00", "505", None], "1,234.5", [25638, 505, None]),
+            (["1.234,5", "12", "0,5"], "1.234,5", [1234.5, 12, 0.5]),
+            (["12,5", "1,234"], "1.234,5", [12.5, 1.234]),
+            (["1,234", "1,234,567"], "1,234.5", [1234, 1234567]),
+            (["1.234", "1.234.567"], "1.234,5", [1234, 1234567]),
+            (["1 234,5", "2 000"], "1 234,5", [1234.5, 2000]),
+            (["1'234.50", "0.5"], "1'234.5", [1234.5, 0.5]),
+            (["$9,608.39", "347.74", "($5.00)"], "1,234.5 $", [9608.39, 347.74, -5]),
+            (["€ 12,50", "3"], "1.234,5 €", [12.5, 3]),
+            (["51.9%", "0", "2%"], "1,234.5 %", [51.9, 0, 2]),
+            (["12,345%", "2%"], "1.234,5 %", [12.345, 2]),
+            (["12.345%", "2%"], "1,234.5 %", [12.345, 2]),
+            (["0", "6", "7,5"], "1.234,5", [0, 6, 7.5]),
+        ],
+    )
+    def test_a_format_is_that_of_all_cells(
+        self, values: list[Any], name: str, expected: list[Any]
+    ) -> None:
+        assert read(*values) == ("number", name, expected)
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            ["12 kg", "13 kg"],
+            ["$5", "€5"],
+            ["51.9%", "0.3"],
+            ["1,234.5", "1.234,5"],
+            ["1,234", "1.234"],
+            ["01234", "10001", "K1A 0B1"],
+            ["01", "02", "10"],
+            ["00501", None, "10001"],
+            ["?", "-"],
+            ["+", "-"],
+            ["?", "a", "b"],
+        ],
+    )
+    def test_what_is_not_one_kind_of_number_is_a_category(self, values: list[Any]) -> None:
+        assert read(*values)[:2] == ("category", None)
+
+    def test_a_column_of_thousands_is_doubted(self) -> None:
+        typed = type_of("n", cells("999", "1,234", "12,345"))
+        assert typed.values.tolist() == [999, 1234, 12345]
+        assert typed.doubts == (
+            "column 'n': '1,234' is read as 1234 and not as 1.234, as nothing in the file decides "
+            "it",
+        )
+        assert type_of("n", cells("€ 1.234", "€ 2.345")).values.tolist() == [1234, 2345]
+
+    def test_other_columns_decide_what_a_mark_is(self) -> None:
+        frame = pd.DataFrame({"n": cells("1,234", "5,678"), "x": cells("12,5", "0,25")})
+        typed = type_columns(frame)["n"]
+        assert (typed.format, typed.values.tolist()) == ("1.234,5", [1.234, 5.678])
+        assert (
+            "is read as 1.234 and not as 1234, as other columns have decimals with ','"
+            in (typed.doubts[0])
+        )
+        frame["x"] = [12.5, 0.25]
+        assert type_columns(frame)["n"].values.tolist() == [1234, 5678]
+
+    def test_points_among_decimal_commas_are_doubted(self) -> None:
+        frame = pd.DataFrame({"n": [1.234, 999.0], "x": cells("12,5", "0,25")})
+        assert "if 1.234 is a thousand" in type_columns(frame)["n"].doubts[0]
+        frame["n"] = [1.2345, 999.0]
+        assert type_columns(frame)["n"].doubts == ()
+
+    def test_whole_numbers_beyond_2_to_the_53_stay_apart(self) -> None:
+        near = [2**53, 2**53 + 1, 2**53 + 2, 2**53]
+        for series in (pd.Series(near), pd.Series(near, dtype="Int64"), cells(*map(str, near))):
+            typed = type_of("id", series)
+            assert typed.kind == "category" and typed.values.tolist() == [0, 1, 2, 0]
+            assert "2^53" in typed.notes[0]
+        assert type_of("ns", pd.Series([2**60, 2**61])).kind == "number"
+        assert type_of("ns", pd.Series([2**53 + 1, 5])).kind == "number"
+
+    def test_leading_zeros_are_said(self) -> None:
+        assert "begin with 0" in type_of("zip", cells("02134", "10001")).notes[0]
+        assert read("00.5", "07", "1.5")[0] == "number"
+        assert type_of("title", cells("007", "Alien", "Brazil")).notes == ()
+
+    def test_typed_values_are_taken_as_they_are(self) -> None:
+        assert type_of("v", pd.Series([1, 2])).kind == "number"
+        assert type_of("v", pd.Series([True, None], dtype="boolean")).kind == "boolean"
+        assert type_of("v", pd.to_datetime(pd.Series(["2022-01-31"]))).kind == "date"
+        mixed = pd.Series([1.5, "?", 2, None], dtype=object)
+        assert type_of("v", mixed).values[:1].tolist() == [1.5]
+
+
+class TestGaps:
+    @pytest.mark.parametrize("mark", ["?", "\\N", "-", ".", "*", "n.a.", "missing", "#DIV/0!"])
+    def test_marks_among_numbers_are_missing_whatever_their_share(self, mark: str) -> None:
+        typed = type_of("x", cells("1.5", mark, "2", mark, mark, mark))
+        assert typed.kind == "number" and np.isnan(typed.values).tolist()[1:2] == [True]
+        assert typed.notes == (
+            f"column 'x': 4 cells hold {mark!r} in place of a number: taken as missing",
+        )
+        assert (typed.gaps[0].text, typed.gaps[0].row) == (mark, 2)
+
+    def test_marks_among_dates_and_amounts(self) -> None:
+        assert read("31.01.2022", "-")[:2] == ("date", "d.m.y")
+        assert read("$5.25", "-", "?") == ("number", "1,234.5 $", [5.25, None, None])
+
+    def test_the_word_none_is_missing_without_a_word(self) -> None:
+        typed = type_of("x", cells("1", "None", "2"))
+        assert (typed.kind, typed.notes, typed.gaps) == ("number", (), ())
+
+    def test_slips_in_a_column_of_numbers_are_missing_and_doubted(self) -> None:
+        typed = type_of("x", many(40, "abc", "7.5", "n/k", "7.5"))
+        assert typed.kind == "number" and np.flatnonzero(typed.missing).tolist() == [40, 42]
+        assert typed.doubts == (
+            "column 'x': numbers but for 'abc' in row 41, 'n/k' in row 43: taken as missing; mend "
+            "or empty such cells",
+        )
+
+    def test_a_footer_is_named(self) -> None:
+        doubt = type_of("x", many(40, "Total")).doubts[0]
+        assert "'Total' in row 41: taken as missing; if that is a footer, remove it" in doubt
+        dates = cells(*(f"{day}.01.2022" for day in range(1, 31)), "Source: office")
+        assert "if that is a footer" in type_of("when", dates).doubts[0]
+
+    def test_codes_with_one_letter_are_categories(self) -> None:
+        typed = type_of("code", cells(*(str(place % 7) for place in range(59)), "A"))
+        assert typed.kind == "category"
+        assert typed.doubts == (
+            "column 'code' is read as categories: nearly all of it is numbers, but row 60 holds "
+            "'A'",
+        )
+
+    def test_a_text_column_with_many_numbers_is_doubted(self) -> None:
+        values = [f"<{place}.5" for place in range(15)]
+        doubt = type_of("x", many(40, *values)).doubts[0]
+        assert "73% of it are numbers, but row 41 holds '<0.5'" in doubt
+        assert (
+            "a number with a unit"
+            in type_of("w", cells(*(f"{place} kg" for place in range(40)))).doubts[0]
+        )
+        ways = [f"{place},123.5" for place in range(1, 20)] + [f"{n}.123,5" for n in range(1, 20)]
+        assert "written in several ways" in type_of("x", cells(*ways)).doubts[0]
+        both = [f"{n}/01/2022" for n in range(13, 29)] + [f"01/{n}/2022" for n in range(13, 29)]
+        assert "its dates are written in several ways" in type_of("d", cells(*both)).doubts[0]
+        assert type_of("name", cells("a", "b 1", "c2")).doubts == ()
+
+    def test_rows_are_those_of_the_file(self) -> None:
+        series = many(40, "abc", "1.5")
+        series.index = series.index + 5
+        assert "'abc' in row 46" in type_of("x", series).doubts[0]
+
+
+class TestDates:
+    @pytest.mark.parametrize(
+        ("values", "name"),
+        [
+            (["01/02/2022", "13/02/2022"], "d/m/y"),
+            (["01/02/2022", "02/13/2022", None], "m/d/y"),
+            (["31.01.2022", "1.2.2022"], "d.m.y"),
+            (["31 Jan 2022", "1 Feb 2022"], "d mon y"),
+            (["Jan 31, 2022"], "mon d, y"),
+            (["01/31/2022", "02/01/2022 14:30"], "m/d/y"),
+            (["31/01/22", "01/02/22", "15/03/22"], "d/m/y"),
+            (["98/12/31", "01/12/31"], "yy/m/d"),
+            (["10:30", "23:59"], "h:m"),
+            (["2022-1-5", "2022-01-06"], "y-m-d"),
+            (["2022-01-05", "2022-01-06T10:00Z"], None),
+        ],
+    )
+    def test_the_order_is_that_of_all_cells(self, values: list[Any], name: str | None) -> None:
+        assert read(*values)[:2] == ("date", name)
+
+    def test_every_way_of_writing_gives_the_same_moments(self) -> None:
+        days = pd.date_range("2022-01-01", periods=60)
+        expected = days.to_numpy().astype("datetime64[s]").astype(np.float64).tolist()
+        for written in ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%b-%Y", "%b %d, %Y"):
+            typed = type_of("d", cells(*days.strftime(written)))
+            assert (typed.kind, typed.values.tolist()) == ("date", expected), written
+        for compact in (days.strftime("%Y%m%d"), days.strftime("%Y%m%d").astype(int)):
+            typed = type_of("d", pd.Series(compact))
+            assert (typed.format, typed.values.tolist()) == ("ymd", expected)
+
+    def test_numbers_are_dates_only_where_that_is_certain(self) -> None:
+        days = pd.date_range("2022-01-20", periods=20).strftime("%Y%m%d").astype(int)
+        assert type_of("d", pd.Series(days[:9])).kind == "number"
+        assert type_of("d", pd.Series([*days, 20220132])).kind == "number"
+        assert type_of("d", pd.Series([*days, None])).kind == "date"
+        assert type_of("d", pd.Series(range(20220001, 20220400))).kind == "number"
+
+    def test_an_order_that_nothing_shows_is_refused_with_what_decides_it(self) -> None:
+        series = cells("01/02/2024", "03/04/2024")
+        with pytest.raises(UsageError) as caught:
+            type_of("when", series)
+        assert str(caught.value) == (
+            "row 1, column 'when': expected dates whose order shows in some row, found "
+            "'01/02/2024' and the like in all; give --date-order dmy or mdy, or none if they are "
+            "no dates"
+        )
+        assert type_of("when", series, "dmy").format == "d/m/y"
+        assert type_of("when", series, "mdy").format == "m/d/y"
+        assert type_of("when", series, "none").kind == "category"
+        # What the cells show is not overruled.
+        assert type_of("when", cells("31/01/2024"), "mdy").format == "d/m/y"
+
+    def test_the_first_date_is_shown_and_not_a_mark(self) -> None:
+        with pytest.raises(UsageError, match=r"row 2, column 'd': .* found '01/02/2024'"):
+            type_of("d", cells("-", "01/02/2024"))
+
+    def test_another_column_shows_the_order(self) -> None:
+        frame = pd.DataFrame({"a": cells("01/02/2024", "03/04/2024"), "b": cells("13/02/24", None)})
+        typed = type_columns(frame)["a"]
+        assert typed.format == "d/m/y"
+        assert typed.notes == ("column 'a': dates as d/m/y, the order in other columns",)
+        frame["c"] = cells("02/13/2024", None)
+        with pytest.raises(UsageError, match="--date-order"):
+            type_columns(frame)
+
+    def test_years_of_two_digits_that_may_come_first(self) -> None:
+        series = cells(*(f"22/01/{day}" for day in range(13, 30)))
+        with pytest.raises(UsageError, match="--date-order dmy or ymd"):
+            type_of("d", series)
+        assert type_of("d", series, "ymd").format == "yy/m/d"
+
+    def test_years_of_two_digits_are_said(self) -> None:
+        assert "1969 to 2068" in type_of("d", cells("31/01/45", "31/01/46")).notes[0]
+        assert len(type_of("d", cells("31/01/2045", "missing")).notes) == 1
+
+
+def test_nothing_but_gaps_is_a_category_without_labels() -> None:
+    typed = type_of("x", cells(None, None))
+    assert isinstance(typed, Typed) and typed.missing.all()
+
+
+def test_a_long_text_column_is_given_up_early() -> None:
+    series = cells(*(f"some words of a review, number {place}" for place in range(50_000)))
+    assert type_of("review", series).kind == "category"
