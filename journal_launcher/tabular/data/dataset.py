@@ -38,7 +38,7 @@ from journal_launcher.tabular.data.table import Dataset, Features, Fold, Schema
 
 __all__ = ["about", "features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
 
-PARSER_VERSION = 5  # counts up when the same file would give other arrays or facts
+PARSER_VERSION = 6  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = (
     *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),

@@ -48,8 +48,9 @@ def read_excel(path: Path, sheet: str | None = None) -> TableFile:
     if not rows:
         raise ValueError(f"expected a header with column names, found the empty sheet {name!r}")
     frame, dropped = drop_unnamed(_frame(rows[0], rows[1:]))
-    frame, footer = drop_footer(frame)
-    return TableFile(frame, FileFormat(sheet=name), (*dropped, *footer))
+    table, footer = drop_footer(frame)
+    found = FileFormat(sheet=name, footer=len(frame) - len(table))
+    return TableFile(table, found, (*dropped, *footer))
 
 
 def _moment(item: dict[str, str]) -> datetime:

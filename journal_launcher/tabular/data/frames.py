@@ -47,7 +47,7 @@ class FileFormat:
     """How a file was read. None: the format has no such thing.
 
     separator, encoding, compression (gz, zst): of a text table. sheet: of an Excel file. parts: the
-    number of files that the table came in.
+    number of files that the table came in. footer: rows left out below it.
     """
 
     separator: str | None = None
@@ -55,6 +55,7 @@ class FileFormat:
     compression: str | None = None
     sheet: str | None = None
     parts: int = 1
+    footer: int = 0
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ def _read_parts(data: DataFiles, texts: Collection[str]) -> TableFile:
         for path, table in zip(data.files, tables, strict=True)
         for note in table.notes
     ]
-    return TableFile(frame, replace(tables[0].format, parts=len(tables)), tuple(notes))
+    footer = sum(table.format.footer for table in tables)
+    found = replace(tables[0].format, parts=len(tables), footer=footer)
+    return TableFile(frame, found, tuple(notes))
 
 
 def _read_part(path: Path, texts: Collection[str]) -> TableFile:

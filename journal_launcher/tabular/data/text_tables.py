@@ -111,9 +111,11 @@ def _read(open_: _Opener, path: Path, encoding: str, texts: Collection[str]) -> 
     frame = _typed(open_, layout, texts)
     frame.columns = layout.names
     frame, dropped = drop_unnamed(frame)
-    frame, footer = drop_footer(frame, texts)
-    found = FileFormat(layout.separator, encoding, compression_of(path))
-    return TableFile(frame, found, (*layout.notes, *dropped, *footer))
+    table, footer = drop_footer(frame, texts)
+    found = FileFormat(
+        layout.separator, encoding, compression_of(path), footer=len(frame) - len(table)
+    )
+    return TableFile(table, found, (*layout.notes, *dropped, *footer))
 
 
 # --- encoding

@@ -47,7 +47,7 @@ class TypedTable:
     columns: those that a model learns from, by name. left_out: the others, and why. typed: all of
     them, the target's and that of the groups too. keys: (rows,) what --group-column or
     --time-column holds. reading: of the columns that are not read as plainly as `plain_kind` does,
-    how they are. notes and doubts: lines for the user.
+    how they are; and of a footer that it was left out. notes and doubts: lines for the user.
     """
 
     name: str
@@ -122,6 +122,9 @@ def read_table(source: TableSource) -> TypedTable:
     if not columns:
         raise UsageError(f"expected a useful column beside the target {target_name!r}, found none")
     used = {name: column for name, column in typed.items() if name not in left_out}
+    reading = _reading(typed, left_out, whole)
+    if file.format.footer:
+        reading["the footer"] = "left out"
     notes = _note_rows(len(whole) - len(frame), "without a target", "left out")
     return TypedTable(
         name=source.data if source.data.startswith("sklearn:") else Path(source.data).name,
@@ -132,7 +135,7 @@ def read_table(source: TableSource) -> TypedTable:
         left_out=left_out,
         typed=typed,
         keys=keys,
-        reading=_reading(typed, left_out, whole),
+        reading=reading,
         notes=(*file.notes, *notes, *_notes(used, columns, source.time_column)),
         doubts=tuple(doubt for column in used.values() for doubt in column.doubts),
     )

@@ -38,7 +38,7 @@ class TestPrepare:
             "data": str(tmp_path / "table.csv"),
             "file": {
                 **{"separator": ",", "encoding": "UTF-8", "compression": None},
-                **{"sheet": None, "parts": 1},
+                **{"sheet": None, "parts": 1, "footer": 0},
             },
             "target": "y",
             "task": "regression",

@@ -113,6 +113,12 @@ class TestReading:
         table = columns(day=days, flag=flags, text=texts, none=["1", "None", "2"] * 20)
         assert read(tmp_path, table).reading == {}
 
+    def test_a_footer_is(self, tmp_path: Path) -> None:
+        path = csv_of(tmp_path, columns())
+        with open(path, "a") as file:
+            file.write("Total,,\n")
+        assert read_table(TableSource(path, 0, target="y")).reading == {"the footer": "left out"}
+
     def test_what_is_read_otherwise_is(self, tmp_path: Path) -> None:
         more = {
             "n": AMOUNTS,
