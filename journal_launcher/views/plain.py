@@ -71,9 +71,9 @@ class PlainView(TickingView):
         parts += [] if eta is None else [f"ETA {clock_time(eta)}"]
         line = ", ".join(parts)
         running = self._running()
-        if board.phase == "running" and not running:
-            return line
-        return f"{line}; {PHASES.get(board.phase, board.phase)}{running}"
+        if board.phase == "running":
+            return f"{line}; running {running}" if running else line
+        return f"{line}; {PHASES.get(board.phase, board.phase)}{running and f': {running}'}"
 
     def _running(self) -> str:
         busy = [row for row in self._board.present() if row.state == "busy"]
@@ -85,7 +85,7 @@ class PlainView(TickingView):
             shown.append(f"trial {row.trial} ({', '.join(filter(None, (row.progress, age)))})")
         if len(busy) > len(shown):
             shown.append(f"{len(busy) - len(shown)} more")
-        return f" {', '.join(shown)}" if shown else ""
+        return ", ".join(shown)
 
     def _print(self, line: Text) -> None:
         stamp = Text(f"{clock_time(self._board.elapsed()):>7}  ")

@@ -112,6 +112,16 @@ def test_status_lines_come_every_5_s_and_after_a_minute_every_30_s() -> None:
     )
 
 
+def test_what_comes_after_the_trials_is_named_before_its_trial() -> None:
+    run = Run(n_trials=1)
+    run.trial(0, seconds=1)
+    run.view(PhaseChanged("refitting"))
+    run.view(TrialProgress(0, 0, "step", 1, 3, None))
+    run.now += 30
+    run.view.tick()
+    assert run.lines[-1].endswith("; refitting the best trial: trial 0 (step 1/3, 0:30)")
+
+
 def test_a_trial_says_its_rounds_and_how_long_it_will_take() -> None:
     run = Run(n_trials=20)
     run.view(TrialStarted(0, 0))
