@@ -32,7 +32,7 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.study import confirmation
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyHandle
-from journal_launcher.tabular.data.dataset import fresh_folds, load, prepare
+from journal_launcher.tabular.data.prepared import fresh_folds, load, prepare
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.models import ModelSettings
 from journal_launcher.tabular.task import TableTask

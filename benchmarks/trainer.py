@@ -25,9 +25,9 @@ from plain import Batches, Recipe, indexed, loaded, plain_module, train_fold
 from torch import Tensor, nn
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.dataset import load, prepare
+from journal_launcher.tabular.data.dataset import Dataset
+from journal_launcher.tabular.data.prepared import load, prepare
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.models.neural_net.encoding import (
     EncodedFold,
     encode_folds,

@@ -12,7 +12,7 @@ from journal_launcher.cli import commands
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.settings.options import option_of
-from journal_launcher.tabular.data.table import Schema
+from journal_launcher.tabular.data.dataset import Schema
 from journal_launcher.tabular.models import ModelSettings, model_type
 
 ROOT = Path(__file__).parents[1]

@@ -28,16 +28,16 @@ class Training:
     """Our own cross-validation of fixed parameters, with the data prepared once per process."""
 
     def __init__(self) -> None:
-        from journal_launcher.tabular.data import dataset
+        from journal_launcher.tabular.data.prepared import load, prepare
         from journal_launcher.tabular.data.source import TableSource
         from journal_launcher.tabular.models import ModelSettings
         from journal_launcher.tabular.task import TableTask
         from journal_launcher.worker.jobs.table import TableObjective
 
-        prepared = dataset.prepare(
+        prepared = prepare(
             TableSource("sklearn:diabetes", 0), Path(os.environ["BENCH_DIR"]) / "cache"
         )
-        table = dataset.load(Path(prepared["directory"]))
+        table = load(Path(prepared["directory"]))
         settings = ModelSettings(
             table.schema, len(table.train), prepared["metric"], name="neural_net"
         )

@@ -13,7 +13,7 @@ from plain import Recipe
 from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
 from torch import Tensor
 
-from journal_launcher.tabular.data.table import Dataset, Features
+from journal_launcher.tabular.data.dataset import Dataset, Features
 from journal_launcher.tabular.models.neural_net.encoding import EncodedFold
 
 __all__ = ["Folds"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.base.artifacts.diagnostics import Importance
-from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.models import FittedModel, Score
 
 __all__ = ["permutation_importance"]

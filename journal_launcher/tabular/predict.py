@@ -16,8 +16,8 @@ from journal_launcher.base.files import read_json, write_bytes
 from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.model_types import MODEL_TYPES, check_installed
-from journal_launcher.tabular.data.dataset import features_from_frame, read_features
-from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.data.dataset import Features, Schema
+from journal_launcher.tabular.data.prepared import features_from_frame, read_features
 from journal_launcher.tabular.models import (
     FittedModel,
     ModelSettings,

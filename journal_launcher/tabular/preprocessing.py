@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 
 __all__ = ["Encoder"]
 

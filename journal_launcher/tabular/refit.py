@@ -12,7 +12,7 @@ from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Dataset, Rows
+from journal_launcher.tabular.data.dataset import Dataset, Rows
 from journal_launcher.tabular.diagnostics import write_diagnostics
 from journal_launcher.tabular.models import FittedModel, ModelType, Predictions
 from journal_launcher.tabular.task import ScoredTrial, TableTask

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Dataset, Fold
+from journal_launcher.tabular.data.dataset import Dataset, Fold
 from journal_launcher.tabular.models import FoldData, ModelSettings, ModelType, Score, make_model
 
 __all__ = ["ScoredTrial", "TableTask", "fold_data"]

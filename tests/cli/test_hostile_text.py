@@ -33,7 +33,7 @@ from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.streams import beneath, show_controls
 from journal_launcher.base.visible import one_line, visible
 from journal_launcher.study.owner import Owner
-from journal_launcher.tabular.data.table import Column, Schema
+from journal_launcher.tabular.data.dataset import Column, Schema
 from journal_launcher.tabular.predict import LoadedModel
 from journal_launcher.views.comparison import print_comparison
 from journal_launcher.views.listeners import fan_out

@@ -9,7 +9,7 @@ from journal_launcher.health.remedies import CURES, remedied
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.limits import HealthLimits
 from journal_launcher.settings.model_types import MODEL_TYPES
-from journal_launcher.tabular.data.table import Schema
+from journal_launcher.tabular.data.dataset import Schema
 from journal_launcher.tabular.models import ModelSettings, make_model
 
 

@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-from journal_launcher.tabular.data.table import Column, Dataset, Features, Fold, Schema
+from journal_launcher.tabular.data.dataset import Column, Dataset, Features, Fold, Schema
 
 LEVELS = ("blue", "green", "red")
 

@@ -11,7 +11,7 @@ import pytest
 
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular.cross_validation import cross_validate
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 from journal_launcher.tabular.models import ModelSettings
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial, TableTask

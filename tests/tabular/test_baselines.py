@@ -7,7 +7,7 @@ import pytest
 from tabular.tasks import task_of
 
 from journal_launcher.tabular.baselines import score_baselines
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 
 MakeTable = Callable[..., Dataset]
 

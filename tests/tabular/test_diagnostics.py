@@ -13,7 +13,7 @@ from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.base.artifacts.diagnostics import Diagnostics
 from journal_launcher.tabular import diagnostics, importance
-from journal_launcher.tabular.data.table import Dataset, Features
+from journal_launcher.tabular.data.dataset import Dataset, Features
 from journal_launcher.tabular.diagnostics import write_diagnostics
 from journal_launcher.tabular.importance import permutation_importance
 from journal_launcher.tabular.task import ScoredTrial

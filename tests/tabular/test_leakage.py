@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tabular.tasks import EACH_MODEL_TYPE, task_of
 
-from journal_launcher.tabular.data.table import Dataset, Features, Fold, Rows
+from journal_launcher.tabular.data.dataset import Dataset, Features, Fold, Rows
 from journal_launcher.tabular.models import FoldData, ModelType
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tabular.tasks import EACH_MODEL_TYPE, publish
 
 from journal_launcher.tabular import importance
-from journal_launcher.tabular.data.dataset import load, prepare
+from journal_launcher.tabular.data.dataset import Dataset
+from journal_launcher.tabular.data.prepared import load, prepare
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Dataset
 from journal_launcher.tabular.predict import load as load_model
 
 MEBIBYTES, CPU_SECONDS = 256, 60.0

@@ -11,7 +11,7 @@ from tabular.tasks import EACH_MODEL_TYPE, STEPS, publish, task_of
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.cross_validation import cross_validate
-from journal_launcher.tabular.data.dataset import load, prepare
+from journal_launcher.tabular.data.prepared import load, prepare
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.predict import load as load_model
 from journal_launcher.tabular.predict import predict_file

@@ -18,7 +18,7 @@ import pytest
 from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 from journal_launcher.tabular.predict import load, predict_file
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial

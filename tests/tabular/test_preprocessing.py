@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.preprocessing import Encoder
 
 NAN = float("nan")

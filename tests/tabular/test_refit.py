@@ -12,7 +12,7 @@ from tabular.tasks import task_of
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 from journal_launcher.tabular.models.catboost import CatBoost, FittedCatBoost
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from tabular.tasks import task_of
 
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 
 MakeTable = Callable[..., Dataset]
 

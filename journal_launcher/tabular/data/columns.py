@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.tabular.data.dataset import Column, Features, Schema
 from journal_launcher.tabular.data.formats import reader_of
 from journal_launcher.tabular.data.frames import MISSING
-from journal_launcher.tabular.data.table import Column, Features, Schema
 
 __all__ = [
     "Gap",

@@ -6,8 +6,8 @@ All rows are looked at, the target too: nothing found here reaches a model, only
 import numpy as np
 from numpy.typing import NDArray
 
+from journal_launcher.tabular.data.dataset import Features, Rows, Schema
 from journal_launcher.tabular.data.equal_rows import are_copies, equal_rows, exact
-from journal_launcher.tabular.data.table import Features, Rows, Schema
 
 __all__ = ["check_data"]
 

@@ -1,219 +1,148 @@
-"""The table of a study: parsed once by one worker, memory-mapped by all.
+"""What a parsed table is: typed columns, features, a target and the rows of each fold."""
 
-Arrays lie in the studies folder's cache under a hash of the data and of every setting that shapes
-them, so the second launch on the same file parses nothing. Nothing heavy is imported unless
-something must be parsed.
-"""
-
-import contextlib
 import hashlib
 import json
-import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from journal_launcher.base.data_source import check_data, locate_data
-from journal_launcher.base.data_text import fingerprint
-from journal_launcher.base.errors import UsageError
-from journal_launcher.base.paths import cached
-from journal_launcher.settings.metric_names import (
-    CLASSIFICATION_METRICS,
-    METRICS,
-    NEED_TWO_TARGETS,
-    REGRESSION_METRICS,
-)
-from journal_launcher.tabular.data.arrays import (
-    are_stored,
-    map_arrays,
-    mark_used,
-    store,
-    stored_facts,
-)
-from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Dataset, Features, Fold, Schema
+__all__ = ["Column", "Dataset", "Features", "Fold", "Rows", "Schema"]
 
-__all__ = ["about", "features_from_frame", "fresh_folds", "load", "prepare", "read_features"]
-
-PARSER_VERSION = 6  # counts up when the same file would give other arrays or facts
-KEEP_UNUSED = 7 * 86400.0  # seconds
-_SHAPING = (
-    *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),
-    *("date_order", "target_in_units"),
-)
+Rows = NDArray[np.int64]
 
 
-def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
-    """Parse and split the table, or find it in `cache`.
+@dataclass(frozen=True)
+class Column:
+    """One input column.
 
-    Returns:
-        A JSON object. directory: where `load` finds the arrays; data: the source, a file with its
-        absolute path; data_sha256: of its content; target, task, metric, direction, split (kind,
-        k_folds, test_size, group_column, time_column, equal_rows: "together" or "apart", where
-        neither groups nor times decide), n_rows, n_train, n_holdout, n_features, classes,
-        schema_sha256, folds_sha256, duplicates (rows with the features of an earlier one; with
-        groups or times, and its target), notes (lines for the user, the doubts of `data_checks`
-        among them).
-
-    Raises:
-        UsageError: bad data, options that do not fit them, a metric that a fold leaves undefined,
-            or doubts with --strict-data; nothing is written.
+    `kind` says how the text in a file is read: number, boolean (0 or 1), date (seconds since 1970)
+    or category. `categories` are the sorted labels of a category column, a code is a position.
+    `format` is the one its text is written in (see `formats`), None the plain one; `missing` are
+    texts that stood for no value.
     """
-    check_data(source.data)
-    with about(source.location):
-        directory = cache / _key(source)
-        if not are_stored(directory):
-            from journal_launcher.tabular.data.parsing import parse
 
-            parsed = parse(source)
-            _refuse(source, parsed.facts)  # before anything is written
-            facts = {"schema": parsed.schema.to_json(), "prepared": parsed.facts}
-            store(directory, parsed.arrays, facts)
-        facts = stored_facts(directory)["prepared"]
-        metric = _refuse(source, facts)
-        notes = [*facts["notes"], *facts.pop("doubts")]
-        del facts["constant"]
-    mark_used(directory)
-    _remove_unused(cache)
-    return {
-        **{"directory": str(directory.absolute()), "data": source.location},
-        **facts,
-        **{"metric": metric, "direction": METRICS[metric], "notes": notes},
-    }
+    name: str
+    kind: str
+    categories: tuple[str, ...] = ()
+    format: str | None = None
+    missing: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """What is not usual is left out, as in files from before it was known."""
+        content: dict[str, Any] = {"name": self.name, "kind": self.kind}
+        content["categories"] = self.categories
+        if self.format is not None:
+            content["format"] = self.format
+        return {**content, "missing": self.missing} if self.missing else content
 
-def load(directory: Path) -> Dataset:
-    """Map what `prepare` wrote; only the pages that are read take memory, once for all workers."""
-    meta, arrays = stored_facts(directory), map_arrays(directory)
-    folds = [
-        Fold(arrays[f"fold{number}_train"], arrays[f"fold{number}_valid"])
-        for number in range(meta["prepared"]["split"]["k_folds"])
-    ]
-    return Dataset(
-        directory=directory,
-        schema=Schema.from_json(meta["schema"]),
-        features=Features(arrays["numbers"], arrays["codes"]),
-        target=arrays["target"],
-        train=arrays["train"],
-        holdout=arrays["holdout"],
-        folds=folds,
-    )
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Column":
+        missing = tuple(content.get("missing", ()))
+        categories = tuple(content["categories"])
+        return cls(content["name"], content["kind"], categories, content.get("format"), missing)
 
 
-def fresh_folds(directory: Path, seed: int) -> list[Fold]:
-    """Other folds of the same training rows, under the same rule, from another seed."""
-    from journal_launcher.tabular.data.splits import make_folds
+@dataclass(frozen=True)
+class Schema:
+    """The columns a model reads, in file order, and what it predicts.
 
-    meta, arrays = stored_facts(directory), map_arrays(directory)
-    split = meta["prepared"]["split"]
-    return make_folds(
-        split["kind"], split["k_folds"], arrays["target"], arrays["units"], arrays["train"], seed
-    )
-
-
-def read_features(path: Path, schema: Schema) -> tuple[Features, tuple[str, ...]]:
-    """Read new rows from a file, one per input row in input order, and notes for the user.
-
-    Columns may come in any order; the target and other columns are ignored.
-
-    Raises:
-        UsageError: a bad file, a missing column, or a value of another kind; names the row.
+    `task` is "regression" or "classification"; `classes` are the sorted labels of a classification
+    target (empty for regression), `class_type` what they were in the training data: "int", "bool",
+    or None for text (and for every model from before it was recorded).
     """
-    from journal_launcher.tabular.data.new_rows import (
-        apply_schema,
-        unused_columns,
-        written_columns,
-    )
-    from journal_launcher.tabular.data.readers import read_file
 
-    with about(str(path)):
-        table = read_file(path, written_columns(schema))
-        features, notes = apply_schema(table.frame, schema)
-        return features, (*table.notes, *unused_columns(table.frame, schema), *notes)
+    columns: tuple[Column, ...]
+    target: str
+    task: str
+    classes: tuple[str, ...] = ()
+    class_type: str | None = None
+
+    @cached_property
+    def numbers(self) -> tuple[Column, ...]:
+        """Columns of `Features.numbers`, in order."""
+        return tuple(column for column in self.columns if column.kind != "category")
+
+    @cached_property
+    def categories(self) -> tuple[Column, ...]:
+        """Columns of `Features.codes`, in order."""
+        return tuple(column for column in self.columns if column.kind == "category")
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """(classes,) the labels as what they were in the training data."""
+        if self.class_type == "int":
+            return np.array([int(label) for label in self.classes])
+        if self.class_type == "bool":
+            return np.array([label.lower() == "true" for label in self.classes])
+        return np.array(self.classes)
+
+    def to_json(self) -> dict[str, Any]:
+        content: dict[str, Any] = {"columns": [column.to_json() for column in self.columns]}
+        content |= {"target": self.target, "task": self.task, "classes": self.classes}
+        return content | ({"class_type": self.class_type} if self.class_type else {})
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Schema":
+        columns = tuple(Column.from_json(column) for column in content["columns"])
+        classes, class_type = tuple(content["classes"]), content.get("class_type")
+        return cls(columns, content["target"], content["task"], classes, class_type)
 
 
-def features_from_frame(data: Any, schema: Schema) -> tuple[Features, tuple[str, ...]]:
-    """The same for a DataFrame, or a (rows, columns) array in the order of `schema.columns`.
+@dataclass(frozen=True)
+class Features:
+    """Inputs of some rows, before anything is fitted.
 
-    Raises:
-        UsageError: as `read_features`, or an array of another shape.
+    numbers: (rows, number columns) float64, NaN where missing.
+    codes: (rows, category columns) int32 positions in `Column.categories`, -1 where missing (or,
+    when predicting, where the category was never seen).
     """
-    import pandas as pd
 
-    from journal_launcher.tabular.data.new_rows import apply_schema
+    numbers: NDArray[np.float64]
+    codes: NDArray[np.int32]
 
-    if isinstance(data, pd.DataFrame):
-        return apply_schema(data, schema)
-    array, names = np.asarray(data), [column.name for column in schema.columns]
-    if array.ndim != 2 or array.shape[1] != len(names):
-        raise UsageError(f"expected an array of shape (rows, {len(names)}), found {array.shape}")
-    return apply_schema(pd.DataFrame(array, columns=names), schema)
+    def __len__(self) -> int:
+        return len(self.numbers)
 
+    @property
+    def columns(self) -> list[NDArray[Any]]:
+        """Each column, (rows,): the numbers, then the codes."""
+        return [*self.numbers.T, *self.codes.T]
 
-@contextlib.contextmanager
-def about(source: str) -> Iterator[None]:
-    """Put the name of the data in front of what is wrong with them."""
-    try:
-        yield
-    except UsageError as problem:
-        raise UsageError(f"{source}: {problem}") from None
+    def take(self, rows: Rows) -> "Features":
+        return Features(self.numbers[rows], self.codes[rows])
 
 
-def _key(source: TableSource) -> str:
-    """Everything that decides the arrays, as one hash."""
-    location = source.location
-    shaping = {
-        **{name: getattr(source, name) for name in _SHAPING},
-        **{"parser": PARSER_VERSION, "seed": source.seed, "content": fingerprint(location)},
-        "format": _format(location),
-    }
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+@dataclass(frozen=True)
+class Fold:
+    """One fold's rows: sorted positions in the table."""
+
+    train: Rows
+    valid: Rows
 
 
-def _format(location: str) -> list[str | None]:
-    """What else than their bytes decides how files are read."""
-    if location.startswith("sklearn:"):
-        return ["bundled"]
-    data = locate_data(location)
-    return [data.kind, data.sheet]
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared table, memory-mapped: every worker shares the same pages.
 
+    target: (rows,) float64, for classification the class positions 0, 1, …
+    train: rows that cross-validation and the refit may see. holdout: the others, maybe none.
+    folds: K folds of `train`. directory: where the arrays lie, if they are in files; what every
+    worker would derive from them in the same way may be kept there.
+    """
 
-def _refuse(source: TableSource, facts: dict[str, Any]) -> str:
-    """Raise UsageError if the table is not what was asked for; return the metric."""
-    if source.strict_data and facts["doubts"]:
-        raise UsageError(
-            f"--strict-data: {'; '.join(facts['doubts'])} (mend the table, or leave out "
-            "--strict-data)"
-        )
-    metric = _metric(source.metric, facts["task"])
-    if metric in NEED_TWO_TARGETS and facts["constant"]:
-        which, target = facts["constant"][0]
-        regression = facts["task"] == "regression"
-        other = "--split stratified" if facts["split"]["kind"] == "kfold" else "fewer --k-folds"
-        raise UsageError(
-            f"{which} rows with the target {target} alone, where {metric} is undefined; use "
-            f"--metric {'rmse' if regression else 'log_loss'} or "
-            f"{'fewer --k-folds' if regression else other}"
-        )
-    return metric
-
-
-def _metric(asked: str | None, task: str) -> str:
-    if asked is None:
-        return "r2" if task == "regression" else "log_loss"
-    known = REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
-    if asked not in known:
-        raise UsageError(f"--metric {asked} does not score a {task}; use {', '.join(known)}")
-    return asked
-
-
-def _remove_unused(cache: Path) -> None:
-    """Drop entries that nobody used for a week, and what a killed launch left half-built."""
-    now = time.time()
-    for entry in cached(cache):
-        with contextlib.suppress(OSError):  # another launch does the same
-            if now - entry.stat().st_mtime > KEEP_UNUSED:
-                shutil.rmtree(entry)
+    schema: Schema
+    features: Features
+    target: NDArray[np.float64]
+    train: Rows
+    holdout: Rows
+    folds: Sequence[Fold]
+    directory: Path | None = None

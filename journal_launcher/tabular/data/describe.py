@@ -6,7 +6,7 @@ import numpy as np
 
 from journal_launcher.base.data_source import check_data as check_name
 from journal_launcher.tabular.data.data_checks import check_data
-from journal_launcher.tabular.data.dataset import about
+from journal_launcher.tabular.data.prepared import about
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.typed_table import read_table
 

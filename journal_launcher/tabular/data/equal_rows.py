@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.tabular.data.table import Rows
+from journal_launcher.tabular.data.dataset import Rows
 
 __all__ = ["are_copies", "count_repeats", "equal_rows", "exact"]
 

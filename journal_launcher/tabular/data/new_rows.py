@@ -20,8 +20,8 @@ from journal_launcher.tabular.data.columns import (
     rows_of,
     texts_of,
 )
+from journal_launcher.tabular.data.dataset import Column, Features, Schema
 from journal_launcher.tabular.data.formats import example_of, is_mark, reader_of, unit_of
-from journal_launcher.tabular.data.table import Column, Features, Schema
 
 __all__ = ["apply_schema", "unused_columns", "written_columns"]
 

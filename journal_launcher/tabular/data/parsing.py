@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.data_checks import check_data
+from journal_launcher.tabular.data.dataset import Features, Rows, Schema
 from journal_launcher.tabular.data.equal_rows import are_copies, count_repeats, equal_rows
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.splits import check_size, hold_out, make_folds
-from journal_launcher.tabular.data.table import Features, Rows, Schema
 from journal_launcher.tabular.data.targets import Target
 from journal_launcher.tabular.data.typed_table import read_table
 

@@ -19,7 +19,7 @@ from sklearn.model_selection import (
 )
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.table import Fold, Rows
+from journal_launcher.tabular.data.dataset import Fold, Rows
 
 __all__ = ["check_size", "hold_out", "make_folds"]
 

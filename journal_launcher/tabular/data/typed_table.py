@@ -21,11 +21,11 @@ from journal_launcher.tabular.data.columns import (
     plain_kind,
     rows_of,
 )
+from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.data.deciding import type_columns
 from journal_launcher.tabular.data.frames import FileFormat, TableFile
 from journal_launcher.tabular.data.readers import content_sha256, read_bundled, read_file
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Features, Schema
 from journal_launcher.tabular.data.targets import Target, decide_target, type_target
 
 __all__ = ["TypedTable", "read_table"]

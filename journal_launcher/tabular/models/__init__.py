@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.settings.model_types import MODEL_TYPES
-from journal_launcher.tabular.data.table import Features, Fold, Schema
+from journal_launcher.tabular.data.dataset import Features, Fold, Schema
 
 if TYPE_CHECKING:
     from journal_launcher.tabular.models.space import Space

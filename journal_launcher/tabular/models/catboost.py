@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions, Rounds
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.single_precision import less, middles, target_middle

@@ -20,7 +20,7 @@ from scipy.special import expit, softmax
 
 from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import (
     Curve,
     FittedModel,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from skops import io as skops
 
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import Params, Predictions
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.space import Space, between

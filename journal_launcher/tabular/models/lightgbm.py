@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.fold_by_fold import from_margins

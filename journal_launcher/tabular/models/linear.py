@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skops import io as skops
 
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import Params, Predictions
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold
 from journal_launcher.tabular.models.space import Space, between

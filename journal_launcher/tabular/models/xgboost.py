@@ -11,7 +11,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import DeviceError
-from journal_launcher.tabular.data.table import Features, Schema
+from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions, Rounds
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.fold_by_fold import from_margins

@@ -24,10 +24,10 @@ from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.tabular.baselines import score_baselines
 from journal_launcher.tabular.cross_validation import cross_validate, mean_errors, overfit_ratio
-from journal_launcher.tabular.data import dataset
 from journal_launcher.tabular.data.arrays import mark_used
+from journal_launcher.tabular.data.dataset import Schema
+from journal_launcher.tabular.data.prepared import fresh_folds, load, prepare
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Schema
 from journal_launcher.tabular.models import (
     ModelSettings,
     ModelType,
@@ -61,7 +61,7 @@ class TableJob(Job):
             make_model(self._model_settings(Schema((), "", "regression"), 0, "r2")).defaults()
         former = begun is not None and _keeps_targets_together(begun)
         source = TableSource.of(settings, seed, target_in_units=former)
-        table = dataset.prepare(source, StudiesFolder(self._paths.folder).cache)
+        table = prepare(source, StudiesFolder(self._paths.folder).cache)
         task = self._task_of(table, seed)
         model = task.make_model()
         model.precompute(task.folds)
@@ -102,7 +102,7 @@ class TableJob(Job):
         self._objective = TableObjective(self._task, self._settings.pruner != "none", progress)
 
     def _task_of(self, table: dict[str, Any], seed: int) -> TableTask:
-        loaded = dataset.load(Path(table["directory"]))
+        loaded = load(Path(table["directory"]))
         settings = self._model_settings(loaded.schema, len(loaded.train), table["metric"])
         return TableTask(loaded, replace(settings, rounds=table.get("rounds")), seed)
 
@@ -143,7 +143,7 @@ class TableJob(Job):
     def _fresh(self) -> TableTask:
         """The task with other folds, the same in every worker and for every model type."""
         seed = trial_seed(self._task.seed, 0, "fresh folds")
-        return self._task.with_folds(dataset.fresh_folds(Path(self._table["directory"]), seed))
+        return self._task.with_folds(fresh_folds(Path(self._table["directory"]), seed))
 
     def confirm(self, trial: FrozenTrial) -> Confirmation:
         steps = _scored(trial).steps

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.dataset import (
+from journal_launcher.tabular.data.dataset import Dataset
+from journal_launcher.tabular.data.prepared import (
     load,
     prepare,
 )
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Dataset
 
 ROWS = 60
 

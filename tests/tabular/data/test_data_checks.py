@@ -9,7 +9,7 @@ import pytest
 from tabular.data.tables import ROWS, columns, prepared, refusal
 
 from journal_launcher.tabular.data.data_checks import check_data
-from journal_launcher.tabular.data.table import Column, Features, Schema
+from journal_launcher.tabular.data.dataset import Column, Features, Schema
 
 PLACE = np.arange(ROWS)
 

@@ -11,14 +11,14 @@ from tabular.data.tables import columns, prepared
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.columns import features_of
-from journal_launcher.tabular.data.dataset import (
+from journal_launcher.tabular.data.dataset import Column, Schema
+from journal_launcher.tabular.data.deciding import type_columns
+from journal_launcher.tabular.data.new_rows import apply_schema
+from journal_launcher.tabular.data.prepared import (
     features_from_frame,
     load,
     read_features,
 )
-from journal_launcher.tabular.data.deciding import type_columns
-from journal_launcher.tabular.data.new_rows import apply_schema
-from journal_launcher.tabular.data.table import Column, Schema
 
 SCHEMA = Schema(
     (

@@ -10,11 +10,11 @@ import pytest
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from tabular.data.tables import ROWS, columns, loaded, prepared, refusal
 
-from journal_launcher.tabular.data.dataset import (
+from journal_launcher.tabular.data.dataset import Column
+from journal_launcher.tabular.data.prepared import (
     fresh_folds,
     load,
 )
-from journal_launcher.tabular.data.table import Column
 
 _SCALE = np.random.default_rng(0)
 SURVEY = {

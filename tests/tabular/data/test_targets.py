@@ -9,7 +9,7 @@ import pytest
 from tabular.data.tables import ROWS, columns, loaded, prepared, refusal
 
 from journal_launcher.tabular.data.columns import Typed, label_of
-from journal_launcher.tabular.data.table import Schema
+from journal_launcher.tabular.data.dataset import Schema
 from journal_launcher.tabular.data.targets import Target, decide_target, type_target
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from journal_launcher.tabular.baselines import dummy_score
-from journal_launcher.tabular.data.table import Column, Dataset, Features, Fold, Schema
+from journal_launcher.tabular.data.dataset import Column, Dataset, Features, Fold, Schema
 from journal_launcher.tabular.models import ModelSettings, ModelType, make_model
 from journal_launcher.tabular.task import TableTask
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Column, Features, Fold, Schema
+from journal_launcher.tabular.data.dataset import Column, Features, Fold, Schema
 from journal_launcher.tabular.models import Curve, FoldData, ModelSettings
 from journal_launcher.tabular.models.neural_net.fitted_net import FittedNet
 from journal_launcher.tabular.models.neural_net.model_type import NeuralNet

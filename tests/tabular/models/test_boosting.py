@@ -10,7 +10,7 @@ import pytest
 from tabular.tasks import needs, task_of
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Column, Dataset, Features, Fold, Schema
+from journal_launcher.tabular.data.dataset import Column, Dataset, Features, Fold, Schema
 from journal_launcher.tabular.models import (
     FoldData,
     ModelSettings,

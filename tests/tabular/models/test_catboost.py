@@ -10,7 +10,7 @@ import pytest
 from tabular.tasks import task_of
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Dataset, Features
+from journal_launcher.tabular.data.dataset import Dataset, Features
 from journal_launcher.tabular.models.catboost import CatBoost
 
 MakeTable = Callable[..., Dataset]

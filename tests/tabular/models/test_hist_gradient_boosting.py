@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from tabular.tasks import task_of
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Column, Dataset, Features, Schema
+from journal_launcher.tabular.data.dataset import Column, Dataset, Features, Schema
 from journal_launcher.tabular.models.hist_gradient_boosting import HistGradientBoosting
 
 MakeTable = Callable[..., Dataset]

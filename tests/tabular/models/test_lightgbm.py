@@ -9,7 +9,7 @@ from tabular.tasks import needs, task_of
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 
 MakeTable = Callable[..., Dataset]
 

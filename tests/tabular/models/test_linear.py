@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Column, Features, Fold, Schema
+from journal_launcher.tabular.data.dataset import Column, Features, Fold, Schema
 from journal_launcher.tabular.models import FoldData, ModelSettings
 from journal_launcher.tabular.models.linear import Linear
 

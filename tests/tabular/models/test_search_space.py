@@ -8,7 +8,7 @@ import pytest
 from tabular.tasks import EACH_MODEL_TYPE
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.table import Schema
+from journal_launcher.tabular.data.dataset import Schema
 from journal_launcher.tabular.models import ModelSettings, model_type
 from journal_launcher.tabular.models.space import Space, between, narrowed, one_of
 from journal_launcher.worker.sampling import make_sampler

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tabular.tasks import EACH_MODEL_TYPE
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Column, Features, Schema
+from journal_launcher.tabular.data.dataset import Column, Features, Schema
 from journal_launcher.tabular.models import FittedModel, ModelSettings, ModelType, make_model
 from journal_launcher.tabular.models.single_precision import less, middles, target_middle
 

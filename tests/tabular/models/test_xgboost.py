@@ -8,7 +8,7 @@ import pytest
 from tabular.tasks import needs, task_of
 
 from journal_launcher.base.errors import DeviceError
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 from journal_launcher.worker.device_check import require_gpu
 
 MakeTable = Callable[..., Dataset]

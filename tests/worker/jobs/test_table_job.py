@@ -16,7 +16,7 @@ from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.tabular.data import dataset
+from journal_launcher.tabular.data.prepared import KEEP_UNUSED
 from journal_launcher.tabular.models.neural_net import encoding
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 from journal_launcher.worker.jobs import make_job
@@ -148,7 +148,7 @@ def test_every_trial_keeps_the_entry_and_none_needs_it(tmp_path: Path) -> None:
     job = make_job(settings, StudyPaths(tmp_path, "study"), gpu=False, threads=1)
     job.open(prepared := job.prepare(0), 0, lambda *_: None)
     entry = Path(prepared.content["directory"])
-    week_ago = time.time() - dataset.KEEP_UNUSED - 60
+    week_ago = time.time() - KEEP_UNUSED - 60
     os.utime(entry, (week_ago, week_ago))
     study = optuna.create_study()
     job(study.ask())

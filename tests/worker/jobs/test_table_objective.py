@@ -12,7 +12,7 @@ from tabular.tasks import EACH_MODEL_TYPE, task_of
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.model_types import BASELINE
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Dataset
+from journal_launcher.tabular.data.dataset import Dataset
 from journal_launcher.tabular.models import Curve
 from journal_launcher.tabular.models.catboost import CatBoost
 from journal_launcher.worker.jobs.table import TableObjective

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from journal_launcher.tabular.data.arrays import are_stored, map_arrays, one_at_a_time, store
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import FoldData, Predictions
 from journal_launcher.tabular.models.neural_net.training import TensorRows
 from journal_launcher.tabular.preprocessing import Encoder

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import Predictions
 from journal_launcher.tabular.models.neural_net.encoding import Scaling, predictions
 from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import (
     Curve,
     FoldData,

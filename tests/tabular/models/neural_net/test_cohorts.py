@@ -17,7 +17,7 @@ from tabular.models.small_tables import (
 )
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Features, Fold
+from journal_launcher.tabular.data.dataset import Features, Fold
 from journal_launcher.tabular.models import FoldData
 from journal_launcher.tabular.models.neural_net import model_type as neural_net
 from journal_launcher.tabular.models.neural_net.model_type import NeuralNet

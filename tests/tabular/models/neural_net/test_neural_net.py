@@ -25,7 +25,7 @@ from tabular.models.small_tables import (
 
 from journal_launcher.settings.launch_settings import METRICS
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Features
+from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models.linear import Linear
 from journal_launcher.tabular.models.neural_net.model_type import NeuralNet
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from journal_launcher.tabular import metrics
-from journal_launcher.tabular.data.table import Features, Fold
+from journal_launcher.tabular.data.dataset import Features, Fold
 from journal_launcher.tabular.models import FoldData
 from journal_launcher.tabular.models.neural_net.encoding import encode_folds, predictions
 from journal_launcher.tabular.models.neural_net.mlp import Mlp

@@ -17,13 +17,9 @@ from tabular.data.tables import ROWS, arrays, columns, csv_of, loaded, prepared,
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data import arrays as arrays_module
-from journal_launcher.tabular.data import dataset
-from journal_launcher.tabular.data.dataset import (
-    load,
-    prepare,
-)
+from journal_launcher.tabular.data.dataset import Column, Schema
+from journal_launcher.tabular.data.prepared import KEEP_UNUSED, load, prepare
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.data.table import Column, Schema
 
 
 class TestPrepare:
@@ -247,11 +243,11 @@ class TestCache:
         facts = prepared(tmp_path, columns())
         code = (
             "import json, sys; from pathlib import Path\n"
-            "from journal_launcher.tabular.data import dataset\n"
+            "from journal_launcher.tabular.data import prepared\n"
             "from journal_launcher.tabular.data.source import TableSource\n"
             f"source = TableSource({facts['data']!r}, 0, target='y')\n"
-            f"facts = dataset.prepare(source, Path({str(tmp_path / 'cache')!r}))\n"
-            "dataset.load(Path(facts['directory']))\n"
+            f"facts = prepared.prepare(source, Path({str(tmp_path / 'cache')!r}))\n"
+            "prepared.load(Path(facts['directory']))\n"
             "heavy = {'pandas', 'sklearn', 'scipy', 'torch'} & set(sys.modules)\n"
             "print(json.dumps([facts, sorted(heavy)]))"
         )
@@ -273,7 +269,7 @@ class TestCache:
         half_built.mkdir()
         theirs = used.parent / "of the user's own"
         theirs.mkdir()
-        week_ago = time.time() - dataset.KEEP_UNUSED - 60
+        week_ago = time.time() - KEEP_UNUSED - 60
         for entry in (used, unused, half_built, theirs):
             os.utime(entry, (week_ago, week_ago))
         load(used)
