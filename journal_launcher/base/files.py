@@ -15,6 +15,7 @@ from journal_launcher.base.plain_files import open_plain, read_plain
 
 __all__ = [
     "append_line",
+    "check_result",
     "finite",
     "fsync_directory",
     "locked",
@@ -23,6 +24,7 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_new_bytes",
+    "write_result",
 ]
 
 
@@ -57,6 +59,29 @@ def write_new_bytes(path: Path, content: bytes) -> None:
         os.link(temporary, path)
         temporary.unlink()
         fsync_directory(path.parent)
+
+
+def check_result(flag: str, path: Path) -> None:
+    """Refuse what is there and no file, before what belongs into it is worked out.
+
+    Raises:
+        UsageError: names `flag`.
+    """
+    if os.path.exists(path) and not path.is_file():  # /dev/null would become a plain file
+        raise UsageError(f"{flag} {path}: expected a file to write, found a folder, pipe or device")
+
+
+def write_result(flag: str, path: Path, content: bytes) -> None:
+    """Replace the file that a user named by `flag`; a link stays one.
+
+    Raises:
+        UsageError: it is no file, or cannot be written.
+    """
+    check_result(flag, path)
+    try:
+        write_bytes(Path(os.path.realpath(path)), content)
+    except OSError as problem:
+        raise UsageError(f"{flag} {path}: cannot be written: {problem.strerror}") from None
 
 
 @contextmanager

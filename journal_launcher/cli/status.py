@@ -1,5 +1,7 @@
 """`journal-launcher status`: all studies, or one of them."""
 
+import json
+
 import click
 
 from journal_launcher.base.errors import ExitCode, UsageError
@@ -12,23 +14,30 @@ __all__ = ["command"]
 
 @click.command(params=[studies_dir_option()])
 @click.argument("study", required=False)
-def command(study: str | None, studies_dir: str) -> int:
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+def command(study: str | None, as_json: bool, studies_dir: str) -> int:
     """Show how all studies stand, or everything about STUDY. Changes nothing.
 
     STUDY may be the name of a comparison of model types.
     """
-    from journal_launcher.views.status import Status, comparison_lines, winner_lines
+    from journal_launcher.views.status import Status, comparison_lines, status_json, winner_lines
 
     studies = StudiesFolder.at(studies_dir)
     names = studies.names()
+    compared: list[str] = []
     if study is not None and studies.study(study).name not in names:
         compared = list(comparison_lines(studies, study))
-        if compared:
-            click.echo("\n".join(map(one_line, compared)))
-            return ExitCode.DONE
-        raise unknown_study(studies.study(study))
+        if not compared:
+            raise unknown_study(studies.study(study))
     if not names:
         raise UsageError(f"no study in {studies.root}; start one, or check --studies-dir")
+    if as_json:
+        content, damaged = status_json(studies, study)
+        click.echo(json.dumps(content))
+        return ExitCode.JOURNAL if damaged else ExitCode.DONE
+    if compared:
+        click.echo("\n".join(map(one_line, compared)))
+        return ExitCode.DONE
     found = [Status(studies.study(name)) for name in ([study] if study else names)]
     for status in found:
         for line in status.lines() if study else [status.line()]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.messages import ForegroundTask
-from journal_launcher.base.paths import StudiesFolder, StudyPaths, typed, unknown_study
+from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
 from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher.engines.local import WORKER_PROGRAM
@@ -51,13 +51,15 @@ def replay_in_foreground(
     Raises:
         UsageError: no such study or trial, or nothing to compare with.
     """
+    from journal_launcher.study.reading import had_arguments, open_study, recorded_settings
+
     paths = StudiesFolder.at(studies_dir).study(name)
-    study = _open(paths)
+    study = open_study(paths)
     trial = _recorded(study, number)
-    settings = _settings(study, paths.folder)
+    settings = recorded_settings(study, paths.folder)
     placed = TrialAttributes.from_json(trial.user_attrs).placed
     uuid, threads = placed.device_uuid, placed.threads
-    if not arguments and _had_arguments(study):
+    if not arguments and had_arguments(study):
         again = f"{typed()} replay {name} {number} --studies-dir {shlex.quote(str(studies_dir))}"
         told = "the objective had arguments, which no file keeps"
         print(f"{told}; to give them again: {again} -- ARGUMENTS", file=sys.stderr)
@@ -83,19 +85,6 @@ def _become_worker(mode: str, task: ForegroundTask, environment: Mapping[str, st
     os.execve(sys.executable, command, dict(environment))
 
 
-def _open(paths: StudyPaths) -> "StudyHandle":
-    from journal_launcher.study.journal.storage import open_storage
-    from journal_launcher.study.study import StudyHandle
-
-    found = None
-    if paths.journal.exists():
-        storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
-        found = StudyHandle.find(storage, paths.name)
-    if found is None:
-        raise unknown_study(paths)
-    return found
-
-
 def _recorded(study: "StudyHandle", number: int) -> "FrozenTrial":
     trials = study.trials()
     if not 0 <= number < len(trials):
@@ -105,40 +94,6 @@ def _recorded(study: "StudyHandle", number: int) -> "FrozenTrial":
     if state != "COMPLETE":
         raise UsageError(f"trial {number} is {state}; only a COMPLETE one has a score to compare")
     return trial
-
-
-def _had_arguments(study: "StudyHandle") -> bool:
-    from journal_launcher.study.attributes import ARGUMENTS, arguments_mark, changed_notes
-    from journal_launcher.study.study import NOTED_ATTRIBUTE
-
-    return bool(changed_notes(study.attribute(NOTED_ATTRIBUTE), {ARGUMENTS: arguments_mark(())}))
-
-
-def _settings(study: "StudyHandle", folder: Path) -> LaunchSettings:
-    """Of the last launch; an objective's file is where it lies seen from the studies."""
-    from journal_launcher.study.study import SETTINGS_ATTRIBUTE, shortened
-
-    found, identity = study.settings, study.identity
-    if identity is None or not found:
-        raise UsageError(
-            f"study {study.name} does not say how its trials ran; repeat its command once, which "
-            "records it and trains nothing that is finished"
-        )
-    content = LaunchSettings().to_json()
-    content |= {key: found[key] for key in found if key in content}
-    if identity.objective is not None:
-        source, _, attribute = identity.objective.rpartition(":")
-        if source.endswith(".py") or "/" in source:
-            source = os.path.normpath(folder / source)
-        content["objective"] = f"{source}:{attribute}"
-    try:
-        return LaunchSettings.from_json(content)
-    except (UsageError, TypeError, ValueError, AttributeError, LookupError) as problem:
-        raise UsageError(
-            f"study {study.name}: expected its attribute {SETTINGS_ATTRIBUTE} to say how its "
-            f"trials ran, found {shortened(found)} ({shortened(str(problem))}); repeat the study's "
-            "command once, which records it"
-        ) from None
 
 
 def _device(uuid: str | None) -> Device:

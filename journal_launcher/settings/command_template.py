@@ -9,7 +9,16 @@ from typing import Any
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["LAST_LINE", "Template", "Value", "parse_report", "parse_template", "parse_value"]
+__all__ = [
+    "LAST_LINE",
+    "Template",
+    "Value",
+    "as_text",
+    "parse_report",
+    "parse_template",
+    "parse_value",
+    "variable",
+]
 
 LAST_LINE = "last-line"
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -31,6 +40,19 @@ class Template:
 
         return [_TOKEN.sub(text, argument) for argument in self.arguments]
 
+    def typed(self, values: Mapping[str, str]) -> str:
+        """What to type in a shell for these values; {dir} is left as DIR, for a folder.
+
+        Those that no argument takes stand in front, as variables.
+        """
+        taken = {match[1] for argument in self.arguments for match in _TOKEN.finditer(argument)}
+        untaken = [
+            f"{variable(name)}={shlex.quote(value)}"
+            for name, value in values.items()
+            if name not in taken
+        ]
+        return " ".join([*untaken, shlex.join(self.fill({**values, "dir": "DIR"}))])
+
     @property
     def program(self) -> str | None:
         """The first argument, unless a parameter decides it."""
@@ -51,6 +73,16 @@ class Template:
         if index >= len(self.arguments) or "{" in self.arguments[index]:
             return None
         return self.arguments[index]
+
+
+def as_text(value: Any) -> str:
+    """A parameter as JSON and TOML write it, text without its quotes."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def variable(name: str) -> str:
+    """The environment variable that holds a parameter."""
+    return f"JL_{name.upper()}"
 
 
 def parse_template(text: str, parameters: Iterable[str]) -> Template:

@@ -18,6 +18,7 @@ from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.settings.options import (
     check_value,
     flag,
+    is_given,
     nearest_or_all,
     option_of,
     parse_duration,
@@ -108,14 +109,19 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
 # --- writing
 
 
-def resolved(settings: LaunchSettings) -> str:
+def resolved(settings: LaunchSettings, *, defaults: bool = True) -> str:
     """Every setting that has a value, as TOML which gives the same settings again.
 
     With an objective of one's own the table's settings mean nothing and are left out.
+    defaults: also those that have their default.
     """
     lines: list[str] = []
     for group, fields in _groups():
-        given = {field.name: getattr(settings, field.name) for field in fields}
+        given = {
+            field.name: getattr(settings, field.name)
+            for field in fields
+            if defaults or is_given(settings, field.name)
+        }
         section = [f"{name} = {_toml(given[name])}" for name in given if given[name] not in _UNSET]
         unused = (_TABLES,) if settings.job_kind.has_model_type else (_TABLES, *TABLE_GROUPS)
         if section and group not in unused:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.data_source import locate_data
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.files import read_json, write_bytes
+from journal_launcher.base.files import check_result, read_json, write_result
 from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.model_types import MODEL_TYPES, check_installed
@@ -179,13 +179,8 @@ def predict_file(study_directory: Path, data: Path, out: Path) -> list[str]:
     """
     if os.path.exists(out) and any(map(out.samefile, locate_data(str(data)).files)):
         raise UsageError(f"--out {out} is the input; choose another file, it would be replaced")
-    if os.path.exists(out) and not out.is_file():  # /dev/null would become a plain file
-        raise UsageError(f"--out {out}: expected a file to write, found a folder, pipe or device")
+    check_result("--out", out)
     model = load(study_directory)
     features, notes = read_features(data, model.schema)
-    content = model.predict_table(features).to_csv(index=False).encode()
-    try:
-        write_bytes(Path(os.path.realpath(out)), content)  # a link stays one
-    except OSError as problem:
-        raise UsageError(f"--out {out}: cannot be written: {problem.strerror}") from None
+    write_result("--out", out, model.predict_table(features).to_csv(index=False).encode())
     return list(notes)

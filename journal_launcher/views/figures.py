@@ -1,6 +1,14 @@
-"""Durations, scores and counts as people read them."""
+"""Durations, scores, parameters and counts as people read them."""
 
-__all__ = ["clock_time", "counted", "duration", "number"]
+import re
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["clock_time", "counted", "duration", "number", "parameter", "spread"]
+
+_PLAIN = re.compile(r"[A-Za-z_][\w.:/+-]*")
+_NO_TEXT = ("None", "True", "False", "nan", "inf")  # they would read as something else
 
 
 def counted(finished: int, wanted: int | None) -> str:
@@ -23,3 +31,18 @@ def clock_time(seconds: float) -> str:
 def number(value: float) -> str:
     """A score with five significant digits."""
     return f"{value:.5g}"
+
+
+def spread(scores: Sequence[float] | None, of: str) -> str:
+    """ " ± 0.05 (standard deviation over 5 folds)", or "" for fewer than two scores."""
+    if not scores or len(scores) < 2:
+        return ""
+    return f" ± {statistics.stdev(scores):.2g} (standard deviation over {len(scores)} {of})"
+
+
+def parameter(value: Any) -> str:
+    """Numbers short; text in quotes only where it could be read as something else."""
+    if isinstance(value, float):
+        return number(value)
+    plain = not isinstance(value, str) or (_PLAIN.fullmatch(value) and value not in _NO_TEXT)
+    return str(value) if plain else repr(value)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -13,6 +14,7 @@ from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.base.files import read_json
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
 from journal_launcher.base.times import utc
+from journal_launcher.launcher import model_store
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import option_of
 from journal_launcher.study.journal.storage import open_storage
@@ -22,7 +24,53 @@ from journal_launcher.study.study import StudyHandle
 from journal_launcher.study.tally import FINISHED, has_failed
 from journal_launcher.views.figures import counted, number
 
-__all__ = ["Status", "comparison_lines", "winner_lines"]
+__all__ = [
+    "Status",
+    "comparison_lines",
+    "model_path",
+    "published_model",
+    "state_of",
+    "status_json",
+    "winner_lines",
+]
+
+_SCHEMA_VERSION = 1
+_OF_TRIALS = (
+    *("metric", "directions", "n_trials", "n_finished", "n_failed", "states"),
+    *("best_trial", "pareto_front", "running"),
+)
+
+
+def state_of(trial: FrozenTrial, *, launched: bool) -> str:
+    """Optuna's state, told apart further: a trial that a stop interrupted is FAIL to Optuna, and no
+    failure; a RUNNING one of ours is stale unless its study is `launched` now."""
+    if trial.state == TrialState.FAIL and not has_failed(trial):
+        return INTERRUPTED
+    ours = owner_of(trial.user_attrs) is not None
+    if trial.state == TrialState.RUNNING and ours and not launched:
+        return "stale"
+    return trial.state.name.lower()
+
+
+def status_json(studies: StudiesFolder, name: str | None) -> tuple[dict[str, Any], bool]:
+    """(the object that `status --json` prints, whether a journal is damaged). Its keys are API.
+
+    name: of a study, which is the object then, or of a comparison; None is everything.
+    """
+    known = studies.names()
+    if name in known:
+        status = Status(studies.study(str(name)))
+        return {"schema_version": _SCHEMA_VERSION, **status.to_json()}, status.damage is not None
+    shown = known if name is None else _parts(studies, name)
+    all_of_them = [Status(studies.study(part)) for part in shown]
+    compared = _compared(studies) if name is None else [name]
+    outcomes = [_comparison_json(studies.study(each)) for each in compared]
+    content = {
+        "schema_version": _SCHEMA_VERSION,
+        "studies": [status.to_json() for status in all_of_them],
+        "comparisons": [outcome for outcome in outcomes if outcome is not None],
+    }
+    return content, any(status.damage for status in all_of_them)
 
 
 def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
@@ -30,8 +78,7 @@ def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
 
     Yields nothing if there is no comparison of this name.
     """
-    types = option_of(LaunchSettings.__dataclass_fields__["model_type"]).choices
-    parts = [part for part in studies.names() if part in {f"{name}_{t}" for t in types}]
+    parts = _parts(studies, name)
     for part in parts:
         yield Status(studies.study(part)).line()
     paths = studies.study(name)
@@ -40,23 +87,57 @@ def comparison_lines(studies: StudiesFolder, name: str) -> Iterator[str]:
         yield f"best model    {paths.directory}"
 
 
+def _parts(studies: StudiesFolder, name: str) -> list[str]:
+    """The studies of a comparison, if there is one of this name."""
+    types = option_of(LaunchSettings.__dataclass_fields__["model_type"]).choices
+    return [part for part in studies.names() if part in {f"{name}_{t}" for t in types}]
+
+
 def winner_lines(studies: StudiesFolder) -> Iterator[str]:
     """A line for every comparison that has published its winner."""
-    folders = (path.name for path in studies.root.iterdir() if path.is_dir())
-    for name in sorted({*filter(is_study_name, folders)}.difference(studies.names())):
+    for name in _compared(studies):
         yield from (f"{name}  comparison: {line}" for line in _outcome(studies.study(name)))
+
+
+def _compared(studies: StudiesFolder) -> list[str]:
+    """Folders without a journal of their own: a comparison's may be among them."""
+    folders = (path.name for path in studies.root.iterdir() if path.is_dir())
+    return sorted({*filter(is_study_name, folders)}.difference(studies.names()))
 
 
 def _outcome(paths: StudyPaths) -> list[str]:
     """Why a comparison chose what it published, and which types failed; or why that is unknown."""
-    try:
-        sidecar = Sidecar.from_json(read_json(paths.sidecar, 1))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as problem:
-        return [str(problem)]
+    sidecar, problem = published_model(paths)
+    if sidecar is None:
+        return [] if problem is None else [problem]
     reason = sidecar.won[1]
     return [] if reason is None else [f"chosen: {reason}", *map("failed: {}".format, sidecar.lost)]
+
+
+def _comparison_json(paths: StudyPaths) -> dict[str, Any] | None:
+    """The same by its parts; None if no comparison has published here."""
+    sidecar, problem = published_model(paths)
+    reason = None if sidecar is None else sidecar.won[1]
+    if reason is None and problem is None:
+        return None
+    failed = [] if sidecar is None else list(sidecar.lost)
+    return {"name": paths.name, "reason": reason, "failed": failed, "problem": problem}
+
+
+def published_model(paths: StudyPaths) -> tuple[Sidecar | None, str | None]:
+    """(what is said of the model in a folder, why that cannot be read)."""
+    try:
+        return Sidecar.from_json(read_json(paths.sidecar, 1)), None
+    except FileNotFoundError:
+        return None, None
+    except (OSError, ValueError) as problem:
+        return None, str(problem)
+
+
+def model_path(paths: StudyPaths, sidecar: Sidecar) -> Path | None:
+    """Where the model is; None if a comparison did not keep it, or a foreign file names it."""
+    kept = sidecar.names_our_files and not sidecar.left_out
+    return model_store.model_path(paths, sidecar) if kept else None
 
 
 class Status:
@@ -77,6 +158,48 @@ class Status:
                 self._best = _best(self._study)
         except JournalLauncherError as error:
             self.damage = str(error)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything; what an empty or damaged journal does not say is null."""
+        sidecar, problem = published_model(self._paths)
+        path = None if sidecar is None else model_path(self._paths, sidecar)
+        study = None if self.damage else self._study
+        return {
+            "study": self._paths.name,
+            "journal": str(self._paths.journal),
+            "damage": self.damage,
+            **(dict.fromkeys(_OF_TRIALS) if study is None else self._trials_json(study)),
+            "run_by": self._holder,
+            "last_activity": utc(self._paths.journal.stat().st_mtime),
+            "model_path": None if path is None else str(path),
+            "model_problem": problem,
+        }
+
+    def _trials_json(self, study: StudyHandle) -> dict[str, Any]:
+        finished, failed = study.count()
+        several, best = len(study.directions) > 1, study.best()
+        running = (trial for trial in self._trials if trial.state == TrialState.RUNNING)
+        values: tuple[Any, ...] = (
+            study.metric,
+            list(study.directions),
+            study.budget,
+            finished,
+            failed,
+            dict(Counter(map(self._state, self._trials))),
+            None if best is None else {"number": best.number, "value": best.value},
+            [trial.number for trial in study.pareto_front()] if several else None,
+            [self._running_json(trial) for trial in running],
+        )
+        return dict(zip(_OF_TRIALS, values, strict=True))
+
+    def _running_json(self, trial: FrozenTrial) -> dict[str, Any]:
+        owner = owner_of(trial.user_attrs)
+        return {
+            "number": trial.number,
+            "state": self._state(trial),
+            "device": TrialAttributes.from_json(trial.user_attrs).placed.device,
+            "owner": None if owner is None else str(owner),
+        }
 
     def line(self) -> str:
         """One line for a table of all studies."""
@@ -108,13 +231,9 @@ class Status:
         yield from self._best_model()
 
     def _best_model(self) -> Iterator[str]:
-        try:
-            if not Sidecar.from_json(read_json(self._paths.sidecar, 1)).left_out:
-                yield f"best model    {self._paths.directory}"
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError) as problem:
-            yield f"best model    {problem}"
+        sidecar, problem = published_model(self._paths)
+        if problem or (sidecar is not None and not sidecar.left_out):
+            yield f"best model    {problem or self._paths.directory}"
 
     def _progress(self, study: StudyHandle) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)
@@ -122,32 +241,18 @@ class Status:
 
     def _unfinished(self) -> Iterator[str]:
         """How many trials failed, run or are stale, if there are any."""
-        running = [trial for trial in self._trials if trial.state == TrialState.RUNNING]
-        stale = sum(map(self._is_stale, running))
-        counts = {
-            "failed": sum(map(has_failed, self._trials)),
-            "running": len(running) - stale,
-            "stale": stale,
-        }
+        states = Counter(map(self._state, self._trials))
+        counts = {"failed": states["fail"], "running": states["running"], "stale": states["stale"]}
         return (f"{count} {word}" for word, count in counts.items() if count)
 
     def _state(self, trial: FrozenTrial) -> str:
-        """Optuna's state; a trial that a stop interrupted is FAIL to Optuna, and no failure."""
-        if trial.state == TrialState.FAIL and not has_failed(trial):
-            return INTERRUPTED
-        if trial.state == TrialState.RUNNING and self._is_stale(trial):
-            return "stale"
-        return trial.state.name.lower()
-
-    def _is_stale(self, trial: FrozenTrial) -> bool:
-        """Is a RUNNING trial of ours without a launch that runs it?"""
-        return self._holder is None and owner_of(trial.user_attrs) is not None
+        return state_of(trial, launched=self._holder is not None)
 
     def _who(self, trial: FrozenTrial) -> str:
         owner = owner_of(trial.user_attrs)
         if owner is None:
             return "running, started by a foreign writer: it is left alone"
-        if self._is_stale(trial):
+        if self._state(trial) == "stale":
             return f"stale, its owner was {owner}; the next launch fails it and queues it again"
         placed = TrialAttributes.from_json(trial.user_attrs).placed
         return f"running on {placed.device}, {owner}"

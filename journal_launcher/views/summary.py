@@ -1,10 +1,8 @@
 """How a launch ended: the closing words for stderr and the results for stdout."""
 
-import re
 import shlex
-import statistics
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,12 @@ from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.base.verdict import CRITICAL, WARNING
 from journal_launcher.base.visible import one_line
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.views.figures import counted, duration, number
+from journal_launcher.views.figures import counted, duration, number, parameter, spread
 
 __all__ = [
     "failure_json",
+    "holdout_json",
+    "holdout_text",
     "print_summary",
     "result_json",
     "result_line",
@@ -39,8 +39,6 @@ _ENDINGS: dict[int, str] = {
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 _COPIED = ("model", "predict", "dashboard")  # never broken into lines
-_PLAIN = re.compile(r"[A-Za-z_][\w.:/+-]*")
-_NO_TEXT = ("None", "True", "False", "nan", "inf")  # they would read as something else
 Row = tuple[str, str]
 
 
@@ -111,7 +109,7 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
     if ended.metric:
         text = f"{ended.metric} {text}"
     sidecar = ended.sidecar or Sidecar()
-    text += _spread(sidecar.fold_scores, "folds")
+    text += spread(sidecar.fold_scores, "folds")
     if best.n_pareto is not None:
         front = _trials(best.n_pareto, "Pareto-optimal ")
         yield "best", f"{front} of {len(ended.directions)} objectives"
@@ -122,34 +120,14 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
     if confirmed.score is not None:
         others = ", ".join(confirmed.trials or ())
         text = number(confirmed.score)
-        text += _spread(confirmed.fold_scores, "fresh folds")
+        text += spread(confirmed.fold_scores, "fresh folds")
         yield "confirmed", f"{ended.metric} {text}, the best of trials {others}"
     if best.params:
-        yield "parameters", "  ".join(f"{k}={_parameter(v)}" for k, v in best.params.items())
-
-
-def _spread(scores: Sequence[float] | None, of: str) -> str:
-    """ " ± 0.05 (standard deviation over 5 folds)", or "" for fewer than two scores."""
-    if not scores or len(scores) < 2:
-        return ""
-    return f" ± {statistics.stdev(scores):.2g} (standard deviation over {len(scores)} {of})"
-
-
-def _parameter(value: Any) -> str:
-    """Numbers short; text in quotes only where it could be read as something else."""
-    if isinstance(value, float):
-        return number(value)
-    plain = not isinstance(value, str) or (_PLAIN.fullmatch(value) and value not in _NO_TEXT)
-    return str(value) if plain else repr(value)
+        yield "parameters", "  ".join(f"{k}={parameter(v)}" for k, v in best.params.items())
 
 
 def _holdout(sidecar: Sidecar) -> Iterator[Row]:
-    metrics, name = sidecar.holdout.metrics or {}, sidecar.metric or ""
-    if (score := metrics.get(name)) is not None:
-        text = f"{name} {number(score)}"
-        low, high = sidecar.holdout.interval or (None, None)
-        if low is not None and high is not None:
-            text += f", 95 % interval {number(low)} to {number(high)}"
+    if text := holdout_text(sidecar):
         yield "hold-out", text
     if sidecar.best.refit == "all":
         yield (
@@ -157,11 +135,24 @@ def _holdout(sidecar: Sidecar) -> Iterator[Row]:
             "the model is trained on all rows; the hold-out was scored before, by the same "
             "parameters trained without it",
         )
-    elif sidecar.best.refit == "train" and metrics:
+    elif sidecar.best.refit == "train" and sidecar.holdout.metrics:
         yield "refit", "the model is trained on the training rows; it never saw the hold-out"
 
 
-def _holdout_of(sidecar: Sidecar) -> dict[str, Any] | None:
+def holdout_text(sidecar: Sidecar) -> str:
+    """The score on the hold-out and its interval, "" where there is none."""
+    metrics, name = sidecar.holdout.metrics or {}, sidecar.metric or ""
+    score = metrics.get(name)
+    if score is None:
+        return ""
+    text = f"{name} {number(score)}"
+    low, high = sidecar.holdout.interval or (None, None)
+    if low is not None and high is not None:
+        text += f", 95 % interval {number(low)} to {number(high)}"
+    return text
+
+
+def holdout_json(sidecar: Sidecar) -> dict[str, Any] | None:
     """{"metrics": {name: value}, "interval": {"metric", "low", "high"}} of a table's hold-out."""
     metrics = sidecar.holdout.metrics
     if not metrics:
@@ -275,7 +266,7 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "n_failed": ended.n_failed,
         "best_trial": best,
         "model_path": None if ended.model_path is None else str(ended.model_path),
-        "holdout": _holdout_of(ended.sidecar or Sidecar()),
+        "holdout": holdout_json(ended.sidecar or Sidecar()),
         "health": None if ended.health is None else ended.health.level,
         "busy": None if ended.busy is None else list(ended.busy),
         "journal": str(ended.journal),

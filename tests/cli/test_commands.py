@@ -89,6 +89,11 @@ MISTAKES = [
     (["status", "x", "--studies-dir", "nowhere"], "no study x in"),
     (["repair", "x", "--studies-dir", "nowhere"], "no journal"),
     (["health", "x", "--studies-dir", "nowhere"], "no study x in"),
+    (["trials", "x", "--studies-dir", "nowhere"], "no study x in"),
+    (["trials", "x", "--csv", "a", "--json"], "--csv and --json exclude each other"),
+    (["trials", "x", "--sort", "colour"], "'number', 'value'"),
+    (["best", "x", "--studies-dir", "nowhere"], "no study x in"),
+    (["best", "x", "--toml", "--json"], "--json and --toml exclude each other"),
     (["health", "../x"], "try"),
     (["predict", "x", "--data", "a", "--out", "b", "--studies-dir", "nowhere"], "no study x in"),
 ]
@@ -106,6 +111,8 @@ def test_a_mistake_is_exit_2_and_says_what_was_expected(
 LOOKING = [
     ["status"],
     ["status", "x"],
+    ["trials", "x"],
+    ["best", "x"],
     ["health", "x"],
     ["skip", "list"],
     ["skip", "clear"],

@@ -18,7 +18,7 @@ from journal_launcher.base import events
 from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import ExitCode, IdentityError, JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.launcher import foreground, publish
+from journal_launcher.launcher import publish
 from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.pipeline.freshness import freshness
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -27,6 +27,7 @@ from journal_launcher.study.confirmation import candidates, unconfirmed
 from journal_launcher.study.journal.lock import JournalLock
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.owner import Owner, owner_of
+from journal_launcher.study.reading import recorded_settings
 from journal_launcher.study.study import StudyHandle
 from journal_launcher.views.status import Status
 from journal_launcher.views.summary import result_json, summary
@@ -135,7 +136,7 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
     yield lambda: freshness(paths, settings)
     looked = StudyHandle.find(open_storage(paths.journal, read_only=True), "s")
     assert looked is not None
-    yield lambda: foreground._settings(looked, paths.folder)
+    yield lambda: recorded_settings(looked, paths.folder)
     study = StudyHandle.find(open_storage(paths.journal), "s")
     assert study is not None
     yield lambda: study.seed

@@ -16,7 +16,7 @@ from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import Lease
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, StudyHandle
-from journal_launcher.views.status import Status, comparison_lines, winner_lines
+from journal_launcher.views.status import Status, comparison_lines, status_json, winner_lines
 
 
 @pytest.fixture
@@ -121,6 +121,9 @@ def test_damage_names_line_and_byte_and_exits_3(studies: StudiesFolder) -> None:
     journal.write_bytes(b"".join([*lines[:3], b"rubbish\n", *lines[3:]]))
     command = [sys.executable, "-m", "journal_launcher", "status", "mine"]
     command += ["--studies-dir", str(studies.root)]
+    asked = [*command, "--json"]
+    result = subprocess.run(asked, capture_output=True, text=True)
+    assert result.returncode == 3 and "line 4, byte" in json.loads(result.stdout)["damage"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 3
     assert "line 4, byte" in result.stdout and "journal-launcher repair mine" in result.stdout
@@ -166,6 +169,80 @@ def test_a_comparison_is_shown_by_its_studies_and_its_winner(tmp_path: Path) -> 
     sidecar.write_text("{")
     *_, told, _ = comparison_lines(studies, "houses")
     assert told.startswith(f"houses  {sidecar}: expected a JSON object, found")
+
+
+def test_json_says_all_of_one_study(studies: StudiesFolder) -> None:
+    before = snapshot(studies.root)
+    found, damaged = status_json(studies, "mine")
+    paths = studies.study("mine")
+    assert not damaged and found.pop("last_activity").startswith("20")
+    owner = found["running"][0].pop("owner")
+    assert owner.startswith(f"worker 1 (pid {os.getpid()}")
+    assert json.loads(json.dumps(found)) == {
+        "schema_version": 1,
+        "study": "mine",
+        "journal": str(paths.journal),
+        "damage": None,
+        "metric": "r2",
+        "directions": ["maximize"],
+        "n_trials": 3,
+        "n_finished": 2,
+        "n_failed": 1,
+        "states": {"complete": 2, "fail": 1, "stale": 1},
+        "best_trial": {"number": 1, "value": 0.5},
+        "pareto_front": None,
+        "running": [{"number": 3, "state": "stale", "device": "GPU 0 X"}],
+        "run_by": None,
+        "model_path": None,
+        "model_problem": None,
+    }
+    assert snapshot(studies.root) == before
+    with Lease(paths.lease, "mine", "launch"):
+        found, _ = status_json(studies, "mine")
+        assert found["run_by"].startswith(f"pid {os.getpid()}")
+        assert found["running"][0]["state"] == "running"
+
+
+def test_json_of_all_with_damaged_and_empty_ones_and_a_comparison(studies: StudiesFolder) -> None:
+    studies.study("empty").journal.touch()
+    identity = {"directions": ["minimize", "minimize"], "seed": 0}
+    two = StudyHandle.create(
+        open_storage(studies.study("two").journal, create=True), "two", identity
+    )
+    study = optuna.load_study(study_name="two", storage=two.storage)
+    for values in ((1.0, 2.0), (2.0, 1.0), (3.0, 3.0)):
+        study.tell(study.ask(), values)
+    linear = studies.study("houses_linear").journal
+    StudyHandle.create(open_storage(linear, create=True), "houses_linear", identity)
+    with linear.open("ab") as file:
+        file.write(b"rubbish\n{}\n")
+    sidecar = studies.study("houses").sidecar
+    sidecar.parent.mkdir()
+    sidecar.write_text('{"schema_version": 1, "comparison": {"reason": "linear won"}}')
+    found, damaged = status_json(studies, None)
+    won = {"name": "houses", "reason": "linear won", "failed": [], "problem": None}
+    assert damaged and found["comparisons"] == [won]
+    empty, broken, mine, two = found["studies"]
+    assert {key for key in mine if empty[key] is None} - {"damage"} >= {"states", "n_finished"}
+    assert "journal-launcher repair houses_linear" in broken["damage"]
+    assert broken["n_finished"] is None and mine["n_finished"] == 2
+    assert two["pareto_front"] == [0, 1] and two["best_trial"] is None
+    found, damaged = status_json(studies, "houses")
+    assert damaged and [study["study"] for study in found["studies"]] == ["houses_linear"]
+    assert found["comparisons"] == [won]
+
+
+def test_json_of_a_model(studies: StudiesFolder) -> None:
+    sidecar = studies.study("mine").sidecar
+    sidecar.parent.mkdir()
+    for name, path in (("best_model.cbm", "best_model.cbm"), ("/etc/passwd", None)):
+        sidecar.write_text(json.dumps({"schema_version": 1, "files": {name: "0"}}))
+        found = status_json(studies, "mine")[0]["model_path"]
+        assert found == (None if path is None else str(sidecar.parent / path))
+    sidecar.write_text("{")
+    assert status_json(studies, "mine")[0]["model_problem"].startswith(
+        f"{sidecar}: expected a JSON"
+    )
 
 
 def test_a_sidecar_that_cannot_be_read_is_a_line_of_the_status(tmp_path: Path) -> None:

@@ -22,9 +22,11 @@ from journal_launcher.base.processes import describe_exit
 from journal_launcher.settings.command_template import (
     LAST_LINE,
     Value,
+    as_text,
     parse_report,
     parse_template,
     parse_value,
+    variable,
 )
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.ranges import Asked, Range
@@ -78,7 +80,8 @@ class CommandJob(Job):
             values = {name: _suggest(trial, name, asked) for name, asked in self._space.items()}
         folder = trial_folders.create(self._paths, trial.number)
         try:
-            read = self._run(trial, folder, {name: _text(value) for name, value in values.items()})
+            given = {name: as_text(value) for name, value in values.items()}
+            read = self._run(trial, folder, given)
         except BaseException:
             self._paths.remove_trial_folder(trial.number)
             raise
@@ -86,7 +89,7 @@ class CommandJob(Job):
 
     def _run(self, trial: optuna.Trial, folder: Path, values: Mapping[str, str]) -> list[float]:
         given = {**values, "dir": str(folder)}
-        environment = {**os.environ, **{f"JL_{name.upper()}": v for name, v in given.items()}}
+        environment = {**os.environ, **{variable(name): v for name, v in given.items()}}
         arguments = self._template.fill(given)
         debug = self._settings.debug
         if not debug:
@@ -228,8 +231,3 @@ def _suggest(trial: optuna.Trial, name: str, asked: Asked) -> Any:
         low, high, step = int(asked.low), int(asked.high), int(asked.step or 1)
         return trial.suggest_int(name, low, high, log=log, step=step)
     return trial.suggest_float(name, asked.low, asked.high, log=log, step=asked.step)
-
-
-def _text(value: Any) -> str:
-    """As JSON and TOML write it, text without its quotes."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

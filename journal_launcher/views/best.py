@@ -1,0 +1,252 @@
+"""The best trial of a study: its scores, and how to train its parameters again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.scores import Confirmation
+from journal_launcher.base.artifacts.sidecar import Best, Holdout, Sidecar
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name, slug, typed
+from journal_launcher.settings.command_template import as_text, parse_template
+from journal_launcher.settings.config_file import resolved
+from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.attributes import whole
+from journal_launcher.study.confirmation import candidates, confirmation_of, winner
+from journal_launcher.study.reading import had_arguments, open_study, recorded_settings
+from journal_launcher.views.figures import number, parameter, spread
+from journal_launcher.views.status import model_path, published_model
+from journal_launcher.views.summary import holdout_json, holdout_text, studies_dir
+from journal_launcher.views.trials import Row, table_lines
+
+__all__ = ["BestTrials", "study_of"]
+
+_SCHEMA_VERSION = 1
+_DEFAULTS = LaunchSettings()
+
+
+def study_of(studies: StudiesFolder, name: str) -> StudyPaths:
+    """The study of this name; of a comparison the one that won it."""
+    paths = studies.study(name)
+    if not paths.journal.exists():
+        sidecar, _ = published_model(paths)
+        won = None if sidecar is None else sidecar.best.study
+        if won is not None and is_study_name(won):
+            return studies.study(won)
+    return paths
+
+
+class BestTrials:
+    """What a launch would publish of a study at this moment: a trial, or a Pareto front.
+
+    asked: the number of another COMPLETE trial instead.
+
+    Raises:
+        UsageError: there is no such study, or no such trial.
+        JournalDamagedError: its journal cannot be read.
+    """
+
+    def __init__(self, paths: StudyPaths, asked: int | None = None) -> None:
+        self._paths = paths
+        self._study = study = open_study(paths)
+        self._identity = study.identity or Identity()
+        self._top = whole(study.settings.get("confirm", _DEFAULTS.confirm)) or 0
+        found = winner(study, self._top) if asked is None else self._complete(asked)
+        self._front = study.pareto_front() if found is None else []
+        if found is None and not self._front:
+            raise UsageError(
+                f"study {study.name} has no best trial yet: none of its {len(study.trials())} "
+                f"trials is COMPLETE; see {self._command('trials')}"
+            )
+        self._trial = found
+        self._sidecar, self._problem = published_model(paths)
+
+    def _complete(self, asked: int) -> FrozenTrial:
+        trials = self._study.trials()
+        if not 0 <= asked < len(trials):
+            known = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet"
+            raise UsageError(f"study {self._study.name} has no trial {asked}; {known}")
+        if trials[asked].state != TrialState.COMPLETE:
+            raise UsageError(
+                f"trial {asked} is {trials[asked].state.name}; only a COMPLETE one has scores"
+            )
+        return trials[asked]
+
+    # --- what is known of it
+
+    def _confirmation(self, trial: FrozenTrial) -> Confirmation | None:
+        return confirmation_of(self._study, trial.number)
+
+    def _published(self, trial: FrozenTrial) -> Sidecar:
+        """What is said of the published model, if it is this trial's."""
+        wanted = Best(self._study.name, self._identity.sha256, trial=trial.number)
+        found = self._sidecar
+        return found if found is not None and found.is_of(wanted) else Sidecar()
+
+    def _command(self, name: str, *words: str) -> str:
+        said = [typed(), name, self._study.name, *words]
+        return " ".join(said) + studies_dir(self._paths.folder)
+
+    def _again(self, trial: str) -> str | None:
+        """What trains a trial again as it was; None where nobody recorded how."""
+        try:
+            recorded_settings(self._study, self._paths.folder)
+        except UsageError:
+            return None
+        return self._command("replay", trial) + (" -- …" if had_arguments(self._study) else "")
+
+    def _script(self, trial: FrozenTrial) -> str | None:
+        """What to type to run the script itself with the trial's parameters."""
+        command = self._identity.command
+        if command is None:
+            return None
+        try:
+            template = parse_template(command, trial.params)
+            return template.typed({name: as_text(value) for name, value in trial.params.items()})
+        except UsageError:
+            return None  # not the command that this trial ran
+
+    def _config(self, trial: FrozenTrial | None) -> str | None:
+        """What trains the parameters as a study of their own."""
+        if not (self._identity.job_kind.has_model_type or self._identity.command is not None):
+            return None
+        number = "NUMBER" if trial is None else str(trial.number)
+        chosen = () if trial is not None and self._is_best(trial) else ("--trial", number)
+        toml = self._command("best", *chosen, "--toml")
+        return f"{toml} > best.toml && {typed()} --config best.toml"
+
+    def _is_best(self, trial: FrozenTrial) -> bool:
+        best = winner(self._study, self._top)
+        return best is not None and best.number == trial.number
+
+    # --- in words
+
+    def lines(self, width: int | None) -> Iterator[str]:
+        """Everything; width: of a terminal."""
+        trial, name = self._trial, self._study.name
+        finished, _ = self._study.count()
+        if trial is None:
+            of = f"{len(self._study.directions)} objectives"
+            yield f"study       {name}, {finished} trials finished"
+            yield f"best        {len(self._front)} Pareto-optimal trials of {of}"
+            yield from self._model_lines(None)
+            yield from self._ways(None)
+            yield ""
+            rows = [Row.of(one, launched=False) for one in self._front]
+            lines, note = table_lines(self._study, rows, width)
+            yield from lines
+            if note:
+                yield f"({note})"
+            return
+        yield f"study       {name}, {finished} trials finished"
+        yield f"trial       {trial.number}"
+        yield from self._score_lines(trial)
+        yield from self._model_lines(trial)
+        yield from self._ways(trial)
+        if trial.params:
+            yield ""
+        widest = max(map(len, trial.params), default=0)
+        for key, value in trial.params.items():
+            yield f"{key:<{widest}}  {parameter(value)}"
+
+    def _score_lines(self, trial: FrozenTrial) -> Iterator[str]:
+        metric = self._study.metric or "value"
+        row = Row.of(trial, launched=False)
+        found, sidecar = self._confirmation(trial), self._published(trial)
+        label = "chosen" if found or not self._is_best(trial) else "best"
+        label = "values" if len(row.values) > 1 else label
+        scores = ", ".join(map(number, row.values))
+        yield f"{label:<12}{metric} {scores}{spread(row.fold_scores, 'folds')}"
+        if found is not None and found.score is not None:
+            text = f"{metric} {number(found.score)}{spread(found.fold_scores, 'fresh folds')}"
+            others = ", ".join(self._confirmed()) if self._is_best(trial) else ""
+            yield f"confirmed   {text}" + (f", the best of trials {others}" if others else "")
+        if text := holdout_text(sidecar):
+            yield f"hold-out    {text}"
+
+    def _confirmed(self) -> list[str]:
+        top = candidates(self._study, self._top)
+        return [str(trial.number) for trial in top if self._confirmation(trial) is not None]
+
+    def _model_lines(self, trial: FrozenTrial | None) -> Iterator[str]:
+        if self._problem is not None:
+            yield f"model       {self._problem}"
+        if self._sidecar is None or (path := model_path(self._paths, self._sidecar)) is None:
+            return
+        ours = trial is not None and self._published(trial) is self._sidecar
+        of = ", ".join(map(str, sorted(self._sidecar.best.numbers)))
+        trials = f" (of trial{'s' * (', ' in of)} {of})"
+        yield f"model       {path}{'' if ours else trials}"
+
+    def _ways(self, trial: FrozenTrial | None) -> Iterator[str]:
+        again = self._again("NUMBER" if trial is None else str(trial.number))
+        ways = {
+            "again": again or "the study does not say how its trials ran",
+            "script": None if trial is None else self._script(trial),
+            "config": self._config(trial) if again else None,
+        }
+        for label, text in ways.items():
+            if text is not None:
+                yield f"{label:<12}{text}"
+
+    # --- for programs
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints. Its keys are API."""
+        trial = self._trial
+        found = None if trial is None else self._confirmation(trial)
+        sidecar = Sidecar() if trial is None else self._published(trial)
+        path = None if self._sidecar is None else model_path(self._paths, self._sidecar)
+        return {
+            "schema_version": _SCHEMA_VERSION,
+            "study": self._study.name,
+            "metric": self._study.metric,
+            "directions": list(self._study.directions),
+            "best_trial": None if trial is None else self._trial_json(trial),
+            "confirmed": None if found is None else found.to_json(),
+            "holdout": None if sidecar.holdout == Holdout() else holdout_json(sidecar),
+            "pareto_front": [self._trial_json(one) for one in self._front] or None,
+            "model_path": None if path is None else str(path),
+            "model_trials": [] if self._sidecar is None else sorted(self._sidecar.best.numbers),
+            "arguments_needed": had_arguments(self._study),
+        }
+
+    def _trial_json(self, trial: FrozenTrial) -> dict[str, Any]:
+        return {
+            **Row.of(trial, launched=False).to_json(),
+            "again": self._again(str(trial.number)),
+            "script": self._script(trial),
+        }
+
+    def to_toml(self) -> str:
+        """A file for `--config` that trains the parameters as a study of their own.
+
+        Raises:
+            UsageError: a front is no one trial; or no file can say what an objective suggests.
+        """
+        study, trial = self._study, self._trial
+        if trial is None:
+            front = ", ".join(str(one.number) for one in self._front[:10])
+            raise UsageError(
+                f"study {study.name} has {len(self._front)} Pareto-optimal trials: choose one with "
+                f"--trial NUMBER ({front})"
+            )
+        settings = recorded_settings(study, self._paths.folder)
+        params = dict(trial.params)
+        if settings.job_kind.has_model_type:
+            fixed: dict[str, Any] = {"spaces": {settings.model_type: params}, "dropout": None}
+        elif settings.command is not None:
+            fixed = {"space": params}
+        else:
+            again = self._again(str(trial.number))
+            raise UsageError(
+                "--toml is of a table or a script: no file can say what an objective suggests; "
+                f"to train trial {trial.number} again: {again}"
+            )
+        alone = {"study_name": slug(f"{study.name}_trial_{trial.number}"), "n_trials": 1}
+        unused = ("sampler", "pruner", "callback", "compare_models", "model_types")
+        content = settings.to_json() | {name: getattr(_DEFAULTS, name) for name in unused}
+        written = resolved(LaunchSettings.from_json(content | alone | fixed), defaults=False)
+        return f"# Trial {trial.number} of study {study.name}, alone.\n\n{written}"

@@ -1,0 +1,211 @@
+"""The trials of a study as a table, as CSV and as JSON."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
+from journal_launcher.base.dataclass import dataclass
+from journal_launcher.base.files import finite
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.study.lease import holder_of
+from journal_launcher.study.reading import open_study
+from journal_launcher.study.study import StudyHandle
+from journal_launcher.study.tally import ranked
+from journal_launcher.views.columns import Column, fitted, lines, records
+from journal_launcher.views.figures import duration, number, parameter
+from journal_launcher.views.status import state_of
+
+__all__ = ["Row", "TrialList", "table_lines"]
+
+_SCHEMA_VERSION = 1
+_CELL, _REASON = 24, 24  # characters that a parameter and a reason have at least in a terminal
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is listed of a trial.
+
+    values: one for each objective; of a pruned trial the last that it reported. seconds: what it
+    took. reason: why it failed, or cannot be the best.
+    """
+
+    number: int
+    state: str
+    values: Sequence[float]
+    params: Mapping[str, Any]
+    device: str | None
+    seconds: float | None
+    fold_scores: Sequence[float]
+    reason: str | None
+
+    @classmethod
+    def of(cls, trial: FrozenTrial, *, launched: bool) -> "Row":
+        """launched: does a launch hold the study?"""
+        said = TrialAttributes.from_json(trial.user_attrs)
+        seconds = _seconds(trial) if said.duration_s is None else said.duration_s
+        reason = said.fail_reason if trial.state == TrialState.FAIL else None
+        if trial.state == TrialState.COMPLETE and any(c > 0 for c in trial.constraints.values()):
+            reason = "does not meet a constraint"
+        return cls(
+            trial.number,
+            state_of(trial, launched=launched),
+            trial.values or (),
+            trial.params,
+            said.placed.device,
+            seconds,
+            said.scored.fold_scores or (),
+            reason,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its keys are API. What is not finite is text, as in parameters."""
+        values = [finite({"": value})[""] for value in self.values]
+        return {
+            "number": self.number,
+            "state": self.state,
+            **({"value": values[0] if values else None} if len(values) < 2 else {"values": values}),
+            "params": finite(self.params),
+            "device": self.device,
+            "duration_s": self.seconds,
+            "fold_scores": list(self.fold_scores) or None,
+            "reason": self.reason,
+        }
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
+    """Of a trial that we did not run, if its times make sense."""
+    begun, ended = trial.datetime_start, trial.datetime_complete
+    if begun is None or ended is None or (begun.tzinfo is None) != (ended.tzinfo is None):
+        return None
+    return max(0.0, (ended - begun).total_seconds())
+
+
+class TrialList:
+    """The trials of a study at this moment.
+
+    best_first: those that can be the best by value, of several objectives by the first, and the
+    others by number after them; else all by number.
+    """
+
+    def __init__(self, paths: StudyPaths, *, best_first: bool = False) -> None:
+        launched = holder_of(paths.lease) is not None
+        self.study = open_study(paths)
+        trials = list(self.study.trials())
+        if best_first:
+            trials = _best_first(self.study, trials)
+        self.rows = [Row.of(trial, launched=launched) for trial in trials]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints. Its keys are API."""
+        return {
+            "schema_version": _SCHEMA_VERSION,
+            "study": self.study.name,
+            "metric": self.study.metric,
+            "directions": list(self.study.directions),
+            "trials": [row.to_json() for row in self.rows],
+        }
+
+    def to_csv(self) -> str:
+        """A line for each trial under names that Optuna's `trials_dataframe` has, where it does."""
+        n_values = len(self.study.directions)
+        params = _parameters(self.rows)
+        n_folds = max((len(row.fold_scores) for row in self.rows), default=0)
+        written = io.StringIO()
+        table = csv.writer(written, lineterminator="\n")
+        table.writerow(
+            [
+                *("number", "state"),
+                *(["value"] if n_values == 1 else (f"values_{n}" for n in range(n_values))),
+                *(f"params_{name}" for name in params),
+                *("device", "duration_s"),
+                *(f"fold_{n}" for n in range(n_folds)),
+                "reason",
+            ]
+        )
+        for row in self.rows:
+            table.writerow(
+                [
+                    *(row.number, row.state),
+                    *_filled(row.values, n_values),
+                    *(str(row.params[name]) if name in row.params else "" for name in params),
+                    *(row.device, row.seconds),
+                    *_filled(row.fold_scores, n_folds),
+                    row.reason,
+                ]
+            )
+        return written.getvalue()
+
+    def lines(self, width: int | None) -> tuple[Iterator[str], str | None]:
+        """As `table_lines`."""
+        return table_lines(self.study, self.rows, width)
+
+
+def _best_first(study: StudyHandle, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if len(study.directions) == 1:
+        first = ranked(complete, study.directions)
+    else:
+        sign = 1 if study.directions[0] == "minimize" else -1
+        first = sorted(
+            (t for t in complete if t.values and math.isfinite(t.values[0])),
+            key=lambda t: sign * t.values[0],
+        )
+    numbers = {trial.number for trial in first}
+    return [*first, *(trial for trial in trials if trial.number not in numbers)]
+
+
+def table_lines(
+    study: StudyHandle, rows: Sequence[Row], width: int | None
+) -> tuple[Iterator[str], str | None]:
+    """(lines, a note): all columns, or those that fit into a terminal of `width`; the note names
+    the others."""
+    if not rows:
+        return iter(()), "no trial yet"
+    names = [study.metric or "value"]
+    if len(study.directions) > 1:
+        names = [f"value {n}" for n in range(len(study.directions))]
+    first = [
+        Column.of("trial", [str(row.number) for row in rows], right=True),
+        Column.of("state", [row.state for row in rows]),
+    ]
+    for place, name in enumerate(names):
+        cells = [number(row.values[place]) if place < len(row.values) else "" for row in rows]
+        first.append(Column.of(name, cells, right=True))
+    params = [
+        Column.of(
+            name,
+            [parameter(row.params[name]) if name in row.params else "" for row in rows],
+            right=all(type(row.params.get(name, 0)) in (int, float) for row in rows),
+            least=_CELL,
+        )
+        for name in _parameters(rows)
+    ]
+    device = Column.of("device", [row.device or "" for row in rows])
+    times = ["" if row.seconds is None else duration(row.seconds) for row in rows]
+    time = Column.of("time", times, right=True)
+    folds = Column.of("folds", [" ".join(map(number, row.fold_scores)) for row in rows])
+    reason = Column.of("reason", [row.reason or "" for row in rows], least=_REASON)
+    columns = [*first, *params, device, time, folds, reason]
+    columns = [column for column in columns if any(column.cells)]
+    if width is None:
+        return lines(columns), None
+    droppable = [c for c in (folds, device, *reversed(params)) if any(c.cells)]
+    kept, left_out = fitted(columns, droppable, width)
+    if not kept:
+        return records(columns), None
+    told = ", ".join(column.title for column in left_out)
+    return lines(kept), f"too narrow for {told}; `| cat` shows everything" if told else None
+
+
+def _parameters(rows: Sequence[Row]) -> list[str]:
+    """The names of all, in the order of their first appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row.params))
+
+
+def _filled(values: Sequence[float], n: int) -> list[float | str]:
+    return [*values[:n], *[""] * (n - len(values))]
