@@ -16,7 +16,8 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import whole
 from journal_launcher.study.confirmation import candidates, confirmation_of, winner
 from journal_launcher.study.reading import had_arguments, open_study, recorded_settings
-from journal_launcher.views.figures import number, parameter, spread
+from journal_launcher.study.study import StudyHandle
+from journal_launcher.views.figures import counted, number, parameter, spread
 from journal_launcher.views.status import model_path, published_model
 from journal_launcher.views.summary import holdout_json, holdout_text, studies_dir
 from journal_launcher.views.trials import Row, table_lines
@@ -36,6 +37,14 @@ def study_of(studies: StudiesFolder, name: str) -> StudyPaths:
         if won is not None and is_study_name(won):
             return studies.study(won)
     return paths
+
+
+def _says_how(study: StudyHandle, paths: StudyPaths) -> bool:
+    try:
+        recorded_settings(study, paths.folder)
+    except UsageError:
+        return False
+    return True
 
 
 class BestTrials:
@@ -62,6 +71,8 @@ class BestTrials:
             )
         self._trial = found
         self._sidecar, self._problem = published_model(paths)
+        self._had_arguments = had_arguments(study)
+        self._says_how = _says_how(study, paths)
 
     def _complete(self, asked: int) -> FrozenTrial:
         trials = self._study.trials()
@@ -75,6 +86,9 @@ class BestTrials:
         return trials[asked]
 
     # --- what is known of it
+
+    def _row(self, trial: FrozenTrial) -> Row:
+        return Row.of(trial, len(self._study.directions), launched=False)
 
     def _confirmation(self, trial: FrozenTrial) -> Confirmation | None:
         return confirmation_of(self._study, trial.number)
@@ -91,11 +105,9 @@ class BestTrials:
 
     def _again(self, trial: str) -> str | None:
         """What trains a trial again as it was; None where nobody recorded how."""
-        try:
-            recorded_settings(self._study, self._paths.folder)
-        except UsageError:
+        if not self._says_how:
             return None
-        return self._command("replay", trial) + (" -- …" if had_arguments(self._study) else "")
+        return self._command("replay", trial) + (" -- …" if self._had_arguments else "")
 
     def _script(self, trial: FrozenTrial) -> str | None:
         """What to type to run the script itself with the trial's parameters."""
@@ -115,7 +127,8 @@ class BestTrials:
         number = "NUMBER" if trial is None else str(trial.number)
         chosen = () if trial is not None and self._is_best(trial) else ("--trial", number)
         toml = self._command("best", *chosen, "--toml")
-        return f"{toml} > best.toml && {typed()} --config best.toml"
+        then = f"{typed()} --config best.toml{studies_dir(self._paths.folder)}"
+        return f"{toml} > best.toml && {then}"
 
     def _is_best(self, trial: FrozenTrial) -> bool:
         best = winner(self._study, self._top)
@@ -126,7 +139,7 @@ class BestTrials:
     def lines(self, width: int | None) -> Iterator[str]:
         """Everything; width: of a terminal."""
         trial, name = self._trial, self._study.name
-        finished, _ = self._study.count()
+        finished = counted(self._study.count()[0], self._study.budget)
         if trial is None:
             of = f"{len(self._study.directions)} objectives"
             yield f"study       {name}, {finished} trials finished"
@@ -134,7 +147,7 @@ class BestTrials:
             yield from self._model_lines(None)
             yield from self._ways(None)
             yield ""
-            rows = [Row.of(one, launched=False) for one in self._front]
+            rows = [self._row(one) for one in self._front]
             lines, note = table_lines(self._study, rows, width)
             yield from lines
             if note:
@@ -153,7 +166,7 @@ class BestTrials:
 
     def _score_lines(self, trial: FrozenTrial) -> Iterator[str]:
         metric = self._study.metric or "value"
-        row = Row.of(trial, launched=False)
+        row = self._row(trial)
         found, sidecar = self._confirmation(trial), self._published(trial)
         label = "chosen" if found or not self._is_best(trial) else "best"
         label = "values" if len(row.values) > 1 else label
@@ -210,12 +223,12 @@ class BestTrials:
             "pareto_front": [self._trial_json(one) for one in self._front] or None,
             "model_path": None if path is None else str(path),
             "model_trials": [] if self._sidecar is None else sorted(self._sidecar.best.numbers),
-            "arguments_needed": had_arguments(self._study),
+            "arguments_needed": self._had_arguments,
         }
 
     def _trial_json(self, trial: FrozenTrial) -> dict[str, Any]:
         return {
-            **Row.of(trial, launched=False).to_json(),
+            **self._row(trial).to_json(),
             "again": self._again(str(trial.number)),
             "script": self._script(trial),
         }

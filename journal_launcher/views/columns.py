@@ -92,7 +92,7 @@ def lines(columns: Sequence[Column]) -> Iterator[str]:
 
 def records(columns: Sequence[Column]) -> Iterator[str]:
     """Every row as lines of its own, a line for each cell that holds something."""
-    titles = max(_width(column.title) for column in columns)
+    titles = len(_GAP) + max(_width(column.title) for column in columns)
     for row in range(len(columns[0].cells)):
         for place, column in enumerate(columns):
             if column.cells[row]:

@@ -30,12 +30,13 @@ _CELL, _REASON = 24, 24  # characters that a parameter and a reason have at leas
 class Row:
     """What is listed of a trial.
 
-    values: one for each objective; of a pruned trial the last that it reported. seconds: what it
-    took. reason: why it failed, or cannot be the best.
+    values: one for each of `n_values` objectives; of a pruned trial the last that it reported.
+    seconds: what it took. reason: why it failed, or cannot be the best.
     """
 
     number: int
     state: str
+    n_values: int
     values: Sequence[float]
     params: Mapping[str, Any]
     device: str | None
@@ -44,17 +45,22 @@ class Row:
     reason: str | None
 
     @classmethod
-    def of(cls, trial: FrozenTrial, *, launched: bool) -> "Row":
+    def of(cls, trial: FrozenTrial, n_values: int, *, launched: bool) -> "Row":
         """launched: does a launch hold the study?"""
         said = TrialAttributes.from_json(trial.user_attrs)
         seconds = _seconds(trial) if said.duration_s is None else said.duration_s
-        reason = said.fail_reason if trial.state == TrialState.FAIL else None
-        if trial.state == TrialState.COMPLETE and any(c > 0 for c in trial.constraints.values()):
+        values, reason = trial.values or (), None
+        if trial.state == TrialState.FAIL:
+            reason = said.fail_reason
+        elif trial.state == TrialState.COMPLETE and len(values) != n_values:
+            reason = f"another writer gave it {len(values)} values instead of {n_values}"
+        elif trial.state == TrialState.COMPLETE and not _is_feasible(trial):
             reason = "does not meet a constraint"
         return cls(
             trial.number,
             state_of(trial, launched=launched),
-            trial.values or (),
+            n_values,
+            values,
             trial.params,
             said.placed.device,
             seconds,
@@ -68,13 +74,21 @@ class Row:
         return {
             "number": self.number,
             "state": self.state,
-            **({"value": values[0] if values else None} if len(values) < 2 else {"values": values}),
+            **(
+                {"value": values[0] if values else None}
+                if self.n_values == 1
+                else {"values": values or None}
+            ),
             "params": finite(self.params),
             "device": self.device,
             "duration_s": self.seconds,
             "fold_scores": list(self.fold_scores) or None,
             "reason": self.reason,
         }
+
+
+def _is_feasible(trial: FrozenTrial) -> bool:
+    return all(constraint <= 0 for constraint in trial.constraints.values())
 
 
 def _seconds(trial: FrozenTrial) -> float | None:
@@ -98,7 +112,8 @@ class TrialList:
         trials = list(self.study.trials())
         if best_first:
             trials = _best_first(self.study, trials)
-        self.rows = [Row.of(trial, launched=launched) for trial in trials]
+        n_values = len(self.study.directions)
+        self.rows = [Row.of(trial, n_values, launched=launched) for trial in trials]
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints. Its keys are API."""
@@ -152,7 +167,7 @@ def _best_first(study: StudyHandle, trials: Sequence[FrozenTrial]) -> list[Froze
     else:
         sign = 1 if study.directions[0] == "minimize" else -1
         first = sorted(
-            (t for t in complete if t.values and math.isfinite(t.values[0])),
+            (t for t in complete if t.values and math.isfinite(t.values[0]) and _is_feasible(t)),
             key=lambda t: sign * t.values[0],
         )
     numbers = {trial.number for trial in first}

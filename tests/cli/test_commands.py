@@ -11,6 +11,8 @@ from typing import Any
 import click
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from journal_launcher import __version__
 from journal_launcher.__main__ import main
@@ -186,6 +188,34 @@ def test_json_is_one_object_on_stdout_whatever_happens(
     found = json.loads(capsys.readouterr().out)
     assert found["exit_code"] == code and message in found["message"]
     assert found["exit_reason"] == ("signal" if code == 130 else "failed")
+
+
+def test_trials_go_into_the_file_that_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    Path("studies").mkdir()
+    storage = JournalStorage(JournalFileBackend("studies/s.log"))
+    study = optuna.create_study(storage=storage, study_name="s")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    folder = ("--studies-dir", "studies")
+    Path("link.csv").symlink_to("target.csv")
+    assert run("trials", "s", *folder, "--csv", "link.csv") == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.splitlines()[-1]) == ("", "wrote link.csv")
+    written = Path("target.csv").read_text()
+    assert Path("link.csv").is_symlink() and written.startswith("number,state,value,params_x,")
+    assert run("trials", "s", *folder, "--csv", "-") == 0
+    assert capsys.readouterr().out == written and not Path("-").exists()
+    for file, message in (("studies", "expected a file to write"), ("no/x.csv", "cannot be")):
+        assert run("trials", "s", *folder, "--csv", file) == 2
+        assert f"error: --csv {tmp_path / file}: {message}" in capsys.readouterr().err
+    assert run("trials", "s", *folder, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["trials"]) == 2
+    assert run("trials", "s", *folder) == 0 == run("best", "s", *folder)
+    assert run("best", "s", *folder, "--toml") == 2
+    assert "does not say how its trials ran" in capsys.readouterr().err
 
 
 def test_a_misspelt_variable_is_named_once(

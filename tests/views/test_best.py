@@ -1,6 +1,7 @@
 """`best`: which trial, its scores, and what trains it again."""
 
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -72,9 +73,8 @@ def test_a_table_before_and_after_its_confirmation_and_its_save(paths: StudyPath
         "r2 0.375 ± 0.35 (standard deviation over 2 fresh folds), the best of trials 1, 0"
     )
     assert "hold-out" not in found and found["again"] == typed(paths, "replay mine 0")
-    assert found["config"] == (
-        f"{typed(paths, 'best mine --toml')} > best.toml && journal-launcher --config best.toml"
-    )
+    toml = typed(paths, "best mine --toml")
+    assert found["config"] == f"{toml} > best.toml && {typed(paths, '--config best.toml')}"
     identity = made.record.identity
     assert identity is not None
     sidecar = {"schema_version": 1, "study": "mine", "trial": 0, "metric": "r2"}
@@ -152,6 +152,15 @@ def test_a_study_of_stock_optuna_does_not_say_how_it_ran(paths: StudyPaths) -> N
     assert BestTrials(paths).to_json()["best_trial"]["again"] is None
     with pytest.raises(UsageError, match="does not say how its trials ran; repeat its command"):
         BestTrials(paths).to_toml()
+
+
+def test_a_parameter_that_no_config_file_holds_is_named(paths: StudyPaths) -> None:
+    made = Listed(paths, SCRIPT, {"command": SCRIPT["command"], "space": {"lr": 1}})
+    made.add(0.5, params={"lr": 0.125, "loss": None})
+    made.add(1.0, params={"lr": 0.125, "loss": math.inf})
+    for number, found in ((0, "found None"), (1, "expected a finite number, found inf")):
+        with pytest.raises(UsageError, match=rf"\[space\] loss: .*{found}"):
+            BestTrials(paths, number).to_toml()
 
 
 def test_a_pareto_front_is_a_list(paths: StudyPaths, tmp_path: Path) -> None:

@@ -232,6 +232,21 @@ def test_json_of_all_with_damaged_and_empty_ones_and_a_comparison(studies: Studi
     assert found["comparisons"] == [won]
 
 
+def test_json_of_values_that_cannot_be_compared(tmp_path: Path) -> None:
+    studies = StudiesFolder.at(tmp_path)
+    journal = studies.study("s").journal
+    identity = {"directions": ["minimize", "minimize"], "seed": 0}
+    study = StudyHandle.create(open_storage(journal, create=True), "s", identity)
+    study.queue_defaults({})
+    record = {"op_code": 6, "worker_id": "w", "trial_id": 0, "state": 1, "values": [1.0]}
+    record |= {"datetime_complete": "2026-01-01T00:00:00.000000+00:00"}
+    with journal.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    found, damaged = status_json(studies, "s")
+    assert damaged and "expected 2 values in trial 0, found 1" in found["damage"]
+    assert found["n_finished"] is None and found["pareto_front"] is None
+
+
 def test_json_of_a_model(studies: StudiesFolder) -> None:
     sidecar = studies.study("mine").sidecar
     sidecar.parent.mkdir()

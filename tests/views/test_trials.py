@@ -60,23 +60,27 @@ def test_it_changes_nothing_and_needs_no_lease(paths: StudyPaths) -> None:
         )
 
 
-@pytest.mark.parametrize("width", [*range(20, 130, 3), 200])
-def test_a_terminal_shows_what_fits_and_names_the_rest(paths: StudyPaths, width: int) -> None:
+def test_a_terminal_shows_what_fits_and_names_the_rest(paths: StudyPaths) -> None:
     of_every_kind(paths)
-    lines, left_out = shown(paths, width)
-    if not lines[0].startswith("trial  state"):  # too narrow for a table
-        assert width < 70 and lines[0].startswith("trial") and left_out is None
-        assert len([line for line in lines if line.startswith("trial")]) == 8
-        assert "  r2" in "\n".join(lines) and "second line" in "\n".join(lines)
-        return
-    assert max(map(len, lines)) <= width
-    order = ["folds", "device", "loss", "depth", "lr"]
-    told = [] if left_out is None else re.findall(r"for (.+);", left_out)[0].split(", ")
-    assert told == order[: len(told)]
-    assert [name in lines[0].split() for name in order] == [name not in told for name in order]
-    assert ("second line" in "\n".join(lines)) or "…" in "\n".join(lines)
-    if width == 200:
-        assert left_out is None and lines == shown(paths)[0]
+    found = TrialList(paths)
+    as_tables = 0
+    for width in (*range(20, 130, 3), 200):
+        drawn, note = found.lines(width)
+        lines = list(drawn)
+        if not lines[0].startswith("trial  state"):  # too narrow for a table
+            assert width < 65 and note is None and as_tables == 0
+            assert len([line for line in lines if line.startswith("trial   ")]) == 8
+            assert "  r2      0.5" in lines
+            assert r"  reason  ValueError: bad\nsecond line" in lines
+            continue
+        as_tables += 1
+        assert max(map(len, lines)) <= width
+        order = ["folds", "device", "loss", "depth", "lr"]
+        told = [] if note is None else re.findall(r"for (.+);", note)[0].split(", ")
+        assert told == order[: len(told)]
+        assert [name in lines[0].split() for name in order] == [name not in told for name in order]
+        assert "second line" in "\n".join(lines) or "…" in "\n".join(lines)
+    assert as_tables > 20 and note is None and lines == shown(paths)[0]
 
 
 def test_characters_of_double_width_keep_the_columns(paths: StudyPaths) -> None:
@@ -101,11 +105,26 @@ def test_several_objectives(paths: StudyPaths) -> None:
     made = Listed(paths, {"directions": ["minimize", "maximize"], "seed": 0})
     for values in ((2.0, 5.0), (1.0, -math.inf), (3.0, 1.0)):
         made.add(*values)
+    made.add(0.5, 1.0, constraints=[0.5])
+    made.add(state=TrialState.FAIL)
     assert shown(paths)[0][0].startswith("trial  state     value 0  value 1  ")
     found = TrialList(paths, best_first=True)
-    assert [row.number for row in found.rows] == [1, 0, 2]
-    assert found.to_json()["trials"][0]["values"] == [1.0, "-inf"]
+    assert [row.number for row in found.rows] == [1, 0, 2, 3, 4]
+    trials = found.to_json()["trials"]
+    assert trials[0]["values"] == [1.0, "-inf"] and trials[-1]["values"] is None
     assert found.to_csv().startswith("number,state,values_0,values_1,params_lr,")
+
+
+def test_another_number_of_values_is_said(paths: StudyPaths) -> None:
+    made = of_every_kind(paths)
+    written = paths.journal.read_text()
+    made.add(0.625)
+    added = paths.journal.read_text().removeprefix(written)
+    single, double = '"value":0.625,"values":null', '"value":null,"values":[0.625,1.0]'
+    assert added.count(single) == 1
+    paths.journal.write_text(written + added.replace(single, double))
+    assert shown(paths)[0][-1].endswith("  another writer gave it 2 values instead of 1")
+    assert TrialList(paths, best_first=True).rows[-1].number == 8
 
 
 def test_csv_has_all_digits_and_what_is_odd_in_quotes(paths: StudyPaths) -> None:
