@@ -148,6 +148,7 @@ class Status:
         self._holder = holder_of(paths.lease)
         self._study: StudyHandle | None = None
         self._trials: Sequence[FrozenTrial] = []
+        self._front: list[FrozenTrial] = []
         self._best = ""
         self.damage: str | None = None
         try:
@@ -155,7 +156,8 @@ class Status:
             self._study = StudyHandle.find(storage, paths.name)
             if self._study is not None:
                 self._trials = self._study.trials()
-                self._best = _best(self._study)
+                self._front = self._study.pareto_front()
+                self._best = _best(self._study, self._front)
         except JournalLauncherError as error:
             self.damage = str(error)
 
@@ -187,7 +189,7 @@ class Status:
             failed,
             dict(Counter(map(self._state, self._trials))),
             None if best is None else {"number": best.number, "value": best.value},
-            [trial.number for trial in study.pareto_front()] if several else None,
+            [trial.number for trial in self._front] if several else None,
             [self._running_json(trial) for trial in running],
         )
         return dict(zip(_OF_TRIALS, values, strict=True))
@@ -258,9 +260,9 @@ class Status:
         return f"running on {placed.device}, {owner}"
 
 
-def _best(study: StudyHandle) -> str:
+def _best(study: StudyHandle, front: Sequence[FrozenTrial]) -> str:
     if len(study.directions) > 1:
-        return f"{len(study.pareto_front())} Pareto-optimal trials"
+        return f"{len(front)} Pareto-optimal trials"
     best = study.best()
     if best is None or best.value is None:
         return ""

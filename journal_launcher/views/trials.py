@@ -24,6 +24,7 @@ __all__ = ["Row", "TrialList", "table_lines"]
 
 _SCHEMA_VERSION = 1
 _CELL, _REASON = 24, 24  # characters that a parameter and a reason have at least in a terminal
+_NAMED = 5  # columns left out that are named
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,14 @@ def table_lines(
     kept, left_out = fitted(columns, droppable, width)
     if not kept:
         return records(columns), None
-    told = ", ".join(column.title for column in left_out)
-    return lines(kept), f"too narrow for {told}; `| cat` shows everything" if told else None
+    return lines(kept), _told(left_out) if left_out else None
+
+
+def _told(left_out: Sequence[Column]) -> str:
+    titles = [column.title for column in left_out]
+    if len(titles) > _NAMED + 1:
+        titles = [*titles[:_NAMED], f"{len(titles) - _NAMED} more"]
+    return f"too narrow for {', '.join(titles)}; `| cat` shows everything"
 
 
 def _parameters(rows: Sequence[Row]) -> list[str]:

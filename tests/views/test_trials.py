@@ -7,7 +7,9 @@ import math
 import re
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 from views.listed import PARAMS, Listed, of_every_kind
 
@@ -81,6 +83,21 @@ def test_a_terminal_shows_what_fits_and_names_the_rest(paths: StudyPaths) -> Non
         assert [name in lines[0].split() for name in order] == [name not in told for name in order]
         assert "second line" in "\n".join(lines) or "…" in "\n".join(lines)
     assert as_tables > 20 and note is None and lines == shown(paths)[0]
+
+
+def test_of_many_columns_that_do_not_fit_a_few_are_named(paths: StudyPaths) -> None:
+    made = Listed(paths, {"directions": ["minimize"], "seed": 0})
+    names = [f"a_long_name_{n}" for n in range(10)]
+    trial = optuna.create_trial(
+        value=1.0,
+        params=dict.fromkeys(names, 0.5),
+        distributions={name: FloatDistribution(0, 1) for name in names},
+    )
+    made.record._study.add_trial(trial)
+    lines, note = shown(paths, 60)
+    assert lines[0].split() == ["trial", "state", "value", *names[:2], "time"]
+    named = ", ".join(reversed(names[5:]))
+    assert note == f"too narrow for {named}, 3 more; `| cat` shows everything"
 
 
 def test_characters_of_double_width_keep_the_columns(paths: StudyPaths) -> None:
