@@ -33,9 +33,9 @@ def command(study: str, as_json: bool, as_toml: bool, trial: int | None, studies
     """
     if as_json and as_toml:
         raise UsageError("--json and --toml exclude each other")
-    from journal_launcher.views.best import BestTrials, study_of
+    from journal_launcher.views.best import BestTrials
 
-    found = BestTrials(study_of(StudiesFolder.at(studies_dir), study), trial)
+    found = BestTrials(StudiesFolder.at(studies_dir).study(study), trial)
     toml = found.to_toml() if as_toml else None
     with while_read(sys.stdout):
         if toml is not None:

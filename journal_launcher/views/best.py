@@ -7,9 +7,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.scores import Confirmation
-from journal_launcher.base.artifacts.sidecar import Best, Holdout, Sidecar
+from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name, slug, typed
+from journal_launcher.base.paths import StudyPaths, is_study_name, slug, typed
 from journal_launcher.settings.command_template import as_text, parse_template
 from journal_launcher.settings.config_file import resolved
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -22,21 +22,20 @@ from journal_launcher.views.status import model_path, published_model
 from journal_launcher.views.summary import holdout_json, holdout_text, studies_dir
 from journal_launcher.views.trials import Row, table_lines
 
-__all__ = ["BestTrials", "study_of"]
+__all__ = ["BestTrials"]
 
 _SCHEMA_VERSION = 1
 _DEFAULTS = LaunchSettings()
 
 
-def study_of(studies: StudiesFolder, name: str) -> StudyPaths:
+def _study_of(home: StudyPaths) -> StudyPaths:
     """The study of this name; of a comparison the one that won it."""
-    paths = studies.study(name)
-    if not paths.journal.exists():
-        sidecar, _ = published_model(paths)
+    if not home.journal.exists():
+        sidecar, _ = published_model(home)
         won = None if sidecar is None else sidecar.best.study
         if won is not None and is_study_name(won):
-            return studies.study(won)
-    return paths
+            return StudyPaths(home.folder, won)
+    return home
 
 
 def _says_how(study: StudyHandle, paths: StudyPaths) -> bool:
@@ -50,6 +49,7 @@ def _says_how(study: StudyHandle, paths: StudyPaths) -> bool:
 class BestTrials:
     """What a launch would publish of a study at this moment: a trial, or a Pareto front.
 
+    home: of the study, or of a comparison, which shows the study that won and the model here.
     asked: the number of another COMPLETE trial instead.
 
     Raises:
@@ -57,8 +57,9 @@ class BestTrials:
         JournalDamagedError: its journal cannot be read.
     """
 
-    def __init__(self, paths: StudyPaths, asked: int | None = None) -> None:
-        self._paths = paths
+    def __init__(self, home: StudyPaths, asked: int | None = None) -> None:
+        self._home = home
+        self._paths = paths = _study_of(home)
         self._study = study = open_study(paths)
         self._identity = study.identity or Identity()
         self._top = whole(study.settings.get("confirm", _DEFAULTS.confirm)) or 0
@@ -70,7 +71,7 @@ class BestTrials:
                 f"trials is COMPLETE; see {self._command('trials')}"
             )
         self._trial = found
-        self._sidecar, self._problem = published_model(paths)
+        self._sidecar, self._problem = published_model(home)
         self._had_arguments = had_arguments(study)
         self._says_how = _says_how(study, paths)
 
@@ -174,8 +175,9 @@ class BestTrials:
         yield f"{label:<12}{metric} {scores}{spread(row.fold_scores, 'folds')}"
         if found is not None and found.score is not None:
             text = f"{metric} {number(found.score)}{spread(found.fold_scores, 'fresh folds')}"
-            others = ", ".join(self._confirmed()) if self._is_best(trial) else ""
-            yield f"confirmed   {text}" + (f", the best of trials {others}" if others else "")
+            among = self._confirmed() if self._is_best(trial) else []
+            others = f", the best of trials {', '.join(among)}" if len(among) > 1 else ""
+            yield f"confirmed   {text}{others}"
         if text := holdout_text(sidecar):
             yield f"hold-out    {text}"
 
@@ -186,7 +188,7 @@ class BestTrials:
     def _model_lines(self, trial: FrozenTrial | None) -> Iterator[str]:
         if self._problem is not None:
             yield f"model       {self._problem}"
-        if self._sidecar is None or (path := model_path(self._paths, self._sidecar)) is None:
+        if self._sidecar is None or (path := model_path(self._home, self._sidecar)) is None:
             return
         ours = trial is not None and self._published(trial) is self._sidecar
         of = ", ".join(map(str, sorted(self._sidecar.best.numbers)))
@@ -211,7 +213,7 @@ class BestTrials:
         trial = self._trial
         found = None if trial is None else self._confirmation(trial)
         sidecar = Sidecar() if trial is None else self._published(trial)
-        path = None if self._sidecar is None else model_path(self._paths, self._sidecar)
+        path = None if self._sidecar is None else model_path(self._home, self._sidecar)
         return {
             "schema_version": _SCHEMA_VERSION,
             "study": self._study.name,
@@ -219,7 +221,7 @@ class BestTrials:
             "directions": list(self._study.directions),
             "best_trial": None if trial is None else self._trial_json(trial),
             "confirmed": None if found is None else found.to_json(),
-            "holdout": None if sidecar.holdout == Holdout() else holdout_json(sidecar),
+            "holdout": holdout_json(sidecar),
             "pareto_front": [self._trial_json(one) for one in self._front] or None,
             "model_path": None if path is None else str(path),
             "model_trials": [] if self._sidecar is None else sorted(self._sidecar.best.numbers),

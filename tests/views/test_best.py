@@ -20,7 +20,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import ARGUMENTS, arguments_mark
 from journal_launcher.study.confirmation import keep_confirmation
 from journal_launcher.study.study import NOTED_ATTRIBUTE
-from journal_launcher.views.best import BestTrials, study_of
+from journal_launcher.views.best import BestTrials
 
 TABLE = {"kind": "table", "directions": ["maximize"], "metric": "r2", "seed": 0}
 TABLE |= {"split": {"kind": "kfold"}}
@@ -206,14 +206,20 @@ def test_nothing_to_show_says_why(paths: StudyPaths) -> None:
 
 
 def test_of_a_comparison_it_is_the_study_that_won(paths: StudyPaths) -> None:
-    studies = StudiesFolder.at(paths.folder)
-    table(paths)
-    home = studies.study("houses")
+    home = StudiesFolder.at(paths.folder).study("houses")
+    identity = table(paths).record.identity
+    assert identity is not None
     home.directory.mkdir()
-    for won, found in (("mine", paths), ("../mine", home)):
-        home.sidecar.write_text(json.dumps({"schema_version": 1, "study": won}))
-        assert study_of(studies, "houses") == found
-    assert study_of(studies, "other") == studies.study("other")
+    won = {"schema_version": 1, "study": "mine", "trial": 1, "files": {"best_model.cbm": "0"}}
+    won |= {"identity_sha256": identity.sha256, "metric": "r2", "holdout_metrics": {"r2": 0.5}}
+    home.sidecar.write_text(json.dumps(won))
+    found = shown(home)
+    assert found["study"].startswith("mine, ") and found["hold-out"] == "r2 0.5"
+    assert found["model"] == str(home.directory / "best_model.cbm")
+    assert found["again"] == typed(paths, "replay mine 1")
+    home.sidecar.write_text(json.dumps(won | {"study": "../mine"}))
+    with pytest.raises(UsageError, match="no study houses in"):
+        BestTrials(home)
 
 
 @pytest.mark.parametrize("arguments", [["best", "mine", "--toml"], ["trials", "mine"]])
