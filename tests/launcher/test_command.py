@@ -244,8 +244,8 @@ def test_another_command_or_space_is_another_study_and_ranges_are_free(
     before = scripts.shop.paths.journal.read_bytes()
     for change, shown in [
         ({"command": scripts.command + " "}, "command: the study has"),
-        ({"space": {"x": {"low": 0, "high": 1}}}, "space: the study has {'x': 'float'}, this"),
-        ({"space": {**SPACE, "y": [1]}}, "space: the study has"),
+        ({"space": {"x": {"low": 0, "high": 1}}}, "space.x: the study has 'float', this"),
+        ({"space": {**SPACE, "y": [1]}}, "space.y: the study has"),
         ({"value": {"pattern": "(.)"}}, "value: the study has 'last-line'"),
     ]:
         with pytest.raises(UsageError) as caught:

@@ -307,4 +307,6 @@ def objective(trial):
         assert trial.user_attrs["note"] == "mine"
     *_, (_, last) = workshop.seen
     assert [last] == workshop.of(events.LaunchEnded)
-    assert (last.best_trial, last.exit_code) == (result.best_trial, 0)
+    best = last.best_trial
+    assert best is not None and last.exit_code == 0
+    assert best.to_json() == result.best_trial
