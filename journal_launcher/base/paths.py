@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = [
     "cached",
     "check_study_name",
     "default_name",
+    "install_command",
     "is_published_name",
     "is_study_name",
     "slug",
@@ -48,6 +50,22 @@ _RESERVED = (".log", ".lock", ".flock", ".torn", ".json")  # `a.log` is the jour
 def typed() -> str:
     """What the user types to start this program: launch.sh says how it was called."""
     return shlex.quote(os.environ.get("JOURNAL_LAUNCHER_TYPED", "journal-launcher"))
+
+
+def install_command(*names: str) -> str:
+    """What the user types to install packages where this Python finds them."""
+    packages = " ".join(map(shlex.quote, names))
+    if "JOURNAL_LAUNCHER_TYPED" in os.environ and _runs_in_own_venv():
+        return f"{typed()} pip install {packages}"
+    on_path = shutil.which("python") == sys.executable
+    return f"{'python' if on_path else shlex.quote(sys.executable)} -m pip install {packages}"
+
+
+def _runs_in_own_venv() -> bool:
+    """Is this Python that of the `.venv` which launch.sh makes beside this package?"""
+    with contextlib.suppress(OSError):
+        return os.path.samefile(sys.prefix, Path(__file__).parents[2] / ".venv")
+    return False
 
 
 def absolute(path: Path | str) -> Path:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "describe": ("journal_launcher.cli.describe", "Say how a table is read; trains nothing."),
     "predict": ("journal_launcher.cli.predict", "Predict with a study's best model."),
     "replay": ("journal_launcher.cli.replay", "Run one trial again and compare its score."),
+    "doctor": ("journal_launcher.cli.doctor", "Say whether a launch could run on this machine."),
     "init": ("journal_launcher.cli.init", "Write a config file and an example objective here."),
     "import": ("journal_launcher.cli.import_study", "Bring an old study from an Optuna database."),
     "repair": ("journal_launcher.cli.repair", "Mend a damaged journal; the original is kept."),

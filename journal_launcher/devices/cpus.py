@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["available_cores", "threads_per_worker"]
+__all__ = ["available_cores", "core_limits", "threads_per_worker"]
 
 
 def available_cores(root: Path = Path("/")) -> int:
@@ -13,10 +13,13 @@ def available_cores(root: Path = Path("/")) -> int:
     A container limited to 2 of 64 cores still sees 64: threads for all of them would spend most
     of each period throttled. Quotas are rounded down. `root` is where /proc and /sys are.
     """
-    cores = float(_affinity())
-    for quota in _cgroup_quotas(root):
-        cores = min(cores, quota)
-    return max(1, int(cores))
+    affinity, quota = core_limits(root)
+    return max(1, int(min(affinity, quota)))
+
+
+def core_limits(root: Path = Path("/")) -> tuple[int, float]:
+    """Return the cores that CPU affinity leaves, and the smallest cgroup quota above us, or inf."""
+    return _affinity(), min(_cgroup_quotas(root), default=float("inf"))
 
 
 def threads_per_worker(cores: int, workers: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 
-__all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "open_nvml"]
+__all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "User", "open_nvml", "process_name"]
 
 _GIB = 2**30
 
@@ -33,6 +33,15 @@ class Gpu:
     gpu_uuid: str  # of the whole GPU; the same as `uuid` without MIG
     old_mig_name: str | None = None  # "MIG-GPU-…/gi/ci", the only name before driver 470
     handle: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class User:
+    """A process on a GPU."""
+
+    kind: str  # "compute" or "graphics"
+    pid: int  # in a container, another's may mean nothing here
+    memory: int  # bytes; 0: unknown
 
 
 @dataclass(frozen=True)
@@ -124,18 +133,33 @@ class Nvml:
         others are missing from the lists, or have pids that mean nothing here.
         """
         held: dict[int, int] = {}
-        for kind in ("Compute", "Graphics"):  # one process can be in both lists
-            for process in self.ask(f"nvmlDeviceGet{kind}RunningProcesses", gpu.handle) or ():
-                memory = process.usedGpuMemory or 0  # None: not available
-                held[process.pid] = max(held.get(process.pid, 0), memory)
+        for user in self.users(gpu):  # one process can be there twice
+            held[user.pid] = max(held.get(user.pid, 0), user.memory)
         own = held.pop(os.getpid(), 0)
-        used, total = self._memory(gpu)
+        used, total = self.memory(gpu)
         largest_first = sorted(held, key=lambda pid: -held[pid])
-        names = [name for pid in largest_first if (name := _process_name(pid))]
+        names = [name for pid in largest_first if (name := process_name(pid))]
         others = max(sum(held.values()), used - own)
         return Usage(others, total, ", ".join(names[:3]))
 
-    def _memory(self, gpu: Gpu) -> tuple[int, int]:
+    def users(self, gpu: Gpu) -> Iterator[User]:
+        """Yield the processes that NVML lists, one that computes and draws twice."""
+        for kind in ("Compute", "Graphics"):
+            for process in self.ask(f"nvmlDeviceGet{kind}RunningProcesses", gpu.handle) or ():
+                yield User(kind.lower(), process.pid, process.usedGpuMemory or 0)
+
+    def driver(self) -> tuple[str, tuple[int, int] | None]:
+        """Return the driver's version ("unknown") and the newest CUDA that it runs, if it says."""
+        version = _text(self.ask("nvmlSystemGetDriverVersion") or "unknown")
+        cuda = self.ask("nvmlSystemGetCudaDriverVersion_v2")  # 12040 is 12.4
+        return version, (cuda // 1000, cuda % 1000 // 10) if cuda else None
+
+    def compute_mode(self, gpu: Gpu) -> str:
+        """Return who may use the GPU: "default", "exclusive" (one process) or "prohibited"."""
+        modes = {2: "prohibited", 1: "exclusive", 3: "exclusive"}
+        return modes.get(self.ask("nvmlDeviceGetComputeMode", gpu.handle), "default")
+
+    def memory(self, gpu: Gpu) -> tuple[int, int]:
         """Return used and total bytes, 0 where unknown."""
         # Version 1 counts what the driver reserves for itself as used: about 1 GiB on big GPUs.
         version = getattr(self._library, "nvmlMemory_v2", None)
@@ -173,7 +197,7 @@ def _text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _process_name(pid: int) -> str | None:
+def process_name(pid: int) -> str | None:
     """Return "alice's python, pid 42"; None for a pid that this machine or container lacks."""
     import psutil  # only named where a GPU is in use
 

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,17 +29,20 @@ DeviceStatus = Literal["verified", "unverified", "cpu"]
 
 
 def verify_device(
-    uuid: str | None, library: str = _CUDA_LIBRARY, seconds: float = _PATIENCE
+    uuid: str | None,
+    library: str = _CUDA_LIBRARY,
+    seconds: float = _PATIENCE,
+    environment: Mapping[str, str] | None = None,
 ) -> DeviceStatus:
     """Compare the GPU that CUDA shows to this process with the one it was pinned to.
 
     `uuid` is what the parent put into CUDA_VISIBLE_DEVICES, None for a CPU worker. `library` is
-    the CUDA driver. Raise DeviceError when CUDA shows no GPU, several, or another one, or does not
-    answer within `seconds`.
+    the CUDA driver, `environment` a worker's where this process is none. Raise DeviceError when
+    CUDA shows no GPU, several, or another one, or does not answer within `seconds`.
     """
     if uuid is None:
         return "cpu"
-    found = _probe(uuid, library, seconds)
+    found = _probe(uuid, library, seconds, environment)
     if "failed" in found:
         function, code, name = found["failed"]
         raise DeviceError(
@@ -61,12 +65,15 @@ def verify_device(
     return "verified"
 
 
-def _probe(uuid: str, library: str, seconds: float) -> dict[str, Any]:
+def _probe(
+    uuid: str, library: str, seconds: float, environment: Mapping[str, str] | None
+) -> dict[str, Any]:
     """What cuda_probe.py says in this environment."""
     probe = subprocess.Popen(
         [sys.executable, "-I", "-S", str(_PROBE), uuid, library],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        env=environment,
     )
     try:
         answer, _ = probe.communicate(timeout=seconds)

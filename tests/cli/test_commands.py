@@ -157,6 +157,7 @@ def test_the_studies_folder_is_one_option_everywhere() -> None:
     assert of.pop("init") == of.pop("describe") == []
     assert set(of) == {
         "run",
+        "doctor",
         "watch",
         *(" ".join(words[: 1 + (words[0] == "skip")]) for words in LOOKING),
     }

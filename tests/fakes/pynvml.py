@@ -4,8 +4,10 @@ FAKE_NVML is JSON and is read again at every call, so a test can change the mach
 
     {"gpus": [{"uuid": "GPU-…", "name": "…", "used": bytes, "total": bytes,
                "compute": [[pid, bytes or null], …], "graphics": [[pid, bytes], …],
+               "mode": 0 to 3,       the compute mode
                "mig": [null or {"uuid": "MIG-…", "gi": 1, "ci": 0, …as a GPU…}, …]}, …],
      "driver": "550.54.14",
+     "cuda": 12040,              the newest CUDA that the driver runs; absent: it does not say
      "missing": ["functions that this binding lacks", …],
      "failing": {"function": "message of the NVMLError that it raises", …},
      "lost": [indices of GPUs without a handle],
@@ -78,6 +80,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nvmlInit": lambda: None,
     "nvmlShutdown": lambda: None,
     "nvmlSystemGetDriverVersion": lambda: _text(_state().get("driver", "550.54.14")),
+    "nvmlSystemGetCudaDriverVersion_v2": lambda: _state()["cuda"],
+    "nvmlDeviceGetComputeMode": lambda handle: _gpu(handle).get("mode", 0),
     "nvmlDeviceGetCount": lambda: len(_state()["gpus"]),
     "nvmlDeviceGetHandleByIndex": _handle,
     "nvmlDeviceGetUUID": lambda handle: _text(_gpu(handle)["uuid"]),

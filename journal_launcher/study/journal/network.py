@@ -6,7 +6,7 @@ from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
 
-__all__ = ["network_file_system", "refuse_network"]
+__all__ = ["file_system", "network_file_system", "refuse_network"]
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK = re.compile(
@@ -17,10 +17,16 @@ _NETWORK = re.compile(
 
 def network_file_system(path: str | os.PathLike[str]) -> str | None:
     """Type of the network file system that holds `path` (which need not exist), or None."""
+    found = file_system(path)
+    return found if _NETWORK.fullmatch(found) else None
+
+
+def file_system(path: str | os.PathLike[str]) -> str:
+    """Type of the file system that holds `path` (which need not exist), "" where none tells."""
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
     except OSError:  # not Linux
-        return None
+        return ""
     where, found, longest = os.path.realpath(path), "", -1
     for mount in mounts.splitlines():
         left, _, right = mount.partition(" - ")
@@ -28,7 +34,7 @@ def network_file_system(path: str | os.PathLike[str]) -> str | None:
         inside = where == point or where.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= longest:  # of mounts on one point, the last hides the others
             found, longest = right.split(" ")[0], len(point)
-    return found if _NETWORK.fullmatch(found) else None
+    return found
 
 
 def refuse_network(path: str) -> None:
