@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Start journal_launcher from any directory, without installing anything by hand.
 #
-#   ./launch.sh --gpus auto              everything but `test` goes to python -m journal_launcher
+#   ./launch.sh --gpus auto              all but `test` and `pip` goes to python -m journal_launcher
 #   ./launch.sh test [--slow] [-k name]  run our own tests; further arguments go to pytest, and
 #                                        -n 0 runs one test at a time, as --slow and --pdb do
+#   ./launch.sh pip install NAME         pip of our own .venv, which keeps the versions that we need
 #
 # The Python is $JOURNAL_LAUNCHER_PYTHON, else that of an active virtual or conda environment that
 # has journal_launcher, else our own .venv beside this file, set up by journal_launcher/bootstrap.py.
@@ -52,6 +53,12 @@ prepare_own_venv() { # $1: launch or test
   fi
 }
 
+run_with() { # $1: a Python of the user's own; then the arguments
+  [[ ${2-} != pip ]] || fail "expected to run in $venv, found $1 in use; type:\
+ '$1' -m pip ${*:3}"
+  exec "${hold[@]}" "$1" -P -m journal_launcher "${@:2}"
+}
+
 self=${BASH_SOURCE[0]}
 while [[ -L $self ]]; do
   target=$(readlink -- "$self")
@@ -78,14 +85,17 @@ if [[ -n ${JOURNAL_LAUNCHER_PYTHON-} ]]; then
   has_launcher "$JOURNAL_LAUNCHER_PYTHON" ||
     fail "JOURNAL_LAUNCHER_PYTHON=$JOURNAL_LAUNCHER_PYTHON cannot import journal_launcher; type:\
  '$JOURNAL_LAUNCHER_PYTHON' -m pip install '$root'"
-  exec "${hold[@]}" "$JOURNAL_LAUNCHER_PYTHON" -P -m journal_launcher "$@"
+  run_with "$JOURNAL_LAUNCHER_PYTHON" "$@"
 fi
 
 for active in "${VIRTUAL_ENV-}" "${CONDA_PREFIX-}"; do
   if [[ -n $active && ! $active -ef $venv ]] && has_launcher "$active/bin/python"; then
-    exec "${hold[@]}" "$active/bin/python" -P -m journal_launcher "$@"
+    run_with "$active/bin/python" "$@"
   fi
 done
 
 prepare_own_venv launch
+if [[ ${1-} == pip ]]; then
+  exec "${hold[@]}" "$venv/bin/python" -I "$root/journal_launcher/bootstrap.py" "$@"
+fi
 exec "${hold[@]}" "$venv/bin/python" -P -m journal_launcher "$@"

@@ -6,13 +6,17 @@ the checkout importable, so that it still works after the whole folder was moved
 
 import fcntl
 import importlib.util
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +31,7 @@ LOG = VENV / "setup.log"  # also the mark of a .venv that is ours to empty
 LAUNCH_STAMP = VENV / "launch.stamp"  # absent: never finished, or interrupted
 TEST_STAMP = VENV / "test.stamp"
 STAMPS = {"launch": [LAUNCH_STAMP], "test": [TEST_STAMP, LAUNCH_STAMP]}
+ADDED = VENV / "added.json"  # what the user had installed into the .venv that is being replaced
 
 
 class SetupError(Exception):
@@ -57,6 +62,47 @@ def requirements(purpose: str) -> list[str]:
     return found
 
 
+def canonical(name: str) -> str:
+    """Spell a distribution's name as all its spellings are compared."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def names(requirements: Iterable[str]) -> set[str]:
+    """List the distributions that requirements, or lines of constraints.txt, are about."""
+    found = (re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line) for line in requirements)
+    return {canonical(name[0]) for name in found if name}
+
+
+def installed() -> Iterator[metadata.Distribution]:
+    """List what is whole in .venv, whichever Python it was made with."""
+    folders = [str(folder) for folder in VENV.glob("lib/python*/site-packages")]
+    for distribution in metadata.distributions(path=folders):
+        if distribution.read_text("METADATA") is not None:
+            yield distribution
+
+
+def added() -> list[str]:
+    """List what the user asked pip for, which marks that, as arguments for pip."""
+    ours = names(requirements("launch")) | {"pip", "setuptools"}
+    pinned = names(CONSTRAINTS.read_text(encoding="utf-8").splitlines())
+    found = list(json.loads(ADDED.read_bytes())) if ADDED.exists() else []
+    for distribution in installed():
+        name = canonical(distribution.name)
+        if name in ours or distribution.read_text("REQUESTED") is None:
+            continue
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = origin.get("url")
+        if "vcs_info" in origin:
+            url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+        if origin.get("dir_info", {}).get("editable"):
+            found += ["--editable", url]
+        elif url is not None:
+            found.append(f"{name} @ {url}")
+        else:
+            found.append(name if name in pinned else f"{name}=={distribution.version}")
+    return found
+
+
 def run_logged(lock: int, *command: str | Path) -> int:
     """Run `command` with its output in the log and return its status, negative if it was killed.
 
@@ -84,10 +130,14 @@ def create(lock: int) -> None:
             f"activate it with journal_launcher installed, or remove it"
         )
     LOG.write_bytes(b"")
+    # Before anything goes, and in one step: an interrupted set-up is begun anew from it.
+    partial = ADDED.with_suffix(".part")
+    partial.write_text(json.dumps(added()), encoding="utf-8")
+    partial.replace(ADDED)
     for child in VENV.iterdir():
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
-        elif child != LOG:
+        elif child not in (LOG, ADDED):
             child.unlink()
     if run_logged(lock, BASE_PYTHON, "-I", "-m", "venv", VENV):
         raise SetupError(f"{BASE_PYTHON} cannot create a virtual environment; see {LOG}")
@@ -116,8 +166,45 @@ def install(purpose: str, lock: int) -> None:
             f"pip could not install the dependencies, see {LOG}; check the network connection and "
             "the free disk space, and type the same command again"
         )
+    if ADDED.exists():
+        again = json.loads(ADDED.read_bytes())
+        if again and run_logged(lock, *pip, "--constraint", CONSTRAINTS, *again) != 0:
+            say(
+                f"not installed again, see {LOG}: {shlex.join(again)}; type {typed()} pip install …"
+            )
+        ADDED.unlink()
     for stamp in STAMPS[purpose]:
         stamp.write_bytes(stamp_text())
+
+
+def typed() -> str:
+    """What the user types to start launch.sh."""
+    return shlex.quote(os.environ.get("JOURNAL_LAUNCHER_TYPED", "./launch.sh"))
+
+
+def run_pip(lock: int, arguments: list[str]) -> int:
+    """Run pip in .venv for the user and return its exit code.
+
+    Nothing that this program needs gets another version. What the user removes of it, the next
+    start puts back.
+    """
+    arguments = list(arguments)
+    if "install" in arguments:
+        at = arguments.index("install") + 1
+        arguments[at:at] = ["--no-user", "--constraint", str(CONSTRAINTS)]
+    signal.signal(signal.SIGINT, lambda *_: None)  # pip answers it, and undoes what it has begun
+    pip: list[str | Path] = [PYTHON, "-I", "-m", "pip", *arguments]
+    environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    status = subprocess.run(pip, env=environment, pass_fds=[lock], check=False).returncode
+    there = {canonical(distribution.name) for distribution in installed()}
+    for purpose, (stamp, *_) in STAMPS.items():
+        missing = names(requirements(purpose)) - there
+        if missing and stamp.exists():
+            stamp.write_bytes(b"")  # outdated, but not interrupted: installed in place
+            again = f"{typed()} test" if purpose == "test" else typed()
+            say(f"needed: {', '.join(sorted(missing))}; the next {again} installs it again")
+            break
+    return status if status >= 0 else 128 - status
 
 
 def is_ready(purpose: str) -> bool:
@@ -126,8 +213,9 @@ def is_ready(purpose: str) -> bool:
     return os.access(PYTHON, os.X_OK) and stamp.exists() and stamp.read_bytes() == stamp_text()
 
 
-def main(purpose: str) -> int:
-    """Set up .venv for `purpose`, launch or test, and return the exit code."""
+def main(command: str, *arguments: str) -> int:
+    """Set up .venv for `command`, launch or test; of `pip`, run that. Return the exit code."""
+    purpose = "launch" if command == "pip" else command
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # launch.sh held it back
         with (ROOT / ".venv.lock").open("wb") as lock:
@@ -138,6 +226,8 @@ def main(purpose: str) -> int:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if not is_ready(purpose):
                 install(purpose, lock.fileno())
+            if command == "pip":
+                return run_pip(lock.fileno(), list(arguments))
     except (SetupError, OSError) as error:
         say(f"error: {error}")
         return 2
@@ -148,4 +238,4 @@ def main(purpose: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -38,15 +38,15 @@ test = ["journal-launcher[parquet]", "pytest>=1"]
 """
 
 
-def make_wheel(folder: Path, name: str, files: dict[str, str]) -> None:
-    """Write the smallest wheel that pip installs: version 1.0 of `name`."""
-    info = f"{name}-1.0.dist-info"
+def make_wheel(folder: Path, name: str, files: dict[str, str], version: str = "1.0") -> None:
+    """Write the smallest wheel that pip installs."""
+    info = f"{name}-{version}.dist-info"
     files = files | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = f"{info}/RECORD,,\n"
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         for path, text in files.items():
             digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
             record += f"{path},sha256={digest.decode()},{len(text.encode())}\n"

@@ -1,6 +1,7 @@
 """launch.sh and bootstrap.py in real processes, on a small checkout whose packages are local."""
 
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -29,6 +30,9 @@ PYTHON_NAMES = ("python3", "python3.13", "python3.12", "python3.11")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     make_wheel(folder, "leaf", {"leaf.py": ""})
+    make_wheel(folder, "leaf", {"leaf.py": "raise ImportError"}, "2.0")  # not the one we need
+    make_wheel(folder, "moss", {"moss.py": ""}, "1.0")
+    make_wheel(folder, "moss", {"moss.py": ""}, "1.1")
     make_wheel(folder, "twig", {"twig.py": ""})
     make_wheel(folder, "pytest", {"pytest/__init__.py": "", "pytest/__main__.py": TELL})
     return folder
@@ -189,6 +193,74 @@ def test_failing_pip_is_one_line_and_keeps_what_worked(bench: Bench, checkout: P
     assert bench.run(checkout / "launch.sh").err == ""  # the launcher itself still starts
     shutil.rmtree(checkout / ".venv")
     assert "setup.log" in bench.run(checkout / "launch.sh", **offline).error
+
+
+def added(checkout: Path) -> list[str]:
+    """What lies in .venv of the package that a user adds."""
+    found = checkout.glob(".venv/lib/python*/site-packages/moss-*.dist-info")
+    return [path.name.removesuffix(".dist-info") for path in found]
+
+
+def test_pip_adds_to_the_own_venv_and_changes_nothing_that_is_needed(
+    bench: Bench, checkout: Path
+) -> None:
+    pip = (checkout / "launch.sh", "pip")
+    ran = bench.run(*pip, "install", "--upgrade", "moss", "leaf", PIP_USER="1")
+    assert ran.code == 0, ran.err
+    assert added(checkout) == ["moss-1.1"]
+    assert bench.run(*pip, "install", "leaf==2.0").code == 1
+    listed = bench.run(*pip, "freeze")
+    assert listed.out.split() == ["leaf==1.0", "moss==1.1"]
+    assert bench.run(*pip, "no-such-command").code == 1
+    ran = bench.run(checkout / "launch.sh", "a b")
+    assert ran.told["leaf"] and ran.err == ""
+
+
+def test_what_was_added_survives_an_update_and_a_set_up_anew(bench: Bench, checkout: Path) -> None:
+    pip = (checkout / "launch.sh", "pip")
+    assert bench.run(*pip, "install", "moss==1.0").code == 0
+    with (checkout / "pyproject.toml").open("a") as file:
+        file.write("# changed\n")
+    assert bench.run(checkout / "launch.sh").err.startswith("updating ")
+    assert added(checkout) == ["moss-1.0"]
+    (checkout / ".venv" / "launch.stamp").unlink()  # as after an interrupted update
+    offline = bench.run(checkout / "launch.sh", PIP_FIND_LINKS="")
+    assert offline.code == 2 and added(checkout) == []
+    assert bench.run(checkout / "launch.sh").err.startswith("setting up ")
+    assert added(checkout) == ["moss-1.0"]
+    assert bench.run(checkout / "launch.sh").err == ""
+
+
+def test_what_cannot_be_added_again_is_said_and_ends_nothing(bench: Bench, checkout: Path) -> None:
+    (checkout / ".venv" / "launch.stamp").unlink()
+    (checkout / ".venv" / "added.json").write_text('["gone==1.0"]')
+    ran = bench.run(checkout / "launch.sh")
+    assert ran.told["leaf"]
+    line = ran.err.splitlines()[1]
+    assert line.startswith("not installed again, see ") and "gone==1.0" in line
+    assert bench.run(checkout / "launch.sh").err == ""
+
+
+def test_what_is_removed_and_needed_comes_back(bench: Bench, checkout: Path) -> None:
+    ran = bench.run(checkout / "launch.sh", "pip", "uninstall", "--yes", "leaf")
+    script = shlex.quote(str(checkout / "launch.sh"))
+    assert (ran.code, ran.err) == (
+        0,
+        f"needed: leaf; the next {script} installs it again\n",
+    )
+    ran = bench.run(checkout / "launch.sh")
+    assert ran.told["leaf"] and ran.err.startswith("updating ")
+
+
+def test_pip_of_another_python_is_for_its_owner(
+    bench: Bench, checkout: Path, tmp_path: Path
+) -> None:
+    virtual = make_environment(tmp_path / "virtual", make_checkout(tmp_path / "elsewhere"))
+    error = bench.run(
+        checkout / "launch.sh", "pip", "install", "moss", VIRTUAL_ENV=str(virtual)
+    ).error
+    assert error.endswith(f"type: '{virtual}/bin/python' -m pip install moss")
+    assert added(checkout) == []
 
 
 def test_order_of_pythons(bench: Bench, checkout: Path, tmp_path: Path) -> None:
