@@ -8,7 +8,6 @@ import math
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.jobs.base import ScriptFailedError
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, outcome_of
+from journal_launcher.worker.user_errors import missing_module, traceback_of
 
 __all__ = ["compare_scores", "debug", "replay"]
 
@@ -38,7 +38,7 @@ TOLERANCE = 0.01  # relative, where the arithmetic itself may differ
 
 
 def debug(task: ForegroundTask) -> int:
-    """Prepare and run trial 0 in memory. An exception of the objective passes through whole."""
+    """Prepare and run trial 0 in memory. An exception of the objective is shown and ends it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: no orphan
     settings = LaunchSettings.from_json(task.settings)
     seed = settings.seed or 0
@@ -49,6 +49,11 @@ def debug(task: ForegroundTask) -> int:
     except JournalLauncherError as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return int(error.exit_code)
+    except Exception as error:  # the user's
+        missing = missing_module(error)
+        said = f"error: {missing}\n" if missing else traceback_of(error)
+        print(visible(said), end="", file=sys.stderr)
+        return int(ExitCode.FAILED)
 
 
 def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: StudyPaths) -> int:
@@ -101,8 +106,10 @@ def replay(task: ForegroundTask) -> int:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return int(error.exit_code)
     except Exception as error:  # the user's module, or a full disk
-        problem = f"error: nothing could be compared: {type(error).__name__}: {error}"
-        print(visible(f"{traceback.format_exc()}{problem}"), file=sys.stderr)
+        missing = missing_module(error)
+        problem = missing or f"{type(error).__name__}: {error}"
+        whole = "" if missing else traceback_of(error)
+        print(visible(f"{whole}error: nothing could be compared: {problem}"), file=sys.stderr)
         return int(ExitCode.USAGE)
 
 

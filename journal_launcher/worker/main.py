@@ -42,6 +42,7 @@ from journal_launcher.worker.device_check import DeviceStatus, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, finish_trial, forks_end_here
+from journal_launcher.worker.user_errors import missing_module, traceback_of
 
 __all__ = ["Notes", "main"]
 
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
 
 def _report_failure(connection: Connection, error: BaseException) -> int:
     """Tell the parent what ended this worker; our own errors are one line, others a traceback."""
-    limit = limit_met(error)
+    limit = limit_met(error) or missing_module(error)
     ours = isinstance(error, JournalLauncherError) or limit is not None
     with contextlib.suppress(OSError):  # the disk may be full
         traceback.print_exc()
@@ -118,7 +119,7 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
         messages.Failed(
             message=limit or str(error) if ours else f"{type(error).__name__}: {error}",
             exit_code=int(error.exit_code) if isinstance(error, JournalLauncherError) else 1,
-            traceback=None if ours else traceback.format_exc(),
+            traceback=None if ours else traceback_of(error),
         )
     )
     return ExitCode.FAILED

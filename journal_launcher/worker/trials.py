@@ -22,6 +22,7 @@ from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
 from journal_launcher.worker.jobs.base import Job, ScriptFailedError
+from journal_launcher.worker.user_errors import missing_module, traceback_of
 
 __all__ = ["Outcome", "WorkerStudy", "evaluate", "finish_trial", "forks_end_here", "outcome_of"]
 
@@ -84,10 +85,11 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
         return Outcome(TrialState.FAIL, None, str(error)[:2000], raised=error.always)
     except (Exception, SystemExit) as error:
         with contextlib.suppress(ValueError):  # the objective may have closed it
-            # Whole, into this worker's log file; of a replay, onto the terminal.
-            print(visible(traceback.format_exc()), end="", file=sys.stderr)
+            # All of the user's, into this worker's log file; of a replay, onto the terminal.
+            print(visible(traceback_of(error)), end="", file=sys.stderr)
         kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
-        reason = f"{kind}: {words(error)}".strip().removesuffix(":")
+        # Without a kind before it: failures are counted, and named at the end, by what is.
+        reason = missing_module(error) or f"{kind}: {words(error)}".strip().removesuffix(":")
         if (limit := limit_met(error)) is not None:
             reason = f"{reason}: {limit}"
         incompatible, broken = _raised_by_distribution_check(error), breaks_process(error)

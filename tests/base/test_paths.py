@@ -1,14 +1,17 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from journal_launcher.base import paths
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import (
     StudiesFolder,
     absolute,
     check_study_name,
     default_name,
+    install_command,
     slug,
 )
 
@@ -123,3 +126,19 @@ def test_a_removed_current_directory_is_named(
     with pytest.raises(UsageError, match="the current directory was removed; cd elsewhere and"):
         StudiesFolder.at("optuna_studies")
     assert absolute("/studies") == Path("/studies")
+
+
+def test_what_installs_a_package_where_this_python_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/an env/bin/python")
+    assert install_command("a b>=1") == "'/an env/bin/python' -m pip install 'a b>=1'"
+    monkeypatch.setattr("shutil.which", lambda name: "/an env/bin/python")
+    assert install_command("timm", "yaml") == "python -m pip install timm yaml"
+    monkeypatch.setenv("JOURNAL_LAUNCHER_TYPED", "./launch.sh")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))  # an active environment of the user's
+    assert install_command("timm") == "python -m pip install timm"
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "journal_launcher/base/paths.py"))
+    (tmp_path / ".venv").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert install_command("timm") == "./launch.sh pip install timm"

@@ -35,6 +35,7 @@ from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
 from journal_launcher.worker.jobs.base import Job, Progress, ScriptFailedError
 from journal_launcher.worker.script import Line, Script
+from journal_launcher.worker.user_errors import missing_in_script
 
 __all__ = ["CommandJob"]
 
@@ -107,6 +108,9 @@ class CommandJob(Job):
             status = script.exit_status
         tail = script.tail(environment) or "(it printed nothing)"
         if status != 0:
+            missing = missing_in_script(self._template.program, tail.rpartition("\n")[2])
+            if missing is not None:
+                raise ScriptFailedError(missing)
             was = "was " if status < 0 else ""
             raise ScriptFailedError(f"the script {was}{describe_exit(status)}:\n{tail}")
         try:
