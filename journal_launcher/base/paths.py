@@ -22,6 +22,7 @@ __all__ = [
     "check_study_name",
     "default_name",
     "install_command",
+    "install_extra",
     "is_published_name",
     "is_study_name",
     "slug",
@@ -55,16 +56,24 @@ def typed() -> str:
 def install_command(*names: str) -> str:
     """What the user types to install packages where this Python finds them."""
     packages = " ".join(map(shlex.quote, names))
-    if "JOURNAL_LAUNCHER_TYPED" in os.environ and _runs_in_own_venv():
+    if _is_own_venv_of_launch_sh():
         return f"{typed()} pip install {packages}"
     on_path = shutil.which("python") == sys.executable
     return f"{'python' if on_path else shlex.quote(sys.executable)} -m pip install {packages}"
 
 
-def _runs_in_own_venv() -> bool:
-    """Is this Python that of the `.venv` which launch.sh makes beside this package?"""
+def install_extra(extra: str, package: str) -> str:
+    """The same for an extra that is one package; launch.sh's `.venv` does not hold this program."""
+    if _is_own_venv_of_launch_sh():
+        return install_command(package)
+    return f"pip install 'journal-launcher[{extra}]'"
+
+
+def _is_own_venv_of_launch_sh() -> bool:
+    """Was this Python started by launch.sh, in the `.venv` that it makes beside this package?"""
     with contextlib.suppress(OSError):
-        return os.path.samefile(sys.prefix, Path(__file__).parents[2] / ".venv")
+        own = os.path.samefile(sys.prefix, Path(__file__).parents[2] / ".venv")
+        return own and "JOURNAL_LAUNCHER_TYPED" in os.environ
     return False
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import install_command, install_extra
 
 __all__ = [
     "BASELINE",
@@ -179,7 +180,8 @@ def check_installed(model_type: str) -> None:
     """
     spec = MODEL_TYPES[model_type]
     if not spec.installed:
+        library = spec.distribution or spec.package
+        command = install_extra(spec.extra, library) if spec.extra else install_command(library)
         raise UsageError(
-            f"{model_type}: its library {spec.package} is not installed; type "
-            f"pip install {spec.requirement}"
+            f"{model_type}: its library {spec.package} is not installed; type {command}"
         )

@@ -12,6 +12,7 @@ from journal_launcher.base.paths import (
     check_study_name,
     default_name,
     install_command,
+    install_extra,
     slug,
 )
 
@@ -142,3 +143,6 @@ def test_what_installs_a_package_where_this_python_finds_it(
     (tmp_path / ".venv").mkdir()
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
     assert install_command("timm") == "./launch.sh pip install timm"
+    assert install_extra("parquet", "pyarrow") == "./launch.sh pip install pyarrow"
+    monkeypatch.delenv("JOURNAL_LAUNCHER_TYPED")
+    assert install_extra("parquet", "pyarrow") == "pip install 'journal-launcher[parquet]'"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from journal_launcher.base.data_source import DataFiles, kind_of_file, locate_data
 from journal_launcher.base.data_text import complaints
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import install_extra
 from journal_launcher.tabular.data.frames import MISSING, TableFile, check_names
 from journal_launcher.tabular.data.unpacked import check_archive, check_parquet
 
@@ -187,7 +188,8 @@ def _read_parquet(path: Path) -> Any:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        raise ValueError("Parquet needs pyarrow: pip install 'journal-launcher[parquet]'") from None
+        command = install_extra("parquet", "pyarrow")
+        raise ValueError(f"Parquet needs pyarrow: {command}") from None
     try:
         check_parquet(parquet.read_metadata(path))
         # Not read_table: of a path such as year=2020/ it makes a column.
