@@ -188,6 +188,7 @@ def run_pip(lock: int, arguments: list[str]) -> int:
     Nothing that this program needs gets another version. What the user removes of it, the next
     start puts back.
     """
+    before = {canonical(distribution.name) for distribution in installed()}
     arguments = list(arguments)
     if "install" in arguments:
         at = arguments.index("install") + 1
@@ -196,9 +197,9 @@ def run_pip(lock: int, arguments: list[str]) -> int:
     pip: list[str | Path] = [PYTHON, "-I", "-m", "pip", *arguments]
     environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     status = subprocess.run(pip, env=environment, pass_fds=[lock], check=False).returncode
-    there = {canonical(distribution.name) for distribution in installed()}
+    removed = before - {canonical(distribution.name) for distribution in installed()}
     for purpose, (stamp, *_) in STAMPS.items():
-        missing = names(requirements(purpose)) - there
+        missing = names(requirements(purpose)) & removed
         if missing and stamp.exists():
             stamp.write_bytes(b"")  # outdated, but not interrupted: installed in place
             again = f"{typed()} test" if purpose == "test" else typed()

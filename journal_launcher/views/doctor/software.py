@@ -40,7 +40,7 @@ def _requirements() -> tuple[list["Requirement"], dict[str, list["Requirement"]]
 
     if _PYPROJECT.is_file():
         project = tomllib.loads(_PYPROJECT.read_text(encoding="utf-8"))["project"]
-        needed = list(map(Requirement, project["dependencies"]))
+        needed = [needs for needs in map(Requirement, project["dependencies"]) if _applies(needs)]
         optional = project["optional-dependencies"]
         extras = {extra: list(map(Requirement, texts)) for extra, texts in optional.items()}
     else:
@@ -51,6 +51,11 @@ def _requirements() -> tuple[list["Requirement"], dict[str, list["Requirement"]]
             for extra in metadata.metadata(_PROJECT).get_all("Provides-Extra") or ()
         }
     return needed, {name: extras[name] for name in extras if name not in _FOR_DEVELOPERS}
+
+
+def _applies(requirement: "Requirement") -> bool:
+    """Whether this Python needs it."""
+    return requirement.marker is None or requirement.marker.evaluate()
 
 
 def _belongs_to(extra: str, requirement: "Requirement") -> bool:
