@@ -76,11 +76,14 @@ def type_of(name: str, series: pd.Series, date_order: str | None = None) -> Type
     return type_columns(series.to_frame(name), date_order)[name]
 
 
-def type_columns(frame: pd.DataFrame, date_order: str | None = None) -> dict[str, Typed]:
+def type_columns(
+    frame: pd.DataFrame, date_order: str | None = None, semicolons: bool = False
+) -> dict[str, Typed]:
     """Decide what each column is.
 
     What a column leaves open (is 1,234 a thousand, is 01/02/2024 in January?) is as in the other
     columns of the file. date_order: dmy, mdy or ymd, where nothing shows it; none: no such dates.
+    semicolons: they stand between the file's columns, mostly because its decimals have commas.
 
     Raises:
         UsageError: an infinite number, something that is no single value, dates of which nothing
@@ -90,11 +93,14 @@ def type_columns(frame: pd.DataFrame, date_order: str | None = None) -> dict[str
     found = [_typed_or_open(name, frame.iloc[:, place]) for place, name in enumerate(names)]
     marks = {mark for column in found for mark in _marks(column)}
     orders = {likely[0] for column in found if len(likely := _orders(column)) == 1}
+    points = any(_has_points(column) and not _may_be_thousands(column) for column in found)
+    why = "other columns have decimals with ','" if "," in marks else ""
+    why = why or ("the file has ';' between its columns" if semicolons and not points else "")
     settled = {}
     for name, column in zip(names, found, strict=True):
         if isinstance(column, Typed):
-            doubted = "," in marks and not column.format and _may_be_thousands(column)
-            settled[name] = replace(column, doubts=(_point(name),)) if doubted else column
+            doubted = why and _may_be_thousands(column)
+            settled[name] = replace(column, doubts=(_point(name, why),)) if doubted else column
         elif column.fits[0].kind == "number":
             settled[name] = _settle_mark(column, marks)
         else:
@@ -121,9 +127,13 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | _Open:
     typed = _read(name, texts, rows_of(series), fits[0])
     if typed.kind != "number" or typed.format:
         return typed
-    if _collide(typed.values, [label for label in texts.labels if label.isdigit()]):
+    if _collide(typed.values, [label for label in texts.labels if _is_whole(label)]):
         return replace(texts, notes=(_too_long(name),))
     return _compact_dates(typed) or typed
+
+
+def _is_whole(label: str) -> bool:
+    return label.isascii() and label.isdigit()
 
 
 def _collide(values: NDArray[np.float64], whole: Any) -> bool:
@@ -164,8 +174,8 @@ def _is_padded(labels: tuple[str, ...]) -> bool:
     """Whether digits with zeros before them are codes: no other cell is a number with more."""
     if not any(map(re.compile("0[0-9]+").fullmatch, labels)):
         return False
-    digits = [label for label in labels if label.isdigit()]
-    others = (label for label in labels if not label.isdigit())
+    digits = [label for label in labels if _is_whole(label)]
+    others = (label for label in labels if not _is_whole(label))
     return 2 * len(digits) > len(labels) and all(number_of(label) is None for label in others)
 
 
@@ -310,18 +320,27 @@ def _settle_mark(column: _Open, marks: set[str]) -> Typed:
     return typed
 
 
-def _may_be_thousands(column: Typed) -> bool:
+def _has_points(column: Typed | _Open) -> bool:
+    """Whether it is plain numbers, of which some have a decimal point."""
+    if not isinstance(column, Typed) or column.kind != "number" or column.format:
+        return False
+    return bool((column.values % 1 > 0).any())
+
+
+def _may_be_thousands(column: Typed | _Open) -> bool:
     """Whether numbers with a decimal point have three digits behind it, or none, as 1.234 has."""
-    values = np.abs(column.values[~column.missing]) if column.kind == "number" else np.empty(0)
+    if not isinstance(column, Typed) or not _has_points(column):
+        return False
+    values = np.abs(column.values[~column.missing])
     broken = values[values % 1 != 0]
     whole = np.abs(broken * 1000 - np.round(broken * 1000)) < 1e-6
     return bool(len(broken) and whole.all() and (broken >= 1).all() and (values < 1000).all())
 
 
-def _point(name: str) -> str:
+def _point(name: str, why: str) -> str:
     return (
-        f"column {name!r} has decimals with '.' and other columns with ',': if 1.234 is a thousand "
-        "and more in it, write 1234"
+        f"column {name!r} is read as decimals with '.', but {why}: if 1.234 is a thousand and more "
+        "in it, write 1234"
     )
 
 

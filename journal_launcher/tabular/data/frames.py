@@ -202,5 +202,6 @@ def _as_numbers(column: Any) -> Any:
 def _is_plain(text: str) -> bool:
     if not _PLAIN.fullmatch(text):
         return False
-    digits = text.lstrip("+-")
-    return not (digits.isdigit() and len(digits) > 15 and int(digits) > 2**53)
+    digits = text.lstrip("+-0")
+    # By length, too: Python refuses to make an int of thousands of digits.
+    return not digits.isdigit() or len(digits) < 16 or (len(digits), digits) <= (16, str(2**53))

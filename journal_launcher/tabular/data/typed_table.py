@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ _WORDS = 3
 """Texts of at least so many words, nearly all different, are no categories."""
 _NEARLY_ALL = 0.95
 _SHOWN = 5
+_INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
+"""What pandas calls an index that it wrote."""
 
 _Columns = dict[str, Typed]
 
@@ -106,7 +109,7 @@ def read_table(source: TableSource) -> TypedTable:
     if not has_target.any():
         raise UsageError(f"target {target_name!r}: expected different values, found none")
     frame = whole if has_target.all() else whole[has_target]
-    typed = type_columns(frame, source.date_order)
+    typed = type_columns(frame, source.date_order, file.format.separator == ";")
     if whole_target.kind == "category":
         typed[target_name] = replace(whole_target, values=whole_target.values[has_target])
     else:  # what the gaps were is known from all rows, what a mark means from all columns
@@ -137,7 +140,7 @@ def read_table(source: TableSource) -> TypedTable:
         keys=keys,
         reading=reading,
         notes=(*file.notes, *notes, *_notes(used, columns, source.time_column)),
-        doubts=tuple(doubt for column in used.values() for doubt in column.doubts),
+        doubts=_doubts(typed, left_out),
     )
 
 
@@ -262,7 +265,19 @@ def _notes(used: _Columns, columns: _Columns, time_column: str | None) -> list[s
         counts_rows = column.kind == "number" and bool((np.diff(column.values) == 1).all())
         if counts_rows and name != time_column:
             notes.append(f"column {name!r} counts the rows; remove it if it is only a number")
+        elif _INDEX.fullmatch(name):
+            notes.append(f"column {name!r} is named as an index; remove it if it is only a number")
     return notes
+
+
+def _doubts(typed: _Columns, left_out: dict[str, str]) -> tuple[str, ...]:
+    """Of the columns in use, and of texts that are left out because they may be something else."""
+    told = {
+        name: column
+        for name, column in typed.items()
+        if left_out.get(name) in (None, _NEVER_REPEATS, _TEXT)
+    }
+    return tuple(doubt for column in told.values() for doubt in column.doubts)
 
 
 def _note_rows(count: int, which: str, what: str) -> list[str]:

@@ -96,6 +96,18 @@ class TestNumbers:
         frame["n"] = [1.2345, 999.0]
         assert type_columns(frame)["n"].doubts == ()
 
+    def test_points_in_a_file_with_semicolons_are_doubted_if_nothing_proves_them(self) -> None:
+        frame = pd.DataFrame({"n": [3.0, 1.234, 59.203]})
+        assert type_columns(frame)["n"].doubts == ()
+        (doubt,) = type_columns(frame, semicolons=True)["n"].doubts
+        assert "the file has ';' between its columns: if 1.234 is a thousand" in doubt
+        frame["x"] = [0.5, 1.25, 2.0]
+        assert type_columns(frame, semicolons=True)["n"].doubts == ()
+
+    def test_only_digits_of_ascii_are_whole_numbers(self) -> None:
+        cells_ = [*(str(2**53 + place) for place in range(50)), "²"]
+        assert type_of("x", cells(*cells_)).kind == "category"
+
     def test_whole_numbers_beyond_2_to_the_53_stay_apart(self) -> None:
         near = [2**53, 2**53 + 1, 2**53 + 2, 2**53]
         for series in (pd.Series(near), pd.Series(near, dtype="Int64"), cells(*map(str, near))):

@@ -106,6 +106,19 @@ class TestColumns:
         assert first.features.numbers[0, 1] - second.features.numbers[0, 1] == 30 * 86400
 
 
+class TestDoubts:
+    def test_those_of_texts_that_are_left_out_are_told(self, tmp_path: Path) -> None:
+        weights = [f"{place * 7 + 100}.{place:02d} kg" for place in range(ROWS)]
+        table = read(tmp_path, columns(weight=weights))
+        assert table.left_out == {"weight": "never repeats"}
+        assert "a number with a unit; write the numbers alone" in table.doubts[0]
+
+    def test_an_index_that_pandas_wrote_is_noted(self, tmp_path: Path) -> None:
+        places = np.random.default_rng(0).permutation(ROWS)
+        table = read(tmp_path, columns(**{"Unnamed: 0": places}))
+        assert "'Unnamed: 0' is named as an index" in table.notes[-1]
+
+
 class TestReading:
     def test_plain_columns_are_not_in_it(self, tmp_path: Path) -> None:
         days = pd.date_range("2022-01-01", periods=ROWS).strftime("%Y-%m-%d")
