@@ -54,7 +54,8 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
     from journal_launcher.pipeline.launch_with_health import launch_with_health
     from journal_launcher.study.naming import named
 
-    settings, listener = named(_settings(options)), on_event or (lambda event: None)
+    settings = named(_settings(options))
+    listener = on_event or (lambda event: None)
     if settings.compare_models:
         return _compare(settings, listener)
     ended = launch_with_health(settings, listener)
@@ -116,7 +117,8 @@ def _compare(settings: LaunchSettings, listener: Listener) -> LaunchResult:
         won = sidecar.best
         best = {"number": won.trial, "value": won.value, "params": won.params}
         best["confirmed_score"] = sidecar.confirmed.score
-    path, code = found.model_path, found.exit_code
+    path = found.model_path
+    code = found.exit_code
     failed = (f"{model.model_type} failed: {model.message}" for model in found.failed)
     said = "; ".join((found.reason, *failed))
     return LaunchResult(found.name, best, path, found.exit_reason, code, said)

@@ -24,9 +24,12 @@ else:
             cls.__doc__ = cls.__name__  # or the signature would be worked out for one
         dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
         cls.__init__ = _initialiser(cls)
-        cls.__repr__, cls.__eq__, cls.__hash__ = _repr, _eq, _hash if frozen else None
+        cls.__repr__ = _repr
+        cls.__eq__ = _eq
+        cls.__hash__ = _hash if frozen else None
         if frozen:
-            cls.__setattr__, cls.__delattr__ = _set_none, _delete_none
+            cls.__setattr__ = _set_none
+            cls.__delattr__ = _delete_none
         return cls
 
 

@@ -102,7 +102,8 @@ class ResumableStop(JournalLauncherError):
 
 def is_full_disk(error: BaseException) -> bool:
     """Did a file lack room? Some libraries keep only number and words: "(os error 28)"."""
-    codes, words = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), str(error)
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    words = str(error)
     return getattr(error, "errno", None) in codes or any(
         os.strerror(code) in words and re.search(rf"(?i)err(or|no) {code}\b", words)
         for code in codes

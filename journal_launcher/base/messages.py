@@ -273,7 +273,9 @@ class Channel:
         """
         try:
             found = json.loads(line)
-            version, launch, name = found["v"], found["launch"], found["type"]
+            version = found["v"]
+            launch = found["launch"]
+            name = found["type"]
         except (ValueError, TypeError, KeyError):
             raise JournalLauncherError(
                 f"worker {self.worker}: expected a message, found {line[:80]!r}"

@@ -7,7 +7,10 @@ from journal_launcher.base.dataclass import dataclass
 
 __all__ = ["ABSENT", "CRITICAL", "OK", "WARNING", "Finding", "Verdict"]
 
-OK, WARNING, CRITICAL, ABSENT = "ok", "warning", "critical", "absent"
+OK = "ok"
+WARNING = "warning"
+CRITICAL = "critical"
+ABSENT = "absent"
 
 
 @dataclass(frozen=True)

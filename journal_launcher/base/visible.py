@@ -6,7 +6,8 @@ __all__ = ["one_line", "visible"]
 
 # C0, DEL, C1, line separators, what turns the direction of text, halves of surrogate pairs.
 _ODD = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_CONTROL, _CONTROL_OR_BREAK = re.compile(f"[{_ODD}]"), re.compile(f"[{_ODD}\t\n]")
+_CONTROL = re.compile(f"[{_ODD}]")
+_CONTROL_OR_BREAK = re.compile(f"[{_ODD}\t\n]")
 
 
 def visible(text: str) -> str:

@@ -11,7 +11,8 @@ from journal_launcher.settings.config_file import explained
 
 __all__ = ["command"]
 
-_CONFIG, _SCRIPT = Path("study.toml"), Path("example.py")
+_CONFIG = Path("study.toml")
+_SCRIPT = Path("example.py")
 _HEADER = f"""\
 # Every option of `journal-launcher run --config {_CONFIG}` with its default; take the # away to
 # set one. Flags and environment variables (JOURNAL_LAUNCHER_N_TRIALS) come before this file.

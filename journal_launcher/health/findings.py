@@ -53,7 +53,8 @@ def _numbers(names: Sequence[str]) -> Iterator[Finding]:
 
 
 def _scores(scores: Scores) -> Iterator[Finding]:
-    ours, dummy = scores.cv, scores.dummy
+    ours = scores.cv
+    dummy = scores.dummy
     if ours is not None and dummy is not None:
         maximize = _there(scores.direction, "scores.direction") == "maximize"
         better = ours > dummy if maximize else ours < dummy
@@ -93,7 +94,8 @@ def _network(network: Network, limits: HealthLimits) -> Iterator[Finding]:
 
 
 def _features(importance: Importance, limits: HealthLimits) -> Iterator[Finding]:
-    error, increase = importance.error, importance.increase or {}
+    error = importance.error
+    increase = importance.increase or {}
     scored = [value for value in increase.values() if value is not None]
     few = bool(importance.not_scored) and len(scored) < _ENOUGH_SCORED
     if error is None or not scored or few:

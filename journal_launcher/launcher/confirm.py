@@ -30,7 +30,8 @@ class _Round:
     """The candidates of one launch, spread over the workers."""
 
     def __init__(self, supervisor: Supervisor, ledger: TrialLedger, numbers: list[int]) -> None:
-        self._supervisor, self._ledger = supervisor, ledger
+        self._supervisor = supervisor
+        self._ledger = ledger
         self._waiting = deque(numbers)
         self._given: list[tuple[Slot, WorkerProcess, int]] = []
         self._deaths = self._starts = 0

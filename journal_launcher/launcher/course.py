@@ -32,8 +32,11 @@ class Course:
     """What follows once the first workers' processes are there."""
 
     def __init__(self, launch: Launch, supervisor: Supervisor) -> None:
-        self.launch, self.supervisor = launch, supervisor
-        self.settings, self.paths, self.emit = launch.settings, launch.paths, launch.emit
+        self.launch = launch
+        self.supervisor = supervisor
+        self.settings = launch.settings
+        self.paths = launch.paths
+        self.emit = launch.emit
 
     def run(self, notes: tuple[str, ...]) -> events.LaunchEnded:
         """The story. `notes` are said after the first line, which names the journal."""

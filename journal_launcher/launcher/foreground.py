@@ -58,7 +58,8 @@ def replay_in_foreground(
     trial = _recorded(study, number)
     settings = recorded_settings(study, paths.folder)
     placed = TrialAttributes.from_json(trial.user_attrs).placed
-    uuid, threads = placed.device_uuid, placed.threads
+    uuid = placed.device_uuid
+    threads = placed.threads
     if not arguments and had_arguments(study):
         again = f"{typed()} replay {name} {number} --studies-dir {shlex.quote(str(studies_dir))}"
         told = "the objective had arguments, which no file keeps"
@@ -90,7 +91,8 @@ def _recorded(study: "StudyHandle", number: int) -> "FrozenTrial":
     if not 0 <= number < len(trials):
         known = f"its trials are 0 to {len(trials) - 1}" if trials else "it has no trial yet"
         raise UsageError(f"study {study.name} has no trial {number}; {known}")
-    trial, state = trials[number], trials[number].state.name
+    trial = trials[number]
+    state = trials[number].state.name
     if state != "COMPLETE":
         raise UsageError(f"trial {number} is {state}; only a COMPLETE one has a score to compare")
     return trial

@@ -63,12 +63,14 @@ class TrialLedger:
 
     def best_trial(self) -> events.BestTrial | None:
         """The winner for people and scripts; of several objectives, the first Pareto-optimal."""
-        best, n_pareto = self.winner(), None
+        best = self.winner()
+        n_pareto = None
         if best is None:
             front = self.study.pareto_front()
             if not front:
                 return None
-            best, n_pareto = front[0], len(front)
+            best = front[0]
+            n_pareto = len(front)
         confirmed = confirmation_of(self.study, best.number) if self.settings.confirm else None
         return events.BestTrial(
             best.number,

@@ -56,7 +56,8 @@ def complete(paths: StudyPaths, wanted: Best) -> Sidecar | None:
     if sidecar is None:
         return None
     for name, digest in (sidecar.files or {}).items():
-        staged, moved = paths.staging / name, paths.directory / name
+        staged = paths.staging / name
+        moved = paths.directory / name
         if _leads_elsewhere(paths.staging, name):
             return None
         if _sha256(staged if staged.exists() else moved) != digest:
@@ -166,7 +167,8 @@ def _refuse_foreign(paths: StudyPaths, entry: str, old: Sidecar | None, new: Ite
 
     Without one, it must be what the `new` model has as well: the same names, and nothing beside.
     """
-    at, listed = paths.directory / entry, set((old.files if old else new) or ())
+    at = paths.directory / entry
+    listed = set((old.files if old else new) or ())
     as_folder = at == paths.best_model_directory or any(n.startswith(f"{entry}/") for n in listed)
     strange = [at]
     if found_at(at) == ("a folder" if as_folder else "a file"):

@@ -124,7 +124,8 @@ class WorkerPool:
     def close(self) -> list[int]:
         """Leave nothing behind, whatever happened before; the pids of those who do not end."""
         self.kill_all()
-        deadline, left = time.monotonic() + STOP_GRACE, []
+        deadline = time.monotonic() + STOP_GRACE
+        left = []
         for slot in self.slots:
             if slot.process is not None:
                 pid = slot.process.pid

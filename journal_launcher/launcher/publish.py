@@ -61,7 +61,8 @@ def _saved(
     if wanted is None:
         return None
     baselines = ledger.baselines
-    counts, confirmed = Counts(*ledger.study.count()), _confirmed(ledger, wanted.trial)
+    counts = Counts(*ledger.study.count())
+    confirmed = _confirmed(ledger, wanted.trial)
     sidecar = model_store.published(paths, wanted) or model_store.complete(paths, wanted)
     left_out = sidecar is not None and sidecar.left_out and not facts.part_of
     if sidecar is not None and not left_out:
@@ -96,7 +97,8 @@ def _drop_trials(ledger: TrialLedger, paths: StudyPaths) -> None:
 
 def _wanted(ledger: TrialLedger) -> Best | None:
     """What a published model must agree with to be this study's best."""
-    study, identity = ledger.study, ledger.study.identity or Identity()
+    study = ledger.study
+    identity = ledger.study.identity or Identity()
     refit = ledger.settings.refit if ledger.settings.job_kind.refits else None
     wanted = Best(study.name, identity.sha256, refit)
     best = ledger.winner()

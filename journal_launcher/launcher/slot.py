@@ -175,7 +175,8 @@ class Slot:
 
     def begin_trial(self, number: int) -> None:
         """The trial that was granted has this number."""
-        self.work.since, self.work.trial = time.monotonic(), number
+        self.work.since = time.monotonic()
+        self.work.trial = number
         self.times.since = self.work.since
 
     def begin_confirmation(self, number: int) -> None:

@@ -13,7 +13,8 @@ __all__ = ["full_disk_is_resumable", "nothing_left_of_bad_input"]
 @contextlib.contextmanager
 def nothing_left_of_bad_input(paths: StudyPaths) -> Iterator[None]:
     """Remove the study's new folder if the launch failed before there was a journal."""
-    folder, existed = paths.folder.exists(), paths.directory.exists()
+    folder = paths.folder.exists()
+    existed = paths.directory.exists()
     try:
         yield
     except UsageError:

@@ -150,7 +150,8 @@ class _Comparing:
         """Refuse a study whose rows were divided in another way: it was begun with another seed, or
         the data changed since."""
         for other, earlier in self.ended.items():
-            mine, theirs = ended.sidecar, earlier.sidecar
+            mine = ended.sidecar
+            theirs = earlier.sidecar
             if mine is None or theirs is None:
                 continue
             if (mine.rows, ended.folds) != (theirs.rows, earlier.folds):
@@ -202,7 +203,8 @@ class _Comparing:
 
     def _model(self, name: str, sidecar: Sidecar, confirmed: bool) -> ComparedModel:
         """sidecar: what is published, if the type succeeded; else empty."""
-        study, ended = self.parts[name].name, self.ended.get(name)
+        study = self.parts[name].name
+        ended = self.ended.get(name)
         if ended is None:
             return ComparedModel(name, study, message=str(self.errors.get(name, "not run")))
         folds = sidecar.confirmed.fold_scores if confirmed else sidecar.fold_scores
@@ -246,7 +248,8 @@ class _Comparing:
         )
 
     def _republish(self, name: str, told: dict[str, Any]) -> Sidecar | None:
-        source, ended = self._paths_of(name), self.ended[name]
+        source = self._paths_of(name)
+        ended = self.ended[name]
         if ended.sidecar is None or ended.exit_code:
             return None
         return model_store.republish(source, self.paths, ended.sidecar, told)
@@ -319,7 +322,8 @@ def _choose(
         return first.model_type, None, f"{first.model_type}, the only one with a score"
     second = others[0]
     p = p_value(first.fold_scores, second.fold_scores, growing)
-    best, next_best = f"{metric} {first.score:.5g}", f"{second.score:.5g}"
+    best = f"{metric} {first.score:.5g}"
+    next_best = f"{second.score:.5g}"
     test = f"(corrected t-test, p = {p:.2g})"
     simpler = min(first, second, key=lambda m: SIMPLEST_FIRST.index(m.model_type))
     if p < NOISE:

@@ -18,7 +18,8 @@ def p_value(first: Sequence[float], second: Sequence[float], growing: bool = Fal
 
     differences = [a - b for a, b in zip(first, second, strict=True)]
     k = len(differences)
-    mean, variance = statistics.fmean(differences), statistics.variance(differences)
+    mean = statistics.fmean(differences)
+    variance = statistics.variance(differences)
     if variance == 0:
         return 1.0 if mean == 0 else 0.0
     quotient = statistics.fmean(1 / i for i in range(1, k + 1)) if growing else 1 / (k - 1)

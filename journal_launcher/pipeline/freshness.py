@@ -18,7 +18,10 @@ from journal_launcher.study.study import StudyHandle
 
 __all__ = ["CHANGED", "FRESH", "MISSING", "STALE", "Freshness", "freshness"]
 
-FRESH, STALE, CHANGED, MISSING = "fresh", "stale", "changed", "missing"
+FRESH = "fresh"
+STALE = "stale"
+CHANGED = "changed"
+MISSING = "missing"
 _JUDGING = {"health", "skip", "ignore_skip", "strict_data"}
 """What is said about a model and changes none."""
 
@@ -86,7 +89,8 @@ def _unfinished(
     study: StudyHandle, settings: LaunchSettings, sidecar: Sidecar | None
 ) -> str | None:
     """What is left to do, if anything."""
-    finished, best = study.count()[0], winner(study, settings.confirm)
+    finished = study.count()[0]
+    best = winner(study, settings.confirm)
     identity = study.identity or Identity()
     if sidecar is None or sidecar.best.identity_sha256 != identity.sha256:
         return "no model of this study is published"

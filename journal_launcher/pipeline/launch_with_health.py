@@ -43,7 +43,8 @@ def launch_with_health(
         return run(settings, emit)
     limits = Limits.of(settings.health, settings.skip)
     studies = StudiesFolder.at(settings.studies_dir)
-    paths, subject = studies.study(settings.name), Subject.of(settings)
+    paths = studies.study(settings.name)
+    subject = Subject.of(settings)
     registry = SkipRegistry(studies.skip_registry, limits.skip)
     if not settings.ignore_skip and (entry := registry.skipped(subject)):
         clear = f"{typed()} skip clear --studies-dir {shlex.quote(str(studies.root))}"

@@ -67,7 +67,8 @@ def watched_launch(
         if word == Word.SKIP_MODEL and attempt < retries:
             then = _changed(settings, current, ended, other_types)
         if then is not None:
-            then, word = replace(then, study_name=f"{home.name}_retry{attempt + 1}"), Word.RETRY
+            then = replace(then, study_name=f"{home.name}_retry{attempt + 1}")
+            word = Word.RETRY
             new = (f"{key} = {value}" for key, value in _differences(current, then).items())
             reason += f"; next: {', '.join(new)}"
         home.directory.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,8 @@ def watched_launch(
         if then is None:
             ended = _closed(home, ended, word, reason)
             break
-        attempt, current = attempt + 1, then
+        attempt = attempt + 1
+        current = then
     return ended
 
 

@@ -19,7 +19,11 @@ __all__ = [
     "StudyGroup",
 ]
 
-STUDY, DEVICES, SEARCH, FAULTS, OUTPUT = "Study", "Devices", "Search", "Faults", "Output"
+STUDY = "Study"
+DEVICES = "Devices"
+SEARCH = "Search"
+FAULTS = "Faults"
+OUTPUT = "Output"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ from journal_launcher.settings.space_table import parse_space
 
 __all__ = ["MODEL", "OWN", "TABLE", "ModelGroup", "OwnGroup", "TableGroup"]
 
-TABLE, MODEL, OWN = "Table", "Model", "Your own objective"
+TABLE = "Table"
+MODEL = "Model"
+OWN = "Your own objective"
 
 
 @dataclass(frozen=True)

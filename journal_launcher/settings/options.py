@@ -110,7 +110,8 @@ def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
     Raises:
         UsageError: says what was expected.
     """
-    offered, (kind, optional) = option_of(setting), type_of(setting)
+    offered = option_of(setting)
+    (kind, optional) = type_of(setting)
     where = offered.key or flag(setting.name)
     if offered.many and not isinstance(value, list | tuple):
         raise UsageError(f"{where}: expected a list, found {value!r}")

@@ -84,7 +84,10 @@ def _range(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> Range
         if key != "step" or key in table:
             _check_number(where, key, table.get(key))
     asked = Range(**table)
-    low, high, log, step = asked.low, asked.high, asked.log, asked.step
+    low = asked.low
+    high = asked.high
+    log = asked.log
+    step = asked.step
     if log is not None and not isinstance(log, bool):
         raise UsageError(f"{where}: expected true or false for log, found {log!r}")
     if low > high:

@@ -55,7 +55,9 @@ class _InPlace:
 
         Compatible ones are interchangeable for that, so what it accepted once it always accepts.
         """
-        name, text, trial_id = record["param_name"], record["distribution"], record["trial_id"]
+        name = record["param_name"]
+        text = record["distribution"]
+        trial_id = record["trial_id"]
         key = (self._loading.studies[trial_id], name, text)
         distribution = self._accepted.get(key)
         if distribution is None:
@@ -69,7 +71,8 @@ class _InPlace:
         return True
 
     def _finish(self, trial: FrozenTrial, record: dict[str, Any]) -> bool:
-        state, values = _FINISHED.get(record["state"]), record["values"]
+        state = _FINISHED.get(record["state"])
+        values = record["values"]
         if state is None:
             return False
         moment = datetime.fromisoformat(record["datetime_complete"])

@@ -39,7 +39,9 @@ class Lease:
     """
 
     def __init__(self, path: Path, study: str, launch: str) -> None:
-        self._path, self._study, self._launch = path, study, launch
+        self._path = path
+        self._study = study
+        self._launch = launch
         self._paths = StudyPaths(path.parent.parent, path.parent.name)
         self._descriptor = self._journal = -1
         self._folder: os.stat_result | None = None  # NAME/ as it was checked

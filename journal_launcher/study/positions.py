@@ -85,7 +85,8 @@ class _Ids:
         return True
 
     def _create(self, record: dict[str, Any]) -> None:
-        trial, self._trials = self._trials, self._trials + 1
+        trial = self._trials
+        self._trials = self._trials + 1
         if self._damaged and not self._since_hole:
             self.proven = False
         self._since_hole.add(trial)
@@ -93,7 +94,9 @@ class _Ids:
             self._workers[trial] = record["worker_id"]
 
     def _follow(self, record: dict[str, Any]) -> None:
-        trial, worker, operation = record["trial_id"], record.get("worker_id"), record["op_code"]
+        trial = record["trial_id"]
+        worker = record.get("worker_id")
+        operation = record["op_code"]
         ends = operation == JournalOperation.SET_TRIAL_STATE_VALUES
         state = record["state"] if ends else None
         fits = trial in range(self._trials)
@@ -114,7 +117,8 @@ class _Records(BaseJournalBackend):
         self.new: list[dict[str, Any]] = []
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        given, self.new = self.new, []
+        given = self.new
+        self.new = []
         yield from given
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:

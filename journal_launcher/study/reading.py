@@ -47,7 +47,8 @@ def recorded_settings(study: StudyHandle, folder: Path) -> LaunchSettings:
     Raises:
         UsageError: the study does not say, or what it says is no settings.
     """
-    found, identity = study.settings, study.identity
+    found = study.settings
+    identity = study.identity
     if identity is None or not found:
         raise UsageError(
             f"study {study.name} does not say how its trials ran; repeat its command once, which "

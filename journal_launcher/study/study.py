@@ -259,7 +259,8 @@ class StudyHandle:
 
     def passed_over(self) -> FrozenTrial | None:
         """The trial that would be the best if it could be refitted; None if `best` is."""
-        first, best = best_of(self.trials(TrialState.COMPLETE), self.directions), self.best()
+        first = best_of(self.trials(TrialState.COMPLETE), self.directions)
+        best = self.best()
         same = first is None or (best is not None and best.number == first.number)
         return None if same else first
 
@@ -362,7 +363,8 @@ def _differences(
 ) -> Iterator[tuple[str, Any, Any]]:
     """(key, what is found, what is wanted) of all that differ; in a table of both, of its keys."""
     for key in sorted({*found, *wanted}):
-        has, asks = found.get(key), wanted.get(key)
+        has = found.get(key)
+        asks = wanted.get(key)
         if has == asks:
             continue
         inside: list[tuple[str, Any, Any]] = []
@@ -374,7 +376,8 @@ def _differences(
 
 def _read_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The columns that are read otherwise than when the study began."""
-    before, now = table(found.get("reading")), table(wanted.get("reading"))
+    before = table(found.get("reading"))
+    now = table(wanted.get("reading"))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     told = [
         f"{name[:_LONGEST]!r} (then {_shown(before.get(name))}, now {_shown(now.get(name))})"

@@ -139,7 +139,8 @@ class BestTrials:
 
     def lines(self, width: int | None) -> Iterator[str]:
         """Everything; width: of a terminal."""
-        trial, name = self._trial, self._study.name
+        trial = self._trial
+        name = self._study.name
         finished = counted(self._study.count()[0], self._study.budget)
         if trial is None:
             of = f"{len(self._study.directions)} objectives"
@@ -168,7 +169,8 @@ class BestTrials:
     def _score_lines(self, trial: FrozenTrial) -> Iterator[str]:
         metric = self._study.metric or "value"
         row = self._row(trial)
-        found, sidecar = self._confirmation(trial), self._published(trial)
+        found = self._confirmation(trial)
+        sidecar = self._published(trial)
         label = "chosen" if found or not self._is_best(trial) else "best"
         label = "values" if len(row.values) > 1 else label
         scores = ", ".join(map(number, row.values))
@@ -241,7 +243,8 @@ class BestTrials:
         Raises:
             UsageError: a front is no one trial; or no file can say what an objective suggests.
         """
-        study, trial = self._study, self._trial
+        study = self._study
+        trial = self._trial
         if trial is None:
             front = ", ".join(str(one.number) for one in self._front[:10])
             raise UsageError(

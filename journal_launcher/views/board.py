@@ -113,15 +113,19 @@ class Board:
                 self._end(event, now)
 
     def _start(self, event: LaunchStarted) -> None:
-        self.study, self.metric = event.study, event.metric
+        self.study = event.study
+        self.metric = event.metric
         self.n_trials = event.n_trials
         self.n_finished = self._finished_before = event.n_finished
         self.n_failed = event.n_failed
-        self.best_value, self.best_number = event.best_value, event.best_number
+        self.best_value = event.best_value
+        self.best_number = event.best_number
 
     def _end(self, event: TrialEnded, now: float) -> None:
-        self.n_finished, self.n_failed = event.n_finished, event.n_failed
-        self.best_value, self.best_number = event.best_value, event.best_number
+        self.n_finished = event.n_finished
+        self.n_failed = event.n_failed
+        self.best_value = event.best_value
+        self.best_number = event.best_number
         row = self.workers.get(event.worker)
         if row is None:
             return
@@ -190,7 +194,8 @@ class Board:
         """
         left = self.n_trials - self.n_finished
         at_work = sum(row.state in ("waiting", "busy") for row in self.workers.values())
-        cost, now = self._cost(), self._clock()
+        cost = self._cost()
+        now = self._clock()
         if self.phase != "running" or cost is None or left <= 0 or not at_work:
             return None
         under_way = sum(

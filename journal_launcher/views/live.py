@@ -19,7 +19,8 @@ __all__ = ["LiveView", "Screen"]
 
 _REDRAW_PERIOD = 0.5  # seconds; more often only costs
 _TRIAL, _PROGRESS, _VALUE, _AGE = 10, 14, 10, 8  # fixed: columns that move are hard to read
-_LONG_PROGRESS, _WIDE = 24, 100
+_LONG_PROGRESS = 24
+_WIDE = 100
 _CELL = 24
 
 
@@ -135,7 +136,8 @@ class Screen:
             yield _line((f"… and {len(rows) - shown} more workers", "bright_black"))
 
     def _row(self, row: WorkerRow, name: int, width: int) -> Text:
-        with_value, with_progress = width >= 60, width >= 40
+        with_value = width >= 60
+        with_progress = width >= 40
         room = _LONG_PROGRESS if width >= _WIDE else _PROGRESS
         progress = row.progress if width >= _WIDE else row.short_progress
         taken = _TRIAL + _AGE + 4

@@ -15,7 +15,9 @@ from journal_launcher.views.words import PHASES, Detail, Narrator, best
 
 __all__ = ["PlainView"]
 
-_OFTEN, _SELDOM, _SOON = 5.0, 30.0, 60.0
+_OFTEN = 5.0
+_SELDOM = 30.0
+_SOON = 60.0
 _SHOWN_WORKERS = 4
 
 
@@ -58,7 +60,8 @@ class PlainView(TickingView):
             self._print(Text(self._status()))
 
     def _status(self) -> str:
-        board, hidden = self._board, self._narrator.hidden
+        board = self._board
+        hidden = self._narrator.hidden
         if not board.study:
             return PHASES.get(board.phase, board.phase)
         parts = [f"{counted(board.n_finished, board.n_trials)} finished"]
@@ -79,7 +82,8 @@ class PlainView(TickingView):
         busy = [row for row in self._board.present() if row.state == "busy"]
         shown = []
         for row in busy[:_SHOWN_WORKERS]:
-            age, expected = duration(self._board.age(row)), self._board.expected(row)
+            age = duration(self._board.age(row))
+            expected = self._board.expected(row)
             if expected is not None and row.rounds:
                 age = f"{age} of about {duration(expected)}"
             shown.append(f"trial {row.trial} ({', '.join(filter(None, (row.progress, age)))})")

@@ -179,7 +179,8 @@ class Status:
 
     def _trials_json(self, study: StudyHandle) -> dict[str, Any]:
         finished, failed = study.count()
-        several, best = len(study.directions) > 1, study.best()
+        several = len(study.directions) > 1
+        best = study.best()
         running = (trial for trial in self._trials if trial.state == TrialState.RUNNING)
         values: tuple[Any, ...] = (
             study.metric,

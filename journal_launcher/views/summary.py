@@ -141,7 +141,8 @@ def _holdout(sidecar: Sidecar) -> Iterator[Row]:
 
 def holdout_text(sidecar: Sidecar) -> str:
     """The score on the hold-out and its interval, "" where there is none."""
-    metrics, name = sidecar.holdout.metrics or {}, sidecar.metric or ""
+    metrics = sidecar.holdout.metrics or {}
+    name = sidecar.metric or ""
     score = metrics.get(name)
     if score is None:
         return ""
@@ -163,7 +164,8 @@ def holdout_json(sidecar: Sidecar) -> dict[str, Any] | None:
 
 def _baselines(ended: LaunchEnded) -> Iterator[Row]:
     """Scores to beat, on the folds that our own score is of: the fresh ones if it is confirmed."""
-    sidecar, baselines = ended.sidecar or Sidecar(), ended.baselines or Baselines()
+    sidecar = ended.sidecar or Sidecar()
+    baselines = ended.baselines or Baselines()
     confirmed = sidecar.confirmed.score is not None
     scores = {name: score for name, score, _ in baselines.scored(fresh=confirmed)}
     if not scores:

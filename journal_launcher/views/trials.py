@@ -50,7 +50,8 @@ class Row:
         """launched: does a launch hold the study?"""
         said = TrialAttributes.from_json(trial.user_attrs)
         seconds = _seconds(trial) if said.duration_s is None else said.duration_s
-        values, reason = trial.values or (), None
+        values = trial.values or ()
+        reason = None
         if trial.state == TrialState.FAIL:
             reason = said.fail_reason
         elif trial.state == TrialState.COMPLETE and len(values) != n_values:
@@ -94,7 +95,8 @@ def _is_feasible(trial: FrozenTrial) -> bool:
 
 def _seconds(trial: FrozenTrial) -> float | None:
     """Of a trial that we did not run, if its times make sense."""
-    begun, ended = trial.datetime_start, trial.datetime_complete
+    begun = trial.datetime_start
+    ended = trial.datetime_complete
     if begun is None or ended is None or (begun.tzinfo is None) != (ended.tzinfo is None):
         return None
     return max(0.0, (ended - begun).total_seconds())

@@ -30,7 +30,8 @@ PHASES = {
     "refitting": "refitting the best trial",
     "publishing": "saving the best model",
 }
-_BURST, _SECONDS_A_LINE = 20, 5.0
+_BURST = 20
+_SECONDS_A_LINE = 5.0
 
 
 class Detail(IntEnum):
@@ -95,7 +96,8 @@ class Narrator:
             return line
         now = self._clock()
         earned = (now - self._counted) / _SECONDS_A_LINE
-        self._allowance, self._counted = min(float(_BURST), self._allowance + earned), now
+        self._allowance = min(float(_BURST), self._allowance + earned)
+        self._counted = now
         if self._allowance < 1:
             self.hidden += 1
             return None

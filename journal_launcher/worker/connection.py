@@ -30,7 +30,8 @@ class Connection:
     def __init__(self, incoming: int, outgoing: int) -> None:
         for descriptor in (incoming, outgoing):
             os.set_inheritable(descriptor, False)  # what the objective starts must not hold them
-        self._in, self._out = incoming, outgoing
+        self._in = incoming
+        self._out = outgoing
         self.channel = Channel("", 0)
         self._buffer, self._waiting = LineBuffer(), deque[bytes]()
         self._last_progress = 0.0

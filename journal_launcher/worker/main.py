@@ -178,7 +178,8 @@ class Worker:
         self._search = Search(self._settings)  # the user's samplers may be in the objective's file
 
     def _open(self, message: messages.Open) -> None:
-        self._seed, self._again = message.seed, self._settings.again
+        self._seed = message.seed
+        self._again = self._settings.again
         self._job.open(message.prepared, self._seed, self._progress)
         self._storage = open_storage(
             self._paths.journal, allow_network_fs=self._settings.allow_network_fs

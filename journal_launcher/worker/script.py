@@ -46,9 +46,11 @@ class _Stream:
     """One of the script's pipes: its bytes go on to our own output and are cut into lines."""
 
     def __init__(self, pipe: IO[bytes], descriptor: int) -> None:
-        self.pipe, self._ours = pipe, descriptor
+        self.pipe = pipe
+        self._ours = descriptor
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._rest, self.ended = "", False
+        self._rest = ""
+        self.ended = False
         os.set_blocking(pipe.fileno(), False)
 
     def read(self) -> list[Line] | None:
@@ -61,7 +63,8 @@ class _Stream:
         with contextlib.suppress(OSError):  # a log that cannot be written must not end the trial
             os.write(self._ours, chunk)
         text = self._rest + self._decoder.decode(chunk, final=self.ended)
-        lines, start = [], 0
+        lines = []
+        start = 0
         for end in _LINE_END.finditer(text):
             lines.append(self._line(text[start : end.start()], end[0] == "\r"))
             start = end.end()
@@ -70,7 +73,8 @@ class _Stream:
 
     def last(self) -> list[Line]:
         """What came without a line end."""
-        rest, self._rest = self._rest.rstrip("\r"), ""
+        rest = self._rest.rstrip("\r")
+        self._rest = ""
         return [self._line(rest, False)] if rest else []
 
     def _line(self, text: str, overwritten: bool) -> Line:
@@ -207,7 +211,8 @@ def _lives(process: psutil.Process) -> bool:
 
 def _group() -> set[int]:
     """The processes of our own group."""
-    ours, found = os.getpgrp(), set()
+    ours = os.getpgrp()
+    found = set()
     for pid in psutil.pids():
         with contextlib.suppress(OSError):
             if os.getpgid(pid) == ours:

@@ -24,7 +24,8 @@ def create(paths: StudyPaths, number: int) -> Path:
     Raises:
         ScriptFailedError: a link is in the way, or a folder that no trial made.
     """
-    folder, mark = paths.trial_folder(number), paths.trial_mark(number)
+    folder = paths.trial_folder(number)
+    mark = paths.trial_mark(number)
     if mark.exists() and not paths.trials.is_symlink() and not folder.is_symlink():
         shutil.rmtree(folder, ignore_errors=True)
     if paths.trials.is_symlink() or found_at(folder) is not None:

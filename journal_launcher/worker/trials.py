@@ -59,7 +59,8 @@ def forks_end_here() -> Iterator[None]:
     `sys.exit()` in such a child is an exception, which would pass through the user's code: there
     would be two workers of one name, on the same pipes and for the same trial.
     """
-    process, status = os.getpid(), 0
+    process = os.getpid()
+    status = 0
     try:
         yield
     except BaseException as error:
@@ -92,7 +93,8 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
         reason = missing_module(error) or f"{kind}: {words(error)}".strip().removesuffix(":")
         if (limit := limit_met(error)) is not None:
             reason = f"{reason}: {limit}"
-        incompatible, broken = _raised_by_distribution_check(error), breaks_process(error)
+        incompatible = _raised_by_distribution_check(error)
+        broken = breaks_process(error)
         for link in chain(error):  # tracebacks hold the objective's frames, and so its tensors
             traceback.clear_frames(link.__traceback__)
         _free_memory(is_out_of_memory(error))

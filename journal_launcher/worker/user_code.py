@@ -37,7 +37,8 @@ class Reporter:
     """`trial.report` that tells the views too. Pickled with its trial, it is Optuna's own again."""
 
     def __init__(self, trial: optuna.Trial, progress: Callable[..., None]) -> None:
-        self._trial, self._progress = trial, progress
+        self._trial = trial
+        self._progress = progress
 
     def __call__(self, value: float, step: int) -> None:
         optuna.Trial.report(self._trial, value, step)
@@ -55,7 +56,8 @@ def load_objective(reference: str, arguments: Sequence[str] = ()) -> UserObjecti
         Exception: whatever the module itself raises while it is imported.
     """
     found = find_reference("--objective", reference)
-    source, attribute = found.source, found.attribute
+    source = found.source
+    attribute = found.attribute
     sys.argv = [str(Path(source).absolute()) if found.is_file else source, *arguments]
     module, function = load_reference("--objective", reference)
     if not callable(function):
@@ -73,7 +75,8 @@ def load_objective(reference: str, arguments: Sequence[str] = ()) -> UserObjecti
 def load_reference(option: str, reference: str) -> tuple[ModuleType, Any]:
     """The module and the object in it, with neighbours importable as under `python script.py`."""
     found = find_reference(option, reference)
-    source, attribute = found.source, found.attribute
+    source = found.source
+    attribute = found.attribute
     module = _execute(Path(source).absolute()) if found.is_file else _import_module(option, source)
     if not hasattr(module, attribute):
         hint = nearest(attribute, _callables(module))

@@ -176,7 +176,8 @@ def cpu_seconds_of(pid: int) -> float:
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> list[int]:
     """A pipe beyond the descriptors that the guard's shell uses; who closes which end."""
-    low, high = os.pipe(), []
+    low = os.pipe()
+    high = []
     try:
         for end, owner in zip(low, (reader, writer), strict=True):
             high.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10))

@@ -105,7 +105,8 @@ class DurableJournalFileBackend(JournalFileBackend):
         """
         number, offset, _ = self._position
         if number != log_number_from:
-            number, offset = 0, 0
+            number = 0
+            offset = 0
         with self._opened(os.O_RDONLY) as descriptor:
             # What is behind the last newline may be cut away and replaced while we read; no byte
             # before it ever is. So look for it first, and read up to there.
@@ -115,7 +116,9 @@ class DurableJournalFileBackend(JournalFileBackend):
                 for line in lines:
                     if offset >= end:
                         return
-                    number, start, offset = number + 1, offset, offset + len(line)
+                    number = number + 1
+                    start = offset
+                    offset = offset + len(line)
                     if number <= log_number_from:
                         continue
                     try:
@@ -174,7 +177,8 @@ class DurableJournalFileBackend(JournalFileBackend):
                 lock.release()
 
     def _write(self, descriptor: int, lines: bytes, end: int) -> None:
-        view, written = memoryview(lines), 0
+        view = memoryview(lines)
+        written = 0
         try:
             while written < len(lines):
                 written += os.write(descriptor, view[written:])
@@ -208,7 +212,8 @@ class DurableJournalFileBackend(JournalFileBackend):
         except ValueError:
             save_torn(self.path, tail, start)
             os.ftruncate(descriptor, start)
-            done, size = f"cut away {len(tail)} bytes of an unfinished record", start
+            done = f"cut away {len(tail)} bytes of an unfinished record"
+            size = start
         else:
             size += os.write(descriptor, b"\n")
             done = "completed a record that lacked its newline"
@@ -226,7 +231,8 @@ class DurableJournalFileBackend(JournalFileBackend):
                 raise self.changed("a symbolic link took its place") from None
             raise
         try:
-            status, (_, offset, _) = os.fstat(descriptor), self._position
+            status = os.fstat(descriptor)
+            (_, offset, _) = self._position
             if (status.st_dev, status.st_ino) != self._file:
                 raise self.changed("another file took its place")
             if status.st_size < offset:

@@ -67,7 +67,8 @@ class _Watch:
         with self._mutex:
             self._stages[key] = (time.monotonic(), action)
             self._used = True
-            start, self._running = not self._running, True
+            start = not self._running
+            self._running = True
         if start:
             try:
                 threading.Thread(target=self._run, name="journal-lock", daemon=True).start()
@@ -185,7 +186,8 @@ class JournalLock(BaseJournalFileLock):
             raise RuntimeError(f"{self._link}: released without being held")
         _watch.end(self._stage)
         # From the close on, another thread may use this very object: touch nothing after it.
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor = self._descriptor
+        self._descriptor = -1
         try:
             if self._is_in_place():
                 os.unlink(self._link)
@@ -216,7 +218,8 @@ class JournalLock(BaseJournalFileLock):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if is_open_at(descriptor, self._side):
                     os.pwrite(descriptor, b"%-10d %-17.3f\n" % (os.getpid(), time.monotonic()), 0)
-                    self._placed, self._descriptor = (0, 0), descriptor
+                    self._placed = (0, 0)
+                    self._descriptor = descriptor
                     return
             finally:
                 if self._descriptor != descriptor:  # interrupted, or somebody removed the side file
@@ -224,7 +227,9 @@ class JournalLock(BaseJournalFileLock):
 
     def _place_link(self) -> tuple[int, int]:
         """Place the stock symlink, breaking a dead one; the flock is held."""
-        seen, since, pause = (0, 0), 0.0, 0.001
+        seen = (0, 0)
+        since = 0.0
+        pause = 0.001
         while True:
             try:
                 os.symlink(self._target, self._link)
@@ -236,14 +241,16 @@ class JournalLock(BaseJournalFileLock):
                     raise
                 continue
             try:
-                found, target = _identity(self._link), self._link_target()
+                found = _identity(self._link)
+                target = self._link_target()
             except FileNotFoundError:
                 continue
             if target == self._target:
                 self._break_link(found)
                 continue
             if found != seen:
-                seen, since = found, time.monotonic()
+                seen = found
+                since = time.monotonic()
             elif time.monotonic() - since > GRACE_S:
                 _logger.warning(
                     "%s has not changed for %.0f s: its holder counts as dead", self._link, GRACE_S

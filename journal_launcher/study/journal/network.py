@@ -27,13 +27,16 @@ def file_system(path: str | os.PathLike[str]) -> str:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
     except OSError:  # not Linux
         return ""
-    where, found, longest = os.path.realpath(path), "", -1
+    where = os.path.realpath(path)
+    found = ""
+    longest = -1
     for mount in mounts.splitlines():
         left, _, right = mount.partition(" - ")
         point = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), left.split(" ")[4])
         inside = where == point or where.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= longest:  # of mounts on one point, the last hides the others
-            found, longest = right.split(" ")[0], len(point)
+            found = right.split(" ")[0]
+            longest = len(point)
     return found
 
 

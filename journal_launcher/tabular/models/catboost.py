@@ -122,7 +122,8 @@ class _Telling:
     """A callback. What is raised in one CatBoost turns into an error of its own; so it waits."""
 
     def __init__(self, on_round: Rounds, steps: int) -> None:
-        self._on_round, self._steps = on_round, steps
+        self._on_round = on_round
+        self._steps = steps
         self._raised: BaseException | None = None
 
     def after_iteration(self, info: Any) -> bool:
@@ -145,7 +146,8 @@ class FittedCatBoost:
     """
 
     def __init__(self, model: catboost.CatBoost, schema: Schema, taken: dict[int, float]) -> None:
-        self._model, self._taken = model, taken
+        self._model = model
+        self._taken = taken
         self._kind = "RawFormulaVal" if schema.task == "regression" else "Probability"
 
     def predict(self, features: Features) -> Predictions:
@@ -169,7 +171,8 @@ class FittedCatBoost:
 
 def _are_alike(features: Features) -> bool:
     """Whether every row is the first one again."""
-    numbers, codes = features.numbers, features.codes
+    numbers = features.numbers
+    codes = features.codes
     gaps = np.isnan(numbers)
     same = (numbers == numbers[:1]) | (gaps & gaps[:1])
     return bool(same.all() and (codes == codes[:1]).all())

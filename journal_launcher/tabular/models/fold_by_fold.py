@@ -96,7 +96,8 @@ class FoldByFold(Tuned):
         fixed: int | None = None,
     ) -> Curve:
         best_of = np.argmax if METRICS[self.settings.metric] == "maximize" else np.argmin
-        models, curves = [], []
+        models = []
+        curves = []
         steps = fixed or self.max_steps
         if self.settings.rounds is not None and fixed is None:
             steps = min(_FIRST, steps)

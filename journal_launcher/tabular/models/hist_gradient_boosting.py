@@ -89,7 +89,8 @@ class HistGradientBoosting(Boosting):
         estimator.fit(x, y)
         # Nothing of it goes into the file.
         estimator.set_params(**plain)
-        estimator.do_early_stopping_, estimator._scorer = False, None
+        estimator.do_early_stopping_ = False
+        estimator._scorer = None
         estimator.train_score_ = np.empty(0)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedHistGradientBoosting":

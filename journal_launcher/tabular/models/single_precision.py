@@ -47,7 +47,8 @@ def target_middle(target: NDArray[np.float64], *, rounded_sums: bool = False) ->
 
     rounded_sums: predictions are summed up in 32 bits, too.
     """
-    mean, std = float(target.mean()), float(target.std())
+    mean = float(target.mean())
+    std = float(target.std())
     near = abs(mean) * np.finfo(np.float32).eps / 2 <= _NOISE * std
     return 0.0 if near or (_held(target) and (std == 0 or not rounded_sums)) else mean
 

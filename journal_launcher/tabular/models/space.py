@@ -131,7 +131,8 @@ def _narrow(own: Parameter, asked: Asked, where: str) -> Parameter:
         log = asked.log
         if log is None:
             log = isinstance(own.values, Range) and bool(own.values.log) and asked.low > 0
-        low, high = values[0], values[-1]
+        low = values[0]
+        high = values[-1]
         default = min(max(own.default, low), high)
         return replace(own, values=Range(low, high, log), default=default)
     default = own.default

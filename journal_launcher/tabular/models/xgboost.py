@@ -64,7 +64,8 @@ class XGBoost(Boosting):
 
     def fixed(self) -> dict[str, Any]:
         """What is not tuned; the same on CPU and GPU but for the device."""
-        schema, settings = self.settings.schema, self.settings
+        schema = self.settings.schema
+        settings = self.settings
         device = "cuda:0" if settings.gpu else "cpu"
         fixed = {**_QUIET, "tree_method": "hist", "device": device, "nthread": settings.threads}
         if schema.task == "regression":
@@ -82,7 +83,8 @@ class XGBoost(Boosting):
 
 class _Telling(xgboost.callback.TrainingCallback):
     def __init__(self, on_round: Rounds, steps: int) -> None:
-        self._on_round, self._steps = on_round, steps
+        self._on_round = on_round
+        self._steps = steps
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
         self._on_round(epoch + 1, self._steps)

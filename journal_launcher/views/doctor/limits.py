@@ -32,7 +32,8 @@ def check_limits() -> Iterator[Finding]:
 
 
 def _check_cores() -> Finding:
-    there, (affinity, quota) = os.cpu_count() or 1, core_limits()
+    there = os.cpu_count() or 1
+    (affinity, quota) = core_limits()
     why = [f"affinity leaves {affinity}"] if affinity < there else []
     why += [f"a cgroup quota leaves {quota:g}"] if quota < affinity else []
     usable = f"{available_cores()} of {there} may be used"

@@ -23,7 +23,8 @@ _PASSING = {
     "overlay": "in a container, studies are lost with it: mount a volume",
 }
 _NO_ROOM, _LITTLE_ROOM = 16 * 2**20, 2**30  # bytes
-_NO_INODES, _FEW_INODES = 100, 10_000
+_NO_INODES = 100
+_FEW_INODES = 10_000
 _SLOW = 0.2  # seconds for an append that is durable; every trial makes some
 
 
@@ -53,7 +54,8 @@ def _check_kind(root: Path) -> Finding:
 
 
 def _check_room(there: Path) -> Iterator[Finding]:
-    free, found = shutil.disk_usage(there).free, os.statvfs(there)
+    free = shutil.disk_usage(there).free
+    found = os.statvfs(there)
     text = f"{gib(free)} free"
     if free < _LITTLE_ROOM:
         level: Level = "problem" if free < _NO_ROOM else "note"

@@ -45,7 +45,8 @@ class CommandJob(Job):
 
     def __init__(self, settings: LaunchSettings, paths: StudyPaths) -> None:
         assert settings.command is not None and settings.space is not None
-        self._settings, self._paths = settings, paths
+        self._settings = settings
+        self._paths = paths
         self._space = parse_space(settings.space)
         self._template = parse_template(settings.command, self._space)
         self._value = parse_value(settings.value, settings.n_directions)
@@ -53,7 +54,8 @@ class CommandJob(Job):
         self._progress: Progress = lambda *_: None
 
     def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
-        settings, program = self._settings, self._template.program
+        settings = self._settings
+        program = self._template.program
         if program is not None and shutil.which(program) is None:
             there = os.path.isfile(program)
             hint = f"chmod +x {program}" if there else f"seen from {Path.cwd()}; check its name"
@@ -135,7 +137,8 @@ class _Reader:
     """Remembers what the value may be read from."""
 
     def __init__(self, wanted: Value, *, debugged: bool) -> None:
-        self._wanted, self._debugged = wanted, debugged
+        self._wanted = wanted
+        self._debugged = debugged
         self._last_line: str | None = None
         self._match: re.Match[str] | None = None
 
@@ -173,7 +176,8 @@ class _Reports:
     """Intermediate values for the pruner, from the lines that match."""
 
     def __init__(self, trial: optuna.Trial, pattern: re.Pattern[str] | None) -> None:
-        self._trial, self._pattern = trial, pattern
+        self._trial = trial
+        self._pattern = pattern
         self._steps: set[int] = set()
 
     def see(self, line: Line) -> tuple[int, None, float] | None:
@@ -232,6 +236,8 @@ def _suggest(trial: optuna.Trial, name: str, asked: Asked) -> Any:
         return trial.suggest_categorical(name, asked)
     log = bool(asked.log)
     if asked.whole:
-        low, high, step = int(asked.low), int(asked.high), int(asked.step or 1)
+        low = int(asked.low)
+        high = int(asked.high)
+        step = int(asked.step or 1)
         return trial.suggest_int(name, low, high, log=log, step=step)
     return trial.suggest_float(name, asked.low, asked.high, log=log, step=asked.step)

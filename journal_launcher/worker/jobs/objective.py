@@ -24,7 +24,8 @@ class ObjectiveJob(Job):
     """The user's own objective: nothing is added to it but the protocol."""
 
     def __init__(self, settings: LaunchSettings, paths: StudyPaths) -> None:
-        self._settings, self._paths = settings, paths
+        self._settings = settings
+        self._paths = paths
         self._loaded: UserObjective | None = None
 
     def _load(self) -> UserObjective:
@@ -42,7 +43,8 @@ class ObjectiveJob(Job):
             directions=list(self._settings.direction or ("minimize",)),
             seed=seed,
         )
-        source, mark = objective.source_sha256, arguments_mark(self._settings.arguments)
+        source = objective.source_sha256
+        mark = arguments_mark(self._settings.arguments)
         return Preparation(identity, noted={"objective source": source, ARGUMENTS: mark})
 
     def _reference(self) -> str:

@@ -28,7 +28,9 @@ class Rehearsal(Job):
 
     def __init__(self, settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int):
         self._parts = parts_of(settings)
-        self._paths, self._gpu, self._threads = paths, gpu, threads
+        self._paths = paths
+        self._gpu = gpu
+        self._threads = threads
 
     def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
         """Raises what the first two types raise alike: it is the table's fault, or the user's."""

@@ -52,8 +52,10 @@ class TableJob(Job):
     """K folds of one model type on one table."""
 
     def __init__(self, settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int):
-        self._settings, self._paths = settings, paths
-        self._gpu, self._threads = gpu, threads
+        self._settings = settings
+        self._paths = paths
+        self._gpu = gpu
+        self._threads = threads
 
     def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
         settings = self._settings
@@ -97,7 +99,8 @@ class TableJob(Job):
         rehearse(self._task_of(prepared.content, seed))
 
     def open(self, prepared: Preparation, seed: int, progress: Progress) -> None:
-        self._table, self._progress = prepared.content, progress
+        self._table = prepared.content
+        self._progress = progress
         self._task = self._task_of(self._table, seed)
         self._objective = TableObjective(self._task, self._settings.pruner != "none", progress)
 
@@ -182,7 +185,8 @@ def _limit(
     model: ModelType, task: TableTask, begun: Identity | None
 ) -> tuple[int | None, list[str]]:
     """The study's limit of rounds, and what is said of it. A study keeps the one it began with."""
-    affordable, settings = model.affordable, task.settings
+    affordable = model.affordable
+    settings = task.settings
     if affordable is None and begun is None:
         return None, []
     rounds = affordable if begun is None else whole((begun.flags or {}).get("rounds"), 1)

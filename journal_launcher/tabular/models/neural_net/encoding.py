@@ -64,12 +64,16 @@ def encode_folds(
     """
     arrays = _kept(folds, regression, scale) or _encoded(folds, regression, scale)
     x, y = move_to_device([_tensor(arrays["x"]), _tensor(arrays["y"])], device)
-    found, at, y_at = [], 0, 0
+    found = []
+    at = 0
+    y_at = 0
     for fold, (mean, std) in zip(folds, arrays["scalings"].tolist(), strict=True):
-        end, y_end = at + len(fold.rows.train), y_at + len(fold.rows.train)
+        end = at + len(fold.rows.train)
+        y_end = y_at + len(fold.rows.train)
         rows = TensorRows(x[at:end], y[y_at:y_end])
         scaling = Scaling(mean, std) if regression else None
-        at, y_at = end + len(fold.rows.valid), y_end
+        at = end + len(fold.rows.valid)
+        y_at = y_end
         found.append(EncodedFold(scaling, rows, x[end:at]))
     return found
 
@@ -99,7 +103,8 @@ def _encoded(folds: Sequence[FoldData], regression: bool, scale: bool) -> dict[s
     # Folds may differ in their rare categories; a column of zeros changes nothing.
     widest = max(encoder.width for encoder in encoders)
     n_rows = sum(len(fold.rows.train) + len(fold.rows.valid) for fold in folds)
-    x, at = np.zeros((n_rows, widest), dtype=np.float32), 0
+    x = np.zeros((n_rows, widest), dtype=np.float32)
+    at = 0
     for fold, encoder in zip(folds, encoders, strict=True):
         for part in ("train", "valid"):
             found = encoder.transform(getattr(fold, part))

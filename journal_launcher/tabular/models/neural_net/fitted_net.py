@@ -20,7 +20,8 @@ from journal_launcher.tabular.preprocessing import Encoder
 
 __all__ = ["STATS", "WEIGHTS", "FittedNet"]
 
-WEIGHTS, STATS = "weights", "batch_norm"
+WEIGHTS = "weights"
+STATS = "batch_norm"
 """Names of the tensors in the file."""
 
 
@@ -30,7 +31,9 @@ class FittedNet:
     def __init__(
         self, encoder: Encoder, scaling: Scaling | None, net: Mlp, weights: Weights
     ) -> None:
-        self._encoder, self._scaling, self._net = encoder, scaling, net
+        self._encoder = encoder
+        self._scaling = scaling
+        self._net = net
         self._weights = Weights(weights.flat.cpu(), weights.stats.cpu())
 
     def predict(self, features: Features) -> Predictions:

@@ -48,9 +48,12 @@ __all__ = ["NeuralNet"]
 
 _PATIENCE = 16
 """Epochs without a better mean score after which a trial ends."""
-_ROWS_SEEN, _MOST_EPOCHS, _LEAST_EPOCHS = 640_000, 48, 24
+_ROWS_SEEN = 640_000
+_MOST_EPOCHS = 48
+_LEAST_EPOCHS = 24
 """Rows that a full training goes through, repeats counted, and the epochs that bound it."""
-_FREQUENCIES, _EMBEDDING = 16, 8
+_FREQUENCIES = 16
+_EMBEDDING = 8
 """Of a periodic embedding: frequencies, and units it ends in."""
 _EMBEDDED = 100
 """Number columns up to which the default parameters embed them: each one costs time."""
@@ -108,7 +111,8 @@ class NeuralNet(Tuned):
         return self._max_steps
 
     def space(self) -> Space:
-        sizes, numbers = self._sizes, len(self._settings.schema.numbers)
+        sizes = self._sizes
+        numbers = len(self._settings.schema.numbers)
         embedding = sizes.embedding if 0 < numbers <= _EMBEDDED else "none"
         space = {
             "layers": between(1, 3, default=sizes.layers, least=1),
@@ -151,10 +155,12 @@ class NeuralNet(Tuned):
         prepared = self._prepare(folds)
         trainings = self._trainings(params, [fold.train for fold in prepared], seed)
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
-        steps, best = 0, -np.inf
+        steps = 0
+        best = -np.inf
         fitted: list[Weights] = []
         history: list[tuple[float, float]] = []
-        limit, net = fixed or self._max_steps, trainings[0].net
+        limit = fixed or self._max_steps
+        net = trainings[0].net
         with ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads) as pool:
             trained = epochs(trainings, [fold.valid for fold in prepared], limit, pool)
             trained = ahead(trained) if self._settings.gpu else trained
@@ -170,7 +176,9 @@ class NeuralNet(Tuned):
                 # The first epoch counts even if its score is not a number: the caller refuses it.
                 recovered = np.isnan(best) and not np.isnan(value)
                 if value > best or not fitted or recovered or epoch == fixed:
-                    steps, best, fitted = epoch, value, weights
+                    steps = epoch
+                    best = value
+                    fitted = weights
                 report(epoch, limit, sign * best)
                 if epoch - steps >= _PATIENCE and not fixed:
                     break
@@ -228,7 +236,8 @@ class NeuralNet(Tuned):
         ]
 
     def _net(self, params: Params, inputs: int) -> Mlp:
-        schema, fixed = self._settings.schema, self._dropout
+        schema = self._settings.schema
+        fixed = self._dropout
         periodic = bool(schema.numbers) and params.get("embedding") == "periodic"
         return Mlp(
             inputs=inputs,

@@ -92,6 +92,7 @@ def _share(idle: Tensor | None) -> dict[str, float]:
 
 
 def _statistics(matrix: Tensor) -> dict[str, Any]:
-    low, high = matrix.min(), matrix.max()
+    low = matrix.min()
+    high = matrix.max()
     found = {"mean": matrix.mean(), "std": matrix.std(), "min": low, "max": high}
     return {"weights": {name: float(value) for name, value in found.items()}}

@@ -17,7 +17,8 @@ __all__ = ["Arriving", "Step", "TensorRows", "Training", "ahead", "draw_masks", 
 _CLIP = 1.0
 _DECAY = 0.99
 """Of the moving average of the weights, for each step after the first 890."""
-_CONSTANT, _FLOOR = 0.3, 0.02
+_CONSTANT = 0.3
+_FLOOR = 0.02
 """Share of the epochs with the full learning rate; what is left of it after the last one."""
 _AT_ONCE = 2**21
 """Hidden units of one network for which dropout masks are drawn at once, or inputs gathered."""
@@ -59,7 +60,8 @@ class Step:
         device: torch.device,
         captured: bool = False,
     ) -> None:
-        self.batch, self._net = batch, net
+        self.batch = batch
+        self._net = net
         # Only its memory counts: `begin` fills it.
         self.average = net.initial([torch.Generator(device) for _ in range(folds)], like.x.dtype)
         self._flat = self.average.flat.clone()
@@ -171,7 +173,9 @@ class Training:
     ) -> None:
         # BatchNorm needs two rows to have a variance.
         self._rows = [rows if len(rows.x) > 1 else _twice(rows) for rows in folds]
-        self.net, self._step, self._batches = net, step, batches
+        self.net = net
+        self._step = step
+        self._batches = batches
         flat = step.average.flat
         self._random = [torch.Generator(flat.device).manual_seed(seed) for seed in seeds]
         step.begin(net.initial(self._random, flat.dtype))
@@ -185,7 +189,9 @@ class Training:
 
     def epoch(self) -> None:
         """Go through the rows once, in a new order; those of an unfinished batch rest."""
-        net, step, flat = self.net, self._step, self._step.average.flat
+        net = self.net
+        step = self._step
+        flat = self._step.average.flat
         orders = [
             torch.randperm(len(rows.x), generator=random, device=flat.device).to(rows.x.device)
             for rows, random in zip(self._rows, self._random, strict=True)
