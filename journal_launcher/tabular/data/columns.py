@@ -4,6 +4,7 @@ A frame's index counts its rows from 0, messages count from 1, the first below t
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -196,7 +197,9 @@ def rows_of(cells: pd.Series | pd.DataFrame) -> NDArray[np.int64]:
 
 
 def label_of(value: Any) -> str:
-    """The text of a value: whole numbers without a fraction, as they are written in files."""
+    """The text of a value: whole numbers without a fraction, days without a time, as in files."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
+    if isinstance(value, datetime) and not pd.isna(value):
+        return value.isoformat(" ").removesuffix(" 00:00:00")
     return str(value).strip()

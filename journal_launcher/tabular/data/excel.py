@@ -13,6 +13,7 @@ from typing import Any
 
 from journal_launcher.base import memory
 from journal_launcher.tabular.data import sheet_program
+from journal_launcher.tabular.data.columns import label_of
 from journal_launcher.tabular.data.frames import (
     MISSING,
     FileFormat,
@@ -60,7 +61,7 @@ def _moment(item: dict[str, str]) -> datetime:
 def _frame(header: list[Any], rows: list[list[Any]]) -> Any:
     import pandas as pd
 
-    names = ["" if cell is None else _text(cell) for cell in header]
+    names = ["" if cell is None else label_of(cell) for cell in header]
     check_names(names)
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     columns = [_column(list(column)) for column in cells]
@@ -70,7 +71,7 @@ def _frame(header: list[Any], rows: list[list[Any]]) -> Any:
 
 
 def _column(cells: list[Any]) -> Any:
-    """Numbers, booleans or moments, if all cells are such; else texts."""
+    """Numbers, booleans or moments, if all cells are such; else texts, and numbers and moments."""
     import pandas as pd
 
     cells = [None if isinstance(cell, str) and cell in MISSING else cell for cell in cells]
@@ -81,13 +82,6 @@ def _column(cells: list[Any]) -> Any:
         return pd.Series(cells, dtype="boolean")
     if kinds == {datetime}:
         return pd.Series(pd.to_datetime(pd.Series(cells)))
-    return pd.Series([None if cell is None else _text(cell) for cell in cells], dtype="object")
-
-
-def _text(cell: Any) -> str:
-    """A cell as it would be written: whole numbers and days without what they do not have."""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, datetime):
-        return cell.isoformat(" ").removesuffix(" 00:00:00")
-    return str(cell)
+    # Not True: it would be the same label as 1.
+    cells = [str(cell) if isinstance(cell, bool) else cell for cell in cells]
+    return pd.Series(cells, dtype="object")

@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,9 @@ _FEW_CATEGORIES = 20
 """A column with so few categories has codes: rows that all have others were written otherwise."""
 _EVIDENCE = 10
 """Fewer rows with a value prove nothing about a column."""
+
+_NUMBERS = (int, float, Decimal, np.number, np.bool_)
+_DATES = (date, np.datetime64)
 
 _Read = tuple[NDArray[Any], list[str]]
 
@@ -80,17 +85,47 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
 
 
 def _read_values(column: Column, series: pd.Series) -> _Read:
-    """Values of the column's kind in its format; those that the file gave as such are taken."""
+    """Values of the column's kind in its format; those that the data give as such are taken."""
     typed = from_dtype(column.name, series)
     if typed is not None and typed.missing.all():
         return typed.values, []
     if typed is not None and (
         typed.kind == column.kind or (typed.kind, column.kind) == ("boolean", "number")
     ):
-        percents = column.kind == "number" and unit_of(column.format or "") == "%"
-        note = f"column {column.name!r}: numbers are taken as percents, 51.9 as 51.9%"
-        return typed.values, [note] if percents else []
-    return _read_texts(column, texts_of(column.name, series), rows_of(series))
+        return typed.values, _about_percents(column)
+    rows = rows_of(series)
+    given = finite(column.name, _given_values(column.kind, series), rows)
+    known = ~np.isnan(given)
+    values, notes = _read_texts(column, texts_of(column.name, series.mask(known)), rows)
+    if not known.any():
+        return values, notes
+    return np.where(known, given, values), [*_about_percents(column), *notes]
+
+
+def _about_percents(column: Column) -> list[str]:
+    percents = column.kind == "number" and unit_of(column.format or "") == "%"
+    note = f"column {column.name!r}: numbers are taken as percents, 51.9 as 51.9%"
+    return [note] if percents else []
+
+
+def _given_values(kind: str, series: pd.Series) -> NDArray[np.float64]:
+    """(rows,) numbers or dates among cells of several types; NaN where a cell is none, as text."""
+    values = np.full(len(series), np.nan)
+    taken: Any = {"number": _NUMBERS, "date": _DATES}.get(kind)
+    if taken is None or pd.api.types.infer_dtype(series, skipna=True) == "string":
+        return values
+    value_of = float if kind == "number" else _seconds
+    for place, (cell, known) in enumerate(zip(series, series.notna(), strict=True)):
+        if known and isinstance(cell, taken):
+            try:
+                values[place] = value_of(cell)
+            except OverflowError:
+                values[place] = np.inf
+    return values
+
+
+def _seconds(moment: Any) -> float:
+    return float(pd.Timestamp(moment).timestamp())
 
 
 def _read_texts(column: Column, texts: Typed, rows: NDArray[np.int64]) -> _Read:

@@ -9,6 +9,7 @@ from tabular.data.sheets import cell, rows_of, xlsx
 from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data import excel
+from journal_launcher.tabular.data.columns import texts_of
 from journal_launcher.tabular.data.readers import read_file
 
 ROWS: list[list[object]] = [
@@ -37,7 +38,7 @@ def test_a_sheet_has_the_types_of_its_cells(tmp_path: Path) -> None:
     assert frame["flag"].tolist()[::2] == [True, False] and frame["flag"].isna().tolist()[1]
     days = ["2022-01-01 00:00:00", "2022-01-02 12:00:00", "NaT"]
     assert [str(day) for day in frame["day"]] == days
-    assert frame["2021"].tolist() == [1, 2, 3] and frame["mixed"].tolist() == ["5", "x", "2.5"]
+    assert frame["2021"].tolist() == [1, 2, 3] and frame["mixed"].tolist() == [5, "x", 2.5]
     assert table.format.sheet == "Data" and table.format.separator is None
     assert table.notes == (), "what is beyond the cells is no column"
     other = read_file(f"{path}#More")
@@ -78,8 +79,10 @@ def test_what_is_no_sheet_at_all(tmp_path: Path, ending: str) -> None:
     assert "xlsx" in refusal(path) or refusal(path)
 
 
-def test_moments_and_whole_numbers_among_texts_are_written_as_such() -> None:
+def test_moments_and_whole_numbers_among_texts_are_labelled_as_they_are_written() -> None:
     moment = pd.Timestamp(2022, 1, 2, 3).to_pydatetime()
     day = pd.Timestamp(2022, 1, 2).to_pydatetime()
-    found = excel._column([moment, day, 3.0, 0.5, True, "x", None]).tolist()
-    assert found == ["2022-01-02 03:00:00", "2022-01-02", "3", "0.5", "True", "x", None]
+    found = excel._column([moment, day, 3.0, 0.5, True, 1.0, "x", None])
+    labels = ("2022-01-02 03:00:00", "2022-01-02", "3", "0.5", "True", "1", "x")
+    assert texts_of("c", found).labels == labels
+    assert found.tolist()[1:4] == [day, 3, 0.5], "what a cell holds as a number is one"

@@ -1,12 +1,16 @@
 """Reading rows to predict."""
 
 import json
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from tabular.data.sheets import rows_of, xlsx
 from tabular.data.tables import columns, prepared
 
 from journal_launcher.base.errors import UsageError
@@ -172,6 +176,60 @@ class TestFormats:
         assert features.numbers[0].tolist() == [1.5, 51.9, 86400]
         assert features.codes.tolist() == [[0], [2]]
         assert notes == ("column 'share': numbers are taken as percents, 51.9 as 51.9%",)
+
+    @pytest.mark.parametrize(
+        "cells",
+        [
+            [Decimal("1.234"), Decimal("2.500")],
+            [1.234, np.float32(2.5)],
+            pd.Categorical([1.234, 2.5]),
+            [1.234, "2,5 €"],
+        ],
+        ids=["decimals", "floats", "levels", "number and text"],
+    )
+    def test_typed_cells_are_taken_whatever_the_column_is(self, cells: Any) -> None:
+        schema = replace(FORMATTED, columns=FORMATTED.columns[:1])
+        frame = pd.DataFrame({"n": pd.Series(cells, dtype=getattr(cells, "dtype", "object"))})
+        features, notes = features_from_frame(frame, schema)
+        assert features.numbers[:, 0].tolist() == [1.234, 2.5] and notes == ()
+
+    def test_a_typed_cell_that_is_no_value_of_its_column_is_named(self) -> None:
+        schema = replace(FORMATTED, columns=FORMATTED.columns[:1])
+        frame = pd.DataFrame({"n": pd.Series([1.5, date(2023, 1, 1)], dtype="object")})
+        with pytest.raises(UsageError, match=r"row 2, column 'n': .* found '2023-01-01'"):
+            features_from_frame(frame, schema)
+        with pytest.raises(UsageError, match="row 1, column 'n': expected a finite number"):
+            features_from_frame(pd.DataFrame({"n": [10**400, "1"]}), schema)
+
+    @pytest.mark.parametrize(
+        "cells",
+        [
+            [date(1970, 1, 2), None],
+            [datetime(1970, 1, 2), pd.NaT],
+            [datetime(1970, 1, 2, 1, tzinfo=timezone(timedelta(hours=1))), "later"],
+            [np.datetime64("1970-01-02"), None],
+        ],
+    )
+    def test_typed_dates_are_taken(self, cells: list[Any]) -> None:
+        schema = replace(FORMATTED, columns=FORMATTED.columns[2:3])
+        frame = pd.DataFrame({"when": pd.Series(cells, dtype="object")})
+        features, _ = features_from_frame(frame, schema)
+        assert features.numbers[0, 0] == 86400 and np.isnan(features.numbers[1, 0])
+
+    def test_dates_and_decimals_of_parquet_are_taken(self, tmp_path: Path) -> None:
+        pytest.importorskip("pyarrow")
+        frame = pd.DataFrame({"n": [Decimal("1.234")], "when": [date(1970, 1, 2)]})
+        frame.assign(share=None, code="A").to_parquet(tmp_path / "new.parquet")
+        features, _ = read_features(tmp_path / "new.parquet", FORMATTED)
+        assert features.numbers[0, [0, 2]].tolist() == [1.234, 86400]
+
+    def test_numbers_and_dates_beside_texts_in_a_sheet_are_taken(self, tmp_path: Path) -> None:
+        rows: list[list[object]] = [["n", "share", "when", "code"]]
+        rows += [[1.234, 5, "day:25570", 2.5], ["-", "7%", "later", "A"]]
+        path = xlsx(tmp_path / "new.xlsx", {"Data": rows_of(rows)})
+        features, _ = read_features(path, FORMATTED)
+        assert features.numbers[0].tolist() == [1.234, 5, 86400]
+        assert features.codes.tolist() == [[2], [3]] and features.numbers[1, 1] == 7
 
     @pytest.mark.parametrize(
         ("row", "expected"),
