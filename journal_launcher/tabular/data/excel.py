@@ -29,8 +29,10 @@ __all__ = ["read_excel"]
 _PROGRAM = Path(sheet_program.__file__)
 
 
-def read_excel(path: Path, sheet: str | None = None) -> TableFile:
+def read_excel(path: Path, sheet: str | None = None, keep_rows: bool = False) -> TableFile:
     """The frame of a sheet, the first one unless it is named; its first row names the columns.
+
+    keep_rows: no row below the table is left out.
 
     Raises:
         ValueError, UsageError: no such sheet, or the file is damaged.
@@ -49,7 +51,7 @@ def read_excel(path: Path, sheet: str | None = None) -> TableFile:
     if not rows:
         raise ValueError(f"expected a header with column names, found the empty sheet {name!r}")
     frame, dropped = drop_unnamed(_frame(rows[0], rows[1:]))
-    table, footer = drop_footer(frame)
+    table, footer = (frame, []) if keep_rows else drop_footer(frame)
     found = FileFormat(sheet=name, footer=len(frame) - len(table))
     return TableFile(table, found, (*dropped, *footer))
 

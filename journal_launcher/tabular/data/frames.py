@@ -123,33 +123,47 @@ def drop_footer(frame: Any, texts: Collection[str] = ()) -> tuple[Any, list[str]
 
     A row is one only where that is certain: a remark or a word such as Total stands alone in it, or
     a text of several words alone in a column of numbers, or the numbers beside the word are sums or
-    means of those above. Columns that are numbers without it become so, but for `texts`.
+    means of those above. What its column holds above is a value. Columns that are numbers without
+    the footer become so, but for `texts`.
     """
     below = 0
     while below < min(_FOOTER, len(frame) - 2) and _label(frame, len(frame) - 1 - below):
         below += 1
-    above = frame.iloc[: len(frame) - below]
-    rows: list[int] = []
+    end = len(frame)
+    # All of a footer is judged against the same rows, those above the whole of it.
+    first = next((n for n in range(end - below, end) if _is_footer(frame, n)), end)
     notes: list[str] = []
-    for place in range(len(frame) - 1, len(above) - 1, -1):
-        column, label = _label(frame, place)
-        if not _sums_up(frame.iloc[place], column, label, above):
-            if _TOTAL.fullmatch(label) and label not in set(above.iloc[:, column]):
-                notes.append(
-                    f"row {place + 1} begins with {label!r} and is kept: remove it from the file "
-                    "if it sums up the rows above"
-                )
-            break
-        rows.append(place)
+    if first > end - below:
+        column, label = _label(frame, first - 1)
+        if _TOTAL.fullmatch(label) and not _is_above(frame, first - 1, column, label):
+            notes.append(
+                f"row {first} begins with {label!r} and is kept: remove it from the file if it "
+                "sums up the rows above"
+            )
+    for place in range(first, end):
+        _, label = _label(frame, place)
         shown = label if len(label) <= 60 else f"{label[:59]}…"
         notes.append(f"row {place + 1}, {shown!r}, is a footer below the table: left out")
-    if not rows:
+    if first == end:
         return frame, notes
-    above = frame.iloc[: rows[-1]].copy()
+    above = frame.iloc[:first].copy()
     for name in above.columns:
-        if name not in texts and frame[name].iloc[rows[-1] :].notna().any():
+        if name not in texts and frame[name].iloc[first:].notna().any():
             above[name] = _as_numbers(above[name])
-    return above, notes[::-1]
+    return above, notes
+
+
+def _is_footer(frame: Any, first: int) -> bool:
+    """Whether all rows from `first` on are a footer of those above it."""
+    labels = [(place, *_label(frame, place)) for place in range(first, len(frame))]
+    if any(_is_above(frame, place, column, label) for place, column, label in labels):
+        return False
+    above = frame.iloc[:first]
+    return all(_sums_up(frame.iloc[place], column, label, above) for place, column, label in labels)
+
+
+def _is_above(frame: Any, place: int, column: int, label: str) -> bool:
+    return bool((frame.iloc[:place, column] == label).any())
 
 
 def _label(frame: Any, place: int) -> Any:

@@ -138,7 +138,7 @@ def read_features(path: Path, schema: Schema) -> tuple[Features, tuple[str, ...]
     from journal_launcher.tabular.data.readers import read_file
 
     with about(str(path)):
-        table = read_file(path, written_columns(schema))
+        table = read_file(path, written_columns(schema), keep_rows=True)
         features, notes = apply_schema(table.frame, schema)
         return features, (*table.notes, *unused_columns(table.frame, schema), *notes)
 

@@ -40,10 +40,13 @@ def read_bundled(name: str) -> tuple[Any, str]:
     return frame, "target"
 
 
-def read_file(source: Path | str, texts: Collection[str] = ()) -> TableFile:
+def read_file(
+    source: Path | str, texts: Collection[str] = (), keep_rows: bool = False
+) -> TableFile:
     """Read a file, a sheet FILE.xlsx#Sheet, a folder of parts or a pattern that names them.
 
-    The columns `texts` of text tables stay text as written.
+    The columns `texts` of text tables stay text as written. keep_rows: what looks like a footer
+    below the table is rows like any other.
 
     Raises:
         UsageError: a file is missing, unreadable or malformed, or a part has other columns; says on
@@ -52,15 +55,15 @@ def read_file(source: Path | str, texts: Collection[str] = ()) -> TableFile:
     data = locate_data(str(source))
     with complaints():
         if data.in_parts:
-            table = _read_parts(data, texts)
+            table = _read_parts(data, texts, keep_rows)
         else:
-            table = _read_one(data.files[0], data.sheet, texts)
+            table = _read_one(data.files[0], data.sheet, texts, keep_rows)
     if not len(table.frame):
         raise UsageError("expected rows, found none")
     return table
 
 
-def _read_one(path: Path, sheet: str | None, texts: Collection[str]) -> TableFile:
+def _read_one(path: Path, sheet: str | None, texts: Collection[str], keep_rows: bool) -> TableFile:
     kind = kind_of_file(path)
     if kind == "npz":
         return TableFile(_read_npz(path))
@@ -69,20 +72,20 @@ def _read_one(path: Path, sheet: str | None, texts: Collection[str]) -> TableFil
     if kind == "excel":
         from journal_launcher.tabular.data.excel import read_excel
 
-        return read_excel(path, sheet)
+        return read_excel(path, sheet, keep_rows)
     from journal_launcher.tabular.data.text_tables import read_text
 
-    return read_text(path, texts)
+    return read_text(path, texts, keep_rows)
 
 
 # --- parts
 
 
-def _read_parts(data: DataFiles, texts: Collection[str]) -> TableFile:
+def _read_parts(data: DataFiles, texts: Collection[str], keep_rows: bool) -> TableFile:
     """The parts below each other; a text column of one is text as written in all."""
     import pandas as pd
 
-    tables = [_read_part(path, texts) for path in data.files]
+    tables = [_read_part(path, texts, keep_rows) for path in data.files]
     names = list(tables[0].frame.columns)
     for path, table in zip(data.files, tables, strict=True):
         _check_alike(path, table, data.files[0], tables[0])
@@ -92,7 +95,7 @@ def _read_parts(data: DataFiles, texts: Collection[str]) -> TableFile:
         raise ValueError(_mixed(min(mixed), [kind[min(mixed)] for kind in kinds], data.files))
     for number, path in enumerate(data.files):
         if any(kinds[number][name] == "numbers" for name in mixed):
-            tables[number] = _read_part(path, {*texts, *mixed})
+            tables[number] = _read_part(path, {*texts, *mixed}, keep_rows)
     frame = pd.concat([table.frame[names] for table in tables], ignore_index=True)
     notes = [
         f"{path.name}: {note}"
@@ -104,10 +107,10 @@ def _read_parts(data: DataFiles, texts: Collection[str]) -> TableFile:
     return TableFile(frame, found, tuple(notes))
 
 
-def _read_part(path: Path, texts: Collection[str]) -> TableFile:
+def _read_part(path: Path, texts: Collection[str], keep_rows: bool) -> TableFile:
     try:
         with complaints():
-            return _read_one(path, None, texts)
+            return _read_one(path, None, texts, keep_rows)
     except UsageError as problem:
         raise UsageError(f"{path.name}: {problem}") from None
 

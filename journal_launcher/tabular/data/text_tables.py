@@ -78,8 +78,10 @@ class _Layout:
         return file
 
 
-def read_text(path: Path, texts: Collection[str] = ()) -> TableFile:
+def read_text(path: Path, texts: Collection[str] = (), keep_rows: bool = False) -> TableFile:
     """The frame of a text table; the columns `texts` stay text as written.
+
+    keep_rows: no row below the table is left out.
 
     Raises:
         ValueError, UsageError: unreadable or malformed; says on which line.
@@ -87,14 +89,14 @@ def read_text(path: Path, texts: Collection[str] = ()) -> TableFile:
     csv.field_size_limit(sys.maxsize)  # texts are long; not set back: another thread may read
     encoding = _marked_encoding(path)
     if encoding is not None:
-        return _read(_kept(_decoded(path, encoding)), path, encoding, texts)
+        return _read(_kept(_decoded(path, encoding)), path, encoding, texts, keep_rows)
     try:
-        return _read(partial(open_text, path), path, "UTF-8", texts)
+        return _read(partial(open_text, path), path, "UTF-8", texts, keep_rows)
     except _NotUTF8 as problem:
         text = _western_text(path)
         if text is None:
             raise problem from None
-    table = _read(_kept(text), path, _WESTERN, texts)
+    table = _read(_kept(text), path, _WESTERN, texts, keep_rows)
     return replace(table, notes=(_WESTERN_NOTE, *table.notes))
 
 
@@ -103,7 +105,9 @@ def _kept(text: str) -> _Opener:
     return lambda: io.BytesIO(content)
 
 
-def _read(open_: _Opener, path: Path, encoding: str, texts: Collection[str]) -> TableFile:
+def _read(
+    open_: _Opener, path: Path, encoding: str, texts: Collection[str], keep_rows: bool
+) -> TableFile:
     with open_() as file:
         layout = _layout(file)
     with open_() as file:
@@ -111,7 +115,7 @@ def _read(open_: _Opener, path: Path, encoding: str, texts: Collection[str]) -> 
     frame = _typed(open_, layout, texts)
     frame.columns = layout.names
     frame, dropped = drop_unnamed(frame)
-    table, footer = drop_footer(frame, texts)
+    table, footer = (frame, []) if keep_rows else drop_footer(frame, texts)
     found = FileFormat(
         layout.separator, encoding, compression_of(path), footer=len(frame) - len(table)
     )

@@ -99,6 +99,22 @@ class TestNewRows:
             self.read(tmp_path, f"x,colour,flag,day\n1,red,{flag},1970-01-01\n{row}\n")
         assert expected in str(caught.value) and str(tmp_path / "new.csv") in str(caught.value)
 
+    def test_every_row_is_one_to_predict(self, tmp_path: Path) -> None:
+        """What would be a footer below training data is a row too."""
+        header, row = "colour,x,flag,day\n", "red,1,True,1970-01-01\n"
+        numbers, codes, notes = self.read(tmp_path, header + row * 3 + "Total,3,,\n")
+        assert [x for x, *_ in numbers] == [1, 1, 1, 3] and codes == [2, 2, 2, -1]
+        assert len(notes) == 1 and "'Total'; taken as missing" in notes[0]
+        with pytest.raises(UsageError, match=r"row 4, column 'x': .* found 'Total'"):
+            self.read(tmp_path, "x,colour,flag,day\n" + "1,red,,\n" * 3 + "Total,,,\n")
+        cells: list[list[object]] = [["x", "colour", "flag", "day"], *[[1, "red", None, None]] * 3]
+        path = xlsx(tmp_path / "t.xlsx", {"Data": rows_of([*cells, [3, "Total", None, None]])})
+        assert read_features(path, SCHEMA)[0].codes[:, 0].tolist() == [2, 2, 2, -1]
+        (tmp_path / "parts").mkdir()
+        for name in "ab":
+            (tmp_path / "parts" / f"{name}.csv").write_text(header + row * 3 + "Total,3,,\n")
+        assert len(read_features(tmp_path / "parts", SCHEMA)[0]) == 8
+
     def test_missing_columns_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"expected the 4 columns .* missing: 'flag', 'day'"):
             self.read(tmp_path, "x,colour\n1,red\n")

@@ -320,6 +320,35 @@ class TestFooters:
         table = read(tmp_path, f"{self.NUMBERS}{last.replace('total', 'x')}\n")
         assert len(table.frame) == 4 + last.count("\n") and table.notes == ()
 
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            "ch,k\n" + "media,1\n" * 5,
+            "ch,k\ntv,2\nweb,2\n" + "media,2\n" * 3,
+            "ch,k\ntv,0\nTotal,0\nweb,0\ntv,0\nTotal,0\n",
+            "sex,share\n" + "M,0.498\nF,0.502\nTotal,0.5\n" * 20,
+            "a,b,y\n" + "1,2,Data: x\n1,3,Data: y\n" * 3 + ",,Data: x\n",
+        ],
+        ids=["alone", "at the end", "once above", "in turn", "a target"],
+    )
+    def test_a_text_that_its_column_has_above_is_a_value(self, tmp_path: Path, rows: str) -> None:
+        table = read(tmp_path, rows)
+        assert len(table.frame) == rows.count("\n") - 1 and table.notes == ()
+
+    def test_the_whole_of_a_footer_is_judged_by_the_rows_above_it(self, tmp_path: Path) -> None:
+        table = read(tmp_path, "name,y\nu,1\nv,2\nw,4\nTotal,9\nMean,4\n")
+        assert len(table.frame) == 4 and table.frame["y"].tolist() == [1, 2, 4, 9]
+        assert [note[:6] for note in table.notes] == ["row 4 ", "row 5,"]
+
+    @pytest.mark.parametrize(
+        "last", ["Total,12,15", "Total,,", "Source: x,,", "Total,12,15\nMean,4,5"]
+    )
+    def test_no_row_is_left_out_where_all_are_to_be_kept(self, tmp_path: Path, last: str) -> None:
+        (tmp_path / "t.csv").write_text(f"{self.NUMBERS}{last}\n")
+        table = read_file(tmp_path / "t.csv", keep_rows=True)
+        assert len(table.frame) == 4 + last.count("\n")
+        assert table.notes == () and table.format.footer == 0
+
     def test_texts_that_are_asked_for_stay_texts(self, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text(self.NUMBERS + "Total,,\n")
         assert read_file(tmp_path / "t.csv", {"size"}).frame["size"].tolist() == [
