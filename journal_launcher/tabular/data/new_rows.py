@@ -51,7 +51,8 @@ def unused_columns(frame: pd.DataFrame, schema: Schema) -> list[str]:
 
 
 def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[str, ...]]:
-    """Features of new rows in input order, and notes on values that the training data did not have.
+    """Features of new rows in input order, and notes on values that the training data did not have
+    and on columns without values.
 
     Columns come in any order; the target is ignored if it is there.
 
@@ -76,11 +77,18 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
     frame = frame.reset_index(drop=True)
     place = {str(name): number for number, name in enumerate(frame.columns)}
     arrays: dict[str, NDArray[Any]] = {}
+    empty = []
     for column in schema.columns:
         series = frame.iloc[:, place[column.name]]
         read = _read_codes if column.kind == "category" else _read_values
         arrays[column.name], said = read(column, series)
         notes += said
+        cells = arrays[column.name]
+        without = cells < 0 if column.kind == "category" else np.isnan(cells)
+        if without.all() and not said:
+            empty.append(column.name)
+    if empty and len(frame) > 1:  # one row with gaps is nothing odd
+        notes.append(f"columns without a value in any row: {list_names(empty)}")
     return features_of(schema, arrays, len(frame)), tuple(notes)
 
 

@@ -69,7 +69,7 @@ class TestNewRows:
             tmp_path, "colour\tx\tflag\tday\t\n1\t1.5\t\t\t\n1\t2\t\t\t\n"
         )
         assert (repr(numbers), codes) == (repr(plain[0]), plain[1])
-        assert notes == ("column 5 without a name and values: left out",)
+        assert notes == ("column 5 without a name and values: left out", *plain[2])
 
     @pytest.mark.parametrize("data", [pd.DataFrame(), np.empty((0, 4))], ids=["frame", "array"])
     def test_no_rows_are_refused_in_one_line(self, data: Any) -> None:
@@ -79,7 +79,20 @@ class TestNewRows:
     def test_rows_with_gaps_stay(self, tmp_path: Path) -> None:
         numbers, codes, notes = self.read(tmp_path, "x,colour,flag,day\n,,,\nNA,nan,,\n")
         assert np.isnan(numbers).all() and np.shape(numbers) == (2, 3)
-        assert (codes, notes) == ([-1, -1], ())
+        assert codes == [-1, -1]
+        assert notes == ("columns without a value in any row: 'x', 'colour', 'flag', 'day'",)
+
+    def test_one_row_with_gaps_is_no_empty_column(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, "x,colour,flag,day\n,,,\n")[2] == ()
+
+    def test_columns_that_are_empty_are_named(self) -> None:
+        frame = pd.DataFrame(
+            {"x": [None, ""], "colour": ["pink"] * 2, "flag": [1, None], "day": [pd.NaT] * 2}
+        )
+        notes = features_from_frame(frame, SCHEMA)[1]
+        assert [note for note in notes if "any row" in note] == [
+            "columns without a value in any row: 'x', 'day'"
+        ]
 
     @pytest.mark.parametrize(
         ("row", "expected"),
@@ -279,7 +292,8 @@ class TestFormats:
         rows = "".join(f",,,{code}\n" for code in ("0.0", "1.0", "2.5", "A", "01", "-1.0"))
         _, codes, notes = self.read(tmp_path, header + rows)
         assert codes == [0, 1, 2, 3, -1, -1]
-        assert len(notes) == 1 and "2 rows with categories" in notes[0]
+        assert "2 rows with categories" in notes[0]
+        assert notes[1:] == ("columns without a value in any row: 'n', 'share', 'when'",)
 
     def test_codes_that_are_all_unknown_are_refused(self, tmp_path: Path) -> None:
         header = "n,share,when,code\n"
