@@ -24,7 +24,13 @@ from journal_launcher.tabular.data.columns import (
     rows_of,
     texts_of,
 )
-from journal_launcher.tabular.data.doubts import MANY, MOSTLY, SEVERAL_WAYS, doubt_text
+from journal_launcher.tabular.data.doubts import (
+    MANY,
+    MOSTLY,
+    SEVERAL_WAYS,
+    doubt_beside_numbers,
+    doubt_text,
+)
 from journal_launcher.tabular.data.formats import (
     DATE_FORMATS,
     decimal_mark,
@@ -125,6 +131,9 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | _Open:
     if len(fits) > 1:
         return _Open(name, texts, rows_of(series), fits)
     typed = _read(name, texts, rows_of(series), fits[0])
+    doubt = doubt_beside_numbers(name, series, typed.values) if typed.kind == "number" else None
+    if doubt:
+        typed = replace(typed, doubts=(*typed.doubts, doubt))
     if typed.kind != "number" or typed.format:
         return typed
     if _collide(typed.values, [label for label in texts.labels if _is_whole(label)]):

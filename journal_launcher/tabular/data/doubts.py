@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.columns import Typed
@@ -13,7 +14,7 @@ from journal_launcher.tabular.data.formats import (
     reader_of,
 )
 
-__all__ = ["MANY", "MOSTLY", "SEVERAL_WAYS", "doubt_text"]
+__all__ = ["MANY", "MOSTLY", "SEVERAL_WAYS", "doubt_beside_numbers", "doubt_text"]
 
 MOSTLY = 0.9
 """A column in which at least this share of the rows is numbers or dates has slips in it."""
@@ -21,6 +22,7 @@ MANY = 20
 """More different numbers than that are no codes of categories."""
 _LOOKED_AT = 1000
 """Different texts that a doubt is based on."""
+_THREE_DIGITS = re.compile("(?<![0-9.,])[1-9][0-9]{0,2}[.,][0-9]{3}(?![0-9.,])")
 SEVERAL_WAYS = "its numbers are written in several ways, or have several units; write them alike"
 
 
@@ -48,6 +50,29 @@ def doubt_text(name: str, texts: Typed, rows: NDArray[np.int64]) -> str | None:
     if many and numbers + units > MOSTLY:
         return f"{start}: {held}, a number with a unit; write the numbers alone"
     return None
+
+
+def doubt_beside_numbers(name: str, series: pd.Series, values: NDArray[np.float64]) -> str | None:
+    """Of a column read as `values`, in which a sheet has numbers and texts such as 1.100.
+
+    The numbers do not show what the mark in the texts is.
+    """
+    if pd.api.types.infer_dtype(series, skipna=True) in ("string", "empty"):
+        return None
+    marked = {
+        place: cell
+        for place, cell in enumerate(series)
+        if isinstance(cell, str)
+        and not np.isnan(values[place])
+        and re.search("[0-9][.,]|[.,][0-9]", cell)
+    }
+    if not marked or not all(map(_THREE_DIGITS.search, marked.values())):
+        return None
+    place, text = next(iter(marked.items()))
+    return (
+        f"column {name!r}: the text {text!r} in row {series.index[place] + 1} beside numbers is "
+        f"read as {values[place]:.15g}; make such cells numbers in the sheet"
+    )
 
 
 def _looks(label: str) -> str:

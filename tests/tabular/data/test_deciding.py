@@ -274,3 +274,42 @@ def test_nothing_but_gaps_is_a_category_without_labels() -> None:
 def test_a_long_text_column_is_given_up_early() -> None:
     series = cells(*(f"some words of a review, number {place}" for place in range(50_000)))
     assert type_of("review", series).kind == "category"
+
+
+class TestNumbersBesideTexts:
+    """A sheet may hold numbers as numbers in some cells and as text in others."""
+
+    @pytest.mark.parametrize(
+        ("cells", "read"),
+        [
+            ([71.25, "1.100", 3.5], [71.25, 1.1, 3.5]),
+            ([5.0, 7.0, "-1.100"], [5, 7, -1.1]),
+            ([71.25, "1,100", None], [71.25, 1100, None]),
+            ([71.25, "1.100 €", 3.5], [71.25, 1.1, 3.5]),
+        ],
+    )
+    def test_a_text_that_may_be_a_thousand_is_a_doubt(
+        self, cells: list[object], read: list[float | None]
+    ) -> None:
+        typed = type_of("n", pd.Series(cells, dtype="object"))
+        np.testing.assert_array_equal(typed.values, np.array(read, dtype=float))
+        text = next(cell for cell in cells if isinstance(cell, str))
+        value = typed.values[cells.index(text)]
+        assert typed.doubts == (
+            f"column 'n': the text {text!r} in row {cells.index(text) + 1} beside numbers is read "
+            f"as {value:.15g}; make such cells numbers in the sheet",
+        )
+
+    @pytest.mark.parametrize(
+        "cells",
+        [[71.25, "1.5", 3.5], [71.25, "1.100", "0.25"], [71.25, "1.100", "1100.5"], [1.5, "-", 2]],
+    )
+    def test_texts_that_show_their_point_are_none(self, cells: list[object]) -> None:
+        assert type_of("n", pd.Series(cells, dtype="object")).doubts == ()
+
+    def test_a_slip_is_but_a_slip(self) -> None:
+        cells = [*(place + 0.5 for place in range(30)), "1.100 kg"]
+        assert len(type_of("n", pd.Series(cells, dtype="object")).doubts) == 1
+
+    def test_texts_alone_are_none(self) -> None:
+        assert type_of("n", pd.Series(["71.25", "1.100"])).doubts == ()
