@@ -105,6 +105,15 @@ def test_every_model_type_is_in_the_readme_and_the_registry_is_the_option() -> N
         assert f"`{name}`" in README
 
 
+def test_remedies_are_documented_with_their_ranges() -> None:
+    lines = (ROOT / "docs" / "watch.md").read_text().splitlines()
+    for name, spec in MODEL_TYPES.items():
+        (row,) = [line for line in lines if line.startswith(f"| `{name}` |")]
+        for remedy in spec.remedies.values():
+            for parameter, found in remedy.ranges.items():
+                assert f"`{parameter}` {found['low']:g} to {found['high']:g}" in row
+
+
 def test_links_of_the_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):

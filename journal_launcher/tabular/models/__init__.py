@@ -7,7 +7,7 @@ only what is tuned and how one fold is fitted; any other derives from `space.Tun
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -56,6 +56,7 @@ class ModelSettings:
     schema: Schema
     n_rows: int
     metric: str
+    _: KW_ONLY
     flags: Mapping[str, Any] = field(default_factory=dict)
     gpu: bool = False
     threads: int = 1
