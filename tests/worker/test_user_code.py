@@ -45,10 +45,6 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["worker", "3", "4"])
     monkeypatch.chdir(folder)
-    # Processes that a later test starts would run the script that stood in for the main module.
-    main = sys.modules["__main__"]
-    monkeypatch.setattr(main, "__file__", getattr(main, "__file__", None))
-    monkeypatch.setitem(sys.modules, "__mp_main__", main)
     before = set(sys.modules)
 
     def make(name: str = "train.py", code: str = CODE) -> Path:
