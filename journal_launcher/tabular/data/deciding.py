@@ -293,7 +293,7 @@ def _slips(name: str, kind: str, slips: list[Gap], last: int) -> str:
 def _marks(column: Typed | _Open) -> set[str]:
     """The decimal mark that a column proves its file to have, if it proves one."""
     if isinstance(column, Typed):
-        if column.kind != "number" or not (column.values % 1 > 0).any():
+        if not _has_fractions(column):
             return set()
         return {decimal_mark(column.format) if column.format else "."}
     marks = {decimal_mark(fit.format) for fit in column.fits if fit.kind == "number" and fit.format}
@@ -329,11 +329,13 @@ def _settle_mark(column: _Open, marks: set[str]) -> Typed:
     return typed
 
 
+def _has_fractions(column: Typed) -> bool:
+    return column.kind == "number" and bool((column.values % 1 > 0).any())
+
+
 def _has_points(column: Typed | _Open) -> bool:
     """Whether it is plain numbers, of which some have a decimal point."""
-    if not isinstance(column, Typed) or column.kind != "number" or column.format:
-        return False
-    return bool((column.values % 1 > 0).any())
+    return isinstance(column, Typed) and not column.format and _has_fractions(column)
 
 
 def _may_be_thousands(column: Typed | _Open) -> bool:
