@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -225,6 +226,28 @@ def test_a_log_that_is_a_link_is_refused(pool: WorkerPool, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="expected a plain file, found a symbolic link"):
         pool.start(pool.slots[0])
     assert not (tmp_path / "theirs").exists()
+
+
+def test_a_folder_that_is_removed_while_a_worker_starts_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+    folder = tmp_path / "workers"
+    removals = iter(range(3))
+
+    def mkdir_then_lose(self: Path, *args: Any, **options: Any) -> None:
+        mkdir(self, *args, **options)
+        if self == folder and next(removals, None) is not None:
+            folder.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_then_lose)
+    (tmp_path / "worker.py").write_text("print('here', flush=True)\n")
+    monkeypatch.setattr(process_module, "WORKER_PROGRAM", tmp_path / "worker.py")
+    worker = LocalProcess(WorkerSpec(0, CPU, 1, dict(os.environ)), "launch", folder / "0.log")
+    assert next(removals, None) is None
+    wait_until(lambda: worker.log.read_text() == "here\n")
+    worker.kill()
+    worker.reap(20)
 
 
 def test_the_guards_shell_and_the_pipes_do_not_meet(tmp_path: Path) -> None:

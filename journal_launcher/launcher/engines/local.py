@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer
@@ -46,8 +47,6 @@ class LocalProcess:
         self._channel = Channel(launch, spec.index)
         self._lines = LineBuffer()
         self.unsent = b""  # of messages for which the pipe had no room
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.log_start = log.stat().st_size if log.exists() else 0
         try:
             self._start()
         except OSError as error:
@@ -65,7 +64,8 @@ class LocalProcess:
             to_worker, self.out_descriptor = _pipe(theirs, ours)
             self.messages_descriptor, from_worker = _pipe(ours, theirs)
             lifeline, self._lifeline = _pipe(theirs, ours)
-            with open(self.log, "ab", opener=open_plain) as output:
+            with _open_log(self.log) as output:
+                self.log_start = output.tell()
                 self._process = subprocess.Popen(
                     [
                         *("/bin/sh", "-c", _GUARDED, "worker"),
@@ -172,6 +172,15 @@ def cpu_seconds_of(pid: int) -> float:
             with contextlib.suppress(psutil.Error):
                 total += sum(member.cpu_times()[:2])
     return total
+
+
+def _open_log(log: Path) -> BinaryIO:
+    """Open a worker's log to append; its folder may be removed at any moment, and is made again."""
+    for _ in range(20):
+        with contextlib.suppress(FileNotFoundError):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            return open(log, "ab", opener=open_plain)
+    return open(log, "ab", opener=open_plain)
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> list[int]:
