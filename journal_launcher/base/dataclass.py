@@ -45,14 +45,16 @@ def _initialiser(cls: type[Any]) -> Callable[..., None]:
     post_init = getattr(cls, "__post_init__", None)
 
     def __init__(self: Any, *args: Any, **given: Any) -> None:
-        values = {**defaults, **dict(zip(asked, args, strict=False)), **given}
-        for name, make in factories.items():
-            if name not in values:
-                values[name] = make()
-        wrong = values.keys() ^ every or given.keys() & {*asked[: len(args)], *not_asked}
-        if wrong or len(args) > len(asked):
-            found = ", ".join([*map(repr, args), *(f"{name}={given[name]!r}" for name in given)])
-            raise TypeError(f"expected {cls.__name__}({', '.join(asked)}), found ({found})")
+        values = given
+        if args or not_asked or given.keys() != every:
+            values = {**defaults, **dict(zip(asked, args, strict=False)), **given}
+            for name in factories.keys() - values.keys():
+                values[name] = factories[name]()
+            wrong = values.keys() ^ every or given.keys() & {*asked[: len(args)], *not_asked}
+            if wrong or len(args) > len(asked):
+                shown = [*map(repr, args), *(f"{name}={given[name]!r}" for name in given)]
+                expected = f"{cls.__name__}({', '.join(asked)})"
+                raise TypeError(f"expected {expected}, found ({', '.join(shown)})")
         self.__dict__.update(values)
         if post_init is not None:
             post_init(self)

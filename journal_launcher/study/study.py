@@ -55,6 +55,7 @@ class StudyHandle:
         self.storage = storage
         self._study = optuna.study.Study(name, storage)  # the sampler is each worker's own
         self._listed: tuple[int, tuple[FrozenTrial, ...]] = (0, ())
+        self._identity: Identity | None = None  # once it is there it stays what it is
         self._begin_tally()
 
     def _begin_tally(self) -> None:
@@ -253,9 +254,15 @@ class StudyHandle:
 
     def _ranked(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         trials = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        if self.identity is not None and self.identity.job_kind.refits:
+        if self._refits():
             trials = [trial for trial in trials if refittable(trial)]
         return ranked(trials, self.directions)
+
+    def _refits(self) -> bool:
+        """Asked with every trial, so the identity is read once."""
+        if self._identity is None:
+            self._identity = self.identity
+        return self._identity is not None and self._identity.job_kind.refits
 
     def passed_over(self) -> FrozenTrial | None:
         """The trial that would be the best if it could be refitted; None if `best` is."""

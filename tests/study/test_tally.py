@@ -49,3 +49,20 @@ def test_an_adopted_table_counts_as_best_what_can_be_refitted(tmp_path: Path) ->
     assert record.best() is not None
     record.check_identity({"directions": ["maximize"], "kind": "table"})
     assert record.best() is None and record.count() == (1, 0)
+
+
+def test_the_best_is_found_without_reading_what_the_study_is_with_every_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(tmp_path / "s.log", create=True)
+    record = StudyHandle.create(storage, "s", {**IDENTITY, "kind": "table"})
+    study = optuna.load_study(study_name="s", storage=storage)
+    read: list[int] = []
+    attributes = storage.get_study_user_attrs
+    monkeypatch.setattr(
+        storage, "get_study_user_attrs", lambda one: read.append(one) or attributes(one)
+    )
+    for _ in range(10):
+        study.tell(study.ask(), 1.0)
+        assert record.best() is None  # a foreign writer's trial cannot be refitted
+    assert len(read) <= 1
