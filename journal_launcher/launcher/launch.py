@@ -27,6 +27,7 @@ from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.launcher.trouble import full_disk_is_resumable, nothing_left_of_bad_input
 from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.lean_optuna import import_optuna
 from journal_launcher.study.lease import Lease
 
 __all__ = ["Launch", "OnPublished", "run_launch"]
@@ -66,6 +67,8 @@ def run_launch(
         launch.lease,
         launch.workers(inbox, limit) as supervisor,
     ):
+        import_optuna()
+
         from journal_launcher.launcher.course import Course
 
         return Course(launch, supervisor).run(choice.notes)

@@ -23,6 +23,10 @@ if __name__ == "__main__":
     # At the end: an installed package, a user's own module or PYTHONPATH comes first.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+    from journal_launcher.study.lean_optuna import import_optuna
+
+    import_optuna()
+
     from journal_launcher.worker.main import main
 
     leave(main(sys.argv[1:]))
