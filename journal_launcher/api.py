@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener
+from journal_launcher.base.unknown_names import did_you_mean
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.settings.options import nearest, option_of, parse_duration
+from journal_launcher.settings.options import option_of, parse_duration
 
 if TYPE_CHECKING:
     from journal_launcher.tabular.predict import LoadedModel
@@ -76,7 +77,7 @@ def _settings(options: dict[str, Any]) -> LaunchSettings:
     known = {field.name: field for field in dataclasses.fields(LaunchSettings)}
     for name, value in options.items():
         if name not in known:
-            raise UsageError(f"launch(): unknown option {name!r}{nearest(name, known)}")
+            raise UsageError(f"launch(): unknown option {name!r}{did_you_mean(name, known)}")
         if isinstance(value, os.PathLike):
             options[name] = value = os.fspath(value)
         if option_of(known[name]).reference or name == "objective":

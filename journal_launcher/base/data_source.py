@@ -12,7 +12,7 @@ from journal_launcher.base.paths import absolute
 __all__ = [
     "BUNDLED",
     "DataFiles",
-    "check_data",
+    "check_location",
     "compression_of",
     "data_source",
     "kind_of_file",
@@ -55,7 +55,7 @@ def data_source(data: str) -> str:
     return data if data.startswith("sklearn:") else str(absolute(data))
 
 
-def check_data(source: str) -> None:
+def check_location(source: str) -> None:
     """Look for a data set or its files, by their names alone.
 
     Raises:

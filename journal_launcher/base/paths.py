@@ -13,6 +13,7 @@ from pathlib import Path
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, UsageError
+from journal_launcher.base.unknown_names import nearest
 
 __all__ = [
     "StudiesFolder",
@@ -313,10 +314,8 @@ def _listed(folder: Path) -> Iterator[Path]:
 
 def unknown_study(paths: StudyPaths) -> UsageError:
     """What to raise where a study is asked for that is not there."""
-    import difflib  # no right command needs it
-
     names = StudiesFolder(paths.folder).names()
-    near = difflib.get_close_matches(paths.name, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = nearest(paths.name, names)
+    hint = f"; did you mean {near}?" if near else ""
     known = f"; studies there: {', '.join(names[:10])}" if names else ""
     return UsageError(f"no study {paths.name} in {paths.folder}{hint}{known}; check --studies-dir")

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.unknown_names import did_you_mean
 from journal_launcher.settings.config_file import read_config
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import (
     REFERENCES,
     Option,
-    nearest,
     option_of,
     parse_duration,
     type_of,
@@ -144,7 +144,7 @@ def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
         name = variable.removeprefix(_VARIABLE)
         # The last two are launch.sh's own.
         if name != variable and name not in (*known, "TYPED", "PYTHON"):
-            yield f"{variable} is ignored: no such option{nearest(name, known, _VARIABLE)}"
+            yield f"{variable} is ignored: no such option{did_you_mean(name, known, _VARIABLE)}"
 
 
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from journal_launcher.base.data_source import check_data
+from journal_launcher.base.data_source import check_location
 from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
@@ -32,7 +32,7 @@ def command(study: str, data: Path, out: Path, studies_dir: str) -> None:
     paths = StudiesFolder.at(studies_dir).study(study)
     if not paths.directory.is_dir():
         raise unknown_study(paths)
-    check_data(str(data))  # before the libraries of a model are loaded
+    check_location(str(data))  # before the libraries of a model are loaded
     from journal_launcher.tabular.predict import predict_file
 
     for note in predict_file(paths.directory, absolute(data), absolute(out)):

@@ -61,7 +61,7 @@ class _Round:
 
     def _look_at(self, slot: Slot, process: WorkerProcess, number: int) -> None:
         given = (slot, process, number)
-        if number in self._ledger.confirmed:
+        if number in self._ledger.confirmations_answered:
             self._given.remove(given)
             self._supervisor.emit(WorkerReady(slot.index))
         elif slot.process is not process:

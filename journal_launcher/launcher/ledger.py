@@ -32,7 +32,7 @@ class TrialLedger:
     failures: Counter[str] = field(default_factory=Counter)
     exceptions: int = 0
     interrupted: int = 0
-    confirmed: set[int] = field(default_factory=set)  # in this launch, with or without success
+    confirmations_answered: set[int] = field(default_factory=set)  # with or without success
     _known: int | None = None  # trials of earlier launches, until their ranges were compared
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class TrialLedger:
 
     def keep_confirmation(self, number: int, found: Confirmation) -> None:
         """A score stays in the study; a failure does not: the next launch tries again."""
-        self.confirmed.add(number)
+        self.confirmations_answered.add(number)
         if found.score is not None:
             keep_confirmation(self.study, number, found)
             return

@@ -10,7 +10,7 @@ from journal_launcher.base.artifacts.sidecar import (
     Counts,
     Provenance,
     Sidecar,
-    Task,
+    ToBeat,
     TrainedOn,
 )
 from journal_launcher.base.errors import ExitCode, JournalLauncherError
@@ -82,7 +82,7 @@ def _saved(
         provenance=facts,
         counts=counts,
         confirmed=confirmed,
-        task=Task(list(ledger.study.directions), baselines.to_json() if baselines else None),
+        to_beat=ToBeat(list(ledger.study.directions), baselines.to_json() if baselines else None),
         best=wanted,
     )
     sidecar = model_store.publish(paths, model_store.stage(paths, sidecar))

@@ -8,6 +8,7 @@ from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.unknown_names import nearest
 
 __all__ = [
     "LAST_LINE",
@@ -106,10 +107,8 @@ def parse_template(text: str, parameters: Iterable[str]) -> Template:
                     "the character itself"
                 )
             if match[1] is not None and match[1] not in known:
-                import difflib  # no right launch needs it
-
-                near = difflib.get_close_matches(match[1], known, n=1)
-                hint = f"did you mean {{{near[0]}}}?" if near else f"known: {', '.join(known)}"
+                near = nearest(match[1], known)
+                hint = f"did you mean {{{near}}}?" if near else f"known: {', '.join(known)}"
                 raise UsageError(f"--command: {match[0]} is no parameter of [space]; {hint}")
     return Template(tuple(arguments))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.unknown_names import did_you_mean_or_all
 from journal_launcher.base.visible import visible
 from journal_launcher.settings.launch_settings import TABLE_GROUPS, LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
@@ -19,7 +20,6 @@ from journal_launcher.settings.options import (
     check_value,
     flag,
     is_given,
-    nearest_or_all,
     option_of,
     parse_duration,
 )
@@ -64,7 +64,7 @@ def read_config(path: Path, others: Collection[str] = ()) -> dict[str, Any]:
         elif name in others or key in _COMMAND_FIELDS:
             values[name] = value
         elif name not in keys:
-            known = nearest_or_all(name, [*keys, *MODEL_TYPES])
+            known = did_you_mean_or_all(name, [*keys, *MODEL_TYPES])
             raise UsageError(f"--config {path}: unknown key {key}{known}")
         else:
             try:
@@ -84,7 +84,7 @@ def _flatten_command(path: Path, content: dict[str, Any]) -> dict[str, Any]:
         return content
     for key in table:
         if f"[command] {key}" not in _COMMAND_FIELDS:
-            known = nearest_or_all(key, [name.split()[1] for name in _COMMAND_FIELDS])
+            known = did_you_mean_or_all(key, [name.split()[1] for name in _COMMAND_FIELDS])
             raise UsageError(f"--config {path}: unknown key {key} in [command]{known}")
     if not isinstance(table.get("run", ""), str):
         raise UsageError(f"--config {path}: [command] run: expected text, found {table['run']!r}")

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from journal_launcher.base.data_source import check_data
+from journal_launcher.base.data_source import check_location
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
@@ -40,7 +40,7 @@ def check_inputs(settings: LaunchSettings) -> None:
                 if item not in option_of(field).choices:
                     find_reference(flag(field.name), item)
     if settings.job_kind.has_model_type:
-        check_data(settings.data)
+        check_location(settings.data)
         if not settings.compare_models:  # which compares what is installed
             check_installed(settings.model_type)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.options import nearest_or_all
+from journal_launcher.base.unknown_names import did_you_mean_or_all
 
 __all__ = ["HealthLimits", "Limits", "SkipLimits"]
 
@@ -72,7 +72,7 @@ def _given(table: str, limits: type[Any], content: Any) -> dict[str, Any]:
     found = {str(key).replace("-", "_"): value for key, value in content.items()}
     for key in found:
         if key not in known:
-            raise UsageError(f"[{table}] unknown key {key}{nearest_or_all(key, known)}")
+            raise UsageError(f"[{table}] unknown key {key}{did_you_mean_or_all(key, known)}")
     return found
 
 

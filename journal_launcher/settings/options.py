@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import types
-from collections.abc import Iterable, Sequence
 from dataclasses import field
 from typing import Any, get_args
 
@@ -19,8 +18,6 @@ __all__ = [
     "flag",
     "is_given",
     "is_reference",
-    "nearest",
-    "nearest_or_all",
     "option",
     "option_of",
     "parse_duration",
@@ -151,16 +148,3 @@ def check_share(name: str, value: float | None) -> None:
 def is_given(settings: Any, name: str) -> bool:
     """Whether a setting is another than its default."""
     return bool(getattr(settings, name) != getattr(type(settings), name))
-
-
-def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """End a message about an unknown name: "; did you mean 'x'?", nothing if no name is near."""
-    import difflib  # no right launch needs it
-
-    near = difflib.get_close_matches(str(name), list(known), n=1)  # launch() may get any key
-    return f"; did you mean {prefix + near[0]!r}?" if near else ""
-
-
-def nearest_or_all(name: str, known: Sequence[str]) -> str:
-    """As `nearest`, but where no name is near, all of them."""
-    return nearest(name, known) or f"; known: {', '.join(known)}"

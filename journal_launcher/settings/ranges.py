@@ -6,7 +6,7 @@ from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.options import nearest_or_all
+from journal_launcher.base.unknown_names import did_you_mean_or_all
 
 __all__ = ["Asked", "Range", "Scalar", "check_tables", "parse_range"]
 
@@ -69,7 +69,9 @@ def check_tables(tables: Any, model_types: Sequence[str]) -> None:
         raise UsageError(f"spaces: expected a table for each model type, found {tables!r}")
     for table, ranges in tables.items():
         if table not in model_types:
-            raise UsageError(f"[{table}]: no such model type{nearest_or_all(table, model_types)}")
+            raise UsageError(
+                f"[{table}]: no such model type{did_you_mean_or_all(table, model_types)}"
+            )
         if not isinstance(ranges, Mapping):
             raise UsageError(f"[{table}]: expected a table of parameters, found {ranges!r}")
         for name, value in ranges.items():
@@ -79,7 +81,7 @@ def check_tables(tables: Any, model_types: Sequence[str]) -> None:
 def _range(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> Range:
     for key in table:
         if key not in keys:
-            raise UsageError(f"{where}: unknown key {key}{nearest_or_all(key, keys)}")
+            raise UsageError(f"{where}: unknown key {key}{did_you_mean_or_all(key, keys)}")
     for key in ("low", "high", "step"):
         if key != "step" or key in table:
             _check_number(where, key, table.get(key))

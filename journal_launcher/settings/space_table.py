@@ -7,14 +7,14 @@ from typing import Any
 from journal_launcher.base.errors import UsageError
 from journal_launcher.settings.ranges import Asked, Range, parse_range
 
-__all__ = ["Space", "kind_of", "parse_space"]
+__all__ = ["AskedSpace", "kind_of", "parse_space"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-Space = dict[str, Asked]
+AskedSpace = dict[str, Asked]
 
 
-def parse_space(table: Mapping[str, Any]) -> Space:
+def parse_space(table: Mapping[str, Any]) -> AskedSpace:
     """Check `[space]`: parameter name -> a value, a list of them or {low, high, log, step}.
 
     Raises:

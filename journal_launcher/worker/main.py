@@ -284,7 +284,7 @@ class Worker:
 
     def _refit(self, number: int | None, staging: Path) -> None:
         best = None if number is None else self._study.get_trials()[number]
-        self._number = number if number is not None else 0
+        self._number = number
         try:
             sidecar = self._job.refit(self._study, best, staging)
         except Exception as error:

@@ -16,8 +16,8 @@ import optuna
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.unknown_names import did_you_mean
 from journal_launcher.settings.inputs import find_reference
-from journal_launcher.settings.options import nearest
 
 __all__ = ["Reporter", "UserObjective", "load_objective", "load_reference"]
 
@@ -79,7 +79,7 @@ def load_reference(option: str, reference: str) -> tuple[ModuleType, Any]:
     attribute = found.attribute
     module = _execute(Path(source).absolute()) if found.is_file else _import_module(option, source)
     if not hasattr(module, attribute):
-        hint = nearest(attribute, _callables(module))
+        hint = did_you_mean(attribute, _callables(module))
         raise UsageError(f"{option}: {source} has no {attribute!r}{hint}")
     return module, getattr(module, attribute)
 

@@ -28,7 +28,7 @@ class Confirming:
         self.stage = Stage(clock, workers)
         self.scores: dict[int, float | None] = {}
         ledger: Any = self.stage.ledger
-        ledger.wanted, ledger.confirmed = 0, set()
+        ledger.wanted, ledger.confirmations_answered = 0, set()
         ledger.keep_confirmation = self.keep
         ledger.study.queue_defaults = lambda params: None
         for index in range(workers):
@@ -37,7 +37,7 @@ class Confirming:
         self.round = _Round(self.stage.supervisor, ledger, numbers)
 
     def keep(self, number: int, found: Confirmation) -> None:
-        self.stage.ledger.confirmed.add(number)  # type: ignore[attr-defined]
+        self.stage.ledger.confirmations_answered.add(number)  # type: ignore[attr-defined]
         self.scores[number] = found.score
 
     def given(self) -> dict[int, int]:

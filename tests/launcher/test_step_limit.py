@@ -46,7 +46,7 @@ def _confirm(stage: Stage) -> None:
     stage.ready()
     stage.turn()
     ledger: Any = stage.ledger
-    ledger.confirmed = set()
+    ledger.confirmations_answered = set()
     _Round(stage.supervisor, ledger, [0]).run()
 
 

@@ -23,7 +23,7 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.job_kinds import JobKind, kind_of
 from journal_launcher.base.paths import is_published_name
 
-__all__ = ["Best", "Confirmed", "Counts", "Holdout", "Provenance", "Sidecar", "Task", "TrainedOn"]
+__all__ = ["Best", "Confirmed", "Counts", "Holdout", "Provenance", "Sidecar", "ToBeat", "TrainedOn"]
 
 
 def _interval(value: Any) -> list[float | None] | None:
@@ -96,7 +96,7 @@ class Confirmed(Part):
 
 
 @dataclass(frozen=True)
-class Task(Part):
+class ToBeat(Part):
     """What had to be beaten, and in which direction."""
 
     directions: Sequence[str] | None = field(default=None, metadata=key(texts))
@@ -149,7 +149,7 @@ class Sidecar(Whole):
     provenance: Provenance = field(default_factory=Provenance, metadata=part(Provenance))
     counts: Counts = field(default_factory=Counts, metadata=part(Counts))
     confirmed: Confirmed = field(default_factory=Confirmed, metadata=part(Confirmed))
-    task: Task = field(default_factory=Task, metadata=part(Task))
+    to_beat: ToBeat = field(default_factory=ToBeat, metadata=part(ToBeat))
     best: Best = field(default_factory=Best, metadata=part(Best))
     schema_version: int | None = field(default=None, metadata=key(whole))
     files: Mapping[str, str] | None = field(default=None, metadata=key(mapping))

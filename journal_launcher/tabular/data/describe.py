@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from journal_launcher.base.data_source import check_data as check_name
+from journal_launcher.base.data_source import check_location
 from journal_launcher.tabular.data.data_checks import check_data
 from journal_launcher.tabular.data.prepared import about
 from journal_launcher.tabular.data.source import TableSource
@@ -24,7 +24,7 @@ def describe(source: TableSource) -> dict[str, Any]:
     Raises:
         UsageError: as `read_table`.
     """
-    check_name(source.data)
+    check_location(source.data)
     with about(source.location):
         table = read_table(source)
     schema, features = table.features()

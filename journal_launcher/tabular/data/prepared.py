@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from journal_launcher.base.data_source import check_data, locate_data
+from journal_launcher.base.data_source import check_location, locate_data
 from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import cached
@@ -70,7 +70,7 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
         UsageError: bad data, options that do not fit them, a metric that a fold leaves undefined,
             or doubts with --strict-data; nothing is written.
     """
-    check_data(source.data)
+    check_location(source.data)
     with about(source.location):
         directory = cache / _key(source)
         if not are_stored(directory):

@@ -1,6 +1,5 @@
 """A table whose columns are typed: its target, what is useful, and how that is said in a line."""
 
-import difflib
 import hashlib
 import re
 from collections import Counter
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.unknown_names import nearest
 from journal_launcher.tabular.data.columns import (
     Typed,
     features_of,
@@ -164,8 +164,8 @@ def _existing(flag: str, name: str, names: Iterable[str]) -> str:
     names = list(names)
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed(names)}"
+    near = nearest(name, names)
+    hint = f"did you mean {near!r}?" if near else f"there are {_listed(names)}"
     raise UsageError(f"{flag} {name}: no such column; {hint}")
 
 

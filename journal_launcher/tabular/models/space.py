@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.settings.options import nearest_or_all
+from journal_launcher.base.unknown_names import did_you_mean_or_all
 from journal_launcher.settings.ranges import Asked, Range, Scalar, parse_range
 from journal_launcher.tabular.models import FoldData, ModelSettings, Params, Rounds, Suggester
 
@@ -113,7 +113,7 @@ def narrowed(space: Space, ranges: Mapping[str, Any], table: str) -> Space:
     for name, value in ranges.items():
         where = f"[{table}] {name}"
         if name not in space:
-            raise UsageError(f"{where}: no such parameter{nearest_or_all(name, tuple(space))}")
+            raise UsageError(f"{where}: no such parameter{did_you_mean_or_all(name, tuple(space))}")
         changed[name] = _narrow(space[name], parse_range(where, value), where)
     return changed
 
