@@ -32,6 +32,10 @@ LAUNCH_STAMP = VENV / "launch.stamp"  # absent: never finished, or interrupted
 TEST_STAMP = VENV / "test.stamp"
 STAMPS = {"launch": [LAUNCH_STAMP], "test": [TEST_STAMP, LAUNCH_STAMP]}
 ADDED = VENV / "added.json"  # what the user had installed into the .venv that is being replaced
+DRIVER = Path("/proc/driver/nvidia/version")
+PINNED_NEEDS = 580  # the driver for CUDA 13, which the pinned torch is built for
+OLDER_TORCH = "torch==2.10.0"  # the last one that PyPI has for CUDA 12 (12.8)
+OLDER_NEEDS = 525  # any driver for CUDA 12 runs what is built for 12.8
 
 
 class SetupError(Exception):
@@ -103,6 +107,46 @@ def added() -> list[str]:
     return found
 
 
+def driver() -> int | None:
+    """Return the release of the NVIDIA driver, 535 of 535.183.01; None where there is none."""
+    try:
+        text = DRIVER.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # under WSL the driver is Windows'
+        command = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        text = done.stdout if done.returncode == 0 else ""
+    found = re.search(r"\b(\d{3})\.\d+(?:\.\d+)?\b", text)
+    return int(found[1]) if found else None
+
+
+def constraints() -> Path:
+    """Write which versions pip installs here: the pinned ones, but a torch that the driver runs."""
+    text = CONSTRAINTS.read_text(encoding="utf-8")
+    release = driver()
+    if release is not None and OLDER_NEEDS <= release < PINNED_NEEDS:
+        text = re.sub(r"^torch==.*$", OLDER_TORCH, text, flags=re.MULTILINE)
+    path = VENV / "constraints.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def say_of_driver() -> None:
+    """Say in a line what the driver is too old for, if it is."""
+    release = driver()
+    if release is None or release >= PINNED_NEEDS:
+        return
+    if release >= OLDER_NEEDS:
+        say(f"{OLDER_TORCH}: the NVIDIA driver is {release}, newer ones need {PINNED_NEEDS}")
+    else:
+        say(
+            f"the NVIDIA driver is {release}, torch needs {OLDER_NEEDS}, better {PINNED_NEEDS}: "
+            f"update it, then type {typed()} pip install torch; until then add --gpus none"
+        )
+
+
 def run_logged(lock: int, *command: str | Path) -> int:
     """Run `command` with its output in the log and return its status, negative if it was killed.
 
@@ -157,8 +201,12 @@ def install(purpose: str, lock: int) -> None:
     for stamp in (LAUNCH_STAMP, TEST_STAMP):
         stamp.unlink(missing_ok=True)
     # --no-user: PIP_USER or a pip.conf with it would make pip refuse a virtual environment.
-    pip = (PYTHON, "-I", "-m", "pip", "install", "--no-user", "--disable-pip-version-check")
-    status = run_logged(lock, *pip, "--constraint", CONSTRAINTS, *requirements(purpose))
+    say_of_driver()
+    pip = (
+        *(PYTHON, "-I", "-m", "pip", "install", "--no-user", "--disable-pip-version-check"),
+        *("--constraint", constraints()),
+    )
+    status = run_logged(lock, *pip, *requirements(purpose))
     if status != 0:
         if finished and status > 0:
             LAUNCH_STAMP.write_bytes(before)  # pip itself gave up, and undid what it had begun
@@ -168,7 +216,7 @@ def install(purpose: str, lock: int) -> None:
         )
     if ADDED.exists():
         again = json.loads(ADDED.read_bytes())
-        if again and run_logged(lock, *pip, "--constraint", CONSTRAINTS, *again) != 0:
+        if again and run_logged(lock, *pip, *again) != 0:
             say(
                 f"not installed again, see {LOG}: {shlex.join(again)}; type {typed()} pip install …"
             )
@@ -192,7 +240,7 @@ def run_pip(lock: int, arguments: list[str]) -> int:
     arguments = list(arguments)
     if "install" in arguments:
         at = arguments.index("install") + 1
-        arguments[at:at] = ["--no-user", "--constraint", str(CONSTRAINTS)]
+        arguments[at:at] = ["--no-user", "--constraint", str(constraints())]
     signal.signal(signal.SIGINT, lambda *_: None)  # pip answers it, and undoes what it has begun
     pip: list[str | Path] = [PYTHON, "-I", "-m", "pip", *arguments]
     environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from journal_launcher.base.errors import DeviceError
+from journal_launcher.bootstrap import OLDER_TORCH, VENV, typed
 from journal_launcher.settings.model_types import MODEL_TYPES
 
 __all__ = ["DeviceStatus", "require_gpu", "verify_device"]
@@ -135,11 +137,18 @@ def require_torch_cuda() -> None:
         remedy = "install a CUDA build of torch"
     else:
         problem = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
-        remedy = "update the driver, or install a torch build for an older CUDA"
+        remedy = f"update the driver, or install a torch build for an older CUDA: {_pip_install()}"
     raise DeviceError(
         f"torch cannot open the GPU: {problem}, the NVIDIA driver is {driver}; {remedy} "
         f"(https://pytorch.org/get-started/locally), or use `--gpus none` to run on the CPU"
     )
+
+
+def _pip_install() -> str:
+    """How the torch for older drivers comes to where this one is from."""
+    if sys.prefix == str(VENV):
+        return f"{typed()} pip install {OLDER_TORCH}"
+    return f"{shlex.quote(sys.executable)} -m pip install {OLDER_TORCH}"
 
 
 def _driver_version() -> str:

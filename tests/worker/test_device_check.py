@@ -142,7 +142,14 @@ def driver_550(monkeypatch: pytest.MonkeyPatch) -> None:
     ("cuda", "words"),
     [
         (None, ["is built without CUDA", "install a CUDA build of torch"]),
-        ("13.0", ["is built for CUDA 13.0", "update the driver, or install a torch build"]),
+        (
+            "13.0",
+            [
+                "is built for CUDA 13.0",
+                "update the driver, or install a torch build",
+                "pip install torch==2.10.0",
+            ],
+        ),
     ],
 )
 def test_a_silent_cpu_run_is_refused(
