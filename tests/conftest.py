@@ -29,6 +29,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 compileall.compile_dir(ROOT / "journal_launcher", quiet=1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Launches of tests that run beside these, on fake GPUs of the same names, are no concern."""
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+
+
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
     """A folder for one study's launches. A second afterwards no process may be left of them."""

@@ -8,9 +8,11 @@ differently. The user's CUDA_VISIBLE_DEVICES is a mask to respect; its numbers a
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
+from journal_launcher.devices.claims import claimant_of
 from journal_launcher.devices.nvml import Gpu, Nvml, NvmlUnavailableError, Usage, open_nvml
 
 __all__ = ["CPU", "Choice", "Device", "choose_devices", "pin_environment"]
@@ -25,6 +27,7 @@ _THREAD_VARIABLES = (
     "LOKY_MAX_CPU_COUNT",  # joblib inside scikit-learn
 )
 _POLL_SECONDS = 0.25
+_DEVICES = Path("/dev")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def choose_devices(
     request: str,
     environment: Mapping[str, str],
     *,
+    claim: Callable[[str], str | None] = claimant_of,
     wait_seconds: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -69,8 +73,11 @@ def choose_devices(
     `wait_seconds` for the first to become free (a launch that has just been killed may still be
     giving its memory back). `all` and a list take GPUs in use too. `none` takes no GPU.
 
-    Raise UsageError for a malformed request, for a GPU that is not there or not visible, and when
-    `auto` finds every GPU in use.
+    claim: called with the UUID of each GPU that is taken; it returns which other launch has it
+    ("pid 4711"), see `Claims.take`. The default only looks.
+
+    Raise UsageError for a malformed request, for a GPU that is not there or not visible, when
+    `auto` finds every GPU in use, and where the machine has GPUs and the driver does not answer.
     """
     names = _parse_request(request)
     if request == "none":
@@ -87,12 +94,18 @@ def choose_devices(
                 return _without_gpu(request, _why_none(gpus, mask, notes))
             else:
                 chosen = visible
+            taken = _Gpus(nvml, claim)
             if request == "auto":
-                chosen, busy_notes = _free_gpus(nvml, visible, wait_seconds, clock, sleep)
+                chosen, notes_on_use = taken.free(visible, wait_seconds, clock, sleep)
             else:
-                busy_notes = _notes_on_busy(nvml, chosen)
-            return Choice(tuple(map(_device, chosen)), (*notes, *busy_notes))
+                notes_on_use = taken.asked_for(chosen)
+            return Choice(tuple(map(_device, chosen)), (*notes, *notes_on_use))
     except NvmlUnavailableError as error:
+        if request == "auto" and any(_DEVICES.glob("nvidia[0-9]*")):
+            raise UsageError(
+                f"--gpus auto: this machine has NVIDIA GPUs, but their driver does not answer "
+                f"({error}): {_remedy(str(error))}; use `--gpus none` to run on the CPU"
+            ) from None
         return _without_gpu(request, f"no usable NVIDIA GPU ({error})")
 
 
@@ -208,42 +221,80 @@ def _named_gpus(
     return chosen
 
 
-def _free_gpus(
-    nvml: Nvml,
-    visible: Sequence[Gpu],
-    wait_seconds: float,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> tuple[list[Gpu], list[str]]:
-    """Return the GPUs that others do not use, and notes; wait only while all are in use."""
-    start = clock()
-    while True:
-        usages = [(gpu, nvml.usage(gpu)) for gpu in visible]
-        free = [gpu for gpu, usage in usages if not usage.busy]
-        waited = clock() - start
-        if free or waited >= wait_seconds:
-            break
-        sleep(_POLL_SECONDS)
-    busy = [_busy_line(gpu, usage) for gpu, usage in usages if usage.busy]
-    if not free:
-        raise UsageError(
-            f"--gpus auto: every GPU is in use after waiting {waited:.0f} s: {'; '.join(busy)}; "
-            f"use `--gpus all` to share them anyway"
-        )
-    notes = [f"{line}: skipped, `--gpus all` uses it anyway" for line in busy]
-    if waited >= _POLL_SECONDS:
-        notes.insert(0, f"every GPU was in use; waited {waited:.1f} s for one to become free")
-    return free, notes
+@dataclass(frozen=True)
+class _Gpus:
+    """GPUs that others use or not, of which a launch takes some."""
+
+    nvml: Nvml
+    claim: Callable[[str], str | None]
+
+    def free(
+        self,
+        visible: Sequence[Gpu],
+        wait_seconds: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> tuple[list[Gpu], list[str]]:
+        """Take those that nobody uses; notes say what of the others. Wait while all are in use."""
+        start = clock()
+        while True:
+            free: list[Gpu] = []
+            notes: list[str] = []
+            busy: list[str] = []
+            for gpu in visible:
+                usage = self.nvml.usage(gpu)
+                if in_use := self._in_use(gpu, usage):
+                    busy.append(in_use)
+                else:
+                    free.append(gpu)
+                    notes += [f"{_usage_line(gpu, usage)}: taken"] if usage.of_desktop else []
+            waited = clock() - start
+            if free or waited >= wait_seconds:
+                break
+            sleep(_POLL_SECONDS)
+        if not free:
+            raise UsageError(
+                f"--gpus auto: every GPU is in use after waiting {waited:.0f} s: "
+                f"{'; '.join(busy)}; use `--gpus all` to share them anyway"
+            )
+        notes += [f"{line}: skipped, `--gpus all` uses it anyway" for line in busy]
+        if waited >= _POLL_SECONDS:
+            notes.insert(0, f"every GPU was in use; waited {waited:.1f} s for one to become free")
+        return free, notes
+
+    def _in_use(self, gpu: Gpu, usage: Usage) -> str:
+        """Who uses a GPU, in words; "" if nobody does: then it is taken."""
+        if self.nvml.compute_mode(gpu) == "prohibited":
+            return f"{_device(gpu).label}: its compute mode lets nobody compute"
+        said = [_usage_line(gpu, usage)] if usage.busy else []
+        holder = (claimant_of if usage.busy else self.claim)(gpu.uuid)
+        return "; ".join([*said, *_held_by(gpu, holder)])
+
+    def asked_for(self, chosen: Sequence[Gpu]) -> list[str]:
+        """Take GPUs, and say who else uses them."""
+        busy: list[str] = []
+        for gpu in chosen:
+            usage = self.nvml.usage(gpu)
+            busy += [_usage_line(gpu, usage)] if usage.busy else []
+            busy += _held_by(gpu, self.claim(gpu.uuid))
+        return [f"{'; '.join(busy)}: used anyway, as --gpus says"] if busy else []
 
 
-def _notes_on_busy(nvml: Nvml, chosen: Sequence[Gpu]) -> list[str]:
-    usages = [(gpu, nvml.usage(gpu)) for gpu in chosen]
-    busy = [_busy_line(gpu, usage) for gpu, usage in usages if usage.busy]
-    return [f"{'; '.join(busy)}: used anyway, as --gpus says"] if busy else []
-
-
-def _busy_line(gpu: Gpu, usage: Usage) -> str:
+def _usage_line(gpu: Gpu, usage: Usage) -> str:
     return f"{_device(gpu).label}: {usage}"
+
+
+def _held_by(gpu: Gpu, holder: str | None) -> list[str]:
+    return [f"{_device(gpu).label}: another launch ({holder}) has it"] if holder else []
+
+
+def _remedy(problem: str) -> str:
+    """What mends a driver that does not answer."""
+    if "mismatch" in problem:
+        return "it was updated under the running system: reboot"
+    if "Not Found" in problem:
+        return "in a container, start it with `--gpus all` and NVIDIA_DRIVER_CAPABILITIES=all"
+    return "see `nvidia-smi`"
 
 
 def _listing(gpus: Sequence[Gpu]) -> str:

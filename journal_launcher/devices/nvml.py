@@ -46,16 +46,32 @@ class User:
 
 @dataclass(frozen=True)
 class Usage:
-    """GPU memory that other processes hold; bytes."""
+    """What other processes do with a GPU, and the memory that they hold; bytes."""
 
     others: int
     total: int  # 0: unknown
     who: str  # the largest processes that can be named; "" if none can
+    computes: bool = False  # one of them is listed as computing, and only that
+    draws: bool = False  # it has a desktop: screens, browsers, and in WSL all of Windows
 
     @property
     def busy(self) -> bool:
-        """Tell a GPU in use (over 1 GiB or over 10 % of its memory) from a desktop's share."""
-        return self.others > min(_GIB, 0.1 * (self.total or float("inf")))
+        """Whether a launch must leave it alone.
+
+        Memory of processes that are not listed is a desktop's up to half of it, where there is one;
+        elsewhere, in a container say, it is somebody's work above 1 GiB or 10 %.
+        """
+        half = (self.total or float("inf")) / 2
+        return self.computes or self.others > (half if self.draws else self._little)
+
+    @property
+    def of_desktop(self) -> bool:
+        """Whether a desktop is all that uses it, and is worth a word."""
+        return not self.busy and self.others > self._little
+
+    @property
+    def _little(self) -> float:
+        return min(_GIB, 0.1 * (self.total or float("inf")))
 
     def __str__(self) -> str:
         of_total = f" of {self.total / _GIB:.1f}" if self.total else ""
@@ -133,14 +149,25 @@ class Nvml:
         others are missing from the lists, or have pids that mean nothing here.
         """
         held: dict[int, int] = {}
+        pids: dict[str, set[int]] = {"compute": set(), "graphics": set()}
         for user in self.users(gpu):  # one process can be there twice
             held[user.pid] = max(held.get(user.pid, 0), user.memory)
+            pids[user.kind].add(user.pid)
         own = held.pop(os.getpid(), 0)
         used, total = self.memory(gpu)
         largest_first = sorted(held, key=lambda pid: -held[pid])
         names = [name for pid in largest_first if (name := process_name(pid))]
         others = max(sum(held.values()), used - own)
-        return Usage(others, total, ", ".join(names[:3]))
+        return Usage(
+            others,
+            total,
+            ", ".join(names[:3]),
+            computes=any(map(_works, pids["compute"] - pids["graphics"] - {os.getpid()})),
+            draws=bool(pids["graphics"] or self._has_screen(gpu) or _in_wsl()),
+        )
+
+    def _has_screen(self, gpu: Gpu) -> bool:
+        return bool(self.ask("nvmlDeviceGetDisplayActive", gpu.handle))
 
     def users(self, gpu: Gpu) -> Iterator[User]:
         """Yield the processes that NVML lists, one that computes and draws twice."""
@@ -195,6 +222,16 @@ class Nvml:
 def _text(value: str | bytes) -> str:
     """Decode what old bindings return as bytes."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _works(pid: int) -> bool:
+    """Whether a process computes for somebody: the server of MPS only waits for those that do."""
+    return "nvidia-cuda-mps-server" not in (process_name(pid) or "")
+
+
+def _in_wsl() -> bool:
+    """Whether NVML speaks of Windows' processes, without naming any."""
+    return "microsoft" in os.uname().release.lower()
 
 
 def process_name(pid: int) -> str | None:

@@ -17,6 +17,7 @@ from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.times import utc
 from journal_launcher.base.verdict import Verdict
+from journal_launcher.devices.claims import Claims
 from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher.engine import Engine, WorkerProcess, WorkerSpec, left_behind
 from journal_launcher.launcher.engines.local import LocalEngine
@@ -57,21 +58,22 @@ def run_launch(
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     check_inputs(settings)
-    choice = devices_for(settings, environment)
-    specs = plan_workers(settings, choice, available_cores(), environment)
-    launch = Launch(settings, paths, specs, emit, part_of, on_published)
-    with (
-        SignalInbox() as inbox,
-        full_disk_is_resumable(lambda: launch.again),
-        nothing_left_of_bad_input(paths),
-        launch.lease,
-        launch.workers(inbox, limit) as supervisor,
-    ):
-        import_optuna()
+    with Claims() as claims:
+        choice = devices_for(settings, environment, claims.take)
+        specs = plan_workers(settings, choice, available_cores(), environment)
+        launch = Launch(settings, paths, specs, emit, part_of, on_published)
+        with (
+            SignalInbox() as inbox,
+            full_disk_is_resumable(lambda: launch.again),
+            nothing_left_of_bad_input(paths),
+            launch.lease,
+            launch.workers(inbox, limit) as supervisor,
+        ):
+            import_optuna()
 
-        from journal_launcher.launcher.course import Course
+            from journal_launcher.launcher.course import Course
 
-        return Course(launch, supervisor).run(choice.notes)
+            return Course(launch, supervisor).run(choice.notes)
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """From settings to devices, and from those to worker blueprints. No process, no file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.devices.choose import CPU, Choice, choose_devices, pin_environment
+from journal_launcher.devices.claims import claimant_of
 from journal_launcher.devices.cpus import threads_per_worker
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -11,11 +12,15 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 __all__ = ["devices_for", "plan_workers"]
 
 
-def devices_for(settings: LaunchSettings, environment: Mapping[str, str]) -> Choice:
+def devices_for(
+    settings: LaunchSettings,
+    environment: Mapping[str, str],
+    claim: Callable[[str], str | None] = claimant_of,
+) -> Choice:
     """The devices that `--gpus` means for this model type; see `choose_devices` for the errors."""
     if settings.cpu_only and settings.gpus == "auto":
         return Choice((), (f"running on the CPU: {settings.model_type} cannot use a GPU",))
-    return choose_devices(settings.gpus, environment)
+    return choose_devices(settings.gpus, environment, claim=claim)
 
 
 def plan_workers(

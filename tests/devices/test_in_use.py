@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.devices import choose as choose_module
 from journal_launcher.devices.choose import Choice, Device, choose_devices
 
 GIB = 2**30
@@ -77,6 +79,58 @@ def test_the_first_gpu_to_become_free_ends_the_wait(machine: SetMachine) -> None
     assert uuids(choice) == [B]
     assert choice.notes[0] == "every GPU was in use; waited 2.0 s for one to become free"
     assert len(choice.notes) == 2
+
+
+def test_a_desktop_leaves_its_gpu_free_and_that_is_said(machine: SetMachine) -> None:
+    machine([gpu(A, used=3 * GIB, total=8 * GIB, graphics=[[os.getppid(), GIB]]), gpu(B)])
+    choice = choose("auto")
+    assert uuids(choice) == [A, B]
+    (note,) = choice.notes
+    assert note.startswith("GPU 0 NVIDIA H100: others hold 3.0 of 8.0 GiB (")
+    assert note.endswith("): taken")
+
+
+def test_under_wsl_memory_that_nobody_is_named_for_is_the_desktops(
+    machine: SetMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine([gpu(A, used=3 * GIB, total=8 * GIB)])
+    with pytest.raises(UsageError):
+        choose("auto")
+    kernel = os.uname()
+    names = (*kernel[:2], "5.15.167.4-microsoft-standard-WSL2", *kernel[3:])
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(names))
+    assert uuids(choose("auto")) == [A]
+
+
+def test_a_gpu_that_nobody_may_compute_on_is_skipped(machine: SetMachine) -> None:
+    machine([gpu(A, mode=2), gpu(B)])
+    choice = choose("auto")
+    assert uuids(choice) == [B]
+    assert choice.notes[0].startswith("GPU 0 NVIDIA H100: its compute mode lets nobody compute")
+
+
+@pytest.mark.parametrize(
+    ("problem", "cure"),
+    [
+        ("Driver/library version mismatch", "reboot"),
+        ("Shared Library Not Found", "NVIDIA_DRIVER_CAPABILITIES"),
+        ("Unknown Error", "see `nvidia-smi`"),
+    ],
+)
+def test_a_broken_driver_is_no_reason_to_run_on_the_cpu(
+    machine: SetMachine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: str,
+    cure: str,
+) -> None:
+    machine([gpu(A)], failing={"nvmlInit": problem})
+    monkeypatch.setattr(choose_module, "_DEVICES", tmp_path)
+    assert choose("auto").devices == ()  # no GPU in this machine
+    (tmp_path / "nvidia0").touch()
+    with pytest.raises(UsageError, match=f"{problem}.*{cure}.*--gpus none"):
+        choose("auto")
+    assert choose("none").devices == ()
 
 
 def test_no_wait_while_one_gpu_is_free(machine: SetMachine) -> None:

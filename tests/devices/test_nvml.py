@@ -131,7 +131,13 @@ def test_one_missing_call_does_not_hide_a_busy_gpu(machine: SetMachine, missing:
         ({"used": 22 * GIB, "compute": [[os.getpid(), 20 * GIB]]}, 2 * GIB, True),
         # A desktop.
         ({"used": GIB // 2, "graphics": [[os.getppid(), GIB // 2]]}, GIB // 2, False),
-        ({"used": 2 * GIB, "graphics": [[os.getppid(), 2 * GIB]]}, 2 * GIB, True),
+        ({"used": 40 * GIB, "graphics": [[os.getppid(), 2 * GIB]]}, 40 * GIB, False),
+        ({"used": 41 * GIB, "graphics": [[os.getppid(), 2 * GIB]]}, 41 * GIB, True),
+        ({"used": 3 * GIB, "total": 8 * GIB, "screen": True}, 3 * GIB, False),
+        ({"used": 5 * GIB, "total": 8 * GIB, "screen": True}, 5 * GIB, True),
+        # Somebody computes, with however little memory, beside a desktop or not.
+        ({"used": GIB // 4, "compute": [[os.getppid(), GIB // 4]]}, GIB // 4, True),
+        ({"screen": True, "compute": [[os.getppid(), None]]}, 0, True),
         # One process in both lists counts once.
         ({"compute": [[1, GIB]], "graphics": [[1, GIB]]}, GIB, False),
         ({"compute": [[1, GIB]], "graphics": [[2, GIB]]}, 2 * GIB, True),

@@ -5,6 +5,7 @@ FAKE_NVML is JSON and is read again at every call, so a test can change the mach
     {"gpus": [{"uuid": "GPU-…", "name": "…", "used": bytes, "total": bytes,
                "compute": [[pid, bytes or null], …], "graphics": [[pid, bytes], …],
                "mode": 0 to 3,       the compute mode
+               "screen": true,       a screen is connected
                "mig": [null or {"uuid": "MIG-…", "gi": 1, "ci": 0, …as a GPU…}, …]}, …],
      "driver": "550.54.14",
      "cuda": 12040,              the newest CUDA that the driver runs; absent: it does not say
@@ -82,6 +83,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nvmlSystemGetDriverVersion": lambda: _text(_state().get("driver", "550.54.14")),
     "nvmlSystemGetCudaDriverVersion_v2": lambda: _state()["cuda"],
     "nvmlDeviceGetComputeMode": lambda handle: _gpu(handle).get("mode", 0),
+    "nvmlDeviceGetDisplayActive": lambda handle: int(_gpu(handle).get("screen", False)),
     "nvmlDeviceGetCount": lambda: len(_state()["gpus"]),
     "nvmlDeviceGetHandleByIndex": _handle,
     "nvmlDeviceGetUUID": lambda handle: _text(_gpu(handle)["uuid"]),

@@ -1,0 +1,69 @@
+"""Two launches at once divide the GPUs that are free; NVML, a fake here, sees neither of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launcher.harness import PATIENT, Workshop, finish, wait_until
+
+A = "GPU-aaaaaaaa-0000-4000-8000-000000000000"
+B = "GPU-bbbbbbbb-0000-4000-8000-000000000001"
+NAME = "GPU 0 NVIDIA H100"
+
+
+@pytest.fixture
+def environment(workshop: Workshop) -> dict[str, Any]:
+    library = workshop.folder / "libcuda.so.1"
+    library.write_text("no library: a real driver would miss these GPUs")
+    workshop.write(PATIENT)
+    return {"LD_LIBRARY_PATH": str(workshop.folder), "FAKE_NVML": json.dumps({"gpus": [gpu(A)]})}
+
+
+def gpu(uuid: str) -> dict[str, str]:
+    return {"uuid": uuid, "name": "NVIDIA H100 80GB HBM3"}
+
+
+def logs(shop: Workshop, study: str) -> list[Path]:
+    return list((shop.paths.folder / study / "workers").glob("*.log"))
+
+
+def test_the_second_launch_takes_what_the_first_has_not_and_the_third_nothing(
+    workshop: Workshop, environment: dict[str, Any]
+) -> None:
+    first = workshop.start("--gpus", "auto", "--n-trials", "2", environment=environment)
+    workshop.noted("running")
+    environment["FAKE_NVML"] = json.dumps({"gpus": [gpu(A), gpu(B)]})
+    second = workshop.start(
+        *("--gpus", "auto", "--n-trials", "2", "--study-name", "second"), environment=environment
+    )
+    wait_until(lambda: logs(workshop, "second"))
+    third = workshop.run(
+        *("--gpus", "auto", "--n-trials", "1", "--study-name", "third"), environment=environment
+    )
+    assert third.code == 2, third
+    assert f"{NAME}: another launch (pid {first.pid}) has it" in third.err
+    assert f"GPU 1 NVIDIA H100: another launch (pid {second.pid}) has it" in third.err
+    shared = workshop.run(
+        *("--gpus", "0", "--n-trials", "1", "--study-name", "shared"), environment=environment
+    )
+    assert shared.code == 0, shared.err
+    assert f"{NAME}: another launch (pid {first.pid}) has it: used anyway" in shared.err
+    workshop.tell("go")
+    assert [finish(first).code, finish(second).code] == [0, 0]
+    again = workshop.run(
+        *("--gpus", "auto", "--n-trials", "1", "--study-name", "again"), environment=environment
+    )
+    assert again.code == 0 and "another launch" not in again.err
+
+
+def test_a_killed_launch_gives_its_gpus_back(
+    workshop: Workshop, environment: dict[str, Any]
+) -> None:
+    first = workshop.start("--gpus", "auto", "--n-trials", "2", environment=environment)
+    workshop.noted("running")
+    first.kill()
+    finish(first)
+    workshop.tell("go")
+    ended = workshop.run("--gpus", "auto", "--n-trials", "2", environment=environment)
+    assert ended.code == 0, ended.err
