@@ -1,16 +1,23 @@
 """Which exceptions mean that the GPU is full, and which that this process can never use it again.
 
-Known by their words: torch, CatBoost, CuPy and others each have their own classes.
+Known by their words (torch, CatBoost, CuPy, JAX and others each have their own classes), and by the
+device, where torch can ask it: the same words are said of a wrong launch and of a lost context.
 """
 
 import re
+import sys
 from collections.abc import Iterator
 
 __all__ = ["breaks_process", "chain", "is_out_of_memory", "words"]
 
 # torch: "CUDA out of memory. Tried…", "CUDA error: out of memory", "… CUBLAS_STATUS_ALLOC_FAILED";
-# CatBoost: "CUDA error 2: out of memory".
-_FULL = re.compile(r"(CUDA|cuda|GPU).*out of memory|_STATUS_ALLOC_FAILED")
+# CatBoost: "CUDA error 2: out of memory"; JAX: "RESOURCE_EXHAUSTED: Out of memory while trying…".
+# A library that cannot even begin has no room for its workspace.
+_FULL = re.compile(
+    r"(CUDA|cuda|GPU|RESOURCE_EXHAUSTED).*[Oo]ut of memory|_STATUS_ALLOC_FAILED"
+    r"|CU(BLAS|DNN|SPARSE|SOLVER)_STATUS_NOT_INITIALIZED"
+)
+_OF_CUDA = re.compile(r"CUDA|cuda|\bCU(BLAS|DNN|SPARSE|SOLVER)_|Triton|illegal memory access")
 # After such an error every call into CUDA fails, until the process ends.
 _BROKEN = re.compile(
     r"CUDA error\b|\bcudaError[A-Z]|\bCUDA_ERROR_[A-Z]|illegal memory access|device-side assert"
@@ -24,8 +31,25 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def breaks_process(error: BaseException) -> bool:
-    """Is this process's CUDA context lost?"""
+    """Is this process's CUDA context lost? The device says; where nobody can ask it, the words."""
+    if any(_OF_CUDA.search(words(link)) for link in chain(error)):
+        works = _device_works()
+        if works is not None:
+            return not works
     return any(_BROKEN.search(words(link)) and not _says_full(link) for link in chain(error))
+
+
+def _device_works() -> bool | None:
+    """Whether the GPU that torch uses still computes for this process; None if it uses none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    try:
+        torch.cuda.synchronize()
+        torch.ones(1, device="cuda").item()
+    except Exception as error:
+        return _says_full(error)  # full is not lost
+    return True
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

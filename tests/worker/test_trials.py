@@ -140,7 +140,39 @@ def test_cuda_errors_that_the_process_does_not_survive(text: str, broken: bool) 
 
 
 @pytest.mark.parametrize(
-    "text", ["CUDA error: out of memory", "CatBoost: CUDA error 2: out of memory"]
+    ("answer", "broken"),
+    [(None, False), ("CUDA out of memory. Tried 1 byte", False), ("CUDA error: launch", True)],
+)
+@pytest.mark.parametrize(
+    "text", ["CUDA error: invalid configuration argument", "Triton Error [CUDA]: an illegal thing"]
+)
+def test_where_torch_has_the_gpu_the_device_says_whether_it_is_lost(
+    monkeypatch: pytest.MonkeyPatch, text: str, answer: str | None, broken: bool
+) -> None:
+    def synchronize() -> None:
+        if answer is not None:
+            raise RuntimeError(answer)
+
+    ones = torch.ones
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(torch, "ones", lambda size, device: ones(size))
+
+    def fail(trial: Any) -> float:
+        raise RuntimeError(text)
+
+    assert outcome_of(fail).broken is broken
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory",
+        "CatBoost: CUDA error 2: out of memory",
+        "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes.",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    ],
 )
 def test_a_full_gpu_is_named_whoever_says_so(text: str) -> None:
     def fail(trial: Any) -> float:
