@@ -32,11 +32,14 @@ _DEVICES = Path("/dev")
 
 @dataclass(frozen=True)
 class Device:
-    """What one worker runs on: a GPU (or a MIG instance of one) named by UUID, or a CPU share."""
+    """What one worker runs on: a GPU (or a MIG instance of one) named by UUID, or a CPU share.
+
+    Several GPUs of one worker are a device too: their UUIDs and indices with commas between them.
+    """
 
     kind: str  # "gpu" or "cpu"
     uuid: str | None  # "GPU-…" or "MIG-…"; None for a CPU share
-    index: int | None  # nvidia-smi's; None for a CPU share
+    index: int | str | None  # nvidia-smi's; None for a CPU share
     name: str  # "NVIDIA H100 80GB HBM3", "CPU"
 
     @property
@@ -62,6 +65,7 @@ def choose_devices(
     request: str,
     environment: Mapping[str, str],
     *,
+    together: int = 1,
     claim: Callable[[str], str | None] = claimant_of,
     wait_seconds: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
@@ -73,6 +77,8 @@ def choose_devices(
     `wait_seconds` for the first to become free (a launch that has just been killed may still be
     giving its memory back). `all` and a list take GPUs in use too. `none` takes no GPU.
 
+    together: how many GPUs each worker shall see; they are grouped by how near NVML says they are,
+    or as a list names them. `auto` and `all` leave those over that fill no group.
     claim: called with the UUID of each GPU that is taken; it returns which other launch has it
     ("pid 4711"), see `Claims.take`. The default only looks.
 
@@ -99,7 +105,17 @@ def choose_devices(
                 chosen, notes_on_use = taken.free(visible, wait_seconds, clock, sleep)
             else:
                 notes_on_use = taken.asked_for(chosen)
-            return Choice(tuple(map(_device, chosen)), (*notes, *notes_on_use))
+            groups = _grouped(nvml, chosen, together, in_order=bool(names))
+            if (over := len(chosen) - together * len(groups)) and (names or not groups):
+                raise UsageError(
+                    f"--gpus-per-worker {together}: expected a multiple of {together} GPUs, found "
+                    f"{len(chosen)} ({_listing(chosen)}); change --gpus or --gpus-per-worker"
+                )
+            if over:
+                notes.append(
+                    f"{over} of {len(chosen)} GPUs stay idle: --gpus-per-worker {together}"
+                )
+            return Choice(tuple(map(_device, groups)), (*notes, *notes_on_use))
     except NvmlUnavailableError as error:
         if request == "auto" and any(_DEVICES.glob("nvidia[0-9]*")):
             raise UsageError(
@@ -265,7 +281,7 @@ class _Gpus:
     def _in_use(self, gpu: Gpu, usage: Usage) -> str:
         """Who uses a GPU, in words; "" if nobody does: then it is taken."""
         if self.nvml.compute_mode(gpu) == "prohibited":
-            return f"{_device(gpu).label}: its compute mode lets nobody compute"
+            return f"{_device([gpu]).label}: its compute mode lets nobody compute"
         said = [_usage_line(gpu, usage)] if usage.busy else []
         holder = (claimant_of if usage.busy else self.claim)(gpu.uuid)
         return "; ".join([*said, *_held_by(gpu, holder)])
@@ -281,11 +297,11 @@ class _Gpus:
 
 
 def _usage_line(gpu: Gpu, usage: Usage) -> str:
-    return f"{_device(gpu).label}: {usage}"
+    return f"{_device([gpu]).label}: {usage}"
 
 
 def _held_by(gpu: Gpu, holder: str | None) -> list[str]:
-    return [f"{_device(gpu).label}: another launch ({holder}) has it"] if holder else []
+    return [f"{_device([gpu]).label}: another launch ({holder}) has it"] if holder else []
 
 
 def _remedy(problem: str) -> str:
@@ -301,5 +317,19 @@ def _listing(gpus: Sequence[Gpu]) -> str:
     return ", ".join(f"{gpu.index} {gpu.name} ({gpu.uuid})" for gpu in gpus)
 
 
-def _device(gpu: Gpu) -> Device:
-    return Device("gpu", gpu.uuid, gpu.index, gpu.name)
+def _grouped(nvml: Nvml, gpus: Sequence[Gpu], size: int, *, in_order: bool) -> list[list[Gpu]]:
+    """Groups of `size`, each the nearest of those left to the first of those left."""
+    groups = []
+    left = list(gpus)
+    while len(left) >= size:
+        first = left[0]
+        rest = left[1:] if in_order else sorted(left[1:], key=lambda gpu: nvml.distance(first, gpu))
+        groups.append([first, *rest[: size - 1]])
+        left = [gpu for gpu in left if gpu not in groups[-1]]
+    return groups
+
+
+def _device(gpus: Sequence[Gpu]) -> Device:
+    uuid = ",".join(gpu.uuid for gpu in gpus)
+    index = gpus[0].index if len(gpus) == 1 else ",".join(str(gpu.index) for gpu in gpus)
+    return Device("gpu", uuid, index, gpus[0].name)

@@ -17,6 +17,7 @@ from journal_launcher.base.dataclass import dataclass
 __all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "User", "open_nvml", "process_name"]
 
 _GIB = 2**30
+_NVLINK = 2  # NVML_P2P_CAPS_INDEX_NVLINK
 
 
 class NvmlUnavailableError(Exception):
@@ -185,6 +186,17 @@ class Nvml:
         """Return who may use the GPU: "default", "exclusive" (one process) or "prohibited"."""
         modes = {2: "prohibited", 1: "exclusive", 3: "exclusive"}
         return modes.get(self.ask("nvmlDeviceGetComputeMode", gpu.handle), "default")
+
+    def distance(self, one: Gpu, other: Gpu) -> int:
+        """How far one GPU is from another: the smaller, the faster they talk to each other.
+
+        0 with NVLink between them; else NVML's level of what they share: 10 a board, 20 and 30
+        bridges, 40 a NUMA node, 50 the machine; 100 where it does not say.
+        """
+        if self.ask("nvmlDeviceGetP2PStatus", one.handle, other.handle, _NVLINK) == 0:
+            return 0
+        level = self.ask("nvmlDeviceGetTopologyCommonAncestor", one.handle, other.handle)
+        return 100 if level is None else int(level)
 
     def memory(self, gpu: Gpu) -> tuple[int, int]:
         """Return used and total bytes, 0 where unknown."""

@@ -102,8 +102,9 @@ def _device(uuid: str | None) -> Device:
     """Where the trial ran; another GPU, or the CPU, where that one is not."""
     if uuid is None:
         return CPU
+    gpus = uuid.count(",") + 1
     try:
-        found = choose_devices(uuid, os.environ)
+        found = choose_devices(uuid, os.environ, together=gpus)
     except UsageError:
-        found = choose_devices("auto", os.environ)
+        found = choose_devices("auto", os.environ, together=gpus)
     return found.devices[0] if found.devices else CPU

@@ -20,7 +20,9 @@ def devices_for(
     """The devices that `--gpus` means for this model type; see `choose_devices` for the errors."""
     if settings.cpu_only and settings.gpus == "auto":
         return Choice((), (f"running on the CPU: {settings.model_type} cannot use a GPU",))
-    return choose_devices(settings.gpus, environment, claim=claim)
+    return choose_devices(
+        settings.gpus, environment, together=settings.gpus_per_worker, claim=claim
+    )
 
 
 def plan_workers(
@@ -38,6 +40,8 @@ def plan_workers(
         )
     if not choice.devices and settings.workers_per_gpu != 1:
         raise UsageError("--workers-per-gpu: this launch uses no GPU; use --workers N")
+    if not choice.devices and settings.gpus_per_worker != 1:
+        raise UsageError("--gpus-per-worker: this launch uses no GPU; use --workers N")
     devices = [device for device in choice.devices for _ in range(settings.workers_per_gpu)]
     devices = devices or [CPU] * (settings.workers or 1)
     threads = threads_per_worker(cores, len(devices))

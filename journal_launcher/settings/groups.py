@@ -80,11 +80,17 @@ class DevicesGroup:
         None, DEVICES, "CPU workers, when no GPU is used (default 1).", metavar="N"
     )
     workers_per_gpu: int = option(1, DEVICES, "Workers on each GPU.", metavar="N")
+    gpus_per_worker: int = option(
+        1, DEVICES, "GPUs of each worker, for own code that trains on several.", metavar="N"
+    )
 
     def check(self) -> None:
         """Raise UsageError for numbers of workers that cannot be."""
         check_at_least("workers", self.workers, 1)
         check_at_least("workers_per_gpu", self.workers_per_gpu, 1)
+        check_at_least("gpus_per_worker", self.gpus_per_worker, 1)
+        if self.workers_per_gpu > 1 and self.gpus_per_worker > 1:
+            raise UsageError("use either --workers-per-gpu or --gpus-per-worker")
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,12 @@ class LaunchSettings(
                 "use --workers N for several CPU workers"
             )
 
+        if self.job_kind.has_model_type and self.gpus_per_worker > 1:
+            raise UsageError(
+                f"--gpus-per-worker {self.gpus_per_worker}: each built-in model trains on one GPU; "
+                "several are for --objective and --command"
+            )
+
     def _check_no_table_options(self) -> None:
         if self.job_kind.has_model_type:
             return

@@ -1,11 +1,11 @@
-"""Ask the CUDA driver which GPU it shows. A script of the standard library for its own process.
+"""Ask the CUDA driver which GPUs it shows. A script of the standard library for its own process.
 
 A process that has initialised CUDA can fork no child that uses it, and an objective may want to;
 so the worker lets this script look. It creates no CUDA context and costs no GPU memory.
 
-Arguments: what the GPU was pinned by, and the driver library. Prints one JSON object: `count`
-visible GPUs and the `uuid` of the first (null where the driver cannot tell); `failed` (function,
-code, name) where the driver refuses; {} without a driver library.
+Arguments: what the GPUs were pinned by, and the driver library. Prints one JSON object: `uuids` of
+the visible GPUs (null where the driver cannot tell); `failed` (function, code, name) where the
+driver refuses; {} without a driver library.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ def main(pinned: str, library: str) -> dict[str, Any]:
         _call(cuda, "cuInit", 0)
         count = ctypes.c_int()
         _call(cuda, "cuDeviceGetCount", ctypes.byref(count))
-        return {"count": count.value, "uuid": _uuid(cuda, pinned) if count.value == 1 else None}
+        return {"uuids": [_uuid(cuda, pinned, ordinal) for ordinal in range(count.value)]}
     except _Refused as refused:
         return {"failed": refused.args}
 
@@ -43,8 +43,8 @@ def _call(cuda: ctypes.CDLL, function: str, *arguments: object) -> None:
         raise _Refused(function, code, name.value.decode() if name.value else None)
 
 
-def _uuid(cuda: ctypes.CDLL, pinned: str) -> str | None:
-    """UUID of the one visible device, without "GPU-" or "MIG-".
+def _uuid(cuda: ctypes.CDLL, pinned: str, ordinal: int) -> str | None:
+    """UUID of a visible device, without "GPU-" or "MIG-".
 
     Drivers before 11.4 have only the first version of the call, which does not know MIG; they
     also name MIG instances "MIG-GPU-…/gi/ci", which no UUID can be compared with.
@@ -57,7 +57,7 @@ def _uuid(cuda: ctypes.CDLL, pinned: str) -> str | None:
     if "/" in pinned or not hasattr(cuda, function):
         return None
     device = ctypes.c_int()
-    _call(cuda, "cuDeviceGet", ctypes.byref(device), 0)
+    _call(cuda, "cuDeviceGet", ctypes.byref(device), ordinal)
     raw = (ctypes.c_ubyte * 16)()
     _call(cuda, function, ctypes.byref(raw), device)
     return str(uuids.UUID(bytes=bytes(raw)))

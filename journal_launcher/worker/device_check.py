@@ -1,4 +1,4 @@
-"""Check, inside a worker, that it sees the one GPU it was pinned to, and that torch can open it.
+"""Check, inside a worker, that it sees the GPU it was pinned to, and that torch can open it.
 
 The first check needs no torch and leaves no trace of CUDA in the worker.
 """
@@ -36,11 +36,11 @@ def verify_device(
     seconds: float = _PATIENCE,
     environment: Mapping[str, str] | None = None,
 ) -> DeviceStatus:
-    """Compare the GPU that CUDA shows to this process with the one it was pinned to.
+    """Compare the GPUs that CUDA shows to this process with those it was pinned to.
 
     `uuid` is what the parent put into CUDA_VISIBLE_DEVICES, None for a CPU worker. `library` is
     the CUDA driver, `environment` a worker's where this process is none. Raise DeviceError when
-    CUDA shows no GPU, several, or another one, or does not answer within `seconds`.
+    CUDA shows more GPUs, fewer, or others, or does not answer within `seconds`.
     """
     if uuid is None:
         return "cpu"
@@ -51,14 +51,18 @@ def verify_device(
             f"a worker cannot open {uuid}: {function} failed with {name or 'CUDA error'} ({code}), "
             f"NVIDIA driver {_driver_version()}; check the GPU with `nvidia-smi`"
         )
-    if found.get("count", 1) != 1:
-        raise DeviceError(
-            f"a worker pinned to {uuid} expected to see 1 GPU, found {found['count']}; "
-            f"look for code that changes CUDA_VISIBLE_DEVICES"
-        )
-    if found.get("uuid") is None:
+    if "uuids" not in found:
         return "unverified"
-    seen = uuid[:4] + found["uuid"]  # CUDA returns the 16 bytes behind "GPU-" or "MIG-"
+    pinned = uuid.split(",")
+    if len(found["uuids"]) != len(pinned):
+        raise DeviceError(
+            f"a worker pinned to {uuid} expected to see {len(pinned)} GPU{'s' * (len(pinned) > 1)},"
+            f" found {len(found['uuids'])}; look for code that changes CUDA_VISIBLE_DEVICES"
+        )
+    if None in found["uuids"]:
+        return "unverified"
+    # CUDA returns the 16 bytes behind "GPU-" or "MIG-".
+    seen = ",".join(kind[:4] + bare for kind, bare in zip(pinned, found["uuids"], strict=True))
     if seen != uuid:
         raise DeviceError(
             f"a worker pinned to {uuid} sees {seen} instead; "

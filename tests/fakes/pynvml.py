@@ -6,6 +6,7 @@ FAKE_NVML is JSON and is read again at every call, so a test can change the mach
                "compute": [[pid, bytes or null], …], "graphics": [[pid, bytes], …],
                "mode": 0 to 3,       the compute mode
                "screen": true,       a screen is connected
+               "near": {"uuid": topology level, …}, "nvlink": ["uuid", …],
                "mig": [null or {"uuid": "MIG-…", "gi": 1, "ci": 0, …as a GPU…}, …]}, …],
      "driver": "550.54.14",
      "cuda": 12040,              the newest CUDA that the driver runs; absent: it does not say
@@ -77,6 +78,10 @@ def _processes(kind: str) -> Callable[[tuple[int, ...]], list[SimpleNamespace]]:
     ]
 
 
+def _p2p_status(handle: tuple[int], other: tuple[int], index: int) -> int:
+    return 0 if index == 2 and _gpu(other)["uuid"] in _gpu(handle).get("nvlink", []) else 1
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nvmlInit": lambda: None,
     "nvmlShutdown": lambda: None,
@@ -84,6 +89,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nvmlSystemGetCudaDriverVersion_v2": lambda: _state()["cuda"],
     "nvmlDeviceGetComputeMode": lambda handle: _gpu(handle).get("mode", 0),
     "nvmlDeviceGetDisplayActive": lambda handle: int(_gpu(handle).get("screen", False)),
+    "nvmlDeviceGetP2PStatus": _p2p_status,
+    "nvmlDeviceGetTopologyCommonAncestor": lambda handle, other: _gpu(handle)["near"][
+        _gpu(other)["uuid"]
+    ],
     "nvmlDeviceGetCount": lambda: len(_state()["gpus"]),
     "nvmlDeviceGetHandleByIndex": _handle,
     "nvmlDeviceGetUUID": lambda handle: _text(_gpu(handle)["uuid"]),

@@ -1,11 +1,14 @@
 """Two launches at once divide the GPUs that are free; NVML, a fake here, sees neither of them."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from launcher.harness import PATIENT, Workshop, finish, wait_until
+from launcher.harness import FAKES, PATIENT, ROOT, Workshop, finish, wait_until
 
 A = "GPU-aaaaaaaa-0000-4000-8000-000000000000"
 B = "GPU-bbbbbbbb-0000-4000-8000-000000000001"
@@ -55,6 +58,38 @@ def test_the_second_launch_takes_what_the_first_has_not_and_the_third_nothing(
         *("--gpus", "auto", "--n-trials", "1", "--study-name", "again"), environment=environment
     )
     assert again.code == 0 and "another launch" not in again.err
+
+
+def test_a_worker_of_two_gpus_sees_both_and_its_trials_say_so(
+    workshop: Workshop, environment: dict[str, Any]
+) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    note("seen", os.environ["CUDA_VISIBLE_DEVICES"])
+    return trial.suggest_float("x", 0, 1)
+"""
+    )
+    environment["FAKE_NVML"] = json.dumps({"gpus": [gpu(A), gpu(B)]})
+    options = ("--gpus", "auto", "--gpus-per-worker", "2", "--n-trials", "2")
+    ended = workshop.run(*options, environment=environment)
+    assert ended.code == 0, ended.err
+    assert (workshop.folder / "seen").read_text() == f"{A},{B}"
+    (trial, _) = workshop.trials()
+    assert trial.user_attrs["jl_device_uuid"] == f"{A},{B}"
+    assert trial.user_attrs["jl_device"] == "GPU 0,1 NVIDIA H100"
+    (workshop.folder / "seen").unlink()
+    command = [sys.executable, "-P", "-m", "journal_launcher", "replay", "study", "0"]
+    paths = os.pathsep.join([str(FAKES), str(ROOT)])
+    replayed = subprocess.run(
+        [*command, "--studies-dir", str(workshop.paths.folder)],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert replayed.returncode == 0, replayed.stderr
+    assert (workshop.folder / "seen").read_text() == f"{A},{B}"
 
 
 def test_a_killed_launch_gives_its_gpus_back(

@@ -46,6 +46,55 @@ def test_everything_else_gets_the_gpus(two_gpus: None) -> None:
     assert kinds(objective="train.py:f", gpus="all") == ["gpu"] * 2
 
 
+def grouped(*names: str, **options: Any) -> list[str | None]:
+    settings = LaunchSettings(objective="train.py:f", **options)
+    specs = plan_workers(settings, devices_for(settings, {}), 4, {})
+    for spec in specs:
+        assert spec.environment["CUDA_VISIBLE_DEVICES"] == spec.device.uuid
+    return [spec.device.label for spec in specs]
+
+
+def test_gpus_of_one_worker_are_the_nearest(machine: Callable[..., None]) -> None:
+    far = {"GPU-a": 50, "GPU-b": 50, "GPU-c": 50, "GPU-d": 50, "GPU-e": 50}
+    machine(
+        [
+            {"uuid": "GPU-a", "near": far, "nvlink": ["GPU-d"]},
+            {"uuid": "GPU-b", "near": far | {"GPU-e": 10, "GPU-c": 40}},
+            {"uuid": "GPU-c", "near": far},
+            {"uuid": "GPU-d"},
+            {"uuid": "GPU-e"},
+        ]
+    )
+    near = ["GPU 0,3 NVIDIA H100", "GPU 1,4 NVIDIA H100"]
+    assert grouped(gpus_per_worker=2) == near
+    assert devices_for(LaunchSettings(objective="train.py:f", gpus_per_worker=2), {}).notes == (
+        "1 of 5 GPUs stay idle: --gpus-per-worker 2",
+    )
+    listed = ["GPU 4,0 NVIDIA H100", "GPU 1,2 NVIDIA H100"]
+    assert grouped(gpus="4,0,1,2", gpus_per_worker=2) == listed
+    assert grouped(gpus_per_worker=5) == ["GPU 0,3,1,2,4 NVIDIA H100"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gpus": "0"}, "expected a multiple of 2 GPUs, found 1"),
+        ({"gpus": "all", "gpus_per_worker": 3}, "expected a multiple of 3 GPUs, found 2"),
+        ({"gpus": "none"}, "--gpus-per-worker: this launch uses no GPU"),
+        ({"workers_per_gpu": 2}, "use either --workers-per-gpu or --gpus-per-worker"),
+        ({"gpus_per_worker": 0}, "--gpus-per-worker"),
+        ({"objective": None}, "each built-in model trains on one GPU"),
+    ],
+)
+def test_gpus_that_make_no_groups_are_refused(
+    two_gpus: None, options: dict[str, Any], said: str
+) -> None:
+    given = {"objective": "train.py:f", "gpus_per_worker": 2, **options}
+    with pytest.raises(UsageError, match=said):
+        settings = LaunchSettings(**given)
+        plan_workers(settings, devices_for(settings, {}), 4, {})
+
+
 @pytest.mark.parametrize("gpus", ["all", "0", "GPU-aaaa"])
 def test_a_gpu_that_was_named_for_it_is_refused_in_one_line(gpus: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -33,7 +33,11 @@ static const unsigned char uuid[16] = {0x89, 0x32, 0xf9, 0x37, 0xd7, 0x2c, 0x41,
 int cuInit(unsigned flags) { return flags == 0 ? INIT : 1; }
 int cuDeviceGetCount(int *count) { *count = COUNT; return 0; }
 int cuDeviceGet(int *device, int ordinal) { *device = 40 + ordinal; return 0; }
-int UUID_CALL(char *bytes, int device) { memcpy(bytes, uuid, 16); return device == 40 ? 0 : 101; }
+int UUID_CALL(char *bytes, int device) {
+    memcpy(bytes, uuid, 16);
+    bytes[15] += device - 40;  // the next GPU has the next number
+    return device < 40 ? 101 : 0;
+}
 #ifdef NAMES
 int cuGetErrorName(int code, const char **name) { *name = "CUDA_ERROR_NO_DEVICE"; return 0; }
 #endif
@@ -74,6 +78,18 @@ def test_another_gpu_is_refused(driver: Driver) -> None:
 def test_any_other_number_of_gpus_is_refused(driver: Driver, count: int) -> None:
     with pytest.raises(UsageError, match=f"expected to see 1 GPU, found {count}"):
         verify_device(GPU, driver(count=count))
+
+
+def test_a_worker_of_several_gpus_sees_exactly_those(driver: Driver) -> None:
+    second, third = (f"{GPU[:-1]}{digit}" for digit in "78")
+    library = driver(count=2)
+    assert verify_device(f"{GPU},{second}", library) == "verified"
+    with pytest.raises(UsageError, match=f"sees {GPU},{second} instead"):
+        verify_device(f"{second},{GPU}", library)
+    with pytest.raises(UsageError, match="expected to see 3 GPUs, found 2"):
+        verify_device(f"{GPU},{second},{third}", library)
+    old = driver("someOtherCall", 2)
+    assert verify_device(f"{GPU},{second}", old) == "unverified"
 
 
 def test_a_driver_that_cannot_start_is_refused_with_its_reason(driver: Driver) -> None:
