@@ -286,6 +286,11 @@ class StudyHandle:
         if not self.trials():
             self._study.enqueue_trial(dict(params))
 
+    def enqueue(self, params: Mapping[str, Any]) -> int:
+        """Queue a trial with these parameters and return its number."""
+        self._study.enqueue_trial(dict(params))
+        return max(self.waiting())
+
     def changed_ranges(self, trial: FrozenTrial, before: int) -> list[str]:
         """Parameters of `trial` whose range is not that of the trials with numbers below `before`.
 

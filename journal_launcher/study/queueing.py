@@ -1,0 +1,83 @@
+"""Parameters that a user wants tried: checked against what the study's trials had, then queued."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial
+
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.unknown_names import did_you_mean_or_all
+from journal_launcher.study.study import StudyHandle
+
+__all__ = ["parse_parameters", "queue"]
+
+
+def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
+    """Read NAME=VALUE words; a value is TOML's (0.01, true, "text"), or else text as it stands.
+
+    Raises:
+        UsageError: names the word.
+    """
+    found: dict[str, Any] = {}
+    for word in given:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"expected NAME=VALUE, such as lr=0.01, found {word!r}")
+        if name in found:
+            raise UsageError(f"{name} is given twice")
+        try:
+            found[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = text
+    return found
+
+
+def queue(study: StudyHandle, params: Mapping[str, Any]) -> int:
+    """Queue a trial with these parameters, before all new ones; return its number.
+
+    What they leave out, the sampler chooses.
+
+    Raises:
+        UsageError: a name that no trial had, or a value outside its range. A study without trials
+            takes anything.
+    """
+    known = _known(study.trials())
+    values = {name: _checked(name, value, known) for name, value in params.items()}
+    return study.enqueue(values)
+
+
+def _known(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """The parameters of all trials, as the last one had them."""
+    return {name: asked for trial in trials for name, asked in trial.distributions.items()}
+
+
+def _checked(name: str, value: Any, known: Mapping[str, BaseDistribution]) -> Any:
+    if not known:
+        return value
+    if name not in known:
+        raise UsageError(f"no trial had a parameter {name}{did_you_mean_or_all(name, list(known))}")
+    asked = known[name]
+    if isinstance(asked, CategoricalDistribution):
+        fits = [choice for choice in asked.choices if choice == value or str(choice) == str(value)]
+        if not fits:
+            choices = ", ".join(map(str, asked.choices))
+            raise UsageError(f"{name}={value}: expected one of {choices}")
+        return fits[0]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not _within(value, asked):
+        raise UsageError(f"{name}={value}: expected a value of {asked}")
+    return value
+
+
+def _within(value: float, asked: BaseDistribution) -> bool:
+    assert isinstance(asked, FloatDistribution | IntDistribution)  # there are no others
+    if not asked.low <= value <= asked.high:
+        return False
+    steps = (value - asked.low) / asked.step if asked.step else 0.0
+    return abs(steps - round(steps)) < 1e-8
