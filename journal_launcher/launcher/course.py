@@ -180,7 +180,9 @@ class Course:
             stop = Stop(
                 stop.reason, ExitCode.FAILED, f"no trial completed before the {stop.reason}"
             )
-        stop = stop or Stop("complete")
+        stop = stop or Stop("stopped" if self.ledger.is_ended else "complete")
+        if stop.reason == "stopped":
+            self.ledger.end()
         judged = None
         if sidecar is not None and self.launch.on_published is not None:
             judged = self.launch.on_published()

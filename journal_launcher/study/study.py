@@ -39,6 +39,7 @@ BASELINES_ATTRIBUTE = "journal_launcher_baselines"
 NOTED_ATTRIBUTE = "journal_launcher_noted"
 SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a replay repeats
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
+ENDED_ATTRIBUTE = "journal_launcher_ended"  # n_trials of the launch that study.stop() ended
 COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
 

@@ -229,6 +229,8 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
     again = "repeat the same command" + (" without --overwrite" if ended.overwrite else "")
     if ended.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
         yield "go on", f"{again}; finished trials are kept"
+    elif ended.exit_code == ExitCode.DONE and ended.exit_reason == "stopped":
+        yield "go on", "study.stop() ended it; with another --n-trials it goes on"
     elif ended.exit_code == ExitCode.DONE and ended.n_finished < ended.n_trials:
         yield "go on", f"{again} for the trials that are left"
     elif ended.n_finished < ended.n_trials:

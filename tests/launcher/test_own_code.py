@@ -221,6 +221,13 @@ def test_a_grid_is_covered_by_all_workers_and_ends_the_launch(workshop: Workshop
     known = next(n for n, (_, event) in enumerate(workshop.seen) if event == STOPPING)
     later = [event for _, event in workshop.seen[known:] if isinstance(event, events.TrialStarted)]
     assert len(later) <= 1
+    # The same command trains nothing; another budget asks the sampler again.
+    states = workshop.states()
+    again = workshop.launch(sampler=named(workshop, "grid"), n_trials=50, workers=2)
+    assert (again.exit_code, again.exit_reason) == (0, "stopped")
+    assert workshop.states() == states
+    assert workshop.launch(sampler=named(workshop, "grid"), n_trials=51).exit_code == 0
+    assert len(workshop.states()) == len(states) + 1
 
 
 def test_constraints_of_an_own_sampler_decide_which_is_best(workshop: Workshop) -> None:

@@ -269,6 +269,10 @@ def objective(trial):
     result = workshop.launch(n_trials=50)
     assert (result.exit_code, result.exit_reason) == (0, "stopped")
     assert workshop.states() == ["COMPLETE"] * 4
+    again = workshop.run("--n-trials", "50")
+    assert again.code == 0 and workshop.states() == ["COMPLETE"] * 4
+    assert "study.stop() ended it; with another --n-trials it goes on" in again.err + again.out
+    assert "trials that are left" not in again.err + again.out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts context switches in /proc")
