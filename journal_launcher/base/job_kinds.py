@@ -5,7 +5,9 @@ from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 
-__all__ = ["COMMAND", "OBJECTIVE", "TABLE", "JobKind", "kind_of"]
+__all__ = ["COMMAND", "OBJECTIVE", "TABLE", "WORKER_GRACE", "JobKind", "kind_of"]
+
+WORKER_GRACE = 10.0  # seconds between the SIGTERM and the SIGKILL of a worker
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class JobKind:
     has_health: bool = False
     predicts: bool = False
     has_folders: bool = False
-    stop_grace: float = 10.0
+    stop_grace: float = WORKER_GRACE
 
 
 TABLE = JobKind(

@@ -38,7 +38,7 @@ class Device:
     """
 
     kind: str  # "gpu" or "cpu"
-    uuid: str | None  # "GPU-…" or "MIG-…"; None for a CPU share
+    uuid: str | None  # "GPU-…", "MIG-…" or "GPU-…,GPU-…"; None for a CPU share
     index: int | str | None  # nvidia-smi's; None for a CPU share
     name: str  # "NVIDIA H100 80GB HBM3", "CPU"
 
@@ -100,11 +100,11 @@ def choose_devices(
                 return _without_gpu(request, _why_none(gpus, mask, notes))
             else:
                 chosen = visible
-            taken = _Gpus(nvml, claim)
+            users = _Gpus(nvml, claim)
             if request == "auto":
-                chosen, notes_on_use = taken.free(visible, wait_seconds, clock, sleep)
+                chosen, notes_on_use = users.take_free(visible, wait_seconds, clock, sleep)
             else:
-                notes_on_use = taken.asked_for(chosen)
+                notes_on_use = users.take_all(chosen)
             groups = _grouped(nvml, chosen, together, in_order=bool(names))
             if (over := len(chosen) - together * len(groups)) and (names or not groups):
                 raise UsageError(
@@ -126,7 +126,7 @@ def choose_devices(
 
 
 def pin_environment(device: Device, threads: int, base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of one worker: `base`, one visible device, `threads` CPU threads.
+    """Return the environment of one worker: `base`, its device alone visible, CPU threads.
 
     It must be in place before the worker's first import: CUDA, OpenMP and the BLAS libraries
     read these variables once.
@@ -244,7 +244,7 @@ class _Gpus:
     nvml: Nvml
     claim: Callable[[str], str | None]
 
-    def free(
+    def take_free(
         self,
         visible: Sequence[Gpu],
         wait_seconds: float,
@@ -259,11 +259,12 @@ class _Gpus:
             busy: list[str] = []
             for gpu in visible:
                 usage = self.nvml.usage(gpu)
-                if in_use := self._in_use(gpu, usage):
+                if in_use := self._take_or_say_who(gpu, usage):
                     busy.append(in_use)
                 else:
                     free.append(gpu)
-                    notes += [f"{_usage_line(gpu, usage)}: taken"] if usage.of_desktop else []
+                    if usage.of_desktop:
+                        notes.append(f"{_usage_line(gpu, usage)}: used all the same")
             waited = clock() - start
             if free or waited >= wait_seconds:
                 break
@@ -278,15 +279,15 @@ class _Gpus:
             notes.insert(0, f"every GPU was in use; waited {waited:.1f} s for one to become free")
         return free, notes
 
-    def _in_use(self, gpu: Gpu, usage: Usage) -> str:
-        """Who uses a GPU, in words; "" if nobody does: then it is taken."""
+    def _take_or_say_who(self, gpu: Gpu, usage: Usage) -> str:
+        """Take a GPU that nobody uses, and return ""; else who uses it, in words."""
         if self.nvml.compute_mode(gpu) == "prohibited":
             return f"{_device([gpu]).label}: its compute mode lets nobody compute"
         said = [_usage_line(gpu, usage)] if usage.busy else []
         holder = (claimant_of if usage.busy else self.claim)(gpu.uuid)
         return "; ".join([*said, *_held_by(gpu, holder)])
 
-    def asked_for(self, chosen: Sequence[Gpu]) -> list[str]:
+    def take_all(self, chosen: Sequence[Gpu]) -> list[str]:
         """Take GPUs, and say who else uses them."""
         busy: list[str] = []
         for gpu in chosen:

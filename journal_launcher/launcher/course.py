@@ -86,7 +86,7 @@ class Course:
 
     def _workers_wanted(self, found: StudyHandle | None, most: int) -> int:
         """A study with all its trials only needs workers for what is left to confirm or refit."""
-        if found is None or found.count()[0] < self.settings.n_trials:
+        if found is None or found.wants_more(self.settings.n_trials):
             return most
         return min(most, max(1, len(unconfirmed(found, self.settings.confirm))))
 
@@ -180,9 +180,9 @@ class Course:
             stop = Stop(
                 stop.reason, ExitCode.FAILED, f"no trial completed before the {stop.reason}"
             )
-        stop = stop or Stop("stopped" if self.ledger.is_ended else "complete")
-        if stop.reason == "stopped":
-            self.ledger.end()
+        stop = stop or Stop("stopped" if self.ledger.was_stopped else "complete")
+        if stop.reason == "stopped" and stop.exit_code == ExitCode.DONE:
+            self.ledger.remember_stop()
         judged = None
         if sidecar is not None and self.launch.on_published is not None:
             judged = self.launch.on_published()

@@ -58,12 +58,11 @@ def run_launch(
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     check_inputs(settings)
-    with Claims() as claims:
-        choice = devices_for(settings, environment, claims.take)
+    with SignalInbox() as inbox, Claims() as claims:
+        choice = devices_for(settings, environment, claims.take, inbox.sleep)
         specs = plan_workers(settings, choice, available_cores(), environment)
         launch = Launch(settings, paths, specs, emit, part_of, on_published)
         with (
-            SignalInbox() as inbox,
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
             launch.lease,
@@ -111,7 +110,7 @@ class Launch:
                 pool=pool,
                 emit=self.emit,
                 inbox=inbox,
-                deadline=None if timeout is None else self.began + timeout,
+                no_trials_after=None if timeout is None else self.began + timeout,
                 limit=limit,
                 paths=self.paths,
             )

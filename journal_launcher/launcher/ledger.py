@@ -11,7 +11,7 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
-from journal_launcher.study.study import BASELINES_ATTRIBUTE, ENDED_ATTRIBUTE, StudyHandle
+from journal_launcher.study.study import BASELINES_ATTRIBUTE, STOPPED_ATTRIBUTE, StudyHandle
 
 __all__ = ["TrialLedger"]
 
@@ -37,20 +37,19 @@ class TrialLedger:
 
     def __post_init__(self) -> None:
         self._known = len(self.study.trials())
-        # Did `study.stop()` end a launch that wanted as many: is a grid exhausted, say?
-        self.is_ended = self.study.attribute(ENDED_ATTRIBUTE) == self.settings.n_trials
+        self.was_stopped = self.study.was_stopped(self.settings.n_trials)
 
     # --- what is wanted
 
     def remaining(self, grants: int) -> int:
         """Finished trials still wanted beyond the open grants. There is no other count."""
-        if self.is_ended:
+        if self.was_stopped:
             return 0
         return self.settings.n_trials - self.study.count()[0] - grants
 
-    def end(self) -> None:
+    def remember_stop(self) -> None:
         """Remember that `study.stop()` ended this launch: the same command trains nothing more."""
-        self.study.remember(ENDED_ATTRIBUTE, self.settings.n_trials)
+        self.study.remember(STOPPED_ATTRIBUTE, self.settings.n_trials)
 
     def next_queued(self, taken: set[int | None]) -> int | None:
         """The first queued trial that nobody was granted yet."""
@@ -104,7 +103,7 @@ class TrialLedger:
 
     # --- how trials end
 
-    def ended(
+    def announce_end(
         self, worker: int, number: int, state: str, reason: str | None, seconds: float
     ) -> None:
         """Tell whoever watches."""
@@ -165,7 +164,7 @@ class TrialLedger:
             if not again:
                 self.count_failure(reason, raised=False)
             self.interrupted += interrupted
-            self.ended(worker, trial.number, "FAIL", reason, seconds)
+            self.announce_end(worker, trial.number, "FAIL", reason, seconds)
 
     def fail_stale_trials(self) -> None:
         """Fail the trials of launches that are gone; they were interrupted, so queue them again."""

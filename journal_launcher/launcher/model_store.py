@@ -84,10 +84,10 @@ def drop_staging(paths: StudyPaths) -> None:
         paths.staging.rmdir()
 
 
-def drop_trials(paths: StudyPaths, n_trials: int) -> None:
-    """Remove the folders of trials 0 to `n_trials` - 1: what was in the best one is published."""
+def drop_trials(paths: StudyPaths, below: int) -> None:
+    """Remove the folders of trials 0 to `below` - 1: what was in the best one is published."""
     for number in list(paths.trial_folders()):
-        if number < n_trials:
+        if number < below:
             paths.remove_trial_folder(number)
     with suppress(OSError):  # there is none, or something else is in it
         paths.trials.rmdir()

@@ -1,5 +1,6 @@
 """From settings to devices, and from those to worker blueprints. No process, no file."""
 
+import time
 from collections.abc import Callable, Mapping
 
 from journal_launcher.base.errors import UsageError
@@ -16,12 +17,13 @@ def devices_for(
     settings: LaunchSettings,
     environment: Mapping[str, str],
     claim: Callable[[str], str | None] = claimant_of,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Choice:
     """The devices that `--gpus` means for this model type; see `choose_devices` for the errors."""
     if settings.cpu_only and settings.gpus == "auto":
         return Choice((), (f"running on the CPU: {settings.model_type} cannot use a GPU",))
     return choose_devices(
-        settings.gpus, environment, together=settings.gpus_per_worker, claim=claim
+        settings.gpus, environment, together=settings.gpus_per_worker, claim=claim, sleep=sleep
     )
 
 

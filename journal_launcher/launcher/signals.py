@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import select
 import signal
 import threading
 from types import FrameType, TracebackType
+
+from journal_launcher.launcher.stop import Stop
 
 __all__ = ["SignalInbox"]
 
@@ -40,6 +43,16 @@ class SignalInbox:
             raise KeyboardInterrupt
         with contextlib.suppress(BlockingIOError):
             os.write(self._write, bytes([number]))
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep before there is a loop that acts.
+
+        Raises:
+            JournalLauncherError: a signal has come.
+        """
+        select.select([self.descriptor], [], [], seconds)
+        for number in self.take():
+            raise Stop.by_signal(number).as_error()
 
     def take(self) -> list[int]:
         """The signals that have come since the last call, in order."""

@@ -7,13 +7,13 @@ from enum import Enum, auto
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.job_kinds import JobKind
+from journal_launcher.base.job_kinds import WORKER_GRACE
 from journal_launcher.base.messages import Grant
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 
 __all__ = ["STOP_GRACE", "Phase", "Slot"]
 
-STOP_GRACE = JobKind.stop_grace  # seconds between SIGTERM and SIGKILL of any worker
+STOP_GRACE = WORKER_GRACE  # seconds between SIGTERM and SIGKILL of any worker
 BACKOFF_FIRST = 1.0  # seconds until the restart after a death; it doubles with the next one
 MAX_DEATHS = 3  # deaths in a row without a finished trial that stop a worker for good
 
@@ -43,7 +43,7 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
 class Ending:
     """How far the end of one process has come that was told to stop."""
 
-    stop_reason: str | None = None  # if its trial is to blame
+    trials_fault: str | None = None  # why it was told to, if its trial is to blame
     kill_at: float = float("inf")
     killed: bool = False
     lost: bool = False  # killed, and still there after the grace: the kernel holds it
@@ -211,7 +211,7 @@ class Slot:
 
     def terminate(self, reason: str | None = None) -> None:
         """SIGTERM now, SIGKILL for the group after the grace. `reason`: its trial is to blame."""
-        self.ending.stop_reason = self.ending.stop_reason or reason
+        self.ending.trials_fault = self.ending.trials_fault or reason
         if self.process is not None and self.ending.kill_at == float("inf"):
             self.process.ask_to_stop()
             self.ending.kill_at = time.monotonic() + STOP_GRACE

@@ -35,7 +35,8 @@ class Supervisor:
     """One launch's policy: who may run a trial, and what follows from a death.
 
     `opened` is the second message to every worker, after its spec, once the study exists.
-    `deadline`: when the last trial may start; `limit`: seconds until the model must be published.
+    `no_trials_after`: when the last trial may start; `limit`: seconds until the model must be
+    published.
     `answer` holds the last message that a phase of the launch waits for (prepared, staged).
     """
 
@@ -43,7 +44,7 @@ class Supervisor:
     pool: WorkerPool
     emit: events.Listener
     inbox: SignalInbox
-    deadline: float | None
+    no_trials_after: float | None
     paths: StudyPaths
     limit: float | None = None
     ledger: "TrialLedger | None" = None
@@ -114,7 +115,7 @@ class Supervisor:
         while not self._is_over():
             self._give_work()
             self.step()
-        self.deadline = None  # what follows has no trial to hold back
+        self.no_trials_after = None  # what follows has no trial to hold back
 
     def await_answer(self, slot: Slot) -> Answer | None:
         """Go on until `slot` answers; None if it died or the launch stops first."""
@@ -150,15 +151,19 @@ class Supervisor:
     def _seconds_to_next_deadline(self) -> float:
         now = time.monotonic()
         times = [now + LOOK, *(at for _, at in self.trial_timeout.deadlines())]
-        if self.deadline is not None and self.stop is None:
-            times.append(self.deadline)
+        if self.no_trials_after is not None and self.stop is None:
+            times.append(self.no_trials_after)
         opens_at = self.dispatcher.opens_at if self.dispatcher is not None else None
         if opens_at is not None and opens_at > now:  # no trial may be wanted: it stays unopened
             times.append(opens_at)
         return min(times) - now
 
     def _check_deadlines(self) -> None:
-        if self.deadline is not None and self.stop is None and time.monotonic() >= self.deadline:
+        if (
+            self.no_trials_after is not None
+            and self.stop is None
+            and time.monotonic() >= self.no_trials_after
+        ):
             self.begin_stop(Stop("timeout"))
         if self.limit is not None and time.monotonic() - self._began >= self.limit:
             self.begin_stop(Stop.failed(f"took longer than {self.limit:g} s (--step-timeout)"))
@@ -227,7 +232,7 @@ class Supervisor:
         else:
             slot.deaths = 0
         reason = message.reason
-        self.ledger.ended(slot.index, message.number, message.state, reason, message.seconds)
+        self.ledger.announce_end(slot.index, message.number, message.state, reason, message.seconds)
         if message.incompatible:
             self.begin_stop(Stop.incompatible(reason or ""))
         if message.stop:
@@ -269,7 +274,7 @@ class Supervisor:
         if status is None:
             self.emit(events.Note(left_behind(process.pid), "warning"))
         ended = "killed, but it does not end" if status is None else describe_exit(status)
-        problem = slot.ending.stop_reason or f"worker {ended}"
+        problem = slot.ending.trials_fault or f"worker {ended}"
         if self.ledger is not None:
             seconds = time.monotonic() - slot.work.since
             self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=self.aborting)
@@ -287,7 +292,7 @@ class Supervisor:
             slot.close()
         elif status is None:
             self._on_closed(slot)
-        elif slot.ending.stop_reason:  # its trial was to blame
+        elif slot.ending.trials_fault:  # its trial was to blame
             slot.schedule_restart(0.0)
         else:
             slot.count_death()

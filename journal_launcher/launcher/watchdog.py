@@ -76,7 +76,7 @@ class TrialTimeout:
         running = (slot for slot in self.pool.slots if slot.work.trial is not None)
         if limit is None:
             return []
-        return [(s, s.work.since + limit) for s in running if s.ending.stop_reason is None]
+        return [(s, s.work.since + limit) for s in running if s.ending.trials_fault is None]
 
     def enforce(self) -> None:
         """Let every overdue worker write its stacks to its log, and stop it."""

@@ -96,6 +96,6 @@ def _unfinished(
         return "no model of this study is published"
     if best is None or best.number != sidecar.best.trial:
         return "the best trial is another one by now"
-    if finished < settings.n_trials or finished != sidecar.counts.n_finished:
+    if study.wants_more(settings.n_trials) or finished != sidecar.counts.n_finished:
         return f"{finished} trials finished, {sidecar.counts.n_finished} when the model was saved"
     return None

@@ -39,7 +39,7 @@ BASELINES_ATTRIBUTE = "journal_launcher_baselines"
 NOTED_ATTRIBUTE = "journal_launcher_noted"
 SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a replay repeats
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
-ENDED_ATTRIBUTE = "journal_launcher_ended"  # n_trials of the launch that study.stop() ended
+STOPPED_ATTRIBUTE = "journal_launcher_stopped"  # n_trials of the launch that study.stop() ended
 COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
 
@@ -232,6 +232,14 @@ class StudyHandle:
     def count(self) -> tuple[int, int]:
         """(finished, failed) trials; what a stop interrupted did not fail."""
         return self._tally.count(self.trials())
+
+    def was_stopped(self, n_trials: int) -> bool:
+        """Did `study.stop()` end a launch that wanted as many: is a grid exhausted, say?"""
+        return bool(self.attribute(STOPPED_ATTRIBUTE) == n_trials)
+
+    def wants_more(self, n_trials: int) -> bool:
+        """Has a launch that wants so many finished trials any left to run?"""
+        return self.count()[0] < n_trials and not self.was_stopped(n_trials)
 
     def waiting(self) -> Iterator[int]:
         """Numbers of the queued trials, in order."""

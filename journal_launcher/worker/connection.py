@@ -17,7 +17,7 @@ from journal_launcher.base.messages import (
 
 __all__ = ["Connection", "ParentGoneError"]
 
-_PROGRESS_INTERVAL = 0.2  # seconds between two progress messages; a view draws 4 times a second
+_PROGRESS_INTERVAL = 0.2  # seconds between two progress messages; a view draws twice a second
 
 
 class ParentGoneError(Exception):

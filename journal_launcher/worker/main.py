@@ -47,7 +47,7 @@ from journal_launcher.worker.user_errors import missing_module, traceback_of
 __all__ = ["Notes", "main"]
 
 
-class _StopRequested(BaseException):
+class _ToldToLeave(BaseException):
     """SIGTERM from the parent: unwind the objective (its `finally` blocks run) and leave."""
 
     told = False
@@ -59,8 +59,8 @@ class _ContextLostError(Exception):
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told once; a second would cut the unwinding
-    _StopRequested.told = True
-    raise _StopRequested
+    _ToldToLeave.told = True
+    raise _ToldToLeave
 
 
 class Notes(logging.Handler):
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
     try:
         with forks_end_here():
             Worker(connection).run()
-    except _StopRequested:
+    except _ToldToLeave:
         return ExitCode.RESUMABLE
     except ParentGoneError:
         return ExitCode.FAILED
@@ -226,8 +226,8 @@ class Worker:
         self._study.sampler = self._search.sampler(self._seed, number)
         trial = JournalTrial(self._study, trial_id)
         outcome = evaluate(self._job, trial, len(self._study.directions))
-        if _StopRequested.told:  # and a bare `except:` of the objective swallowed it
-            raise _StopRequested
+        if _ToldToLeave.told:  # and a bare `except:` of the objective swallowed it
+            raise _ToldToLeave
         if self._storage.broken is not None:
             raise self._storage.broken
         seconds = time.monotonic() - started
@@ -247,7 +247,7 @@ class Worker:
                 raised=outcome.raised,
                 incompatible=outcome.incompatible,
                 seconds=seconds,
-                stop=self._study.stop_requested,
+                stop=self._study.ends_launch,
             )
         )
         if broken:

@@ -30,10 +30,10 @@ __all__ = ["Outcome", "WorkerStudy", "evaluate", "finish_trial", "forks_end_here
 class WorkerStudy(optuna.study.Study):
     """A study whose `stop()` reaches the parent: it ends the whole launch, not one process."""
 
-    stop_requested = False
+    ends_launch = False
 
     def stop(self) -> None:
-        self.stop_requested = True
+        self.ends_launch = True
 
 
 @dataclass(frozen=True)

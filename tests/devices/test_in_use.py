@@ -87,7 +87,7 @@ def test_a_desktop_leaves_its_gpu_free_and_that_is_said(machine: SetMachine) -> 
     assert uuids(choice) == [A, B]
     (note,) = choice.notes
     assert note.startswith("GPU 0 NVIDIA H100: others hold 3.0 of 8.0 GiB (")
-    assert note.endswith("): taken")
+    assert note.endswith("): used all the same")
 
 
 def test_under_wsl_memory_that_nobody_is_named_for_is_the_desktops(

@@ -115,7 +115,7 @@ class FakeLedger:
 
     next_queued = TrialLedger.next_queued  # it reads the study alone
 
-    def ended(self, *_: object) -> None:
+    def announce_end(self, *_: object) -> None:
         self.wanted -= 1
 
     def fail_trial_of(

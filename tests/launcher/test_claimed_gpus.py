@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,27 @@ def objective(trial):
     )
     assert replayed.returncode == 0, replayed.stderr
     assert (workshop.folder / "seen").read_text() == f"{A},{B}"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_launch_that_waits_for_a_gpu_can_be_stopped(
+    workshop: Workshop, environment: dict[str, Any], number: signal.Signals, code: int
+) -> None:
+    busy = {**gpu(A), "compute": [[os.getpid(), 2**30]]}
+    environment["FAKE_NVML"] = json.dumps({"gpus": [busy]})
+    launch = workshop.start("--gpus", "auto", environment=environment)
+    status = Path(f"/proc/{launch.pid}/status")
+    wait_until(lambda: has_handler(status))
+    launch.send_signal(number)
+    ended = finish(launch)
+    assert ended.code == code, ended
+    assert "stopped by" in ended.err and not workshop.paths.folder.exists()
+
+
+def has_handler(status: Path) -> bool:
+    """Whether a launch catches SIGTERM by now: Python itself has a handler for SIGINT alone."""
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+    return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_a_killed_launch_gives_its_gpus_back(

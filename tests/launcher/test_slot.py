@@ -119,7 +119,7 @@ def test_a_new_process_begins_without_what_was_said_of_the_one_before() -> None:
     slot.process_ended(lost=False)
     slot.schedule_restart(0.0)
     slot.process_started(FakeProcess())
-    assert slot.ending.stop_reason is None and not slot.ending.killed
+    assert slot.ending.trials_fault is None and not slot.ending.killed
     assert slot.ending.kill_at == float("inf")
     assert slot.work.name is None and slot.work.grant is None
     slot.process_ended(lost=False)
@@ -141,5 +141,5 @@ def test_whose_trial_is_to_blame_is_said_by_who_stops_it_first() -> None:
     slot = slot_that_is(BUSY)
     slot.terminate("trial timeout after 3 s")
     slot.terminate()
-    assert slot.ending.stop_reason == "trial timeout after 3 s"
+    assert slot.ending.trials_fault == "trial timeout after 3 s"
     assert slot.process.told == ["SIGTERM"]  # type: ignore[union-attr]

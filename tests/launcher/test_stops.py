@@ -275,6 +275,24 @@ def objective(trial):
     assert "trials that are left" not in again.err + again.out
 
 
+def test_a_study_that_was_stopped_before_anything_completed_is_not_done(
+    workshop: Workshop,
+) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    if not (HERE / "mended").exists():
+        trial.study.stop()
+        raise ValueError("not yet")
+    return 0.0
+"""
+    )
+    assert workshop.launch(n_trials=2).exit_code == 1
+    workshop.tell("mended")
+    assert workshop.launch(n_trials=2).exit_code == 0
+    assert workshop.states() == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts context switches in /proc")
 def test_a_waiting_parent_sleeps(workshop: Workshop) -> None:
     workshop.write(PATIENT)

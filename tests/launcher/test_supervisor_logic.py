@@ -125,7 +125,7 @@ def test_a_refit_without_trials_does_not_keep_the_parent_awake(clock: Clock) -> 
 def test_a_restart_that_will_not_come_does_not_keep_the_parent_awake(clock: Clock) -> None:
     stage = Stage(clock, workers=2)
     stage.run_trial()
-    stage.supervisor.deadline = clock.now + 0.5
+    stage.supervisor.no_trials_after = clock.now + 0.5
     stage.process(1).status = 1
     stage.turn()
     assert stage.turns(30) <= 30 / LOOK + 2
@@ -195,7 +195,7 @@ def test_a_worker_that_ignores_bye_is_killed(clock: Clock) -> None:
 
 def test_a_timeout_that_passes_during_the_refit_changes_nothing(clock: Clock) -> None:
     stage = Stage(clock, wanted=0)
-    stage.supervisor.deadline = clock.now + 5
+    stage.supervisor.no_trials_after = clock.now + 5
     stage.ready()
     stage.turn()
     stage.supervisor.run_trials()

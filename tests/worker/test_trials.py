@@ -233,7 +233,7 @@ def test_a_search_space_that_contradicts_the_study_is_told_apart(tmp_path: Path)
 def test_stop_is_a_request_to_the_parent(tmp_path: Path) -> None:
     study = in_journal(tmp_path)
     study.ask().study.stop()
-    assert study.stop_requested
+    assert study.ends_launch
 
 
 # --- drawing parameters

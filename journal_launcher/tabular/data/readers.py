@@ -1,6 +1,6 @@
 """Files and bundled data sets become frames: structure is checked here, values are not judged.
 
-Errors say what is wrong and on which line of the file; `dataset` adds the name of the file.
+Errors say what is wrong and on which line of the file; `prepared.about` adds the name of the file.
 """
 
 import hashlib
