@@ -1,23 +1,33 @@
 """The metrics of a table, the error behind the overfit ratio, and bootstrap intervals.
 
+Each can weigh the rows, as scikit-learn's `sample_weight` does: a row of weight 2 counts as two.
+
 Plain numpy: every staged round and every resample is scored, thousands of times a trial, which
 scikit-learn's input checks would make many times slower. The tests compare the two.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.settings.metric_names import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
-__all__ = ["bootstrap_interval", "error", "names", "score"]
+__all__ = ["Score", "bootstrap_interval", "error", "every", "names", "score"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[Any]
-Score = Callable[[Array, Array], float]
+Weights = Array | None
+"""(rows,) positive; None weighs all rows alike."""
+
+
+class Score(Protocol):
+    """metric(target, predictions, weights of the rows)"""
+
+    def __call__(self, target: Array, predictions: Array, weights: Weights = None, /) -> float: ...
+
 
 _SCORED_ROWS = 100_000_000
 """Rows that one bootstrap may score over all resamples: a second or two for a metric of cost 1."""
@@ -28,15 +38,16 @@ class _Metric:
     """A score in two parts, so that a resample repeats only the second one.
 
     rows: (target, predictions) -> (..., rows), what one row contributes. finish: any selection of
-    rows of that -> the score. cost: the time of `finish`, compared with an average.
+    rows of that, and their weights -> the score. cost: the time of `finish`, compared with an
+    average.
     """
 
     rows: Callable[[Array, Array], Rows]
-    finish: Callable[[Rows], float]
+    finish: Callable[[Rows, Weights], float]
     cost: int = 1
 
-    def __call__(self, target: Array, predictions: Array) -> float:
-        return self.finish(self.rows(target, predictions))
+    def __call__(self, target: Array, predictions: Array, weights: Weights = None, /) -> float:
+        return self.finish(self.rows(target, predictions), weights)
 
 
 def names(task: str) -> tuple[str, ...]:
@@ -46,11 +57,11 @@ def names(task: str) -> tuple[str, ...]:
 
 
 def score(metric: str, task: str) -> Score:
-    """The function metric(target, predictions) -> float.
+    """The function metric(target, predictions, weights=None) -> float.
 
     target: (rows,) values, or class positions 0, 1, …; predictions: (rows,) values, or
-    (rows, classes) probabilities. It returns NaN where the metric is undefined: R² of a constant
-    target, roc_auc of a single class.
+    (rows, classes) probabilities; weights: (rows,) of which only the ratios matter. It returns NaN
+    where the metric is undefined: R² of a constant target, roc_auc of a single class.
 
     Raises:
         ValueError: the metric does not fit the task.
@@ -65,10 +76,19 @@ def error(task: str) -> Score:
     return _METRICS["log_loss" if task == "classification" else "rmse"]
 
 
+def every(
+    task: str, target: Array, predictions: Array, weights: Weights = None
+) -> dict[str, float]:
+    """All metrics of a task by name; NaN where one is undefined."""
+    return {name: _METRICS[name](target, predictions, weights) for name in names(task)}
+
+
 def bootstrap_interval(
-    metric: str, target: Array, predictions: Array, seed: int
+    metric: str, target: Array, predictions: Array, seed: int, weights: Weights = None
 ) -> tuple[float, float]:
     """The 95 % percentile interval of a metric over resampled rows; NaN where it is undefined.
+
+    A row keeps its weight in each resample.
 
     1,000 resamples, fewer of very many rows. A resample for which the metric is undefined, because
     it lacks a class, does not count.
@@ -78,7 +98,14 @@ def bootstrap_interval(
     resamples = int(np.clip(_SCORED_ROWS / size / chosen.cost, 100, 1000))
     rng = np.random.default_rng(seed)
     draws = (rng.integers(size, size=size, dtype=np.int32) for _ in range(resamples))
-    values = np.array([chosen.finish(rows.take(drawn, axis=-1)) for drawn in draws])
+    values = np.array(
+        [
+            chosen.finish(
+                rows.take(drawn, axis=-1), None if weights is None else weights.take(drawn)
+            )
+            for drawn in draws
+        ]
+    )
     defined = values[np.isfinite(values)]
     if not len(defined):
         return float("nan"), float("nan")
@@ -86,12 +113,12 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _mean(rows: Rows) -> float:
-    return float(np.mean(rows))
+def _mean(rows: Rows, weights: Weights = None) -> float:
+    return float(np.mean(rows) if weights is None else np.average(rows, weights=weights))
 
 
-def _root_mean(rows: Rows) -> float:
-    return float(np.sqrt(np.mean(rows)))
+def _root_mean(rows: Rows, weights: Weights) -> float:
+    return float(np.sqrt(_mean(rows, weights)))
 
 
 def _squares(target: Array, predictions: Array) -> Rows:
@@ -102,9 +129,14 @@ def _squares_and_target(target: Array, predictions: Array) -> Rows:
     return np.stack([np.square(target - predictions), target])
 
 
-def _r2(rows: Rows) -> float:
-    variance = float(np.var(rows[1]))
-    return 1.0 - float(np.mean(rows[0])) / variance if variance > 0 else float("nan")
+def _r2(rows: Rows, weights: Weights) -> float:
+    errors, target = rows
+    if weights is None:
+        variance = float(np.var(target))
+    else:
+        variance = _mean(np.square(target - _mean(target, weights)), weights)
+        variance = variance if (target != target[0]).any() else 0.0  # and not the rounding
+    return 1.0 - _mean(errors, weights) / variance if variance > 0 else float("nan")
 
 
 def _surprise(target: Array, predictions: Array) -> Rows:
@@ -124,22 +156,22 @@ def _labels(target: Array, predictions: Array) -> Rows:
     return np.stack([target.astype(np.intp), predictions.argmax(axis=1)])
 
 
-def _confusion(labels: Rows) -> Array:
-    """(true classes, predicted classes) counts."""
+def _confusion(labels: Rows, weights: Weights) -> Array:
+    """(true classes, predicted classes) rows, or what they weigh."""
     classes = int(labels.max()) + 1
     cells = labels[0] * classes + labels[1]
-    counts = np.bincount(cells, minlength=classes * classes)
+    counts = np.bincount(cells, weights, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.float64)
 
 
-def _balanced_accuracy(labels: Rows) -> float:
-    confusion = _confusion(labels)
+def _balanced_accuracy(labels: Rows, weights: Weights) -> float:
+    confusion = _confusion(labels, weights)
     rows = confusion.sum(axis=1)
     return _mean(confusion.diagonal()[rows > 0] / rows[rows > 0])
 
 
-def _f1_macro(labels: Rows) -> float:
-    confusion = _confusion(labels)
+def _f1_macro(labels: Rows, weights: Weights) -> float:
+    confusion = _confusion(labels, weights)
     found = confusion.sum(axis=0) + confusion.sum(axis=1)
     return _mean(2 * confusion.diagonal()[found > 0] / found[found > 0])
 
@@ -150,37 +182,48 @@ def _target_and_ranks(target: Array, predictions: Array) -> Rows:
     return np.stack([target, *ranks]).astype(np.int32)
 
 
-def _one_against_rest(of_counts: Callable[[Rows, Rows], float]) -> Callable[[Rows], float]:
+def _one_against_rest(
+    of_counts: Callable[[Rows, Rows], float],
+) -> Callable[[Rows, Weights], float]:
     """Score class 1 of two; of more, average over the classes that the rows have and lack.
 
-    of_counts: (rows of the class, all rows), both counted from the highest rank to the lowest.
+    of_counts: (rows of the class, the other rows), both counted, or weighed, from the highest rank
+    to the lowest.
     """
 
-    def finish(rows: Rows) -> float:
+    def finish(rows: Rows, weights: Weights) -> float:
         target, ranks = rows[0], rows[1:]
         values = []
         for label in [1] if len(ranks) == 2 else range(len(ranks)):
-            total = np.bincount(ranks[label])
-            hits = np.bincount(ranks[label][target == label], minlength=len(total))
-            if 0 < hits.sum() < total.sum():
-                values.append(of_counts(hits[::-1], total[::-1]))
+            ours, size = target == label, int(ranks[label].max()) + 1
+            hits, misses = (
+                np.bincount(
+                    ranks[label][chosen],
+                    None if weights is None else weights[chosen],
+                    minlength=size,
+                )
+                for chosen in (ours, ~ours)
+            )
+            if hits.any() and misses.any():
+                values.append(of_counts(hits[::-1], misses[::-1]))
         return float(np.mean(values)) if values else float("nan")
 
     return finish
 
 
-def _roc_auc(hits: Rows, total: Rows) -> float:
+def _roc_auc(hits: Rows, misses: Rows) -> float:
     """The share of pairs of a hit and a miss that are in the right order, ties a half."""
-    misses = total - hits
     misses_below = misses.sum() - np.cumsum(misses) + misses / 2
     return float(np.sum(hits * misses_below) / (hits.sum() * misses.sum()))
 
 
-def _average_precision(hits: Rows, total: Rows) -> float:
+def _average_precision(hits: Rows, misses: Rows) -> float:
     """The mean, over the hits, of the share of hits among the rows ranked as high or higher."""
-    precision = np.cumsum(hits) / np.maximum(np.cumsum(total), 1)
+    precision = np.cumsum(hits) / np.maximum(np.cumsum(hits + misses), _TINY)
     return float(np.sum(hits * precision) / hits.sum())
 
+
+_TINY = np.finfo(np.float64).tiny  # for ranks above those of a resample
 
 _METRICS = {
     "r2": _Metric(_squares_and_target, _r2),

@@ -59,6 +59,84 @@ def test_classification_metrics_agree_with_scikit_learn(classes: int) -> None:
         assert metrics.score(name, "classification")(target, found) == pytest.approx(value), name
 
 
+def _by_scikit_learn(
+    target: NDArray[np.float64], found: NDArray[np.float64], weights: NDArray[np.float64]
+) -> dict[str, float]:
+    given = {"sample_weight": weights}
+    if found.ndim == 1:
+        return {
+            "r2": sklearn_metrics.r2_score(target, found, **given),
+            "rmse": sklearn_metrics.root_mean_squared_error(target, found, **given),
+            "mae": sklearn_metrics.mean_absolute_error(target, found, **given),
+        }
+    classes = found.shape[1]
+    labels, one_hot = found.argmax(axis=1), np.eye(classes)[target.astype(int)]
+    ranked, hits = (found[:, 1], target) if classes == 2 else (found, one_hot)
+    return {
+        "log_loss": sklearn_metrics.log_loss(target, found, **given),
+        "roc_auc": sklearn_metrics.roc_auc_score(hits, ranked, average="macro", **given),
+        "accuracy": sklearn_metrics.accuracy_score(target, labels, **given),
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(target, labels, **given),
+        "f1_macro": sklearn_metrics.f1_score(target, labels, average="macro", **given),
+        "average_precision": sklearn_metrics.average_precision_score(hits, ranked, **given),
+    }
+
+
+def _predicted(classes: int) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
+    """Task, target and predictions, some of which are the same."""
+    if classes:
+        target, found = _classified(classes)
+        rounded = found.round(1) + 0.05
+        return "classification", target, rounded / rounded.sum(axis=1, keepdims=True)
+    rng = np.random.default_rng(0)
+    target = rng.normal(100, 10, size=300)
+    return "regression", target, target + rng.normal(size=300)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 4])
+def test_weights_count_as_in_scikit_learn(classes: int) -> None:
+    task, target, found = _predicted(classes)
+    weights = np.random.default_rng(1).lognormal(size=len(target))
+    expected = _by_scikit_learn(target, found, weights)
+    assert metrics.every(task, target, found, weights) == pytest.approx(expected)
+    assert set(expected) == set(metrics.names(task))
+    plain = metrics.every(task, target, found)
+    assert all(plain[name] != pytest.approx(expected[name], rel=1e-4) for name in expected)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 4])
+def test_a_row_of_weight_three_counts_as_three_rows(classes: int) -> None:
+    task, target, found = _predicted(classes)
+    times = np.random.default_rng(1).integers(1, 4, size=len(target))
+    repeated = metrics.every(task, np.repeat(target, times), np.repeat(found, times, axis=0))
+    for scale in (1.0, 1 / 3):
+        assert metrics.every(task, target, found, scale * times) == pytest.approx(repeated)
+
+
+def test_a_weighted_score_is_undefined_where_the_plain_one_is() -> None:
+    weights = np.random.default_rng(0).random(10)
+    constant = np.full(10, 0.1)
+    assert np.isnan(metrics.score("r2", "regression")(constant, constant * 2, weights))
+    certain = np.tile([0.3, 0.7], (10, 1))
+    for name in ("roc_auc", "average_precision"):
+        score = metrics.score(name, "classification")
+        assert np.isnan(score(np.ones(10), certain, weights))
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_the_interval_is_of_the_weighted_score(classes: int) -> None:
+    """Half of the rows are predicted worse and weigh nearly nothing."""
+    task, target, found = _predicted(classes)
+    bad = np.arange(len(target)) % 2 == 0
+    found = np.where(bad[:, None] if classes else bad, found[::-1], found)
+    weights = np.where(bad, 1e-6, 1.0)
+    for name in metrics.names(task):
+        low, high = metrics.bootstrap_interval(name, target, found, 0, weights)
+        assert low < metrics.score(name, task)(target, found, weights) < high, name
+        plain = metrics.score(name, task)(target, found)
+        assert not low < plain < high, name
+
+
 def test_classes_that_the_target_lacks_do_not_count() -> None:
     target, found = _classified(3)
     present = target < 2
