@@ -37,7 +37,7 @@ class Toy(FoldByFold):
     def space(self):
         return {{"penalty": between(1e-3, 10.0, default=1.0, log=True, least=0)}}
 
-    def fit(self, params, features, target, steps, seed):
+    def fit(self, params, features, target, steps, seed, weights=None):
         encoder, mean = Encoder.fit(features, self.settings.flags["scaled"]), target.mean()
         x = encoder.transform(features, np.float64)
         square = x.T @ x + (params["penalty"] + 1e-9) * np.eye(x.shape[1])

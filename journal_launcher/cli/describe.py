@@ -38,7 +38,8 @@ command = click.Command(
     callback=_describe,
     params=[
         click.Argument(["file"], required=False),
-        *some_options("data", "target", "task", "group_column", "time_column", "date_order"),
+        *some_options("data", "target", "task", "group_column", "time_column"),
+        *some_options("weight_column", "date_order"),
         config_option(),
         click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object."),
     ],

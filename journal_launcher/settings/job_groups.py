@@ -77,6 +77,9 @@ class TableGroup:
     time_column: str | None = option(
         None, TABLE, "Order of the rows (--split time).", metavar="COLUMN"
     )
+    weight_column: str | None = option(
+        None, TABLE, "What each row counts, in training and in scores.", metavar="COLUMN"
+    )
     date_order: str | None = option(
         None,
         TABLE,

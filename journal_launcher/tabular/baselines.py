@@ -42,14 +42,22 @@ def _outcome(scores_of: Callable[[], NDArray[np.float64]]) -> Baseline:
 
 def _dummy_scores(task: TableTask) -> NDArray[np.float64]:
     classes = len(task.dataset.schema.classes)
-    return np.array([task.score(fold.valid_target, _dummy(fold, classes)) for fold in task.folds])
+    return np.array(
+        [
+            task.score(fold.valid_target, _dummy(fold, classes), fold.valid_weights)
+            for fold in task.folds
+        ]
+    )
 
 
 def _dummy(fold: FoldData, classes: int) -> NDArray[np.float64]:
     rows = len(fold.valid_target)
+    target, weights = fold.train_target, fold.train_weights
     if not classes:
-        return np.full(rows, fold.train_target.mean())
-    counts = np.bincount(fold.train_target.astype(np.intp), minlength=classes)
+        return np.full(
+            rows, target.mean() if weights is None else np.average(target, weights=weights)
+        )
+    counts = np.bincount(target.astype(np.intp), weights, minlength=classes)
     return np.tile(counts / counts.sum(), (rows, 1))
 
 

@@ -93,7 +93,15 @@ def _diagnose(
         ),
         curves=trial.curves or None,
         network=Network(**inspect(features, target)) if inspect else None,
-        importance=permutation_importance(fitted, features, target, dataset.schema, error, draw),
+        importance=permutation_importance(
+            fitted,
+            features,
+            target,
+            dataset.schema,
+            error,
+            draw,
+            dataset.weights_of(rows),
+        ),
     )
 
 

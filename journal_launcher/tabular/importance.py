@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.artifacts.diagnostics import Importance
 from journal_launcher.tabular.data.dataset import Features, Schema
-from journal_launcher.tabular.models import FittedModel, Score
+from journal_launcher.tabular.metrics import Score
+from journal_launcher.tabular.models import FittedModel
 
 __all__ = ["permutation_importance"]
 
@@ -25,6 +26,7 @@ def permutation_importance(
     schema: Schema,
     error: Score,
     seed: int,
+    weights: NDArray[np.float64] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Importance:
     """Score every feature on the rows given, in a random order until the time is up."""
@@ -33,7 +35,8 @@ def permutation_importance(
     numbers = np.tile(features.numbers, (_REPEATS, 1))
     codes = np.tile(features.codes, (_REPEATS, 1))
     targets = np.tile(target, _REPEATS)
-    base = error(target, fitted.predict(features))
+    repeated = None if weights is None else np.tile(weights, _REPEATS)
+    base = error(target, fitted.predict(features), weights)
     columns: dict[str, NDArray[Any]] = {
         **{column.name: numbers[:, place] for place, column in enumerate(schema.numbers)},
         **{column.name: codes[:, place] for place, column in enumerate(schema.categories)},
@@ -46,7 +49,8 @@ def permutation_importance(
         column = columns[name]
         kept = column.copy()
         column[:] = np.concatenate([rng.permutation(kept[:rows]) for _ in range(_REPEATS)])
-        increase[name] = error(targets, fitted.predict(Features(numbers, codes))) - base
+        found = fitted.predict(Features(numbers, codes))
+        increase[name] = error(targets, found, repeated) - base
         column[:] = kept
     names = [column.name for column in schema.columns]
     return Importance(

@@ -14,7 +14,7 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Dataset, Rows
 from journal_launcher.tabular.diagnostics import write_diagnostics
-from journal_launcher.tabular.models import FittedModel, ModelType, Predictions
+from journal_launcher.tabular.models import FittedModel, ModelType, Params, Predictions, mean_one
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 
 __all__ = ["SCHEMA_VERSION", "refit", "rehearse"]
@@ -51,8 +51,7 @@ def refit(
     def fit(step: int, rows: Rows) -> FittedModel:
         progress(step, 3, None)
         model.on_round = lambda *rounds: progress(step - 1, 3, None, rounds)
-        features, target = dataset.features.take(rows), dataset.target[rows]
-        return model.fit(trial.params, features, target, trial.steps, fit_seed)
+        return _fit(model, trial.params, dataset, rows, trial.steps, fit_seed)
 
     fitted = fit(1, dataset.train)
     progress(2, 3, None)
@@ -87,10 +86,23 @@ def rehearse(task: TableTask) -> None:
     if dataset.schema.classes:
         _, first = np.unique(dataset.target[dataset.train], return_index=True)
         rows = np.union1d(rows, dataset.train[first])  # a row of each class
-    features, target = dataset.features.take(rows), dataset.target[rows]
-    fitted = model.fit(model.defaults(), features, target, 1, task.seed)
+    fitted = _fit(model, model.defaults(), dataset, rows, 1, task.seed)
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
         _write(model, fitted, dataset, Path(folder))
+
+
+def _fit(
+    model: ModelType, params: Params, dataset: Dataset, rows: Rows, steps: int, seed: int
+) -> FittedModel:
+    weights = dataset.weights_of(rows)
+    return model.fit(
+        params,
+        dataset.features.take(rows),
+        dataset.target[rows],
+        steps,
+        seed,
+        None if weights is None else mean_one(weights),
+    )
 
 
 def _origin(task: TableTask, trial: ScoredTrial) -> dict[str, Any]:
@@ -126,17 +138,16 @@ def _scores(task: TableTask, fitted: FittedModel, seed: int) -> dict[str, Any]:
         return fitted.predict(dataset.features.take(rows))
 
     def all_metrics(rows: Rows, found: Predictions) -> dict[str, float | None]:
-        target = dataset.target[rows]
-        return {
-            name: _finite(metrics.score(name, kind)(target, found)) for name in metrics.names(kind)
-        }
+        scores = metrics.every(kind, dataset.target[rows], found, dataset.weights_of(rows))
+        return {name: _finite(score) for name, score in scores.items()}
 
     train, holdout = dataset.train, dataset.holdout
     train_metrics = all_metrics(train, predictions(train))
     if not len(holdout):
         return {"train_metrics": train_metrics, "holdout_metrics": None, "holdout_interval": None}
     found = predictions(holdout)
-    interval = metrics.bootstrap_interval(task.metric, dataset.target[holdout], found, seed)
+    of_rows = dataset.target[holdout], found, seed, dataset.weights_of(holdout)
+    interval = metrics.bootstrap_interval(task.metric, *of_rows)
     return {
         "train_metrics": train_metrics,
         "holdout_metrics": all_metrics(holdout, found),

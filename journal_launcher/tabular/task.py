@@ -7,7 +7,8 @@ from typing import Any
 
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Dataset, Fold
-from journal_launcher.tabular.models import FoldData, ModelSettings, ModelType, Score, make_model
+from journal_launcher.tabular.metrics import Score
+from journal_launcher.tabular.models import FoldData, ModelSettings, ModelType, make_model
 
 __all__ = ["ScoredTrial", "TableTask", "fold_data"]
 
@@ -66,6 +67,6 @@ class ScoredTrial:
 def fold_data(dataset: Dataset) -> tuple[FoldData, ...]:
     """The rows of every fold: the hold-out is in none of them."""
     return tuple(
-        FoldData(dataset.features, dataset.target, fold, dataset.directory)
+        FoldData(dataset.features, dataset.target, fold, dataset.directory, dataset.weights)
         for fold in dataset.folds
     )

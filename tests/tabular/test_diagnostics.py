@@ -12,7 +12,7 @@ import pytest
 from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.base.artifacts.diagnostics import Diagnostics
-from journal_launcher.tabular import diagnostics, importance
+from journal_launcher.tabular import diagnostics, importance, metrics
 from journal_launcher.tabular.data.dataset import Dataset, Features
 from journal_launcher.tabular.diagnostics import write_diagnostics
 from journal_launcher.tabular.importance import permutation_importance
@@ -134,12 +134,21 @@ class Sum:
 def scored(table: Dataset, **more: Any) -> dict[str, Any]:
     target = Sum().predict(table.features)
 
-    def rmse(target: np.ndarray, predictions: np.ndarray) -> float:
-        return float(np.sqrt(np.mean((target - predictions) ** 2)))
-
+    rmse = metrics.error("regression")
     model: Any = Sum()
     found = permutation_importance(model, table.features, target, table.schema, rmse, 0, **more)
     return found.to_json()
+
+
+def test_importance_is_measured_by_weight(make_table: MakeTable) -> None:
+    """Without those of one colour, the colours differ in another way."""
+    table = make_table()
+    plain = scored(table)["increase"]
+    red = table.features.codes[:, 0] == 2
+    weighted = scored(table, weights=np.where(red, 1e-9, 1.0))["increase"]
+    assert weighted["colour"] != pytest.approx(plain["colour"], rel=0.05)
+    expected = scored(table, weights=np.full(len(red), 7.0))["increase"]
+    assert expected == pytest.approx(plain)
 
 
 def test_only_features_that_the_model_reads_are_important(make_table: MakeTable) -> None:

@@ -38,8 +38,9 @@ class Identity(Whole):
     """kind, directions and seed are of every study; each kind has more that is its own.
 
     split: kind, k_folds, … of a table. reading: how those of its columns are read that are not as
-    plain text has it, left out where all are. space: what each parameter of a command is. What two
-    studies differ in is a question to the JSON, which may hold more than this version reads.
+    plain text has it, left out where all are. weight_column: left out where rows weigh alike.
+    space: what each parameter of a command is. What two studies differ in is a question to the
+    JSON, which may hold more than this version reads.
     """
 
     schema_version: int | None = field(default=None, metadata=key(whole))
@@ -58,6 +59,7 @@ class Identity(Whole):
     split: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
     seed: int | None = field(default=None, metadata=key(_seed))
     reading: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
+    weight_column: str | None = field(default=None, metadata=key(string))
 
     @property
     def job_kind(self) -> JobKind:

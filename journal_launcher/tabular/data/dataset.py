@@ -53,7 +53,8 @@ class Schema:
 
     `task` is "regression" or "classification"; `classes` are the sorted labels of a classification
     target (empty for regression), `class_type` what they were in the training data: "int", "bool",
-    or None for text (and for every model from before it was recorded).
+    or None for text (and for every model from before it was recorded). `weight_column` is what the
+    training rows were weighed by, if they were: new rows need none.
     """
 
     columns: tuple[Column, ...]
@@ -61,6 +62,7 @@ class Schema:
     task: str
     classes: tuple[str, ...] = ()
     class_type: str | None = None
+    weight_column: str | None = None
 
     @cached_property
     def numbers(self) -> tuple[Column, ...]:
@@ -88,13 +90,15 @@ class Schema:
     def to_json(self) -> dict[str, Any]:
         content: dict[str, Any] = {"columns": [column.to_json() for column in self.columns]}
         content |= {"target": self.target, "task": self.task, "classes": self.classes}
-        return content | ({"class_type": self.class_type} if self.class_type else {})
+        content |= {"class_type": self.class_type} if self.class_type else {}
+        return content | ({"weight_column": self.weight_column} if self.weight_column else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Schema":
         columns = tuple(Column.from_json(column) for column in content["columns"])
         classes, class_type = tuple(content["classes"]), content.get("class_type")
-        return cls(columns, content["target"], content["task"], classes, class_type)
+        weight_column = content.get("weight_column")
+        return cls(columns, content["target"], content["task"], classes, class_type, weight_column)
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,8 @@ class Dataset:
     target: (rows,) float64, for classification the class positions 0, 1, …
     train: rows that cross-validation and the refit may see. holdout: the others, maybe none.
     folds: K folds of `train`. directory: where the arrays lie, if they are in files; what every
-    worker would derive from them in the same way may be kept there.
+    worker would derive from them in the same way may be kept there. weights: (rows,) positive
+    float64 of which only the ratios matter; None weighs all rows alike.
     """
 
     schema: Schema
@@ -146,3 +151,7 @@ class Dataset:
     holdout: Rows
     folds: Sequence[Fold]
     directory: Path | None = None
+    weights: NDArray[np.float64] | None = None
+
+    def weights_of(self, rows: Rows) -> NDArray[np.float64] | None:
+        return None if self.weights is None else self.weights[rows]

@@ -19,7 +19,7 @@ def describe(source: TableSource) -> dict[str, Any]:
     Returns:
         A JSON object. data, n_rows, target, task, classes, summary; columns: of each its name,
         kind, format (null: plain), example, missing (share of the rows), role (feature, target,
-        group, or "left out: " and why); notes and doubts: lines for the user.
+        weight, group, or "left out: " and why); notes and doubts: lines for the user.
 
     Raises:
         UsageError: as `read_table`.
@@ -32,6 +32,8 @@ def describe(source: TableSource) -> dict[str, Any]:
     doubts = check_data(schema, features, table.target.values, rows, rows[:0])
     roles = {name: f"left out: {why}" for name, why in table.left_out.items()}
     roles |= {table.target.name: "target"}
+    if source.weight_column is not None:
+        roles[source.weight_column] = "weight"
     if source.group_column is not None:
         roles[source.group_column] = "group"
     return {

@@ -45,7 +45,8 @@ def written_columns(schema: Schema) -> set[str]:
 
 def unused_columns(frame: pd.DataFrame, schema: Schema) -> list[str]:
     """A note on the columns that the model does not use, if there are any."""
-    used = {"", schema.target, *(column.name for column in schema.columns)}
+    named = {"", schema.target, schema.weight_column}
+    used = {*named, *(column.name for column in schema.columns)}
     extra = sorted({str(name) for name in frame.columns} - used)
     return [f"columns that the model does not use: {list_names(extra)}"] if extra else []
 
@@ -54,7 +55,7 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
     """Features of new rows in input order, and notes on values that the training data did not have
     and on columns without values.
 
-    Columns come in any order; the target is ignored if it is there.
+    Columns come in any order; the target and the weights are ignored if they are there.
 
     Raises:
         UsageError: a column is missing, or a value is not in its column's format, or all of a

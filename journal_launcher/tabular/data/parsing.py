@@ -53,8 +53,8 @@ class _Units:
 def parse(source: TableSource) -> Parsed:
     """Read and split a table; everything is looked at, nothing is fitted.
 
-    Rows without a target are left out. The column of --group-column is no feature, that of
-    --time-column is one.
+    Rows without a target, or of weight 0, are left out. The columns of --group-column and
+    --weight-column are no features, that of --time-column is one.
 
     Raises:
         UsageError: bad data, or options that do not fit them; says where.
@@ -81,6 +81,7 @@ def parse(source: TableSource) -> Parsed:
             **{"group_column": source.group_column, "time_column": source.time_column},
             **({"equal_rows": units.equal_rows} if units.equal_rows else {}),
         },
+        **({"weight_column": source.weight_column} if source.weight_column else {}),
         **{"n_rows": len(target.values), "n_train": len(cuts["train"])},
         **{"n_holdout": len(cuts["holdout"]), "n_features": len(schema.columns)},
         **{"classes": list(target.classes), "summary": table.summary, "reading": table.reading},
@@ -95,6 +96,8 @@ def parse(source: TableSource) -> Parsed:
         ],
     }
     arrays = {**cuts, "numbers": features.numbers, "codes": features.codes}
+    if table.weights is not None:
+        arrays["weights"] = table.weights
     return Parsed(schema, {**arrays, "target": target.values, "units": units.rows}, facts)
 
 

@@ -50,7 +50,7 @@ PARSER_VERSION = 6  # counts up when the same file would give other arrays or fa
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = (
     *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),
-    *("date_order", "target_in_units"),
+    *("weight_column", "date_order", "target_in_units"),
 )
 
 
@@ -61,10 +61,10 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
         A JSON object. directory: where `load` finds the arrays; data: the source, a file with its
         absolute path; data_sha256: of its content; target, task, metric, direction, split (kind,
         k_folds, test_size, group_column, time_column, equal_rows: "together" or "apart", where
-        neither groups nor times decide), n_rows, n_train, n_holdout, n_features, classes,
-        schema_sha256, folds_sha256, duplicates (rows with the features of an earlier one; with
-        groups or times, and its target), notes (lines for the user, the doubts of `data_checks`
-        among them).
+        neither groups nor times decide), weight_column (if rows are weighed), n_rows, n_train,
+        n_holdout, n_features, classes, schema_sha256, folds_sha256, duplicates (rows with the
+        features of an earlier one; with groups or times, and its target), notes (lines for the
+        user, the doubts of `data_checks` among them).
 
     Raises:
         UsageError: bad data, options that do not fit them, a metric that a fold leaves undefined,
@@ -108,6 +108,7 @@ def load(directory: Path) -> Dataset:
         train=arrays["train"],
         holdout=arrays["holdout"],
         folds=folds,
+        weights=arrays.get("weights"),
     )
 
 
@@ -125,7 +126,7 @@ def fresh_folds(directory: Path, seed: int) -> list[Fold]:
 def read_features(path: Path, schema: Schema) -> tuple[Features, tuple[str, ...]]:
     """Read new rows from a file, one per input row in input order, and notes for the user.
 
-    Columns may come in any order; the target and other columns are ignored.
+    Columns may come in any order; the target, weights and other columns are ignored.
 
     Raises:
         UsageError: a bad file, a missing column, or a value of another kind; names the row.

@@ -28,6 +28,7 @@ class TableSource:
     split: str = "auto"
     group_column: str | None = None
     time_column: str | None = None
+    weight_column: str | None = None
     date_order: str | None = None
     strict_data: bool = False
     target_in_units: bool = False

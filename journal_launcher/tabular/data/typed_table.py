@@ -28,6 +28,7 @@ from journal_launcher.tabular.data.frames import FileFormat, TableFile
 from journal_launcher.tabular.data.readers import content_sha256, read_bundled, read_file
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.targets import Target, decide_target, type_target
+from journal_launcher.tabular.data.weights import check_weights, scaled
 
 __all__ = ["TypedTable", "read_table"]
 
@@ -45,12 +46,13 @@ _Columns = dict[str, Typed]
 
 @dataclass(frozen=True)
 class TypedTable:
-    """The rows that have a target.
+    """The rows that have a target, and a weight above 0 if they are weighed.
 
     columns: those that a model learns from, by name. left_out: the others, and why. typed: all of
-    them, the target's and that of the groups too. keys: (rows,) what --group-column or
-    --time-column holds. reading: of the columns that are not read as plainly as `plain_kind` does,
-    how they are; and of a footer that it was left out. notes and doubts: lines for the user.
+    them, the target's and those of groups and weights too. keys: (rows,) what --group-column or
+    --time-column holds. weights: as `scaled`. reading: of the columns that are not read as plainly
+    as `plain_kind` does, how they are; and of a footer that it was left out. notes and doubts:
+    lines for the user.
     """
 
     name: str
@@ -61,6 +63,8 @@ class TypedTable:
     left_out: dict[str, str]
     typed: _Columns
     keys: NDArray[Any] | None
+    weights: NDArray[np.float64] | None
+    weight_column: str | None
     reading: dict[str, str]
     notes: tuple[str, ...]
     doubts: tuple[str, ...]
@@ -70,9 +74,10 @@ class TypedTable:
         """One line: how the table was read."""
         target, kinds = self.target, Counter(column.kind for column in self.columns.values())
         classes = f" ({len(target.classes)} classes)" if target.classes else ""
+        weighted = f", weighted by {self.weight_column}" if self.weight_column else ""
         parts = [
             f"{self.name}: {_counted(len(target.values), 'row')}, {target.task} of "
-            f"{target.name}{classes}",
+            f"{target.name}{classes}{weighted}",
             ", ".join(
                 _counted(kinds[kind], kind)
                 for kind in ("number", "category", "boolean", "date")
@@ -89,15 +94,23 @@ class TypedTable:
         described = {name: column.as_column(name) for name, column in self.columns.items()}
         order = tuple(column for column, _ in described.values())
         target = self.target
-        schema = Schema(order, target.name, target.task, target.classes, target.class_type)
+        schema = Schema(
+            order,
+            target.name,
+            target.task,
+            target.classes,
+            target.class_type,
+            self.weight_column,
+        )
         arrays = {name: values for name, (_, values) in described.items()}
         return schema, features_of(schema, arrays, len(target.values))
 
 
 def read_table(source: TableSource) -> TypedTable:
-    """Read a table and decide what its columns are; only rows that have a target are looked at.
+    """Read a table and decide what its columns are; only rows that have a target are looked at, and
+    of those that are weighed only rows whose weight is not 0.
 
-    The column of --group-column is no feature, that of --time-column is one.
+    The columns of --group-column and --weight-column are no features, that of --time-column is one.
 
     Raises:
         UsageError: bad data, or options that do not fit them; says where.
@@ -105,20 +118,31 @@ def read_table(source: TableSource) -> TypedTable:
     file, target_name, sha256 = _read(source)
     whole = file.frame
     whole_target = type_target(target_name, whole[target_name], source.date_order)
-    has_target = ~whole_target.missing
-    if not has_target.any():
+    rows = ~whole_target.missing
+    if not rows.any():
         raise UsageError(f"target {target_name!r}: expected different values, found none")
-    frame = whole if has_target.all() else whole[has_target]
-    typed = type_columns(frame, source.date_order, file.format.separator == ";")
+    notes = _note_rows(int(np.count_nonzero(~rows)), "without a target", "left out")
+    semicolons = file.format.separator == ";"
+    frame = whole if rows.all() else whole[rows]
+    typed = type_columns(frame, source.date_order, semicolons)
+    weights = _weights(source, target_name, typed, rows_of(frame))
+    if weights is not None and not weights.all():
+        weighty = weights > 0
+        notes += _note_rows(int(np.count_nonzero(~weighty)), "of weight 0", "left out")
+        rows[rows] = weighty
+        weights = weights[weighty]
+        frame = whole[rows]
+        typed = type_columns(frame, source.date_order, semicolons)
     if whole_target.kind == "category":
-        typed[target_name] = replace(whole_target, values=whole_target.values[has_target])
+        typed[target_name] = replace(whole_target, values=whole_target.values[rows])
     else:  # what the gaps were is known from all rows, what a mark means from all columns
         typed[target_name] = replace(
             typed[target_name], gaps=whole_target.gaps, notes=whole_target.notes
         )
     target = decide_target(source.task, target_name, typed[target_name], frame[target_name])
     keys = _split_keys(source, target_name, typed, rows_of(frame))
-    columns = {n: c for n, c in typed.items() if n not in (target_name, source.group_column)}
+    no_features = (target_name, source.group_column, source.weight_column)
+    columns = {name: column for name, column in typed.items() if name not in no_features}
     left_out = _useless(columns)
     for name in left_out:
         del columns[name]
@@ -128,7 +152,6 @@ def read_table(source: TableSource) -> TypedTable:
     reading = _reading(typed, left_out, whole)
     if file.format.footer:
         reading["the footer"] = "left out"
-    notes = _note_rows(len(whole) - len(frame), "without a target", "left out")
     return TypedTable(
         name=source.data if source.data.startswith("sklearn:") else Path(source.data).name,
         file=file.format,
@@ -138,6 +161,8 @@ def read_table(source: TableSource) -> TypedTable:
         left_out=left_out,
         typed=typed,
         keys=keys,
+        weights=None if weights is None else scaled(weights),
+        weight_column=source.weight_column,
         reading=reading,
         notes=(*file.notes, *notes, *_notes(used, columns, source.time_column)),
         doubts=_doubts(typed, left_out),
@@ -194,6 +219,23 @@ def _split_keys(
             f"{flag} {name}: expected numbers or dates such as 2024-01-31, found {column.example!r}"
         )
     return column.values
+
+
+def _weights(
+    source: TableSource, target: str, columns: _Columns, rows: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """(rows,) what --weight-column holds."""
+    if source.weight_column is None:
+        return None
+    name = _existing("--weight-column", source.weight_column, columns)
+    taken = {
+        target: "the target",
+        source.group_column: "the column of the groups",
+        source.time_column: "the column of the times",
+    }
+    if name in taken:
+        raise UsageError(f"--weight-column {name}: is {taken[name]}; name another column")
+    return check_weights(name, columns[name], rows)
 
 
 # --- what is left out

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular.data.dataset import Features, Fold, Schema
+from journal_launcher.tabular.metrics import Score
 
 if TYPE_CHECKING:
     from journal_launcher.tabular.models.space import Space
@@ -32,15 +33,19 @@ __all__ = [
     "Predictions",
     "Report",
     "Rounds",
+    "RowWeights",
     "Score",
     "Suggester",
     "make_model",
+    "mean_one",
     "model_type",
 ]
 
 Params = Mapping[str, Any]
 Predictions = NDArray[np.float64]
 """(rows,) for regression, (rows, classes) probabilities for classification."""
+RowWeights = NDArray[np.float64] | None
+"""(rows,) positive; None weighs all rows alike."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,14 @@ class FoldData:
     `features` and `target` are the whole mapped table, `rows` the fold's positions in it. Each use
     of `train` or `valid` gathers a new copy of those rows' features: keep it no longer than needed.
     directory: where all workers may share what is derived from the rows, if there is such a place.
+    weights: of the whole table's rows; a fold's training rows have a mean of 1.
     """
 
     features: Features
     target: NDArray[np.float64]
     rows: Fold
     directory: Path | None = None
+    weights: RowWeights = None
 
     @property
     def train(self) -> Features:
@@ -95,6 +102,14 @@ class FoldData:
     @cached_property
     def valid_target(self) -> NDArray[np.float64]:
         return self.target[self.rows.valid]
+
+    @cached_property
+    def train_weights(self) -> RowWeights:
+        return None if self.weights is None else mean_one(self.weights[self.rows.train])
+
+    @cached_property
+    def valid_weights(self) -> RowWeights:
+        return None if self.weights is None else self.weights[self.rows.valid]
 
 
 @dataclass(frozen=True)
@@ -117,8 +132,6 @@ class Curve:
     every: int = 1
 
 
-Score = Callable[[NDArray[np.float64], Predictions], float]
-"""metric(target, predictions)"""
 Report = Callable[[int, int, float], None]
 """report(step, total, value of the mean curve so far); raises to stop."""
 Rounds = Callable[[int, int], None]
@@ -214,13 +227,21 @@ class ModelType(Protocol):
         target: NDArray[np.float64],
         steps: int,
         seed: int,
+        weights: RowWeights = None,
     ) -> FittedModel:
-        """Train exactly `steps` epochs or rounds on all rows given."""
+        """Train exactly `steps` epochs or rounds on all rows given; weights have a mean of 1."""
         ...
 
     def load(self, path: Path, state: dict[str, Any]) -> FittedModel:
         """Read back what `FittedModel.save` wrote."""
         ...
+
+
+def mean_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """So scaled, what is counted in rows (a penalty, the least weight of a leaf) stays what it is
+    of rows that weigh alike."""
+    scaled: NDArray[np.float64] = weights / weights.mean()
+    return scaled
 
 
 def model_type(name: str) -> type[ModelType]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.dataset import Features, Schema
-from journal_launcher.tabular.models import Params, Predictions, Rounds
+from journal_launcher.tabular.models import Params, Predictions, Rounds, RowWeights
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.single_precision import less, middles, target_middle
 from journal_launcher.tabular.models.space import Space, between
@@ -44,7 +44,13 @@ class CatBoost(Boosting):
         return min(_BORDERS, max(32, self.settings.n_rows // 32)) if limited else _BORDERS
 
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> "FittedCatBoost":
         given = {**params, "iterations": steps, "random_seed": seed}
         model = catboost.CatBoost({**given, **self.fixed()})
@@ -52,9 +58,9 @@ class CatBoost(Boosting):
         middle = target_middle(target) if regression else 0.0
         taken = middles(features.numbers)
         if _are_alike(features):
-            self._fit_prior(model, features, target - middle)
+            self._fit_prior(model, features, target - middle, weights)
         else:
-            self._train(model, _pool(features, taken, target - middle), steps)
+            self._train(model, _pool(features, taken, target - middle, weights), steps)
         if middle:
             scale, bias = model.get_scale_and_bias()
             model.set_scale_and_bias(scale, bias + middle)
@@ -69,7 +75,11 @@ class CatBoost(Boosting):
         telling.check()
 
     def _fit_prior(
-        self, model: catboost.CatBoost, features: Features, target: NDArray[np.float64]
+        self,
+        model: catboost.CatBoost,
+        features: Features,
+        target: NDArray[np.float64],
+        weights: RowWeights,
     ) -> None:
         """Let a model predict the mean, or the shares of the classes: all that rows can say which
         are alike. CatBoost refuses those, so it is given others, and what it learns has no weight.
@@ -79,10 +89,10 @@ class CatBoost(Boosting):
             np.zeros_like(features.numbers) + one,
             np.zeros_like(features.codes) + one.astype(np.int32),
         )
-        model.fit(_pool(others, {}, target))
+        model.fit(_pool(others, {}, target, weights))
         _, prior = model.get_scale_and_bias()  # of a regression it is the mean
         if n_classes := len(self.settings.schema.classes):
-            margins = np.log(np.bincount(target.astype(np.intp), minlength=n_classes))
+            margins = np.log(np.bincount(target.astype(np.intp), weights, minlength=n_classes))
             prior = margins[1] - margins[0] if n_classes == 2 else margins.tolist()
         model.set_scale_and_bias(0.0, prior)
 
@@ -179,10 +189,13 @@ def _are_alike(features: Features) -> bool:
 
 
 def _pool(
-    features: Features, taken: dict[int, float], target: NDArray[np.float64] | None = None
+    features: Features,
+    taken: dict[int, float],
+    target: NDArray[np.float64] | None = None,
+    weights: RowWeights = None,
 ) -> catboost.Pool:
     """A column for each number and each category code; a missing category is a code of its own."""
     columns = {str(i): column for i, column in enumerate(less(features.numbers, taken).T)}
     categories = {f"c{i}": column for i, column in enumerate(features.codes.T)}
     frame = pd.DataFrame({**columns, **categories})
-    return catboost.Pool(frame, label=target, cat_features=list(categories))
+    return catboost.Pool(frame, label=target, weight=weights, cat_features=list(categories))

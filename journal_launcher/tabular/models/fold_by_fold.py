@@ -29,6 +29,7 @@ from journal_launcher.tabular.models import (
     Params,
     Predictions,
     Report,
+    RowWeights,
     Score,
 )
 from journal_launcher.tabular.models.space import Tuned
@@ -80,7 +81,13 @@ class FoldByFold(Tuned):
 
     @abstractmethod
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> StagedModel: ...
 
     @abstractmethod
@@ -103,8 +110,11 @@ class FoldByFold(Tuned):
             steps = min(_FIRST, steps)
         for number, fold in enumerate(folds, start=1):
             while True:
-                model = self.fit(params, fold.train, fold.train_target, steps, seed)
-                curve = self._scores(model, fold.valid, fold.valid_target, score)
+                model = self.fit(
+                    params, fold.train, fold.train_target, steps, seed, fold.train_weights
+                )
+                of_valid = fold.valid_target, fold.valid_weights
+                curve = self._scores(model, fold.valid, *of_valid, score)
                 rests = int(best_of(curve)) < len(curve) // 2
                 if fixed or steps == self.max_steps or number > 1 or rests:
                     break
@@ -117,15 +127,23 @@ class FoldByFold(Tuned):
         found = self._curve(fixed or (best + 1) * self.every, models, folds, score)
         if fixed is None:
             return found
-        pairs = zip(models, folds, strict=True)
-        train = [self._scores(model, fold.train, fold.train_target, score) for model, fold in pairs]
+        train = [
+            self._scores(model, fold.train, fold.train_target, fold.train_weights, score)
+            for model, fold in zip(models, folds, strict=True)
+        ]
         return replace(found, history=np.array([mean, np.mean(train, axis=0)]), every=self.every)
 
     def _scores(
-        self, model: StagedModel, features: Features, target: NDArray[np.float64], score: Score
+        self,
+        model: StagedModel,
+        features: Features,
+        target: NDArray[np.float64],
+        weights: RowWeights,
+        score: Score,
     ) -> list[float]:
         """The score after every `every` rounds."""
-        return [score(target, predictions) for predictions in model.staged(features, self.every)]
+        staged = model.staged(features, self.every)
+        return [score(target, predictions, weights) for predictions in staged]
 
     def _curve(
         self, steps: int, models: Sequence[StagedModel], folds: Sequence[FoldData], score: Score
@@ -134,7 +152,7 @@ class FoldByFold(Tuned):
         error = metrics.error(self.settings.schema.task)
         rows = []
         for model, fold in zip(models, folds, strict=True):
-            valid = fold.valid_target, model.predict_at(fold.valid, steps)
-            train = fold.train_target, model.predict_at(fold.train, steps)
+            valid = fold.valid_target, model.predict_at(fold.valid, steps), fold.valid_weights
+            train = fold.train_target, model.predict_at(fold.train, steps), fold.train_weights
             rows.append((score(*valid), score(*train), error(*valid), error(*train)))
         return Curve(steps, *np.array(rows, dtype=np.float64).T)

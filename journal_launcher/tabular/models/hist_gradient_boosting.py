@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from skops import io as skops
 
 from journal_launcher.tabular.data.dataset import Features
-from journal_launcher.tabular.models import Params, Predictions
+from journal_launcher.tabular.models import Params, Predictions, RowWeights
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.space import Space, between
 
@@ -50,7 +50,13 @@ class HistGradientBoosting(Boosting):
         return 7e-9 * (self.settings.n_rows + 2500)
 
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> "FittedHistGradientBoosting":
         schema = self.settings.schema
         regression = schema.task == "regression"
@@ -66,18 +72,23 @@ class HistGradientBoosting(Boosting):
         fitted = FittedHistGradientBoosting(estimator, levels, len(schema.classes))
         matrix = fitted.matrix(features)
         matrix[:, np.isnan(matrix).all(axis=0)] = 0.0  # scikit-learn cannot bin a column of gaps
-        self._train(estimator, matrix, target, steps)
+        self._train(estimator, matrix, target, weights, steps)
         return fitted
 
     def _train(
-        self, estimator: Estimator, x: NDArray[np.float64], y: NDArray[np.float64], steps: int
+        self,
+        estimator: Estimator,
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        weights: RowWeights,
+        steps: int,
     ) -> None:
         """Fit, and tell the rounds: it asks a scorer after each, whose answers here stop nothing.
 
         Whether it asks changes no tree: no rows are set aside, and nothing random is drawn for it.
         """
 
-        def score(estimator: Estimator, *_: Any) -> int:
+        def score(estimator: Estimator, *_: Any, **__: Any) -> int:
             done = int(estimator.n_iter_)
             if done:  # it asks before the first round, too
                 self.on_round(done, steps)
@@ -86,7 +97,7 @@ class HistGradientBoosting(Boosting):
         asking = {"early_stopping": True, "validation_fraction": None, "scoring": score}
         plain = {name: estimator.get_params()[name] for name in (*asking, "n_iter_no_change")}
         estimator.set_params(**asking, n_iter_no_change=steps)
-        estimator.fit(x, y)
+        estimator.fit(x, y, weights)
         # Nothing of it goes into the file.
         estimator.set_params(**plain)
         estimator.do_early_stopping_ = False

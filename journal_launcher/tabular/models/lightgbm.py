@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.dataset import Features, Schema
-from journal_launcher.tabular.models import Params, Predictions
+from journal_launcher.tabular.models import Params, Predictions, RowWeights
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.fold_by_fold import from_margins
 from journal_launcher.tabular.models.single_precision import target_middle
@@ -39,7 +39,13 @@ class LightGBM(Boosting):
         return 3.5e-8 * min(rows, 5000) + 3e-9 * rows
 
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> "FittedLightGBM":
         numbers = features.numbers.shape[1]
         categories = list(range(numbers, numbers + features.codes.shape[1]))
@@ -49,6 +55,7 @@ class LightGBM(Boosting):
         rows = lightgbm.Dataset(
             _matrix(features),
             target - middle,
+            weight=weights,
             categorical_feature=categories,
             params={**self.fixed(), "min_data_in_leaf": params.get("min_data_in_leaf", 20)},
         )

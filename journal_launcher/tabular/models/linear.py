@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skops import io as skops
 
 from journal_launcher.tabular.data.dataset import Features
-from journal_launcher.tabular.models import Params, Predictions
+from journal_launcher.tabular.models import Params, Predictions, RowWeights
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold
 from journal_launcher.tabular.models.space import Space, between
 from journal_launcher.tabular.preprocessing import Encoder
@@ -38,7 +38,13 @@ class Linear(FoldByFold):
         return {"regularization": between(1e-6, 10.0, default=1e-3, log=True, least=1e-12)}
 
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> "FittedLinear":
         """`steps` and `seed` change nothing: there is one solution, and one step to it."""
         encoder = Encoder.fit(features, scale=False)
@@ -56,7 +62,8 @@ class Linear(FoldByFold):
             # Nearly there is good enough, and the score says how good.
             warnings.simplefilter("ignore", ConvergenceWarning)
             pipeline = make_pipeline(StandardScaler(), estimator)
-            pipeline.fit(encoder.transform(features, np.float64), target)
+            given = {f"{pipeline.steps[-1][0]}__sample_weight": weights}
+            pipeline.fit(encoder.transform(features, np.float64), target, **given)
         return FittedLinear(encoder, pipeline, n_classes)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedLinear":

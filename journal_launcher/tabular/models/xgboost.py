@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.errors import DeviceError
 from journal_launcher.tabular.data.dataset import Features, Schema
-from journal_launcher.tabular.models import Params, Predictions, Rounds
+from journal_launcher.tabular.models import Params, Predictions, Rounds, RowWeights
 from journal_launcher.tabular.models.boosting import Boosting
 from journal_launcher.tabular.models.fold_by_fold import from_margins
 from journal_launcher.tabular.models.single_precision import less, middles, target_middle
@@ -45,13 +45,19 @@ class XGBoost(Boosting):
         return 4e-8 * min(rows, 5000) + 2e-9 * rows
 
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> "FittedXGBoost":
         levels = [np.unique(codes[codes >= 0]) for codes in features.codes.T]
         regression = self.settings.schema.task == "regression"
         middle = target_middle(target, rounded_sums=True) if regression else 0.0
         inputs = _Inputs(levels, middles(features.numbers))
-        rows = inputs.matrix(features, target - middle)
+        rows = inputs.matrix(features, target - middle, weights)
         given = {**params, **self.fixed(), "seed": seed}
         booster = xgboost.train(given, rows, steps, callbacks=[_Telling(self.on_round, steps)])
         return self._fitted(booster, inputs, middle)
@@ -165,7 +171,10 @@ class _Inputs:
     taken: dict[int, float]
 
     def matrix(
-        self, features: Features, target: NDArray[np.float64] | None = None
+        self,
+        features: Features,
+        target: NDArray[np.float64] | None = None,
+        weights: RowWeights = None,
     ) -> xgboost.DMatrix:
         """Numbers, then the codes of categories. It refuses what is infinite in 32 bits."""
         numbers = np.clip(less(features.numbers, self.taken), -_LARGEST, _LARGEST)
@@ -176,6 +185,7 @@ class _Inputs:
         return xgboost.DMatrix(
             np.column_stack([numbers, *codes]),
             label=target,
+            weight=weights,
             feature_types=["q"] * numbers.shape[1] + ["c"] * len(codes),
             enable_categorical=True,
         )

@@ -85,6 +85,7 @@ class TableJob(Job):
             split=table["split"],
             seed=seed,
             reading=table["reading"] or None,
+            weight_column=table.get("weight_column"),
         )
         said = [table["summary"], *table["notes"], *notes]
         return Preparation(identity, notes=said, content={**table, "rounds": rounds})

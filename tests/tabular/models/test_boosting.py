@@ -76,7 +76,15 @@ class Curved(FoldByFold):
 
     def load(self, path: Path, state: dict[str, Any]) -> Any: ...
 
-    def fit(self, params: Params, features: Features, target: Any, steps: int, seed: int) -> Any:
+    def fit(
+        self,
+        params: Params,
+        features: Features,
+        target: Any,
+        steps: int,
+        seed: int,
+        weights: Any = None,
+    ) -> Any:
         self.asked.append(steps)
         first = features.numbers[0, 0] > 0
         return _FittedCurve(params["best" if first else "others"], steps)

@@ -106,6 +106,46 @@ def test_a_study_goes_on_under_the_rule_of_equal_rows_that_it_began_under(tmp_pa
         assert prepared(Identity.from_json(other)).notes == new.notes
 
 
+def test_a_study_knows_its_weights_where_it_has_some(tmp_path: Path) -> None:
+    table = columns(w=1 + np.arange(60) % 3)
+
+    def prepared(**given: Any) -> Preparation:
+        settings = LaunchSettings(
+            data=csv_of(tmp_path, table), target="y", model_type="linear", k_folds=3, **given
+        )
+        return TableJob(settings, StudyPaths(tmp_path, "study"), False, 1).prepare(0)
+
+    weighted, plain = prepared(weight_column="w"), prepared()
+    assert weighted.identity.to_json()["weight_column"] == "w"
+    assert "weight_column" not in plain.identity.to_json()
+    assert "weighted by w" in weighted.notes[0] and "weighted" not in plain.notes[0]
+
+
+def test_fresh_folds_and_their_baselines_are_scored_by_weight(tmp_path: Path) -> None:
+    settings = LaunchSettings(
+        data=csv_of(tmp_path, columns(w=np.random.default_rng(0).lognormal(size=60))),
+        target="y",
+        model_type="linear",
+        k_folds=3,
+        weight_column="w",
+    )
+    made = TableJob(settings, StudiesFolder(tmp_path / "studies").study("study"), False, 1)
+    made.open(made.prepare(0), 0, lambda *_: None)
+    fresh = made._fresh
+    weights = fresh.dataset.weights
+    assert weights is not None
+    expected = []
+    for fold in fresh.folds:
+        valid = weights[fold.rows.valid]
+        mean = np.average(fold.train_target, weights=weights[fold.rows.train])
+        spread = np.average(fold.valid_target, weights=valid)
+        errors = np.average((fold.valid_target - mean) ** 2, weights=valid)
+        expected.append(1 - errors / np.average((fold.valid_target - spread) ** 2, weights=valid))
+    baselines = made.baselines()
+    assert baselines is not None
+    assert baselines.by_name["dummy"].confirmed_fold_scores == pytest.approx(expected)
+
+
 def test_where_few_values_meet_a_model_learns_their_shares(tmp_path: Path) -> None:
     """Not the opposite, as it would if equal rows with equal targets kept together."""
     rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from journal_launcher.tabular.data.arrays import are_stored, map_arrays, one_at_a_time, store
 from journal_launcher.tabular.data.dataset import Features
-from journal_launcher.tabular.models import FoldData, Predictions
+from journal_launcher.tabular.models import FoldData, Predictions, RowWeights
 from journal_launcher.tabular.models.neural_net.training import TensorRows
 from journal_launcher.tabular.preprocessing import Encoder
 
@@ -46,12 +46,17 @@ class EncodedFold:
 
 
 def encode(
-    features: Features, target: NDArray[np.float64], regression: bool, scale: bool
+    features: Features,
+    target: NDArray[np.float64],
+    weights: RowWeights,
+    regression: bool,
+    scale: bool,
 ) -> tuple[Encoder, TensorRows, Scaling | None]:
     """Fit an encoder, and for a regression a scaling, and apply them to the rows they saw."""
     encoder = Encoder.fit(features, scale)
     y, scaling = _encoded_target(target, regression)
-    rows = TensorRows(torch.from_numpy(encoder.transform(features)), torch.from_numpy(y))
+    x = torch.from_numpy(encoder.transform(features))
+    rows = TensorRows(x, torch.from_numpy(y), _as_tensor(weights))
     return encoder, rows, scaling if regression else None
 
 
@@ -63,14 +68,19 @@ def encode_folds(
     Folds that have a directory are encoded once, into one beside it, and then mapped.
     """
     arrays = _kept(folds, regression, scale) or _encoded(folds, regression, scale)
-    x, y = move_to_device([_tensor(arrays["x"]), _tensor(arrays["y"])], device)
+    weights = [_as_tensor(fold.train_weights) for fold in folds]
+    parts = [_tensor(arrays["x"]), _tensor(arrays["y"])]
+    x, y, *moved = move_to_device([*parts, *(w for w in weights if w is not None)], device)
     found = []
     at = 0
     y_at = 0
-    for fold, (mean, std) in zip(folds, arrays["scalings"].tolist(), strict=True):
+    for number, (fold, (mean, std)) in enumerate(
+        zip(folds, arrays["scalings"].tolist(), strict=True)
+    ):
         end = at + len(fold.rows.train)
         y_end = y_at + len(fold.rows.train)
-        rows = TensorRows(x[at:end], y[y_at:y_end])
+        own = moved[number] if moved else None
+        rows = TensorRows(x[at:end], y[y_at:y_end], own)
         scaling = Scaling(mean, std) if regression else None
         at = end + len(fold.rows.valid)
         y_at = y_end
@@ -124,6 +134,10 @@ def _encoded_target(target: NDArray[np.float64], regression: bool) -> tuple[NDAr
         return target[:, None].astype(np.int64), Scaling(0.0, 1.0)
     scaling = Scaling(float(target.mean()), float(target.std()) or 1.0)
     return ((target - scaling.mean) / scaling.std)[:, None].astype(np.float32), scaling
+
+
+def _as_tensor(weights: RowWeights) -> Tensor | None:
+    return None if weights is None else torch.from_numpy(weights.astype(np.float32))[:, None]
 
 
 def _digest(folds: Sequence[FoldData], scale: bool) -> str:

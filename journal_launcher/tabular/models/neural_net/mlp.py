@@ -153,13 +153,21 @@ class Mlp:
         return _linear(x, layers.matrix).add_(layers.bias)
 
     def backpropagate(
-        self, layers: _Layers, into: _Layers, stats: Tensor, x: Tensor, y: Tensor, masks: Tensor
+        self,
+        layers: _Layers,
+        into: _Layers,
+        stats: Tensor,
+        x: Tensor,
+        y: Tensor,
+        masks: Tensor,
+        weights: Tensor | None = None,
     ) -> None:
         """Write the gradient of each fold's mean loss of a batch, squared error or cross-entropy.
 
         layers: the weights. into: views of the gradient. stats: as in `Weights`, updated.
         x: (rows, folds, inputs). y: (rows, folds, 1) values or class positions.
-        masks: (layers, rows, folds, width) for dropout, or empty.
+        masks: (layers, rows, folds, width) for dropout, or empty. weights: (rows, folds, 1), by
+        which the loss of each row is multiplied before the mean is taken.
         """
         embedded, waves = _embed(x, *layers.periodic) if self.numbers else (x, None)
         hidden, passed = embedded, []
@@ -182,6 +190,8 @@ class Mlp:
         # From here on `back` is the gradient of what came before; back through a matrix is
         # `_linear` with its transpose.
         back = _loss_gradient(_linear(hidden, layers.matrix).add_(layers.bias), y)
+        if weights is not None:
+            back.mul_(weights)
         _matrix_gradient(back, hidden, into.matrix)
         torch.sum(back, 0, out=into.bias)
         back = _linear(back, layers.matrix.mT)

@@ -20,6 +20,7 @@ from journal_launcher.tabular.models import (
     ModelSettings,
     Params,
     Report,
+    RowWeights,
     Score,
     Suggester,
 )
@@ -166,7 +167,7 @@ class NeuralNet(Tuned):
             trained = ahead(trained) if self._settings.gpu else trained
             for epoch, (weights, outputs) in enumerate(trained, start=1):
                 found = [
-                    score(data.valid_target, predictions(part, fold.scaling))
+                    score(data.valid_target, predictions(part, fold.scaling), data.valid_weights)
                     for data, fold, part in zip(folds, prepared, outputs.wait(), strict=True)
                 ]
                 value = sign * float(np.mean(found))
@@ -186,11 +187,17 @@ class NeuralNet(Tuned):
         return replace(curve, history=np.array(history).T) if fixed else curve
 
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> FittedNet:
         """Train `steps` epochs; an epoch is ⌊rows ÷ batch⌋ full batches, as in a fold."""
-        encoder, rows, scaling = encode(features, target, self._regression, self._scale)
-        rows = TensorRows(*move_to_device([rows.x, rows.y], self._device))
+        encoder, rows, scaling = encode(features, target, weights, self._regression, self._scale)
+        rows = TensorRows(*move_to_device(rows.tensors, self._device))
         (training,) = self._trainings(params, [rows], seed)
         for _ in range(steps):
             training.epoch()
@@ -289,10 +296,10 @@ class NeuralNet(Tuned):
         found = []
         for weights, fold, rows in zip(fitted, folds, prepared, strict=True):
             valid, train = (
-                (target, predictions(output(net, weights, x), rows.scaling))
-                for target, x in (
-                    (fold.valid_target, rows.valid),
-                    (fold.train_target, rows.train.x),
+                (target, predictions(output(net, weights, x), rows.scaling), of_rows)
+                for target, x, of_rows in (
+                    (fold.valid_target, rows.valid, fold.valid_weights),
+                    (fold.train_target, rows.train.x, fold.train_weights),
                 )
             )
             found.append((score(*valid), score(*train), error(*valid), error(*train)))

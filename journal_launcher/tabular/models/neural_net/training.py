@@ -32,11 +32,17 @@ Item = TypeVar("Item")
 class TensorRows:
     """Encoded rows: on the device that trains, or on the host if they do not fit there.
 
-    x: (rows, inputs) floats. y: (rows, 1) values or int64 class positions.
+    x: (rows, inputs) floats. y: (rows, 1) values or int64 class positions. weights: (rows, 1), or
+    None where all weigh alike.
     """
 
     x: Tensor
     y: Tensor
+    weights: Tensor | None = None
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [self.x, self.y] if self.weights is None else [self.x, self.y, self.weights]
 
 
 class Step:
@@ -73,12 +79,14 @@ class Step:
         self._run: Callable[..., None] = self._take
         if captured:
             masks = (net.layers if net.dropout else 0, batch, folds, net.width)
+            weights = [] if like.weights is None else [torch.ones(batch, folds, 1, device=device)]
             self._run = _Graph(
                 self._take,
                 torch.zeros(batch, folds, like.x.shape[1], device=device),
                 torch.zeros(batch, folds, 1, device=device, dtype=like.y.dtype),
                 torch.zeros(masks, device=device),
                 torch.zeros(3, device=device),
+                *weights,
             )
 
     def begin(self, weights: Weights) -> None:
@@ -88,13 +96,18 @@ class Step:
         for tensor in (self._first_moment, self._second_moment, self._count):
             tensor.zero_()
 
-    def __call__(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
-        """Take one step. x, y and masks: see `Mlp.backpropagate`. rates: a row of `_schedule`."""
-        self._run(x, y, masks, rates)  # `_take`, or its graph
+    def __call__(
+        self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor, *weights: Tensor
+    ) -> None:
+        """Take one step. x, y, masks and weights, where the rows have some: see
+        `Mlp.backpropagate`. rates: a row of `_schedule`."""
+        self._run(x, y, masks, rates, *weights)  # `_take`, or its graph
 
-    def _take(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
+    def _take(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor, *weights: Tensor) -> None:
         # BatchNorm's running statistics lie in `average` and are updated there.
-        self._net.backpropagate(self._layers, self._gradients, self.average.stats, x, y, masks)
+        self._net.backpropagate(
+            self._layers, self._gradients, self.average.stats, x, y, masks, *weights
+        )
         norms = torch.linalg.vector_norm(self._gradient, dim=1, keepdim=True)
         self._gradient.mul_((_CLIP / (norms + 1e-6)).clamp_(max=1.0))
         rate, left_by_decay, share_of_new = rates.unbind()
@@ -207,7 +220,10 @@ class Training:
             shape = (count, net.layers, step.batch, net.width)
             drawn = [draw_masks(net.dropout, shape, random) for random in self._random]
             masks = _side_by_side(drawn, 3).to(flat.dtype)
-            for batch in zip(x, y, masks, rates[first : first + count], strict=True):
+            weights = [fold.weights for fold in self._rows if fold.weights is not None]
+            weighed = [self._gather(weights, orders, rows)] if weights else []
+            of_batches = (x, y, masks, rates[first : first + count], *weighed)
+            for batch in zip(*of_batches, strict=True):
                 step(*batch)
         self._done += 1
 
@@ -222,7 +238,8 @@ class Training:
 
 
 def _twice(rows: TensorRows) -> TensorRows:
-    return TensorRows(rows.x.repeat(2, 1), rows.y.repeat(2, 1))
+    weights = None if rows.weights is None else rows.weights.repeat(2, 1)
+    return TensorRows(rows.x.repeat(2, 1), rows.y.repeat(2, 1), weights)
 
 
 def _side_by_side(folds: list[Tensor], dim: int) -> Tensor:

@@ -15,7 +15,7 @@ class Recorded:
     def __init__(self, step: Callable[..., None], *inputs: Tensor) -> None:
         self._inputs = inputs
         # The recorder counts parameters, of which a bound method has one more.
-        self._operations = make_fx(lambda x, y, masks, rates: step(x, y, masks, rates))(*inputs)
+        self._operations = make_fx(lambda *given: step(*given))(*inputs)
 
     def __call__(self, *inputs: Tensor) -> None:
         for mine, given in zip(self._inputs, inputs, strict=True):

@@ -77,6 +77,28 @@ def test_the_gradient_is_the_one_that_autograd_finds(
         torch.testing.assert_close(gradient[fold], torch.autograd.grad(loss, flat)[0])
 
 
+@pytest.mark.parametrize("classes", [0, 3])
+def test_the_gradient_is_of_the_weighted_loss(classes: int) -> None:
+    net = replace(PERIODIC, outputs=max(1, classes))
+    x, y = batch(net)
+    masks = drawn_masks(net, 0.0)
+    random = torch.Generator().manual_seed(3)
+    rows = torch.rand(ROWS, FOLDS, 1, generator=random, dtype=torch.float64)
+    weights = net.initial(generators(), torch.float64)
+    gradient = torch.full_like(weights.flat, torch.nan)
+    layers, into = net.unflatten(weights.flat), net.unflatten(gradient)
+    net.backpropagate(layers, into, weights.stats, x, y, masks, rows)
+    for fold in range(FOLDS):
+        flat = weights.flat[fold].clone().requires_grad_()
+        output = one_fold(net, flat, masks[:, :, fold], x[:, fold])
+        if classes:
+            losses = functional.cross_entropy(output, y[:, fold, 0], reduction="none")
+        else:
+            losses = functional.mse_loss(output, y[:, fold], reduction="none")[:, 0]
+        loss = (losses * rows[:, fold, 0]).mean()
+        torch.testing.assert_close(gradient[fold], torch.autograd.grad(loss, flat)[0])
+
+
 @pytest.mark.parametrize("net", [PLAIN, PERIODIC], ids=["plain", "periodic"])
 def test_the_network_that_predicts_is_the_one_that_trains(net: Mlp) -> None:
     """With the statistics of the batch, and a variance of n instead of n - 1."""

@@ -79,7 +79,7 @@ def test_no_fold_stops_alone() -> None:
     first = data[0].valid_target
     calls = [0, 0]
 
-    def score(target: Target, predictions: Target) -> float:
+    def score(target: Target, predictions: Target, *_: object) -> float:
         fold = 0 if target is first else 1
         calls[fold] += 1
         return -abs(calls[fold] - 2.0) if fold == 0 else -3.0 * abs(calls[fold] - 20.0)
@@ -95,7 +95,7 @@ def test_no_fold_stops_alone() -> None:
 def test_epochs_without_a_score_count_only_if_there_is_no_other(bad: int) -> None:
     calls = itertools.count()
 
-    def score(target: Target, predictions: Target) -> float:
+    def score(target: Target, predictions: Target, *_: object) -> float:
         return float("nan") if next(calls) // 2 < bad else 0.5
 
     data, reports = folds(*table(rows=40), k=2), Reports()

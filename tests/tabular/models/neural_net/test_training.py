@@ -106,6 +106,26 @@ def test_a_step_serves_one_training_after_the_other(device: str) -> None:
         torch.testing.assert_close(one.stats, two.stats)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_captured_step_weighs_its_rows(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is not captured does; on a CPU, what stands in for a graph."""
+    net = NETS["dropout"]
+    random = torch.Generator().manual_seed(1)
+    plain = [table(net, fold, device=device) for fold in range(2)]
+    folds = [
+        replace(rows, weights=torch.rand(len(rows.x), 1, generator=random).to(device))
+        for rows in plain
+    ]
+    direct = trained(start(net, folds, seeds=[1, 2]))
+    if device == "cpu":
+        monkeypatch.setattr(training, "_Graph", Recorded)
+    captured = trained(start(net, folds, seeds=[1, 2], captured=True))
+    unweighted = trained(start(net, plain, seeds=[1, 2]))
+    for one, two, other in zip(direct, captured, unweighted, strict=True):
+        torch.testing.assert_close(one.flat, two.flat, atol=1e-4, rtol=1e-4)
+        assert (one.flat - other.flat).abs().max() > 0.01
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_a_step_that_was_recorded_once_does_what_it_says_for_every_trial(
     name: str, monkeypatch: pytest.MonkeyPatch
