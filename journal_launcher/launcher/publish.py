@@ -124,6 +124,7 @@ def _confirmed(ledger: TrialLedger, number: int | None) -> Confirmed:
         ours.score,
         ours.fold_scores,
         {str(n): scored.score for n in chosen if (scored := found[n])},
+        ours.metrics,
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from journal_launcher.tabular.models import Curve, ModelType, Params, Report
 from journal_launcher.tabular.task import TableTask
 
-__all__ = ["cross_validate", "mean_errors", "overfit_ratio"]
+__all__ = ["cross_validate", "finite_metrics", "mean_errors", "overfit_ratio"]
 
 
 def cross_validate(
@@ -39,6 +39,12 @@ def mean_errors(curve: Curve) -> dict[str, float] | None:
         "training": float(np.mean(curve.train_errors)),
     }
     return found if np.isfinite(list(found.values())).all() else None
+
+
+def finite_metrics(curve: Curve) -> dict[str, float | None] | None:
+    """Every metric's mean over the folds, None where one is undefined in some fold."""
+    found = {name: value if np.isfinite(value) else None for name, value in curve.metrics.items()}
+    return found or None
 
 
 def overfit_ratio(curve: Curve) -> float | None:

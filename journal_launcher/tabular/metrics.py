@@ -6,7 +6,7 @@ Plain numpy: every staged round and every resample is scored, thousands of times
 scikit-learn's input checks would make many times slower. The tests compare the two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.settings.metric_names import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
-__all__ = ["Score", "bootstrap_interval", "error", "every", "names", "score"]
+__all__ = ["Score", "bootstrap_interval", "error", "every", "means", "names", "score"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[Any]
@@ -81,6 +81,12 @@ def every(
 ) -> dict[str, float]:
     """All metrics of a task by name; NaN where one is undefined."""
     return {name: _METRICS[name](target, predictions, weights) for name in names(task)}
+
+
+def means(task: str, folds: Iterable[tuple[Array, Array, Weights]]) -> dict[str, float]:
+    """The mean over the folds of every metric: of each fold target, predictions and weights."""
+    found = [every(task, *fold) for fold in folds]
+    return {name: float(np.mean([scores[name] for scores in found])) for name in names(task)}
 
 
 def bootstrap_interval(

@@ -119,6 +119,7 @@ def _origin(task: TableTask, trial: ScoredTrial) -> dict[str, Any]:
         "fold_scores": trial.fold_scores,
         "train_fold_scores": trial.train_scores,
         "overfit_ratio": trial.overfit_ratio,
+        **({"cv_metrics": trial.metrics} if trial.metrics else {}),
         "rows": {
             "train": len(dataset.train),
             "holdout": len(dataset.holdout),

@@ -50,7 +50,8 @@ class ScoredTrial:
     """A trial that may become the model: its parameters, and what cross-validation found.
 
     value: the mean of `fold_scores`. steps: epochs or rounds, see `Curve.steps`. errors and curves
-    (of its confirmation) are for the diagnostics; trials of older versions have no errors.
+    (of its confirmation) are for the diagnostics, metrics (every one) for the sidecar; trials of
+    older versions have no errors or metrics.
     """
 
     number: int
@@ -62,6 +63,7 @@ class ScoredTrial:
     overfit_ratio: float | None = None
     errors: Mapping[str, float] | None = None
     curves: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float | None] | None = None
 
 
 def fold_data(dataset: Dataset) -> tuple[FoldData, ...]:

@@ -1,13 +1,15 @@
 """The best trial of a study: its scores, and how to train its parameters again."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.scores import Confirmation
-from journal_launcher.base.artifacts.sidecar import Best, Sidecar
+from journal_launcher.base.artifacts.sidecar import Best, Confirmed, Sidecar
+from journal_launcher.base.artifacts.trial_attributes import FoldScores
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths, is_study_name, slug, typed
 from journal_launcher.settings.command_template import as_text, parse_template
@@ -18,6 +20,7 @@ from journal_launcher.study.confirmation import candidates, confirmation_of, win
 from journal_launcher.study.reading import had_arguments, open_study, recorded_settings
 from journal_launcher.study.study import StudyHandle
 from journal_launcher.views.figures import counted, number, parameter, spread
+from journal_launcher.views.scores import scores_json, scores_text
 from journal_launcher.views.status import model_path, published_model
 from journal_launcher.views.summary import holdout_json, holdout_text, studies_dir
 from journal_launcher.views.trials import Row, table_lines
@@ -182,6 +185,17 @@ class BestTrials:
             yield f"confirmed   {text}{others}"
         if text := holdout_text(sidecar):
             yield f"hold-out    {text}"
+        if text := scores_text(self._scores(trial), without=self._study.metric):
+            yield f"also        {text}"
+
+    def _scores(self, trial: FrozenTrial) -> Sidecar:
+        """What a sidecar says, or would say, of all metrics of the trial."""
+        found = self._confirmation(trial) or Confirmation()
+        return replace(
+            self._published(trial),
+            cv_metrics=FoldScores.from_json(trial.user_attrs).metrics,
+            confirmed=Confirmed(metrics=found.metrics),
+        )
 
     def _confirmed(self) -> list[str]:
         top = candidates(self._study, self._top)
@@ -224,6 +238,7 @@ class BestTrials:
             "best_trial": None if trial is None else self._trial_json(trial),
             "confirmed": None if found is None else found.to_json(),
             "holdout": holdout_json(sidecar),
+            "scores": None if trial is None else scores_json(self._scores(trial)),
             "pareto_front": [self._trial_json(one) for one in self._front] or None,
             "model_path": None if path is None else str(path),
             "model_trials": [] if self._sidecar is None else sorted(self._sidecar.best.numbers),

@@ -23,6 +23,7 @@ from journal_launcher.study.owner import owner_of
 from journal_launcher.study.study import StudyHandle
 from journal_launcher.study.tally import FINISHED, has_failed
 from journal_launcher.views.figures import counted, number
+from journal_launcher.views.scores import scores_json, scores_text
 
 __all__ = [
     "Status",
@@ -175,6 +176,7 @@ class Status:
             "last_activity": utc(self._paths.journal.stat().st_mtime),
             "model_path": None if path is None else str(path),
             "model_problem": problem,
+            "scores": None if sidecar is None else scores_json(sidecar),
         }
 
     def _trials_json(self, study: StudyHandle) -> dict[str, Any]:
@@ -237,6 +239,8 @@ class Status:
         sidecar, problem = published_model(self._paths)
         if problem or (sidecar is not None and not sidecar.left_out):
             yield f"best model    {problem or self._paths.directory}"
+        if sidecar is not None and (text := scores_text(sidecar)):
+            yield f"scores        {text}"
 
     def _progress(self, study: StudyHandle) -> str:
         finished = sum(trial.state in FINISHED for trial in self._trials)

@@ -19,6 +19,7 @@ from journal_launcher.base.verdict import CRITICAL, WARNING
 from journal_launcher.base.visible import one_line
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.views.figures import counted, duration, number, parameter, spread
+from journal_launcher.views.scores import scores_json, scores_text
 
 __all__ = [
     "failure_json",
@@ -129,6 +130,8 @@ def _best(ended: LaunchEnded) -> Iterator[Row]:
 def _holdout(sidecar: Sidecar) -> Iterator[Row]:
     if text := holdout_text(sidecar):
         yield "hold-out", text
+    if text := scores_text(sidecar, without=sidecar.metric):
+        yield "also", text
     if sidecar.best.refit == "all":
         yield (
             "refit",
@@ -271,6 +274,7 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "best_trial": best,
         "model_path": None if ended.model_path is None else str(ended.model_path),
         "holdout": holdout_json(ended.sidecar or Sidecar()),
+        "scores": scores_json(ended.sidecar or Sidecar()),
         "health": None if ended.health is None else ended.health.level,
         "busy": None if ended.busy is None else list(ended.busy),
         "journal": str(ended.journal),
@@ -279,7 +283,7 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
 
 def failure_json(exit_code: int, message: str) -> dict[str, Any]:
     """The same object for a launch that never began: what is not known is null."""
-    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "health")
+    unknown = ("n_finished", "n_failed", "best_trial", "model_path", "holdout", "scores", "health")
     return {
         "schema_version": _SCHEMA_VERSION,
         "study": None,

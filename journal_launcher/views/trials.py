@@ -32,7 +32,8 @@ class Row:
     """What is listed of a trial.
 
     values: one for each of `n_values` objectives; of a pruned trial the last that it reported.
-    seconds: what it took. reason: why it failed, or cannot be the best.
+    seconds: what it took. metrics: every one, of a table, each the mean over the folds. reason: why
+    it failed, or cannot be the best.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Row:
     device: str | None
     seconds: float | None
     fold_scores: Sequence[float]
+    metrics: Mapping[str, float | None]
     reason: str | None
 
     @classmethod
@@ -67,6 +69,7 @@ class Row:
             said.placed.device,
             seconds,
             said.scored.fold_scores or (),
+            said.scored.metrics or {},
             reason,
         )
 
@@ -85,6 +88,7 @@ class Row:
             "device": self.device,
             "duration_s": self.seconds,
             "fold_scores": list(self.fold_scores) or None,
+            "metrics": self.metrics or None,
             "reason": self.reason,
         }
 
@@ -133,6 +137,7 @@ class TrialList:
         n_values = len(self.study.directions)
         params = _parameters(self.rows)
         n_folds = max((len(row.fold_scores) for row in self.rows), default=0)
+        metrics = dict.fromkeys(name for row in self.rows for name in row.metrics)
         written = io.StringIO()
         table = csv.writer(written, lineterminator="\n")
         table.writerow(
@@ -142,6 +147,7 @@ class TrialList:
                 *(f"params_{name}" for name in params),
                 *("device", "duration_s"),
                 *(f"fold_{n}" for n in range(n_folds)),
+                *(f"metric_{name}" for name in metrics),
                 "reason",
             ]
         )
@@ -153,6 +159,7 @@ class TrialList:
                     *(str(row.params[name]) if name in row.params else "" for name in params),
                     *(row.device, row.seconds),
                     *_filled(row.fold_scores, n_folds),
+                    *(row.metrics.get(name) for name in metrics),
                     row.reason,
                 ]
             )

@@ -35,7 +35,27 @@ def test_defaults_come_first_and_baselines_once(workshop: Workshop) -> None:
     assert len(queued) == 1
     files = workshop.sidecar()["files"]
     assert any(name.startswith("best_model.") for name in files)
+    for key in ("cv_metrics", "confirmed_metrics", "holdout_metrics"):
+        assert set(workshop.sidecar()[key]) == {"r2", "rmse", "mae"}
+    assert workshop.sidecar()["cv_metrics"]["r2"] == pytest.approx(workshop.sidecar()["value"])
     assert workshop.states() == ["COMPLETE"] * 4
+
+
+def test_weights_of_rows_are_part_of_what_a_study_is(workshop: Workshop) -> None:
+    rng = np.random.default_rng(0)
+    a, w = rng.normal(size=(2, 120))
+    frame = pd.DataFrame({"a": a, "y": a + rng.normal(size=120), "w": np.exp(w)})
+    data = workshop.folder / "weighted.csv"
+    frame.to_csv(data, index=False)
+    given = {"data": str(data), "target": "y", "weight_column": "w"}
+    assert table(workshop, n_trials=1, **given).exit_code == 0
+    assert "weighted by w" in workshop.sidecar()["summary"]
+    with pytest.raises(UsageError, match="weight_column: the study has 'w', this launch None"):
+        table(workshop, n_trials=2, **(given | {"weight_column": None}))
+    assert table(workshop, n_trials=2, **given).exit_code == 0
+    model = load_model(workshop.paths.directory)
+    found = model.predict(frame[["a"]])
+    np.testing.assert_array_equal(model.predict(frame.assign(w="?")), found)
 
 
 def test_a_study_that_began_before_its_split_named_equal_rows_goes_on_and_says_so(

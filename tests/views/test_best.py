@@ -98,6 +98,21 @@ def test_a_table_before_and_after_its_confirmation_and_its_save(paths: StudyPath
     assert "expected a JSON object" in shown(paths)["model"]
 
 
+def test_all_metrics_of_the_trial_are_shown_before_and_after_its_confirmation(
+    paths: StudyPaths,
+) -> None:
+    made = Listed(paths, TABLE)
+    made.add(0.5, **SCORED, jl_metrics={"r2": 0.5, "rmse": 2.0, "mae": None})
+    assert shown(paths)["also"] == "rmse 2 (folds)"
+    metrics = {"r2": 0.25, "rmse": 3.0, "mae": 1.0}
+    keep_confirmation(made.record, 0, Confirmation(0.25, [0.25, 0.25], metrics=metrics))
+    assert shown(paths)["also"] == "rmse 3, mae 1 (fresh folds)"
+    found = BestTrials(paths).to_json()
+    assert found["confirmed"]["metrics"] == found["scores"]["fresh_folds"] == metrics
+    assert found["best_trial"]["metrics"] == found["scores"]["folds"]
+    assert found["scores"]["holdout"] is None
+
+
 def config(paths: StudyPaths, tmp_path: Path, **asked: Any) -> LaunchSettings:
     file = tmp_path / "best.toml"
     file.write_text(BestTrials(paths, **asked).to_toml())

@@ -24,6 +24,7 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
             "metrics": {"r2": 0.431, "rmse": 55.1},
             "interval": {"metric": "r2", "low": 0.33, "high": 0.52},
         },
+        "scores": {"folds": None, "fresh_folds": None, "holdout": {"r2": 0.431, "rmse": 55.1}},
         "health": None,
         "busy": None,
         "journal": "/data/my studies/diabetes_neural_net.log",

@@ -195,12 +195,32 @@ def test_json_says_all_of_one_study(studies: StudiesFolder) -> None:
         "run_by": None,
         "model_path": None,
         "model_problem": None,
+        "scores": None,
     }
     assert snapshot(studies.root) == before
     with Lease(paths.lease, "mine", "launch"):
         found, _ = status_json(studies, "mine")
         assert found["run_by"].startswith(f"pid {os.getpid()}")
         assert found["running"][0]["state"] == "running"
+
+
+def test_the_scores_of_the_published_model_are_shown(studies: StudiesFolder) -> None:
+    sidecar = studies.study("mine").sidecar
+    sidecar.parent.mkdir(exist_ok=True)
+    metrics = {
+        "cv_metrics": {"r2": 0.5, "rmse": 2.0},
+        "confirmed_metrics": {"r2": 0.25, "rmse": 3.0},
+        "holdout_metrics": {"r2": None, "rmse": 3.5},
+    }
+    sidecar.write_text(json.dumps({"schema_version": 1, **metrics}))
+    lines = list(Status(studies.study("mine")).lines())
+    assert lines[-1] == "scores        r2 0.25, rmse 3 (fresh folds); rmse 3.5 (hold-out)"
+    found, _ = status_json(studies, "mine")
+    assert found["scores"] == {
+        "folds": metrics["cv_metrics"],
+        "fresh_folds": metrics["confirmed_metrics"],
+        "holdout": metrics["holdout_metrics"],
+    }
 
 
 def test_json_of_all_with_damaged_and_empty_ones_and_a_comparison(studies: StudiesFolder) -> None:

@@ -27,6 +27,7 @@ def test_a_complete_table() -> None:
         "best": "r2 0.47 ± 0.061 (standard deviation over 3 folds), trial 7",
         "parameters": "n_layers=3  learning_rate=0.0012346  optimizer=adamw",
         "hold-out": "r2 0.431, 95 % interval 0.33 to 0.52",
+        "also": "rmse 55.1 (hold-out)",
         "refit": "the model is trained on the training rows; it never saw the hold-out",
         "baselines": "dummy -0.012, linear 0.45 (same folds)",
         "model": "/data/my studies/diabetes_neural_net/best_model.safetensors",
@@ -34,6 +35,19 @@ def test_a_complete_table() -> None:
         "--out predictions.csv --studies-dir '/data/my studies'",
         "dashboard": "optuna-dashboard '/data/my studies/diabetes_neural_net.log'",
     }
+
+
+def test_all_metrics_are_shown_on_the_folds_that_say_most() -> None:
+    folds = {"r2": 0.47, "rmse": 51.25, "mae": None}
+    sidecar = {**SIDECAR, "cv_metrics": folds}
+    assert rows(replace(TABLE, sidecar=Sidecar.from_json(sidecar)))["also"] == (
+        "rmse 51.25 (folds); rmse 55.1 (hold-out)"
+    )
+    sidecar |= {"confirmed_metrics": {**folds, "rmse": 53.0, "mae": 41.0}, "holdout_metrics": None}
+    assert rows(replace(TABLE, sidecar=Sidecar.from_json(sidecar)))["also"] == (
+        "rmse 53, mae 41 (fresh folds)"
+    )
+    assert "also" not in rows(replace(TABLE, sidecar=None))
 
 
 def test_the_default_folder_needs_no_option(

@@ -174,10 +174,23 @@ def test_json_is_json(paths: StudyPaths) -> None:
         "device": "GPU 0 H200",
         "duration_s": 4.56,
         "fold_scores": [0.25, 0.75],
+        "metrics": None,
         "reason": None,
     }
     assert found["trials"][3]["value"] is None and found["trials"][8]["value"] == "-inf"
     assert found["trials"][8]["params"]["loss"] == "inf"
+
+
+def test_all_metrics_of_a_trial_are_in_json_and_csv(paths: StudyPaths) -> None:
+    made = Listed(paths, {"directions": ["maximize"], "metric": "r2", "seed": 0})
+    made.add(0.25)  # of an older version
+    made.add(0.5, jl_metrics={"r2": 0.5, "rmse": 2.0, "mae": None})
+    listed = TrialList(paths)
+    found = [trial["metrics"] for trial in listed.to_json()["trials"]]
+    assert found == [None, {"r2": 0.5, "rmse": 2.0, "mae": None}]
+    head, *rows = (line.split(",") for line in listed.to_csv().splitlines())
+    assert head[-4:] == ["metric_r2", "metric_rmse", "metric_mae", "reason"]
+    assert [row[-4:] for row in rows] == [["", "", "", ""], ["0.5", "2.0", "", ""]]
 
 
 def test_no_trial_yet(paths: StudyPaths) -> None:

@@ -4,7 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Self
 
-from journal_launcher.base.artifacts.stored import Part, key, number, numbers, string, table
+from journal_launcher.base.artifacts.stored import (
+    Part,
+    key,
+    number,
+    numbers,
+    numbers_by_name,
+    string,
+    table,
+)
 from journal_launcher.base.dataclass import dataclass
 
 __all__ = ["Baseline", "Baselines", "Confirmation"]
@@ -19,7 +27,7 @@ class Confirmation(Part):
     """What a trial's parameters scored on fresh folds; without a score, the reason.
 
     curves: `every` how many steps the mean score of the "validation" and the "train" rows was
-    taken, up to the last step.
+    taken, up to the last step. metrics: every metric, each the mean over the fresh folds.
     """
 
     score: float | None = field(default=None, metadata=key(number, null=True))
@@ -28,6 +36,7 @@ class Confirmation(Part):
     overfit_ratio: float | None = field(default=None, metadata=key(number, null=True))
     curves: Mapping[str, Any] | None = field(default=None, metadata=key(_curves))
     reason: str | None = field(default=None, metadata=key(string))
+    metrics: Mapping[str, float | None] | None = field(default=None, metadata=key(numbers_by_name))
 
 
 @dataclass(frozen=True)

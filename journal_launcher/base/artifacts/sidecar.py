@@ -84,7 +84,8 @@ class Counts(Part):
 
 @dataclass(frozen=True)
 class Confirmed(Part):
-    """What fresh folds said. trials: the score of each candidate that was confirmed."""
+    """What fresh folds said. trials: the score of each candidate that was confirmed. metrics: every
+    one, each the mean over the fresh folds."""
 
     score: float | None = field(default=None, metadata=key(number, "confirmed_score", null=True))
     fold_scores: Sequence[float] | None = field(
@@ -92,6 +93,9 @@ class Confirmed(Part):
     )
     trials: Mapping[str, float | None] | None = field(
         default=None, metadata=key(numbers_by_name, "confirmed_trials")
+    )
+    metrics: Mapping[str, float | None] | None = field(
+        default=None, metadata=key(numbers_by_name, "confirmed_metrics")
     )
 
 
@@ -133,7 +137,8 @@ class Sidecar(Whole):
     """Flat JSON, in which the parts are what different rooms know.
 
     kind to holdout are of a table's model, from the worker that trained it: it says more, which
-    loading the model needs and nobody else reads. files: the hash of each. left_out:
+    loading the model needs and nobody else reads. cv_metrics: every metric, each the mean over the
+    folds that chose the trial. files: the hash of each. left_out:
     by a comparison, which kept the winner only.
     """
 
@@ -142,6 +147,9 @@ class Sidecar(Whole):
     metric: str | None = field(default=None, metadata=key(text))
     model_file: str | None = field(default=None, metadata=key(text))
     fold_scores: Sequence[float] | None = field(default=None, metadata=key(numbers))
+    cv_metrics: Mapping[str, float | None] | None = field(
+        default=None, metadata=key(numbers_by_name)
+    )
     seeds: Mapping[str, Any] | None = field(default=None, metadata=key(mapping))
     data_sha256: str | None = field(default=None, metadata=key(text))
     holdout: Holdout = field(default_factory=Holdout, metadata=part(Holdout))

@@ -10,6 +10,7 @@ from journal_launcher.base.artifacts.stored import (
     key,
     number,
     numbers,
+    numbers_by_name,
     part,
     string,
     table,
@@ -57,7 +58,8 @@ class FoldScores(Part):
     """What cross-validation found in a table's trial.
 
     steps: epochs or rounds of the best point; a refit trains as many. errors: of the validation and
-    the training rows; older trials have none.
+    the training rows. metrics: every metric, each the mean over the validation rows of the folds;
+    null where one is undefined. Older trials have neither.
     """
 
     fold_scores: Sequence[float] | None = field(
@@ -72,6 +74,9 @@ class FoldScores(Part):
     )
     errors: Mapping[str, Any] | None = field(
         default=None, metadata=key(_errors, "jl_errors", null=True)
+    )
+    metrics: Mapping[str, float | None] | None = field(
+        default=None, metadata=key(numbers_by_name, "jl_metrics")
     )
 
     @property

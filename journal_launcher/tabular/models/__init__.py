@@ -118,7 +118,8 @@ class Curve:
 
     steps: epochs or boosting rounds at the best point of the mean validation curve; the refit
     trains exactly that many. scores, train_scores: (folds,) the metric there. errors, train_errors:
-    (folds,) `metrics.error(task)` there, RMSE or log loss, which make the overfit ratio.
+    (folds,) `metrics.error(task)` there, RMSE or log loss, which make the overfit ratio. metrics:
+    every metric of the task on the validation rows there, each the mean over the folds.
     history: only where the steps were fixed: (2, points) the mean score of the validation and of
     the training rows after every `every` steps.
     """
@@ -130,6 +131,7 @@ class Curve:
     train_errors: NDArray[np.float64]
     history: NDArray[np.float64] | None = None
     every: int = 1
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 Report = Callable[[int, int, float], None]

@@ -149,10 +149,14 @@ class FoldByFold(Tuned):
         self, steps: int, models: Sequence[StagedModel], folds: Sequence[FoldData], score: Score
     ) -> Curve:
         """Score every fold's validation and training rows after the same number of rounds."""
-        error = metrics.error(self.settings.schema.task)
+        task = self.settings.schema.task
+        error = metrics.error(task)
         rows = []
+        validated = []
         for model, fold in zip(models, folds, strict=True):
             valid = fold.valid_target, model.predict_at(fold.valid, steps), fold.valid_weights
             train = fold.train_target, model.predict_at(fold.train, steps), fold.train_weights
             rows.append((score(*valid), score(*train), error(*valid), error(*train)))
-        return Curve(steps, *np.array(rows, dtype=np.float64).T)
+            validated.append(valid)
+        curve = Curve(steps, *np.array(rows, dtype=np.float64).T)
+        return replace(curve, metrics=metrics.means(task, validated))

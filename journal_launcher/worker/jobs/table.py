@@ -23,7 +23,12 @@ from journal_launcher.study.attributes import confirmation
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.tabular.baselines import score_baselines
-from journal_launcher.tabular.cross_validation import cross_validate, mean_errors, overfit_ratio
+from journal_launcher.tabular.cross_validation import (
+    cross_validate,
+    finite_metrics,
+    mean_errors,
+    overfit_ratio,
+)
 from journal_launcher.tabular.data.arrays import mark_used
 from journal_launcher.tabular.data.dataset import Schema
 from journal_launcher.tabular.data.prepared import fresh_folds, load, prepare
@@ -170,6 +175,7 @@ class TableJob(Job):
             overfit_ratio=scored.overfit_ratio,
             errors=scored.errors,
             curves=confirmed.curves if confirmed and self._settings.confirm else None,
+            metrics=scored.metrics,
         )
         sidecar = refit(
             self._task,
@@ -256,6 +262,7 @@ class TableObjective:
             steps=int(curve.steps),
             overfit_ratio=overfit_ratio(curve),
             errors=mean_errors(curve),
+            metrics=finite_metrics(curve),
         )
         self.attributes = scored.to_json()
         return float(np.mean(curve.scores))
@@ -277,6 +284,7 @@ class TableObjective:
             train_scores=curve.train_scores.tolist(),
             overfit_ratio=overfit_ratio(curve),
             curves={"every": curve.every, "validation": validation, "train": train},
+            metrics=finite_metrics(curve),
         )
 
     def _show(self, step: int, total: int, value: float) -> None:

@@ -98,6 +98,9 @@ class TestEveryModelType:
         assert again.history is not None
         assert again.history[0, -1] == pytest.approx(again.scores.mean())
         assert again.history[1, -1] == pytest.approx(again.train_scores.mean())
+        metric = "r2" if kind == "regression" else "log_loss"
+        assert set(found.metrics) == set(metrics.names(kind))
+        assert found.metrics[metric] == pytest.approx(found.scores.mean())
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])

@@ -58,6 +58,8 @@ def test_a_trial_and_the_baselines_are_scored_on_the_same_fresh_folds(tmp_path: 
     linear, dummy = baselines.by_name["linear"], baselines.by_name["dummy"]
     assert linear.confirmed_fold_scores == found.fold_scores
     assert linear.confirmed_score == pytest.approx(found.score)
+    assert found.metrics is not None and set(found.metrics) == {"r2", "rmse", "mae"}
+    assert found.metrics["r2"] == pytest.approx(found.score)
     assert dummy.confirmed_score is not None and dummy.confirmed_score < 0.1
 
 

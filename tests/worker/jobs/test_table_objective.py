@@ -53,7 +53,12 @@ def test_the_value_is_the_mean_of_the_folds(make_table: MakeTable) -> None:
         "jl_steps",
         "jl_overfit_ratio",
         "jl_errors",
+        "jl_metrics",
     }
+    metrics = attributes["jl_metrics"]
+    assert metrics["r2"] == pytest.approx(trial.value)
+    assert metrics["rmse"] == pytest.approx(attributes["jl_errors"]["validation"])
+    assert 0 < metrics["mae"] < metrics["rmse"] and len(metrics) == 3
     assert len(attributes["jl_fold_scores"]) == len(attributes["jl_train_scores"]) == 3
     assert attributes["jl_steps"] in (10, 20)
     errors = attributes["jl_errors"]

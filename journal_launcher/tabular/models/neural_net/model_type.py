@@ -292,8 +292,10 @@ class NeuralNet(Tuned):
         score: Score,
     ) -> Curve:
         """Score validation and training rows with the weights of the best epoch."""
-        error = metrics.error(self._settings.schema.task)
+        task = self._settings.schema.task
+        error = metrics.error(task)
         found = []
+        validated = []
         for weights, fold, rows in zip(fitted, folds, prepared, strict=True):
             valid, train = (
                 (target, predictions(output(net, weights, x), rows.scaling), of_rows)
@@ -303,4 +305,6 @@ class NeuralNet(Tuned):
                 )
             )
             found.append((score(*valid), score(*train), error(*valid), error(*train)))
-        return Curve(steps, *np.array(found, dtype=np.float64).T)
+            validated.append(valid)
+        curve = Curve(steps, *np.array(found, dtype=np.float64).T)
+        return replace(curve, metrics=metrics.means(task, validated))
