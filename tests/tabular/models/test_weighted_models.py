@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tabular.tasks import EACH_MODEL_TYPE, STEPS, publish, task_of
+from tabular.tasks import EACH_MODEL_TYPE, STEPS, needs, publish, task_of
 
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.baselines import score_baselines
 from journal_launcher.tabular.cross_validation import cross_validate
-from journal_launcher.tabular.data.dataset import Dataset
+from journal_launcher.tabular.data.dataset import Dataset, Features
 from journal_launcher.tabular.models import Curve
 from journal_launcher.tabular.predict import load
 
 MakeTable = Callable[..., Dataset]
+NEURAL_NET = pytest.param("neural_net", marks=needs("neural_net"))
 
 
 def weighted(table: Dataset, seed: int = 0, factor: float = 1.0) -> Dataset:
@@ -136,6 +137,23 @@ def test_the_linear_model_counts_a_row_of_weight_two_as_two_rows(make_table: Mak
     np.testing.assert_allclose(
         by_weight.predict(table.features), by_rows.predict(table.features), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("model_type", [one for one in EACH_MODEL_TYPE if one != NEURAL_NET])
+def test_where_rows_are_alike_it_predicts_their_weighted_average(
+    make_table: MakeTable, model_type: str, kind: str
+) -> None:
+    """A neural_net comes near in many epochs only."""
+    table = make_table(kind, classes=2)
+    alike = Features(np.full_like(table.features.numbers, 2.0), np.zeros_like(table.features.codes))
+    weights = np.where(table.target > np.median(table.target), 3.0, 1.0)
+    weights = np.where(table.target > 0, weights, 0.5)
+    model = task_of(replace(table, features=alike), model_type).make_model()
+    given = model.defaults(), alike, table.target, model.max_steps
+    found = model.fit(*given, 0, weights / weights.mean()).predict(alike)[0]
+    expected = np.average(table.target, weights=weights)
+    assert (found if kind == "regression" else found[1]) == pytest.approx(expected, rel=1e-2)
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])

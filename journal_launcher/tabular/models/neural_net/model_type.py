@@ -104,7 +104,7 @@ class NeuralNet(Tuned):
         # Long tables need fewer rounds. Of the settings alone: a refit has the same epochs.
         epochs = _ROWS_SEEN // max(1, settings.n_rows)
         self._max_steps = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
-        self._steps: dict[tuple[Mlp, range, int], Step] = {}
+        self._steps: dict[tuple[Mlp, range, int, bool], Step] = {}
         self._prepared: tuple[Sequence[FoldData], list[EncodedFold]] | None = None
 
     @property
@@ -263,7 +263,8 @@ class NeuralNet(Tuned):
         """On a GPU one for all trials of an architecture and batch size: it holds a CUDA graph."""
         if not self._settings.gpu:
             return Step(net, len(cohort), batch, like, self._device, captured=False)
-        key = replace(net, dropout=float(net.dropout > 0), sigma=0.0), cohort, batch
+        weighted = like.weights is not None
+        key = replace(net, dropout=float(net.dropout > 0), sigma=0.0), cohort, batch, weighted
         step = self._steps.pop(key, None)
         if step is None:
             if len(self._steps) == _STEPS:
