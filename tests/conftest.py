@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# As in a worker. It is read when the libraries load, which some test files do while they are
+# collected; eager threads on a busy machine take minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from launcher.harness import ROOT, Workshop
 

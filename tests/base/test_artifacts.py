@@ -22,7 +22,12 @@ from journal_launcher.base.job_kinds import COMMAND, TABLE, JobKind
 
 KEYS = [name for name in Identity.__dataclass_fields__ if name != "stored"]
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+# Small at every level: what is large takes ten times as long to draw and has nothing else in it.
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
 # Every key that is known, and others, with anything in them.
 ANYTHING = st.dictionaries(st.sampled_from(KEYS) | st.text(), JSON)
 OLD: dict[str, Any] = {

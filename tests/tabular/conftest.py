@@ -1,10 +1,6 @@
 """Small synthetic tables for the tests of the worker."""
 
-import os
 from collections.abc import Callable
-
-# As in a worker. Read when the libraries load; eager threads on a busy machine take minutes.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
