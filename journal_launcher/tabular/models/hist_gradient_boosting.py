@@ -9,11 +9,11 @@ from zipfile import ZIP_DEFLATED
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from skops import io as skops
 
 from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import Params, Predictions, RowWeights
 from journal_launcher.tabular.models.boosting import Boosting
+from journal_launcher.tabular.models.skops_alone import skops
 from journal_launcher.tabular.models.space import Space, between
 
 __all__ = ["HistGradientBoosting"]

@@ -13,11 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skops import io as skops
 
 from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import Params, Predictions, RowWeights
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold
+from journal_launcher.tabular.models.skops_alone import skops
 from journal_launcher.tabular.models.space import Space, between
 from journal_launcher.tabular.preprocessing import Encoder
 
