@@ -125,7 +125,7 @@ class TestHolding:
         thread.start()
         assert not done.wait(0.2)
         lock.release()
-        assert done.wait(5)
+        assert done.wait(20)
         thread.join()
 
     @pytest.mark.parametrize("kind", [JournalFileSymlinkLock, JournalFileOpenLock])
