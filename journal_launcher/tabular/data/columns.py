@@ -3,7 +3,7 @@
 A frame's index counts its rows from 0, messages count from 1, the first below the header.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,10 @@ class Typed:
     @property
     def missing(self) -> NDArray[np.bool_]:
         return self.values < 0 if self.kind == "category" else np.isnan(self.values)
+
+    def doubted(self, doubt: str | None) -> "Typed":
+        """The same with a doubt more, if there is one."""
+        return replace(self, doubts=(*self.doubts, doubt)) if doubt else self
 
     def as_column(self, name: str) -> tuple[Column, NDArray[Any]]:
         """The schema's column and its values; categories are the sorted labels in use."""

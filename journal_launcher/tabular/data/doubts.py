@@ -1,6 +1,7 @@
-"""What may be wrong with a column that stays text: it is nearly something else."""
+"""What may be wrong with a column that is read as it is: it is nearly something else."""
 
 import re
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,26 @@ from numpy.typing import NDArray
 from journal_launcher.tabular.data.columns import Typed
 from journal_launcher.tabular.data.formats import (
     DATE_FORMATS,
+    MONTHS,
+    is_mark,
     number_formats,
     number_of,
     reader_of,
+    seconds_of,
 )
 
-__all__ = ["MANY", "MOSTLY", "SEVERAL_WAYS", "doubt_beside_numbers", "doubt_text"]
+__all__ = [
+    "MANY",
+    "MOSTLY",
+    "SEVERAL_WAYS",
+    "doubt_beside_numbers",
+    "doubt_dates",
+    "doubt_far",
+    "doubt_orders",
+    "doubt_text",
+]
+
+Rows = NDArray[np.int64]
 
 MOSTLY = 0.9
 """A column in which at least this share of the rows is numbers or dates has slips in it."""
@@ -22,34 +37,188 @@ MANY = 20
 """More different numbers than that are no codes of categories."""
 _LOOKED_AT = 1000
 """Different texts that a doubt is based on."""
+_FEW_UNITS = 5
+"""More different things behind numbers are no units, but names of streets, say."""
+_OTHERS, _FAR = 5, 3.0
+"""A value is far away if so many others are near each other: so many times their widest gap."""
 _THREE_DIGITS = re.compile("(?<![0-9.,])[1-9][0-9]{0,2}[.,][0-9]{3}(?![0-9.,])")
 SEVERAL_WAYS = "its numbers are written in several ways, or have several units; write them alike"
 
 
-def doubt_text(name: str, texts: Typed, rows: NDArray[np.int64]) -> str | None:
+# --- texts that are nearly numbers or dates
+
+
+def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
     """What may be wrong with a text column: most of it is numbers, or dates."""
     if not texts.labels:
         return None
     looks = [_looks(label) for label in texts.labels[:_LOOKED_AT]]
-    many = len(looks) - looks.count("text") > MANY
+    many = len(looks) - looks.count("text") - looks.count("spoken date") > MANY
     of_rows = np.array([*looks, *[""] * (len(texts.labels) + 1 - len(looks))])[texts.values]
     known = of_rows != ""
     share = {look: np.count_nonzero(of_rows == look) / max(1, known.sum()) for look in set(looks)}
     start = f"column {name!r} is read as categories"
     numbers, units = share.get("number", 0.0), share.get("unit", 0.0)
+    dates, spoken = share.get("date", 0.0), share.get("spoken date", 0.0)
     if numbers == 1.0 and many:
         return f"{start}: {SEVERAL_WAYS}"
-    if share.get("date", 0.0) > MOSTLY:
-        return f"{start}: its dates are written in several ways; write them alike"
     place = int(np.argmax(known & (of_rows != "number")))
     held = f"row {rows[place] + 1} holds {texts.labels[texts.values[place]]!r}"
+    if dates > MOSTLY:
+        return (
+            doubt_orders(name, texts, rows)
+            or f"{start}: its dates are written in several ways; write them alike"
+        )
+    if dates + spoken > MOSTLY:
+        return f"{start}: {held}, which may be a date; write dates as 2024-01-31"
     if MOSTLY < numbers < 1.0 or (many and 0.5 < numbers < 1.0):
         part = "nearly all of it is" if numbers > MOSTLY else f"{numbers:.0%} of it are"
         cure = "; mend or empty such cells if it is one of numbers" if many else ""
         return f"{start}: {part} numbers, but {held}{cure}"
-    if many and numbers + units > MOSTLY:
+    if units and numbers + units > MOSTLY and (many or len(looks) > 2) and _are_few(texts, looks):
         return f"{start}: {held}, a number with a unit; write the numbers alone"
     return None
+
+
+_NUMBER = r"[+-]?[0-9]+(?:[.,'][0-9]+)*"
+_BEHIND = r"(?:[^\W\d_]|[°%'\"\u2033\u2032+*?])[^\d]{0,11}"
+_UNIT = re.compile(
+    rf"(?:[<>~≈≤≥±]{{1,2}}|'|ca\.?|about) ?{_NUMBER}(?: ?{_BEHIND})?"
+    rf"|{_NUMBER} ?{_BEHIND}(?: ?{_NUMBER} ?{_BEHIND}){{0,2}}(?:{_NUMBER})?"
+)
+_RANGE = re.compile(r"[^\d]*[0-9.,]+ ?(?:-|\u2013|/|to|bis|of|von|or) ?[0-9].*")
+
+
+def _looks(label: str) -> str:
+    """What a text would be by itself."""
+    if number_of(label) is not None or number_formats([label]):
+        return "number"
+    if any(reader_of("date", name)(label) is not None for name in (None, *DATE_FORMATS)):
+        return "date"
+    if _may_be_date(label):
+        return "spoken date"
+    return "unit" if _UNIT.fullmatch(label) and not _RANGE.fullmatch(label) else "text"
+
+
+def _may_be_date(label: str) -> bool:
+    """Whether it has a year and small numbers, or the name of a month and a number."""
+    words, numbers = re.findall(r"[^\W\d_]+", label), re.findall("[0-9]+", label)
+    years = [number for number in numbers if re.fullmatch("(19|20)[0-9]{2}", number)]
+    small = [number for number in numbers if len(number) < 3]
+    if len(years) + len(small) != len(numbers) or len(years) > 1 or len(words) > 4:
+        return False
+    return bool((years and small) or (numbers and any(w.lower() in MONTHS for w in words)))
+
+
+def _are_few(texts: Typed, looks: list[str]) -> bool:
+    """Whether numbers have few different units behind them: addresses and hashes have many."""
+    units = [label for label, look in zip(texts.labels, looks, strict=False) if look == "unit"]
+    return len({re.sub("[0-9]+(?:[.,'][0-9]+)*", "0", label) for label in units}) <= _FEW_UNITS
+
+
+# --- dates that may be none, or others
+
+
+def doubt_dates(name: str, texts: Typed, rows: Rows, form: str | None) -> str | None:
+    """Why texts that could be dates of that format are taken for none: versions, seasons, sizes."""
+    labels = [label for label in texts.labels if label != "None" and not is_mark(label)]
+    if form == "d.m.y":
+        parts = [label.split(".") for label in labels]
+        short = all(len(part) == 3 and len(part[2]) == 2 and part[2].isdigit() for part in parts)
+        padded = all(len(number) == 2 for part in parts for number in part[:2])
+        if not short or padded or any(int(part[0]) > 12 for part in parts):
+            return None
+        other, cure = "versions", "write dates with years of four digits"
+    elif form is None:
+        found = [re.fullmatch("([0-9]{4})[-/]([0-9]{2})", label) for label in labels]
+        months = [(int(month[1]), int(month[2])) for month in found if month]
+        if len(months) < len(labels):
+            return None
+        if len(months) > 1 and all((year + 1) % 100 == month for year, month in months):
+            other, cure = "seasons of two years", "write months as 2024-01-01"
+        elif not all(1700 <= year < 2200 for year, _ in months):
+            other, cure = "sizes or codes", "write months as 2024-01-01"
+        else:
+            return None
+    else:
+        return None
+    row = int(rows[np.argmax(texts.values == texts.labels.index(labels[0]))]) + 1
+    return (
+        f"column {name!r} is read as categories: {labels[0]!r} in row {row} and the like may be "
+        f"{other} or dates; {cure}"
+    )
+
+
+def doubt_orders(name: str, texts: Typed, rows: Rows) -> str | None:
+    """The first rows of dates such as 13/01/2024 and 01/13/2024 in one column."""
+    for pair in (("d/m/y", "m/d/y"), ("d-m-y", "m-d-y")):
+        first, second = (reader_of("date", form) for form in pair)
+        read = [(first(label) is not None, second(label) is not None) for label in texts.labels]
+        if (True, False) in read and (False, True) in read:
+            days, months = read.index((True, False)), read.index((False, True))
+            where = [int(rows[np.argmax(texts.values == code)]) + 1 for code in (days, months)]
+            return (
+                f"column {name!r}: its dates are written in several ways; row {where[0]} holds "
+                f"{texts.labels[days]!r}, with the day first, and row {where[1]} "
+                f"{texts.labels[months]!r}, with the month first; write them alike"
+            )
+    return None
+
+
+# --- values that may stand for none
+
+_NOTHING = {-1.0, -8.0, -9.0, 32767.0, -32768.0, 2147483647.0, -2147483648.0, 1e20, -1e20, 1e30}
+_NO_DAYS = {
+    seconds_of(day)
+    for day in (
+        *("0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1970-01-01"),
+        *("2099-12-31", "2199-12-31", "2999-12-31", "3000-01-01", "9999-01-01", "9999-12-31"),
+    )
+}
+
+
+def doubt_far(name: str, column: Typed, rows: Rows) -> str | None:
+    """A value such as -999 or 1900-01-01 that is far away from all others of its column."""
+    if column.kind not in ("number", "date") or column.missing.all():
+        return None
+    ends = (np.nanmin(column.values), np.nanmax(column.values))
+    if not any(_is_nothing(column.kind, value) for value in ends):
+        return None
+    known = np.unique(column.values[~column.missing])
+    nothing = np.array([_is_nothing(column.kind, value) for value in known])
+    others = known[~nothing]
+    if len(others) < _OTHERS:
+        return None
+    low, high, step = others[0], others[-1], _FAR * np.diff(others).max()
+    far = [value for value in known[nothing] if value < low - step or value > high + step]
+    if not far:
+        return None
+    held = [column.values == value for value in far]
+    found = ", ".join(
+        f"{_shown(column.kind, value)} in {np.count_nonzero(where):,} rows (as in row "
+        f"{rows[np.argmax(where)] + 1})"
+        for value, where in zip(far, held, strict=True)
+    ).replace(" 1 rows (as in row", " 1 row (row")
+    return (
+        f"column {name!r}: {found}, while all others are {_shown(column.kind, low)} to "
+        f"{_shown(column.kind, high)}; if that stands for a missing value, empty such cells"
+    )
+
+
+def _is_nothing(kind: str, value: float) -> bool:
+    if kind == "date":
+        return value // 86400 * 86400 in _NO_DAYS
+    digits = f"{abs(value):.15g}".replace(".", "")
+    return value in _NOTHING or (len(digits) > 1 and digits in (d * len(digits) for d in "789"))
+
+
+def _shown(kind: str, value: float) -> str:
+    if kind == "number":
+        return f"{value:.15g}"
+    return (datetime(1970, 1, 1) + timedelta(seconds=float(value))).date().isoformat()
+
+
+# --- texts among numbers
 
 
 def doubt_beside_numbers(name: str, series: pd.Series, values: NDArray[np.float64]) -> str | None:
@@ -73,14 +242,3 @@ def doubt_beside_numbers(name: str, series: pd.Series, values: NDArray[np.float6
         f"column {name!r}: the text {text!r} in row {series.index[place] + 1} beside numbers is "
         f"read as {values[place]:.15g}; make such cells numbers in the sheet"
     )
-
-
-def _looks(label: str) -> str:
-    """What a text would be by itself."""
-    if number_of(label) is not None or number_formats([label]):
-        return "number"
-    if re.fullmatch(r"[+-]?[0-9][0-9.,]* ?[^\W\d_]{1,5}[\u00b2\u00b3]?", label):
-        return "unit"
-    names = (None, *DATE_FORMATS)
-    dates = any(reader_of("date", name)(label) is not None for name in names)
-    return "date" if dates else "text"

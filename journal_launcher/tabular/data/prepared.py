@@ -46,7 +46,7 @@ __all__ = [
     "read_features",
 ]
 
-PARSER_VERSION = 6  # counts up when the same file would give other arrays or facts
+PARSER_VERSION = 7  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = (
     *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),

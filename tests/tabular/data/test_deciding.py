@@ -129,6 +129,91 @@ class TestNumbers:
         mixed = pd.Series([1.5, "?", 2, None], dtype=object)
         assert type_of("v", mixed).values[:1].tolist() == [1.5]
 
+    def test_signs_behind_and_around_numbers_are_said(self) -> None:
+        typed = type_of("n", cells("5", "12-", "\u22123"))
+        assert typed.values.tolist() == [5, -12, -3]
+        assert typed.notes == ("column 'n': '12-' is read as -12",)
+        assert type_of("n", cells("5", "(7)")).notes == ("column 'n': '(7)' is read as -7",)
+        assert type_of("n", cells("12-", "30-")).kind == "category"
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            ["5 km", "10 km", "20 km"],
+            ["5", "10 kg", "20 kg"],
+            ["3 km/h", "4 km/h", "7 km/h"],
+            ["12°C", "13°C", "14°C"],
+            ["5'11\"", "6'1\"", "6'2\""],
+            ["1h 30m", "2h 5m", "3h 0m"],
+            ["<5", "<10", "<20"],
+            ["12+", "18+", "21+"],
+        ],
+    )
+    def test_units_are_doubted_with_an_example(self, values: list[str]) -> None:
+        (doubt,) = type_of("w", cells(*values * 3)).doubts
+        held = next((n, value) for n, value in enumerate(values, 1) if not value.isdigit())
+        assert doubt == (
+            f"column 'w' is read as categories: row {held[0]} holds {held[1]!r}, a number with a "
+            "unit; write the numbers alone"
+        )
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [
+                f"{n} {street} Street"
+                for n, street in enumerate(("Oak", "Elm", "Ash", "Low", "Bay", "Fir", "Old") * 4)
+            ],
+            ["18-25", "26-35", "36-50"],
+            ["18 to 25", "26 to 35", "36 to 50"],
+            [f"{n:03x}a" for n in range(99, 160)],
+            ["P1", "P2", "P3"],
+            ["2 doors", "4 doors"],
+        ],
+        ids=["addresses", "ranges", "spelled", "hashes", "codes", "two"],
+    )
+    def test_what_only_looks_like_a_unit_is_not(self, values: list[str]) -> None:
+        assert type_of("w", cells(*values)).doubts == ()
+
+
+class TestFarValues:
+    NUMBERS = tuple(50 + n * 7 % 23 / 2 for n in range(40))
+
+    @pytest.mark.parametrize("value", [-999, 9999, -1, -9999.0, 99, 88888, 999.9, 2147483647])
+    def test_what_may_stand_for_nothing_is_doubted_and_kept(self, value: float) -> None:
+        typed = type_of("n", pd.Series([*self.NUMBERS, value, value]))
+        assert typed.values[-1] == value
+        assert typed.doubts == (
+            f"column 'n': {value:.15g} in 2 rows (as in row 41), while all others are 50 to 61; if "
+            "that stands for a missing value, empty such cells",
+        )
+
+    def test_several_of_them_and_one_row(self) -> None:
+        (doubt,) = type_of("n", pd.Series([*self.NUMBERS, -999, 999])).doubts
+        assert "-999 in 1 row (row 41), 999 in 1 row (row 42), while" in doubt
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [*range(0, 2000, 7), 999],
+            [*range(20), -1],
+            [-1, 0, 1] * 9,
+            [1, 2, 99],
+            [1, 10, 100, 1000, 10_000, 50_000, 99_999],
+            [*range(18, 60), 300],
+        ],
+        ids=["amid", "near", "few", "no others", "skewed", "no mark"],
+    )
+    def test_what_is_not_far_or_no_such_value(self, values: list[int]) -> None:
+        assert type_of("n", pd.Series(values)).doubts == ()
+
+    def test_days_too(self) -> None:
+        days = [*pd.date_range("2024-01-01", periods=20).strftime("%d.%m.%Y"), "01.01.1900"]
+        (doubt,) = type_of("d", cells(*days)).doubts
+        assert (
+            "1900-01-01 in 1 row (row 21), while all others are 2024-01-01 to 2024-01-20" in doubt
+        )
+
 
 class TestGaps:
     @pytest.mark.parametrize("mark", ["?", "\\N", "-", ".", "*", "n.a.", "missing", "#DIV/0!"])
@@ -226,6 +311,77 @@ class TestDates:
         assert type_of("d", pd.Series([*days, 20220132])).kind == "number"
         assert type_of("d", pd.Series([*days, None])).kind == "date"
         assert type_of("d", pd.Series(range(20220001, 20220400))).kind == "number"
+
+    def test_gaps_among_compact_dates_are_missing(self) -> None:
+        days = pd.date_range("2022-01-20", periods=20).strftime("%Y%m%d")
+        for odd in (["00000000", "99999999"], ["0", "-"], ["99991231"], ["-1", None]):
+            typed = type_of("d", cells(*days, *odd))
+            assert (typed.format, typed.missing.tolist()[-2:]) == ("ymd", [len(odd) > 1, True])
+            assert "in place of a date: taken as missing" in typed.notes[0] and not typed.doubts
+        numbers = type_of("d", pd.Series([*days.astype(int), 0, 99999999, None]))
+        assert numbers.format == "ymd" and numbers.missing.sum() == 3
+        assert [gap.text for gap in numbers.gaps] == ["0", "99999999"]
+        times = type_of("d", pd.Series(days + "1230", dtype=object))
+        assert times.values[0] == pd.Timestamp("2022-01-20 12:30").timestamp()
+
+    def test_compact_dates_that_are_not_certain_are_doubted(self) -> None:
+        days = pd.date_range("2022-01-20", periods=20).strftime("%Y%m%d").astype(int)
+        assert type_of("d", pd.Series([*days, 20220132])).doubts == (
+            "column 'd' is read as numbers, but '20220120' and most others may be dates; row 21 "
+            "holds '20220132': mend or empty such cells if they are",
+        )
+        assert type_of("d", pd.Series(days[:9])).doubts == (
+            "column 'd' is read as numbers, but '20220120' and all others may be dates; write "
+            "2024-01-31 if they are",
+        )
+        assert type_of("d", pd.Series(range(20220001, 20220400))).doubts == ()
+        padded = type_of("d", cells("01022022", "20012022"))
+        assert "'01022022' may be a date" in padded.doubts[0] and padded.kind == "category"
+
+    @pytest.mark.parametrize(
+        ("values", "other"),
+        [
+            (["1.10.12", "2.3.14", "2.12.10"], "versions"),
+            (["2009/10", "2010/11", "2011/12"], "seasons of two years"),
+            (["1024-01", "2048-12"], "sizes or codes"),
+        ],
+    )
+    def test_versions_and_seasons_are_no_dates(self, values: list[str], other: str) -> None:
+        typed = type_of("v", cells(*values))
+        assert typed.kind == "category" and f"may be {other} or dates" in typed.doubts[0]
+        assert f"'{values[0]}' in row 1" in typed.doubts[0]
+
+    @pytest.mark.parametrize(
+        "values", [["1.10.2", "2.3.1"], ["3/4", "1/2"], ["12/31", "7/12"], ["1.2.3.4"]]
+    )
+    def test_versions_and_ratios_of_other_kinds_stay_texts(self, values: list[str]) -> None:
+        assert type_of("v", cells(*values)).kind == "category"
+
+    def test_short_dates_that_show_their_day_are_some(self) -> None:
+        for values in (["1.2.22", "13.2.22"], ["01.02.22", "01.03.22"], ["2009-10", "2010-12"]):
+            assert type_of("d", cells(*values)).kind == "date"
+
+    @pytest.mark.parametrize(
+        "text", ["2010H{}", "{} stycznia 2024", "Jan-2{}", "{} May", "W0{} 2024"]
+    )
+    def test_what_may_be_a_date_is_doubted(self, text: str) -> None:
+        typed = type_of("d", cells(*(text.format(n) for n in range(1, 7))))
+        assert typed.kind == "category" and typed.doubts == (
+            f"column 'd' is read as categories: row 1 holds {text.format(1)!r}, which may be a "
+            "date; write dates as 2024-01-31",
+        )
+
+    def test_two_orders_in_one_column_name_both_rows(self) -> None:
+        few = cells("01/02/2024", "13/02/2024", "02/13/2024")
+        assert type_of("d", few).doubts == (
+            "column 'd': its dates are written in several ways; row 2 holds '13/02/2024', with the "
+            "day first, and row 3 '02/13/2024', with the month first; write them alike",
+        )
+        alike = [f"{n % 12 + 1:02d}/{n % 11 + 1:02d}/2024" for n in range(60)]
+        with pytest.raises(UsageError, match=r"row 61 holds '13-01-2024'.* row 62 '01-13-2024'"):
+            type_of("d", cells(*(a.replace("/", "-") for a in alike), "13-01-2024", "01-13-2024"))
+        mostly = type_of("d", cells(*(f"{n}/01/2024" for n in range(1, 29)), "01/25/2024"))
+        assert mostly.kind == "date" and "'13/01/2024', with the day" in mostly.doubts[1]
 
     def test_an_order_that_nothing_shows_is_refused_with_what_decides_it(self) -> None:
         series = cells("01/02/2024", "03/04/2024")

@@ -1,0 +1,147 @@
+"""How text says a date: a table of the ways to write one, each under the order of its parts."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+__all__ = ["DATE_FORMATS", "MONTHS", "date_reader", "order_of", "seconds_of"]
+
+_ISO = re.compile(r"\d{4}[-/]\d\d([-/]\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?")
+_NAMES = """
+    jan january januar janv janvier ene enero gen gennaio janeiro januari
+    feb february februar févr fév février febrero febbraio fev fevereiro februari
+    mar march mär märz mrz mars marzo março maart mrt
+    apr april avr avril abr abril aprile
+    may mai mayo mag maggio maio mei
+    jun june juni juin junio giu giugno junho
+    jul july juli juil juillet julio lug luglio julho
+    aug august août aou agosto ago augustus
+    sep sept september septembre septiembre set settembre setembro
+    oct october okt oktober octobre octubre ott ottobre outubro out
+    nov november novembre noviembre novembro
+    dec december dez dezember déc décembre dic diciembre dicembre dezembro
+"""
+MONTHS = {name: number for number, names in enumerate(_NAMES.split("\n")) for name in names.split()}
+"""Names of months, in lower case, of seven languages that do not contradict each other."""
+_PARTS = {
+    "y": "(?P<y>[0-9]{4})",
+    "year": "(?P<y>(19|20)[0-9]{2})",  # where little else tells a date from other numbers
+    "yy": "(?P<y>[0-9]{2})",
+    "any": "(?P<y>[0-9]{4}|[0-9]{2})",
+    "m": "(?P<m>[0-9]{1,2})",
+    "d": "(?P<d>[0-9]{1,2})",
+    "nth": r"(?P<d>[0-9]{1,2})(st|nd|rd|th|\.|\.?º)?",
+    "mon": r"(?P<mon>[^\W\d_]{3,10})\.?",
+    "clock": r"(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(:(?P<S>[0-9]{2}([.,][0-9]+)?))?"
+    r"( ?(?P<half>[ap])\.?m\.?| uhr)?( ?(?P<zone>z|utc|gmt|[+-][0-9]{2}:?[0-9]{2}))?",
+    "on": r"((mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?\.?,? +)?",
+}
+_PARTS["at"] = rf"((t|:|,? +){_PARTS['clock']})?"
+_DATES = {
+    "y-m-d": "{on}{y}-{m}-{d}{at}",
+    "y/m/d": "{on}{y}/{m}/{d}{at}",
+    "y.m.d": r"{on}{y}\.{m}\.{d}\.?{at}",
+    "y:m:d": "{y}:{m}:{d}{at}",
+    "y_m_d": "{y}_{m}_{d}",
+    "y年m月d日": "{y}年{m}月{d}日{at}",
+    "d.m.y": r"{on}{d}\. ?{m}\. ?{any}{at}",
+    "d/m/y": "{on}{d}/{m}/{any}{at}",
+    "m/d/y": "{on}{m}/{d}/{any}{at}",
+    "yy/m/d": "{yy}/{m}/{d}{at}",
+    "d-m-y": "{on}{d}-{m}-{any}{at}",
+    "m-d-y": "{on}{m}-{d}-{any}{at}",
+    "yy-m-d": "{yy}-{m}-{d}{at}",
+    "d mon y": "{on}{nth}( de)?[ /-]?{mon}( de)?[ ,/-]{{0,2}}{any}{at}",
+    "mon d, y": "{on}{mon} ?{nth},? ?{y}{at}",
+    "mon d h:m y": "{on}{mon} +{d} {clock} {y}",
+    "y mon d": "{y}[ /-]{mon}[ /-]{d}{at}",
+    "mon y": "{mon}[ ,/-]{{1,2}}{y}",
+    "y mon": "{y}[ /-]{mon}",
+    "m/y": "(?P<m>[0-9]{{2}})/{year}",
+    "m-y": "(?P<m>[0-9]{{2}})-{year}",
+    "yQq": "{year}[ /-]?Q(?P<q>[1-4])",
+    "Qq y": "Q(?P<q>[1-4])[ /-]?{year}",
+    "y-Ww": "{year}[ -]?W(?P<w>[0-9]{{2}})(-?(?P<day>[1-7]))?",
+    "ymd": "(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})"
+    "([t ]?(?P<H>[0-9]{{2}})(:?(?P<M>[0-9]{{2}}):?(?P<S>[0-9]{{2}})?)?(?P<zone>z)?)?",
+    "h:m": "{clock}",
+}
+DATE_FORMATS = tuple(_DATES)
+_ORDERS = {
+    **dict.fromkeys(("d/m/y", "d-m-y"), "dmy"),
+    **dict.fromkeys(("m/d/y", "m-d-y"), "mdy"),
+    **dict.fromkeys(("yy/m/d", "yy-m-d"), "ymd"),
+}
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds since 1970 of an ISO 8601 date with or without a time; UTC unless it names a zone."""
+    if not _ISO.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace("/", "-") + ("-01" if len(text) == 7 else ""))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def order_of(name: str | None) -> str | None:
+    """dmy, mdy or ymd, where another order is written alike."""
+    return _ORDERS.get(name or "")
+
+
+def date_reader(name: str) -> Callable[[str], float | None]:
+    """What reads a date in that format.
+
+    Raises:
+        KeyError: there is no such format.
+    """
+    pattern = re.compile(_DATES[name].format_map(_PARTS), re.IGNORECASE)
+
+    def read(text: str) -> float | None:
+        found = pattern.fullmatch(text)
+        try:
+            return _moment(found.groupdict()) if found else None
+        except ValueError:
+            return None
+
+    return read
+
+
+def _moment(parts: dict[str, str | None]) -> float | None:
+    """Seconds since 1970 of the parts of a date; a time alone is one of 1 January 1970.
+
+    Raises:
+        ValueError: there is no such day.
+    """
+    day = _day(parts).toordinal() - date(1970, 1, 1).toordinal()
+    hour, minute = int(parts.get("H") or 0), int(parts.get("M") or 0)
+    second, half = float((parts.get("S") or "0").replace(",", ".")), parts.get("half")
+    if half and not 1 <= hour <= 12:
+        return None
+    if half:
+        hour = hour % 12 + (12 if half.lower() == "p" else 0)
+    if hour > 23 or minute > 59 or second >= 60:
+        return None
+    return day * 86400.0 + hour * 3600 + minute * 60 + second - _offset(parts.get("zone"))
+
+
+def _day(parts: dict[str, str | None]) -> date:
+    """The day that the parts name, the first one of a month, quarter or week."""
+    year, name = int(parts.get("y") or 1970), parts.get("mon")
+    if len(parts.get("y") or "") == 2:  # as POSIX has it: 69 to 99 are of the last century
+        year += 1900 if year >= 69 else 2000
+    if week := parts.get("w"):
+        return date.fromisocalendar(year, int(week), int(parts.get("day") or 1))
+    if quarter := parts.get("q"):
+        return date(year, 3 * int(quarter) - 2, 1)
+    month = MONTHS.get(name.lower(), 0) if name else int(parts.get("m") or 1)
+    return date(year, month, int(parts.get("d") or 1))
+
+
+def _offset(zone: str | None) -> int:
+    """Seconds that clocks of a zone are ahead of UTC."""
+    if not zone or zone[0] not in "+-":
+        return 0
+    ahead = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
+    return -ahead if zone[0] == "-" else ahead

@@ -1,0 +1,137 @@
+"""The ways in which all texts of a column can be read, but for a few that are slips."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from journal_launcher.tabular.data.columns import Gap, Typed, finite, list_names
+from journal_launcher.tabular.data.doubts import MANY, MOSTLY
+from journal_launcher.tabular.data.formats import (
+    DATE_FORMATS,
+    is_mark,
+    number_formats,
+    reader_of,
+    unit_of,
+)
+
+__all__ = ["Fit", "fits_of", "read_as"]
+
+_FEW = 10
+"""So many different texts may be slips; more are a kind of their own."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One way to read all labels of a column but a few odd ones: their values, NaN for no value."""
+
+    kind: str
+    format: str | None
+    values: NDArray[np.float64]
+    odd: tuple[str, ...] = ()
+
+
+def fits_of(texts: Typed) -> tuple[Fit, ...]:
+    """The ways that read every text; where there are none, those that read nearly all."""
+    nearly: list[tuple[Fit, ...]] = []
+    for kind, names in _families(texts.labels):
+        fits = tuple(fit for name in names if (fit := _fit(kind, name, texts.labels)) is not None)
+        whole = tuple(fit for fit in fits if not fit.odd)
+        if whole:
+            return whole
+        nearly += [tuple(fit for fit in fits if _has_slips(fit, texts))]
+    fewest = min((len(fit.odd) for fits in nearly for fit in fits), default=0)
+    best = [tuple(fit for fit in fits if len(fit.odd) == fewest) for fits in nearly]
+    return next(filter(None, best), ())
+
+
+def _families(labels: tuple[str, ...]) -> Iterator[tuple[str, tuple[str | None, ...]]]:
+    """Kinds and formats, the first that reads all is right; within a family several may be."""
+    for kind in ("boolean", "number", "date"):
+        yield kind, (None,)
+    yield "number", number_formats(labels)
+    yield "date", DATE_FORMATS
+
+
+def _fit(kind: str, name: str | None, labels: tuple[str, ...]) -> Fit | None:
+    """The labels read in one way, or None if more than a few cannot be."""
+    read, odd = reader_of(kind, name), list[str]()
+    values = np.full(len(labels) + 1, math.nan)  # the last is what -1, a missing value, has
+    for place, label in enumerate(labels):
+        value = read(label)
+        if value is not None:
+            values[place] = value
+        elif label != "None" and (kind == "boolean" or not is_mark(label)):
+            odd.append(label)
+            if len(odd) > _FEW or kind == "boolean":
+                return None
+    known = ~np.isnan(values[:-1])
+    if not known.any() or all(labels[place].endswith("-") for place in np.flatnonzero(known)):
+        return None  # 12- and 30- may be open ranges: only beside 12 it is a minus
+    return Fit(kind, name, values, tuple(odd))
+
+
+def _has_slips(fit: Fit, texts: Typed) -> bool:
+    """Whether the odd texts of a fit are slips in a column of numbers or dates."""
+    read = ~np.isnan(fit.values)
+    rows = np.count_nonzero(read[texts.values])
+    odd = np.isin(texts.values, [texts.labels.index(label) for label in fit.odd])
+    if rows < MOSTLY * (rows + np.count_nonzero(odd)):
+        return False
+    distinct = np.unique(fit.values[read])
+    return fit.kind == "date" or len(distinct) > MANY or bool((distinct % 1 != 0).any())
+
+
+def read_as(fit: Fit, name: str, texts: Typed, rows: NDArray[np.int64]) -> Typed:
+    """The column as the fit reads it."""
+    values = finite(name, fit.values[texts.values], rows)
+    gaps = []
+    for code in np.flatnonzero(np.isnan(fit.values[:-1])):
+        if texts.labels[code] == "None":  # Python's word for it, in every kind of column
+            continue
+        where = texts.values == code
+        row = int(rows[np.argmax(where)]) + 1
+        gaps.append(Gap(texts.labels[code], int(np.count_nonzero(where)), row))
+    slips = [gap for gap in gaps if gap.text in fit.odd]
+    return Typed(
+        fit.kind,
+        values,
+        format=fit.format,
+        gaps=tuple(gaps),
+        example=texts.labels[np.argmax(~np.isnan(fit.values))],
+        notes=tuple(_notes(fit, name, texts, [gap for gap in gaps if gap.text not in fit.odd])),
+        doubts=(_slips(name, fit.kind, slips, int(rows[-1]) + 1),) if slips else (),
+    )
+
+
+def _notes(fit: Fit, name: str, texts: Typed, marks: list[Gap]) -> Iterator[str]:
+    read = [place for place in range(len(texts.labels)) if not np.isnan(fit.values[place])]
+    if marks:
+        count = sum(gap.count for gap in marks)
+        held = list_names([gap.text for gap in marks])
+        yield (
+            f"column {name!r}: {count:,} cell{'s hold' if count > 1 else ' holds'} {held} in place "
+            f"of a {fit.kind}: taken as missing"
+        )
+    if fit.kind == "number" and fit.format:
+        signs = [place for place in read if re.search(r"\(|-$", texts.labels[place])]
+        for place in signs[:1]:
+            yield f"column {name!r}: {texts.labels[place]!r} is read as {fit.values[place]:.15g}"
+        if unit_of(fit.format) == "%":
+            yield f"column {name!r}: 51.9% is read as 51.9"
+    if fit.kind == "date" and fit.format not in (None, "h:m"):
+        short = [place for place in read if not re.search("[0-9]{4}", texts.labels[place])]
+        if short:
+            yield f"column {name!r}: years of two digits are read as 1969 to 2068"
+
+
+def _slips(name: str, kind: str, slips: list[Gap], last: int) -> str:
+    """What is said of texts in a column of numbers or dates."""
+    held = ", ".join(f"{gap.text!r} in row {gap.row}" for gap in slips[:3])
+    more = f" and {len(slips) - 3} more" if len(slips) > 3 else ""
+    footer = all(gap.count == 1 and gap.row > last - len(slips) for gap in slips)
+    cure = "if that is a footer, remove it from the table" if footer else "mend or empty such cells"
+    return f"column {name!r}: {kind}s but for {held}{more}: taken as missing; {cure}"
