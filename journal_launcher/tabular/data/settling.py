@@ -17,6 +17,8 @@ from journal_launcher.tabular.data.formats import decimal_mark, order_of, thousa
 
 __all__ = ["Open", "settle"]
 
+_NOTHING_DECIDES = "as nothing in the file decides it"
+
 
 @dataclass(frozen=True)
 class Open:
@@ -44,7 +46,7 @@ def settle(
             doubted = why and _may_be_thousands(column)
             settled[name] = column.doubted(_point(name, why) if doubted else None)
         elif column.fits[0].kind == "number":
-            settled[name] = _settle_mark(column, marks)
+            settled[name] = _settle_mark(column, marks, semicolons)
         else:
             settled[name] = _settle_order(column, orders, date_order)
     return settled
@@ -63,8 +65,11 @@ def _marks(column: Typed | Open) -> set[str]:
     return marks if len(marks) == 1 else set()
 
 
-def _settle_mark(column: Open, marks: set[str]) -> Typed:
-    """Numbers by the file's decimal mark; else a mark like that in 1,234 is of thousands."""
+def _settle_mark(column: Open, marks: set[str], semicolons: bool) -> Typed:
+    """Numbers by the file's decimal mark; else a mark like that in 1,234 is of thousands.
+
+    A file has semicolons between its columns because its decimals have commas.
+    """
     fits = {str(fit.format): fit for fit in column.fits}
     alike = {name: fit for name, fit in fits.items() if {decimal_mark(name)} == marks}
     why = f"as other columns have decimals with {''.join(marks)!r}" if alike else ""
@@ -72,13 +77,15 @@ def _settle_mark(column: Open, marks: set[str]) -> Typed:
     chosen = next(iter(alike.values()))
     if any(not _same(fit, chosen) for fit in alike.values()):
         found = {mark for label in column.texts.labels for mark in ".," if mark in label}
+        commas = semicolons and not marks and found == {","}
         # No share is a thousand.
-        mark_in = decimal_mark if unit_of(next(iter(fits))) == "%" else thousands_mark
+        mark_in = decimal_mark if commas or unit_of(next(iter(fits))) == "%" else thousands_mark
         named = [fit for name, fit in alike.items() if {mark_in(name)} == found]
         if not named:
             doubt = f"column {column.name!r} is read as categories: {SEVERAL_WAYS}"
             return column.texts.doubted(doubt)
-        chosen, why = named[0], "as nothing in the file decides it"
+        chosen = named[0]
+        why = "as the file has ';' between its columns" if commas else _NOTHING_DECIDES
     typed = read_as(chosen, column.name, column.texts, column.rows)
     for other in fits.values():
         differ = np.abs(other.values - chosen.values) > 0

@@ -104,6 +104,17 @@ class TestNumbers:
         frame["x"] = [0.5, 1.25, 2.0]
         assert type_columns(frame, semicolons=True)["n"].doubts == ()
 
+    def test_commas_in_a_file_with_semicolons_are_of_decimals_and_doubted(self) -> None:
+        frame = pd.DataFrame({"n": cells("48,123", "40,100", "7")})
+        typed = type_columns(frame, semicolons=True)["n"]
+        assert typed.values.tolist() == [48.123, 40.1, 7]
+        assert typed.doubts == (
+            "column 'n': '48,123' is read as 48.123 and not as 48123, as the file has ';' between "
+            "its columns",
+        )
+        frame["x"] = [0.5, 1.25, 2.0]
+        assert type_columns(frame, semicolons=True)["n"].values.tolist() == [48123, 40100, 7]
+
     def test_only_digits_of_ascii_are_whole_numbers(self) -> None:
         cells_ = [*(str(2**53 + place) for place in range(50)), "²"]
         assert type_of("x", cells(*cells_)).kind == "category"
