@@ -19,10 +19,9 @@ from journal_launcher.tabular.data.frames import (
     FileFormat,
     TableFile,
     check_names,
-    drop_footer,
-    drop_unnamed,
 )
 from journal_launcher.tabular.data.sheet_program import DAY, UNREADABLE
+from journal_launcher.tabular.data.totals import as_table
 
 __all__ = ["read_excel"]
 
@@ -50,10 +49,7 @@ def read_excel(path: Path, sheet: str | None = None, keep_rows: bool = False) ->
     name, rows = json.loads(done.stdout, object_hook=_moment)
     if not rows:
         raise ValueError(f"expected a header with column names, found the empty sheet {name!r}")
-    frame, dropped = drop_unnamed(_frame(rows[0], rows[1:]))
-    table, footer = (frame, []) if keep_rows else drop_footer(frame)
-    found = FileFormat(sheet=name, footer=len(frame) - len(table))
-    return TableFile(table, found, (*dropped, *footer))
+    return as_table(_frame(rows[0], rows[1:]), FileFormat(sheet=name), keep_rows=keep_rows)
 
 
 def _moment(item: dict[str, str]) -> datetime:

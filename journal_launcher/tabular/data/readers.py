@@ -97,14 +97,16 @@ def _read_parts(data: DataFiles, texts: Collection[str], keep_rows: bool) -> Tab
         if any(kinds[number][name] == "numbers" for name in mixed):
             tables[number] = _read_part(path, {*texts, *mixed}, keep_rows)
     frame = pd.concat([table.frame[names] for table in tables], ignore_index=True)
-    notes = [
-        f"{path.name}: {note}"
-        for path, table in zip(data.files, tables, strict=True)
-        for note in table.notes
-    ]
-    footer = sum(table.format.footer for table in tables)
-    found = replace(tables[0].format, parts=len(tables), footer=footer)
-    return TableFile(frame, found, tuple(notes))
+    named = list(zip([path.name for path in data.files], tables, strict=True))
+    notes = [f"{name}: {note}" for name, table in named for note in table.notes]
+    doubts = [f"{name}: {doubt}" for name, table in named for doubt in table.doubts]
+    found = replace(
+        tables[0].format,
+        parts=len(tables),
+        footer=sum(table.format.footer for table in tables),
+        subtotals=sum(table.format.subtotals for table in tables),
+    )
+    return TableFile(frame, found, tuple(notes), tuple(doubts))
 
 
 def _read_part(path: Path, texts: Collection[str], keep_rows: bool) -> TableFile:

@@ -25,9 +25,8 @@ from journal_launcher.tabular.data.frames import (
     TableFile,
     are_plain_numbers,
     check_names,
-    drop_footer,
-    drop_unnamed,
 )
+from journal_launcher.tabular.data.totals import as_table
 
 __all__ = ["read_text"]
 
@@ -114,12 +113,8 @@ def _read(
         _check_rows(file, layout)
     frame = _typed(open_, layout, texts)
     frame.columns = layout.names
-    frame, dropped = drop_unnamed(frame)
-    table, footer = (frame, []) if keep_rows else drop_footer(frame, texts)
-    found = FileFormat(
-        layout.separator, encoding, compression_of(path), footer=len(frame) - len(table)
-    )
-    return TableFile(table, found, (*layout.notes, *dropped, *footer))
+    found = FileFormat(layout.separator, encoding, compression_of(path))
+    return as_table(frame, found, layout.notes, texts, keep_rows)
 
 
 # --- encoding

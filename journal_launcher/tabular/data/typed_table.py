@@ -150,8 +150,8 @@ def read_table(source: TableSource) -> TypedTable:
         raise UsageError(f"expected a useful column beside the target {target_name!r}, found none")
     used = {name: column for name, column in typed.items() if name not in left_out}
     reading = _reading(typed, left_out, whole)
-    if file.format.footer:
-        reading["the footer"] = "left out"
+    reading |= {"the footer": "left out"} if file.format.footer else {}
+    reading |= {"the subtotals": "left out"} if file.format.subtotals else {}
     return TypedTable(
         name=source.data if source.data.startswith("sklearn:") else Path(source.data).name,
         file=file.format,
@@ -165,7 +165,7 @@ def read_table(source: TableSource) -> TypedTable:
         weight_column=source.weight_column,
         reading=reading,
         notes=(*file.notes, *notes, *_notes(used, columns, source.time_column)),
-        doubts=_doubts(typed, left_out),
+        doubts=(*file.doubts, *_doubts(typed, left_out)),
     )
 
 

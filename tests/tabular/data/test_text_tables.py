@@ -358,6 +358,53 @@ class TestFooters:
         ]
 
 
+class TestSubtotals:
+    BLOCKS = "g,x,y\nu,1,2\nv,3,4\n{a},4,6\nw,5,6\nu,7,8\n{b},12,14\n"
+
+    @pytest.mark.parametrize(
+        ("labels", "last"),
+        [
+            (("Subtotal", "Subtotal"), ""),
+            (("Total North", "Total South"), "Grand total,16,20\n"),
+            (("North Total", "South Total"), "w,1,1\n"),
+            (("Zwischensumme", "Summe"), ""),
+        ],
+    )
+    def test_they_are_left_out_where_they_are_sums(
+        self, tmp_path: Path, labels: tuple[str, str], last: str
+    ) -> None:
+        table = read(tmp_path, self.BLOCKS.format(a=labels[0], b=labels[1]) + last)
+        kept = 4 + last.startswith("w")
+        assert table.frame["x"].tolist() == [1, 3, 5, 7, 1][:kept]
+        assert table.frame.index.tolist() == [0, 1, 3, 4, 6][:kept], "rows are those of the file"
+        shown = f"row 3 ({labels[0]!r}), row 6 ({labels[1]!r})"
+        if "Grand" in last:
+            shown += ", row 7 ('Grand total')"
+        assert table.notes == (f"{shown}: sums of rows above, left out",)
+        assert (table.format.subtotals, table.format.footer) == (2 + ("Grand" in last), 0)
+
+    def test_a_column_of_numbers_is_one_without_them(self, tmp_path: Path) -> None:
+        table = read(tmp_path, "n,x\n1,1\n2,3\nTotal,4\n3,5\n")
+        assert table.frame["n"].tolist() == [1, 2, 3]
+
+    def test_what_may_be_sums_is_kept_and_doubted(self, tmp_path: Path) -> None:
+        table = read(tmp_path, self.BLOCKS.format(a="Total u", b="Total v").replace("12,14", "9,9"))
+        assert len(table.frame) == 6 and table.notes == ()
+        assert table.doubts == (
+            "row 3 ('Total u'), row 6 ('Total v'): may be sums of other rows; if so, remove them "
+            "from the file",
+        )
+
+    def test_names_with_such_a_word_are_none(self, tmp_path: Path) -> None:
+        rows = self.BLOCKS.format(a="Total Recall", b="Sum Total").replace("12,14", "9,9")
+        table = read(tmp_path, rows)
+        assert len(table.frame) == 6 and table.doubts == ()
+
+    def test_predict_keeps_them(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text(self.BLOCKS.format(a="Subtotal", b="Subtotal"))
+        assert len(read_file(tmp_path / "t.csv", keep_rows=True).frame) == 6
+
+
 def test_every_way_at_once(tmp_path: Path) -> None:
     """A file out of a European Excel."""
     rows = itertools.chain(["Größe;Ort;Preis;"], (f"1,{n};Köln;{n};" for n in range(3, 6)))

@@ -118,6 +118,10 @@ class TestDoubts:
         table = read(tmp_path, columns(**{"Unnamed: 0": places}))
         assert "'Unnamed: 0' is named as an index" in table.notes[-1]
 
+    def test_rows_that_may_be_sums_are_told(self, tmp_path: Path) -> None:
+        colour = [*columns()["colour"][:-2], "Total", "red"]
+        assert "row 59 ('Total'): may be" in read(tmp_path, columns(colour=colour)).doubts[0]
+
 
 class TestReading:
     def test_plain_columns_are_not_in_it(self, tmp_path: Path) -> None:
