@@ -12,6 +12,7 @@ from journal_launcher.tabular.data.doubts import (
     doubt_beside_numbers,
     doubt_dates,
     doubt_far,
+    doubt_groups,
     doubt_orders,
     doubt_text,
 )
@@ -62,7 +63,8 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | Open:
         return with_dates(name, series, codes)
     fits = fits_of(texts)
     if not fits:
-        return texts.doubted(doubt_text(name, texts, rows))
+        doubt = doubt_text(name, texts, rows) or doubt_groups(name, texts, rows)
+        return texts.doubted(doubt)
     no_date = doubt_dates(name, texts, rows, fits[0].format) if fits[0].kind == "date" else None
     if no_date:
         return texts.doubted(no_date)

@@ -25,6 +25,7 @@ __all__ = [
     "doubt_beside_numbers",
     "doubt_dates",
     "doubt_far",
+    "doubt_groups",
     "doubt_orders",
     "doubt_text",
 ]
@@ -78,6 +79,19 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
     if units and numbers + units > MOSTLY and (many or len(looks) > 2) and _are_few(texts, looks):
         return f"{start}: {held}, a number with a unit; write the numbers alone"
     return None
+
+
+def doubt_groups(name: str, texts: Typed, rows: Rows) -> str | None:
+    """Whether each text stands in the first row of its group alone, as in cells once merged."""
+    first = np.flatnonzero(~texts.missing)
+    alone = len(first) > 2 and first[0] == 0 and bool((np.diff(first) > 1).all())
+    if not alone or len(first) > len(texts.labels):
+        return None
+    held = " and ".join(f"row {rows[place] + 1}" for place in first[:2])
+    return (
+        f"column {name!r} has a text in the first row of each group alone, as in {held}: if it is "
+        "that of the rows below too, as in merged cells, write it there"
+    )
 
 
 _NUMBER = r"[+-]?[0-9]+(?:[.,'][0-9]+)*"

@@ -21,6 +21,7 @@ from journal_launcher.tabular.data.frames import (
     check_names,
 )
 from journal_launcher.tabular.data.sheet_program import DAY, UNREADABLE
+from journal_launcher.tabular.data.titles import note_above, titles_above
 from journal_launcher.tabular.data.totals import as_table
 
 __all__ = ["read_excel"]
@@ -46,14 +47,36 @@ def read_excel(path: Path, sheet: str | None = None, keep_rows: bool = False) ->
             f"expected a sheet that fits into the {limit / 2**30:.4g} GiB of memory that are free "
             "here; save it as .csv, or leave out the empty rows and columns that it counts"
         )
-    name, rows = json.loads(done.stdout, object_hook=_moment)
+    content = json.loads(done.stdout, object_hook=_moment)
+    others = [name for name in content["sheets"] if name != content["sheet"]]
+    try:
+        return _table(content, () if sheet else tuple(others), keep_rows)
+    except ValueError as problem:
+        if sheet or not others:
+            raise
+        raise ValueError(
+            f"sheet {content['sheet']!r}: {problem}; to read another one, name it: "
+            f"{path.name}#{others[0]}"
+        ) from None
+
+
+def _table(content: dict[str, Any], others: tuple[str, ...], keep_rows: bool) -> TableFile:
+    rows, merged = content["rows"], content["merged"]
     if not rows:
-        raise ValueError(f"expected a header with column names, found the empty sheet {name!r}")
-    return as_table(_frame(rows[0], rows[1:]), FileFormat(sheet=name), keep_rows=keep_rows)
+        empty = content["sheet"]
+        raise ValueError(f"expected a header with column names, found the empty sheet {empty!r}")
+    titles = titles_above(rows)
+    notes = []
+    if titles:
+        notes.append(note_above([label_of(cell) for row in rows[:titles] for cell in row if cell]))
+    if merged:
+        notes.append(f"merged cells: {merged:,} cells below the first of one hold its value")
+    found = FileFormat(sheet=content["sheet"], other_sheets=others)
+    return as_table(_frame(rows[titles], rows[titles + 1 :]), found, notes, keep_rows=keep_rows)
 
 
-def _moment(item: dict[str, str]) -> datetime:
-    return datetime.fromisoformat(item[DAY])
+def _moment(item: dict[str, Any]) -> Any:
+    return datetime.fromisoformat(item[DAY]) if DAY in item else item
 
 
 def _frame(header: list[Any], rows: list[list[Any]]) -> Any:

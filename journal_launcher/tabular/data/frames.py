@@ -34,14 +34,16 @@ _ZERO_FIRST = re.compile(r"[+-]?0[0-9]")
 class FileFormat:
     """How a file was read. None: the format has no such thing.
 
-    separator, encoding, compression (gz, zst): of a text table. sheet: of an Excel file. parts: the
-    number of files that the table came in. footer, subtotals: rows left out below it and in it.
+    separator, encoding, compression (gz, zst): of a text table. sheet: of an Excel file;
+    other_sheets: those beside it, where none was asked for. parts: the number of files that the
+    table came in. footer, subtotals: rows left out below it and in it.
     """
 
     separator: str | None = None
     encoding: str | None = None
     compression: str | None = None
     sheet: str | None = None
+    other_sheets: tuple[str, ...] = ()
     parts: int = 1
     footer: int = 0
     subtotals: int = 0

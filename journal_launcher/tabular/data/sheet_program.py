@@ -15,8 +15,9 @@ UNREADABLE = 3
 """Exit code: what is wrong is on stdout."""
 
 
-def cells(path: str, sheet: str) -> tuple[str, list[list[Any]]]:
-    """(name of the sheet, its rows without empty ones at the end).
+def cells(path: str, sheet: str) -> dict[str, Any]:
+    """sheet: its name; sheets: those of all; rows: without empty ones at the end; merged: how many
+    cells hold what the first one of a merged range does, which is the one above them.
 
     Raises:
         ValueError: no such sheet.
@@ -30,9 +31,23 @@ def cells(path: str, sheet: str) -> tuple[str, list[list[Any]]]:
         raise ValueError(f"expected one of the sheets {', '.join(names)}, found no {sheet!r}")
     found = workbook.get_sheet_by_name(sheet or names[0])
     rows = [[_plain(cell) for cell in row] for row in found.to_python()]
+    merged = _fill_merged(rows, found)
     while rows and all(cell is None for cell in rows[-1]):
         rows.pop()
-    return sheet or names[0], rows
+    return {"sheet": sheet or names[0], "sheets": names, "rows": rows, "merged": merged}
+
+
+def _fill_merged(rows: list[list[Any]], found: Any) -> int:
+    """Give cells below the first one of a merged range its value; how many there are."""
+    top, left = found.start or (0, 0)
+    filled = 0
+    # Versions before 0.4 do not say which cells are merged, nor do files of OpenDocument.
+    for (first, column), (last, _) in getattr(found, "merged_cell_ranges", None) or ():
+        for row in range(max(first, top) + 1, last + 1):
+            if row - top < len(rows) and 0 <= column - left < len(rows[row - top]):
+                rows[row - top][column - left] = rows[first - top][column - left]
+                filled += 1
+    return filled
 
 
 def _plain(cell: Any) -> Any:

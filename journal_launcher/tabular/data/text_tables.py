@@ -26,6 +26,7 @@ from journal_launcher.tabular.data.frames import (
     are_plain_numbers,
     check_names,
 )
+from journal_launcher.tabular.data.titles import lines_above, note_above, titles_above
 from journal_launcher.tabular.data.totals import as_table
 
 __all__ = ["read_text"]
@@ -178,15 +179,32 @@ def _layout(file: IO[bytes]) -> _Layout:
     lines = _lines(file if said else itertools.chain([start], file), before)
     sample = list(itertools.islice(lines, _SAMPLE))
     notes: list[str] = []
-    separator = said[2].decode() if said else _separator(sample, notes)
-    _, header = next(_records(iter(sample), separator, before), (0, []))
+    sign = said[2].decode() if said else None
+    try:
+        above = lines_above(sample, lambda lines: sign or _separator(lines, []))
+        sign = sign or _separator(sample[above:], notes)
+        above += _title_lines(sample[above:], sign)
+    except csv.Error:  # the reader of the rows says on which line
+        above, sign = 0, sign or ","
+    if above:
+        notes.append(note_above(sample[:above]))
+    sample, before = sample[above:], before + above
+    _, header = next(_records(iter(sample), sign, before), (0, []))
     names = [name.strip() for name in header]
     if not names:
         raise ValueError("expected a header with column names, found an empty file")
     check_names(names)
-    rows = csv.reader(sample[:_FEW], delimiter=separator, skipinitialspace=True)
+    rows = csv.reader(sample[:_FEW], delimiter=sign, skipinitialspace=True)
     texts = frozenset(n for row in rows for n, cell in enumerate(row) if _WRITTEN.match(cell))
-    return _Layout(before, separator, names, texts, tuple(notes))
+    return _Layout(before, sign, names, texts, tuple(notes))
+
+
+def _title_lines(sample: list[str], sign: str) -> int:
+    """How many of the first lines are rows of a title alone."""
+    reader = csv.reader(sample[:_FEW], delimiter=sign, skipinitialspace=True)
+    ends = [(reader.line_num, row) for row in reader if len(row) > 1 or "".join(row).strip()]
+    titles = titles_above([row for _, row in ends])
+    return ends[titles - 1][0] if titles else 0
 
 
 def _separator(sample: list[str], notes: list[str]) -> str:
@@ -231,9 +249,10 @@ def _check_rows(file: IO[bytes], layout: _Layout) -> None:
         lines = _lines(itertools.chain(io.BytesIO(chunk), file), start)
         for line, fields in _records(lines, layout.separator, start):
             if len(fields) != expected:
+                title = f"; if line {layout.before + 1} is a title, remove it"
                 raise ValueError(
                     f"row {row} (line {line}): expected {expected} fields as in the header, found "
-                    f"{len(fields)}"
+                    f"{len(fields)}{title if row == 1 and len(fields) > expected else ''}"
                 )
             row += 1
             if line >= end:

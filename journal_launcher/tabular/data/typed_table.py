@@ -121,7 +121,8 @@ def read_table(source: TableSource) -> TypedTable:
     rows = ~whole_target.missing
     if not rows.any():
         raise UsageError(f"target {target_name!r}: expected different values, found none")
-    notes = _note_rows(int(np.count_nonzero(~rows)), "without a target", "left out")
+    notes = _note_sheets(file.format, source.data)
+    notes += _note_rows(int(np.count_nonzero(~rows)), "without a target", "left out")
     semicolons = file.format.separator == ";"
     frame = whole if rows.all() else whole[rows]
     typed = type_columns(frame, source.date_order, semicolons)
@@ -182,16 +183,18 @@ def _read(source: TableSource) -> tuple[TableFile, str, str]:
     wanted = source.target or default
     if wanted is None:
         raise UsageError(f"needs --target COLUMN, one of {_listed(names)}")
-    return table, _existing("--target", wanted, names), sha256
+    more = [f"{Path(location).name}#{sheet}" for sheet in table.format.other_sheets]
+    other = f"; only the sheet {table.format.sheet!r} was read, name another: {_listed(more)}"
+    return table, _existing("--target", wanted, names, other if more else ""), sha256
 
 
-def _existing(flag: str, name: str, names: Iterable[str]) -> str:
+def _existing(flag: str, name: str, names: Iterable[str], more: str = "") -> str:
     names = list(names)
     if name in names:
         return name
     near = nearest(name, names)
     hint = f"did you mean {near!r}?" if near else f"there are {_listed(names)}"
-    raise UsageError(f"{flag} {name}: no such column; {hint}")
+    raise UsageError(f"{flag} {name}: no such column; {hint}{more}")
 
 
 def _listed(names: list[str]) -> str:
@@ -320,6 +323,12 @@ def _doubts(typed: _Columns, left_out: dict[str, str]) -> tuple[str, ...]:
         if left_out.get(name) in (None, _NEVER_REPEATS, _TEXT)
     }
     return tuple(doubt for column in told.values() for doubt in column.doubts)
+
+
+def _note_sheets(found: FileFormat, data: str) -> list[str]:
+    if not found.other_sheets:
+        return []
+    return [f"read from the sheet {found.sheet!r}; another one is {data}#{found.other_sheets[0]}"]
 
 
 def _note_rows(count: int, which: str, what: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Small spreadsheets, written by hand: no library that writes them is needed."""
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -33,8 +34,10 @@ def rows_of(rows: list[list[object]]) -> str:
     )
 
 
-def xlsx(path: Path, sheets: dict[str, str]) -> Path:
-    """An Excel file; `sheets`: the XML of the rows of each."""
+def xlsx(path: Path, sheets: dict[str, str], merged: Sequence[str] = ()) -> Path:
+    """An Excel file; `sheets`: the XML of the rows of each; merged: such as A2:A4, in each."""
+    ranges = "".join(f'<mergeCell ref="{cells}"/>' for cells in merged)
+    merges = f'<mergeCells count="{len(merged)}">{ranges}</mergeCells>' if merged else ""
     names = enumerate(sheets, start=1)
     listed = "".join(f'<sheet name="{n}" sheetId="{k}" r:id="r{k}"/>' for k, n in names)
     kinds = "".join(
@@ -69,6 +72,6 @@ def xlsx(path: Path, sheets: dict[str, str]) -> Path:
         for number, rows in enumerate(sheets.values(), start=1):
             file.writestr(
                 f"xl/worksheets/sheet{number}.xml",
-                f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>',
+                f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData>{merges}</worksheet>',
             )
     return path

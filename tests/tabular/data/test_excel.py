@@ -1,6 +1,7 @@
 """Sheets become frames, and what cannot be one a line."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,7 +11,9 @@ from journal_launcher.base.data_text import fingerprint
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data import excel
 from journal_launcher.tabular.data.columns import texts_of
+from journal_launcher.tabular.data.describe import describe
 from journal_launcher.tabular.data.readers import read_file
+from journal_launcher.tabular.data.source import TableSource
 
 ROWS: list[list[object]] = [
     ["n", "text", "flag", "day", 2021, "mixed", None],
@@ -70,6 +73,58 @@ def test_a_sum_below_a_sheet_is_left_out(tmp_path: Path) -> None:
 )
 def test_a_sheet_that_is_no_table(tmp_path: Path, rows: str, expected: str) -> None:
     assert expected in refusal(xlsx(tmp_path / "t.xlsx", {"Data": rows}))
+
+
+def table(*above: list[object]) -> str:
+    rows: list[list[object]] = [[f"g{n % 3}", n * 7 % 61 + 0.25, n * 11 % 59] for n in range(60)]
+    return rows_of([*above, ["g", "x", "y"], *rows])
+
+
+def described(source: Path | str, target: str = "y") -> dict[str, Any]:
+    return describe(TableSource(str(source), 0, target=target))
+
+
+def test_merged_cells_hold_the_value_of_the_first(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["g", "n", "x"], ["u", 1, 5], [None, None, 6], ["v", 2, 7]]
+    merged = ["A2:A3", "B2:B3"]
+    found = read_file(xlsx(tmp_path / "t.xlsx", {"D": rows_of(rows)}, merged))
+    assert found.frame["g"].tolist() == ["u", "u", "v"] and found.frame["n"].tolist() == [1, 1, 2]
+    assert found.notes == ("merged cells: 2 cells below the first of one hold its value",)
+
+
+def test_values_in_first_rows_alone_are_doubted(tmp_path: Path) -> None:
+    rows = "".join(f"{f'r{n // 6}' if n % 6 == 0 else ''},{n % 7},{n}\n" for n in range(60))
+    (tmp_path / "t.csv").write_text("region,x,y\n" + rows)
+    (doubt,) = described(tmp_path / "t.csv")["doubts"]
+    assert (
+        "'region' has a text in the first row of each group alone, as in row 1 and row 7" in doubt
+    )
+
+
+@pytest.mark.parametrize("gap", [[], [[None, None, None]]])
+def test_titles_above_the_header_are_left_out_and_said(
+    tmp_path: Path, gap: list[list[object]]
+) -> None:
+    path = xlsx(tmp_path / "t.xlsx", {"D": table(["Houses of 2024", None, None], *gap)}, ["A1:C1"])
+    found = read_file(path)
+    assert found.frame.columns.tolist() == ["g", "x", "y"] and len(found.frame) == 60
+    assert found.notes == ("above the header, 'Houses of 2024': left out",)
+
+
+def test_a_cover_is_no_table_and_the_message_names_the_other_sheet(tmp_path: Path) -> None:
+    prose = rows_of([["Houses"], ["made by the office"], ["see the next sheet"]])
+    path = xlsx(tmp_path / "t.xlsx", {"Cover": prose, "Data": table()})
+    with pytest.raises(UsageError) as caught:
+        described(path)
+    assert str(caught.value) == (
+        f"{path}: --target y: no such column; there are Houses; only the sheet 'Cover' was read, "
+        "name another: t.xlsx#Data"
+    )
+    assert described(f"{path}#Data")["notes"] == []
+    empty = xlsx(tmp_path / "e.xlsx", {"Cover": "", "Data": table()})
+    assert refusal(empty).endswith("'Cover'; to read another one, name it: e.xlsx#Data")
+    found = described(xlsx(tmp_path / "d.xlsx", {"Data": table(), "More": prose}))
+    assert found["notes"] == [f"read from the sheet 'Data'; another one is {found['data']}#More"]
 
 
 @pytest.mark.parametrize("ending", [".xlsx", ".xls", ".ods"])

@@ -358,6 +358,53 @@ class TestFooters:
         ]
 
 
+class TestAboveTheHeader:
+    TABLE = "g,x\nu,1\nv,2\n"
+
+    @pytest.mark.parametrize(
+        "above",
+        [
+            "# exported 2024-01-01\n",
+            "# exported, by me\n",
+            "\n// a\n\n# b, c, d\n",
+            "Sales of 2024\n\n",
+            "Sales by month\nmade in 2024\n\n",
+            "Sales of 2024,\n,\n",
+            "Sales of 2024,\n",
+            "Sales of 2024\n",
+        ],
+    )
+    def test_comments_and_titles_are_left_out_and_said(self, tmp_path: Path, above: str) -> None:
+        table = read(tmp_path, above + self.TABLE)
+        assert table.frame["g"].tolist() == ["u", "v"] and table.frame["x"].tolist() == [1, 2]
+        (note,) = table.notes
+        assert "above the header, '" in note and note.endswith("left out")
+        line = above.count("\n") + 2
+        assert f"row 1 (line {line}): expected 2 f" in refusal(
+            tmp_path, above + "g,x\nu\nv,2\nw,3\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("content", "names"),
+        [
+            ("#g,x\nu,1\nv,2\n", ["#g", "x"]),
+            ("# made by me\n#g,x\nu,1\nv,2\n", ["#g", "x"]),
+            ("# g,h\nu,a\nv,b\n", ["# g", "h"]),
+            ("# y\n1\n2\n", ["# y"]),
+            ("y\n\n1\n2\n", ["y"]),
+            ("g,x\n\nu,1\nv,2\n", ["g", "x"]),
+            ("g,\nu,\nv,\n", ["g"]),
+            ('g,x\n"u\n\nw;z",1\nv,2\n', ["g", "x"]),
+        ],
+    )
+    def test_a_header_is_none_of_them(self, tmp_path: Path, content: str, names: list[str]) -> None:
+        assert read(tmp_path, content).frame.columns.tolist() == names
+
+    @pytest.mark.parametrize("content", ["y\n1,2\n3,4\n", "name\nu,v\nw,z\n", "# a\n1,2\n3,4\n"])
+    def test_what_shows_no_header_stays_refused(self, tmp_path: Path, content: str) -> None:
+        assert "found 2; if line 1 is a title, remove it" in refusal(tmp_path, content)
+
+
 class TestSubtotals:
     BLOCKS = "g,x,y\nu,1,2\nv,3,4\n{a},4,6\nw,5,6\nu,7,8\n{b},12,14\n"
 
