@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
@@ -30,6 +31,8 @@ _KINDS = {
 _PARTS = ("text", "parquet")  # kinds that come in many files
 _PACKED = (".gz", ".zst")
 _SHEET = re.compile(r"(?P<file>.+\.(xlsx|xls|ods))#(?P<sheet>[^/]+)", re.I | re.S)
+_PARTITION = re.compile(r"(?P<name>[^=]+)=(?P<value>.*)", re.S)
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _UNKNOWN_ENDING = (
     "expected a file name ending in .csv, .tsv or .txt (these also with .gz or .zst), .parquet, "
     ".npz, .xlsx, .xls or .ods"
@@ -40,14 +43,38 @@ _UNKNOWN_ENDING = (
 class DataFiles:
     """The files of a table: one, or parts in the order of their names, all of one kind.
 
-    kind: text, parquet, npz or excel. sheet: of an Excel file, where one is asked for. in_parts: a
-    folder or a pattern was given, even if it holds one file.
+    kind: text, parquet, npz or excel. sheet: of an Excel file, where one is asked for. root: of
+    parts, the folder that was given, or in which a pattern begins.
     """
 
     files: tuple[Path, ...]
     kind: str
     sheet: str | None = None
-    in_parts: bool = False
+    root: Path | None = None
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a folder or a pattern was given, even if it holds one file."""
+        return self.root is not None
+
+    @property
+    def folders(self) -> set[Path]:
+        """Those that change where a part comes or goes."""
+        if self.root is None:
+            return set()
+        below = {parent for file in self.files for parent in file.parents}
+        return {folder for folder in below if folder.is_relative_to(self.root)}
+
+    def name_of(self, part: Path) -> str:
+        """What a message calls a part."""
+        return str(part.relative_to(self.root)) if self.root else part.name
+
+    def partition(self, part: Path) -> dict[str, str]:
+        """What the folders below the root say of a part's rows: of year=2024/a.csv, the year."""
+        folders = part.relative_to(self.root).parts[:-1] if self.root else ()
+        named = [found for folder in folders if (found := _PARTITION.fullmatch(folder))]
+        values = {unquote(found["name"]): unquote(found["value"]) for found in named}
+        return {name: "" if value == _NO_VALUE else value for name, value in values.items()}
 
 
 def data_source(data: str) -> str:
@@ -80,7 +107,7 @@ def locate_data(source: str) -> DataFiles:
     """
     path = absolute(source)
     if os.path.isdir(path):
-        return _parts([path / name for name in os.listdir(path) if name[0] not in "._"])
+        return _parts(_inside(path), path)
     if os.path.exists(path):  # where the name itself is impossible, Path.exists raises
         return DataFiles((path,), _kind_of_one(path))
     sheet = _SHEET.fullmatch(str(path))
@@ -88,7 +115,8 @@ def locate_data(source: str) -> DataFiles:
         file = Path(sheet["file"])
         return DataFiles((file,), _kind_of_one(file), sheet["sheet"])
     if glob.has_magic(str(path)):
-        return _parts([Path(found) for found in glob.glob(str(path), recursive=True)])
+        root = next(parent for parent in path.parents if not glob.has_magic(str(parent)))
+        return _parts([Path(found) for found in glob.glob(str(path), recursive=True)], root)
     raise UsageError("no such file; --data names a file or sklearn:NAME")
 
 
@@ -116,7 +144,19 @@ def _kind_of_one(path: Path) -> str:
     return kind
 
 
-def _parts(found: list[Path]) -> DataFiles:
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder; where it has no table, also in folders such as year=2024."""
+    found = [folder / name for name in os.listdir(folder) if name[0] not in "._"]
+    if any(kind_of_file(path) for path in found):
+        return found
+    inside = [
+        _inside(path) if _PARTITION.fullmatch(path.name) and path.is_dir() else [path]
+        for path in found
+    ]
+    return [path for paths in inside for path in paths]
+
+
+def _parts(found: list[Path], root: Path) -> DataFiles:
     """The parts of a table among the files of a folder or pattern."""
     found = sorted(found)
     tables = [path for path in found if kind_of_file(path) is not None]
@@ -139,4 +179,4 @@ def _parts(found: list[Path]) -> DataFiles:
             f"expected files alone, found the folder {folders[0]!r}; name the files by a pattern "
             "in quotes such as 'parts/**/*.csv'"
         )
-    return DataFiles(tuple(tables), kind, in_parts=True)
+    return DataFiles(tuple(tables), kind, root=root)

@@ -23,7 +23,8 @@ def fingerprint(source: str) -> str:
 
     Returns:
         The sha256 of a file's bytes (of packed text: of the text in it), of the sha256 of each part
-        of a folder or pattern, or the name and version of a bundled data set.
+        of a folder or pattern with what its folders say, or the name and version of a bundled data
+        set.
 
     Raises:
         UsageError: no such file or data set, or it cannot be read.
@@ -31,10 +32,14 @@ def fingerprint(source: str) -> str:
     if source.startswith("sklearn:"):
         return f"{source} {version('scikit-learn')}"
     data = locate_data(source)
-    found = [_sha256(file) for file in data.files]
+    found = [_sha256(file) + _of_folders(data.partition(file)) for file in data.files]
     if not data.in_parts:
         return found[0]
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
+def _of_folders(partition: dict[str, str]) -> str:
+    return f" {partition}" if partition else ""
 
 
 def _sha256(path: Path) -> str:

@@ -70,9 +70,7 @@ def _data(source: str, sha256: str | None, sidecar: Sidecar | None) -> tuple[boo
         return True, ""  # the launch itself compares it
     try:
         data = locate_data(source)
-        # A part that came or went changed its folder.
-        folders = {file.parent for file in data.files} if data.in_parts else set()
-        stats = [path.stat() for path in (*data.files, *folders)]
+        stats = [path.stat() for path in (*data.files, *data.folders)]
     except (UsageError, OSError):
         return True, ""  # the launch misses it
     changed = utc(max(max(stat.st_mtime, stat.st_ctime) for stat in stats))  # `cp -p` keeps one

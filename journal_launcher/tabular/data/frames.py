@@ -14,6 +14,7 @@ __all__ = [
     "FileFormat",
     "TableFile",
     "are_plain_numbers",
+    "as_numbers",
     "check_names",
     "drop_unnamed",
     "is_plain_number",
@@ -84,6 +85,15 @@ def are_plain_numbers(texts: Iterable[str]) -> bool:
         return False
     codes = any(map(_ZERO_FIRST.match, known))
     return not codes or any(value % 1 for value in map(float, known) if math.isfinite(value))
+
+
+def as_numbers(column: Any) -> Any:
+    """The column as numbers, if each of its texts is a plain one."""
+    import pandas as pd
+
+    if column.dtype.kind in "fi" or not are_plain_numbers(map(str, column.dropna().unique())):
+        return column
+    return pd.to_numeric(column)
 
 
 def drop_unnamed(frame: Any) -> tuple[Any, list[str]]:

@@ -18,7 +18,7 @@ from journal_launcher.base.data_source import DataFiles, kind_of_file, locate_da
 from journal_launcher.base.data_text import complaints
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import install_extra
-from journal_launcher.tabular.data.frames import MISSING, TableFile, check_names
+from journal_launcher.tabular.data.frames import MISSING, TableFile, as_numbers, check_names
 from journal_launcher.tabular.data.unpacked import check_archive, check_parquet
 
 __all__ = ["MISSING", "content_sha256", "read_bundled", "read_file"]
@@ -85,51 +85,64 @@ def _read_parts(data: DataFiles, texts: Collection[str], keep_rows: bool) -> Tab
     """The parts below each other; a text column of one is text as written in all."""
     import pandas as pd
 
-    tables = [_read_part(path, texts, keep_rows) for path in data.files]
-    names = list(tables[0].frame.columns)
-    for path, table in zip(data.files, tables, strict=True):
-        _check_alike(path, table, data.files[0], tables[0])
-    kinds = [{name: _kind(table.frame[name]) for name in names} for table in tables]
-    mixed = {name for name in names if len({kind[name] for kind in kinds} - {"missing"}) > 1}
+    parts = {data.name_of(path): path for path in data.files}
+    tables = {name: _read_part(data, path, texts, keep_rows) for name, path in parts.items()}
+    first, expected = next(iter(tables.items()))
+    names = list(expected.frame.columns)
+    for part, table in tables.items():
+        _check_alike(part, table, first, expected)
+    kinds = {
+        part: {name: _kind(table.frame[name]) for name in names} for part, table in tables.items()
+    }
+    mixed = {n for n in names if len({kind[n] for kind in kinds.values()} - {"missing"}) > 1}
     if mixed and data.kind != "text":
-        raise ValueError(_mixed(min(mixed), [kind[min(mixed)] for kind in kinds], data.files))
-    for number, path in enumerate(data.files):
-        if any(kinds[number][name] == "numbers" for name in mixed):
-            tables[number] = _read_part(path, {*texts, *mixed}, keep_rows)
-    frame = pd.concat([table.frame[names] for table in tables], ignore_index=True)
-    named = list(zip([path.name for path in data.files], tables, strict=True))
-    notes = [f"{name}: {note}" for name, table in named for note in table.notes]
-    doubts = [f"{name}: {doubt}" for name, table in named for doubt in table.doubts]
-    found = replace(
-        tables[0].format,
-        parts=len(tables),
-        footer=sum(table.format.footer for table in tables),
-        subtotals=sum(table.format.subtotals for table in tables),
+        raise ValueError(_mixed(min(mixed), {part: k[min(mixed)] for part, k in kinds.items()}))
+    for part, path in parts.items():
+        if any(kinds[part][name] == "numbers" for name in mixed):
+            tables[part] = _read_part(data, path, {*texts, *mixed}, keep_rows)
+    frame = pd.concat([table.frame[names] for table in tables.values()], ignore_index=True)
+    for name in data.partition(data.files[0]):
+        if name not in texts:
+            frame[name] = as_numbers(frame[name])
+    found = [table.format for table in tables.values()]
+    return TableFile(
+        frame,
+        replace(
+            found[0],
+            parts=len(found),
+            footer=sum(part.footer for part in found),
+            subtotals=sum(part.subtotals for part in found),
+        ),
+        tuple(f"{part}: {note}" for part, table in tables.items() for note in table.notes),
+        tuple(f"{part}: {doubt}" for part, table in tables.items() for doubt in table.doubts),
     )
-    return TableFile(frame, found, tuple(notes), tuple(doubts))
 
 
-def _read_part(path: Path, texts: Collection[str], keep_rows: bool) -> TableFile:
+def _read_part(data: DataFiles, path: Path, texts: Collection[str], keep_rows: bool) -> TableFile:
+    """One part, with a column for each of the folders that say what its rows are, year=2024 say."""
     try:
         with complaints():
-            return _read_one(path, None, texts, keep_rows)
+            table = _read_one(path, None, texts, keep_rows)
     except UsageError as problem:
-        raise UsageError(f"{path.name}: {problem}") from None
+        raise UsageError(f"{data.name_of(path)}: {problem}") from None
+    new = {n: v for n, v in data.partition(path).items() if n not in table.frame.columns}
+    missing = {name: None if value in MISSING else value for name, value in new.items()}
+    return replace(table, frame=table.frame.assign(**missing)) if new else table
 
 
-def _check_alike(path: Path, table: TableFile, first: Path, expected: TableFile) -> None:
+def _check_alike(part: str, table: TableFile, first: str, expected: TableFile) -> None:
     found, wanted = list(table.frame.columns), list(expected.frame.columns)
     odd = [name for name in wanted if name not in found] or [n for n in found if n not in wanted]
     if odd:
-        has, lacks = (first, path) if odd[0] in wanted else (path, first)
+        has, lacks = (first, part) if odd[0] in wanted else (part, first)
         raise ValueError(
-            f"{path.name}: expected the columns of {first.name}, found other ones: {odd[0]!r} is "
-            f"in {has.name}, not in {lacks.name}"
+            f"{part}: expected the columns of {first}, found other ones: {odd[0]!r} is in {has}, "
+            f"not in {lacks}"
         )
     if table.format.separator != expected.format.separator:
         raise ValueError(
-            f"{path.name}: expected {expected.format.separator!r} between the columns as in "
-            f"{first.name}, found {table.format.separator!r}"
+            f"{part}: expected {expected.format.separator!r} between the columns as in {first}, "
+            f"found {table.format.separator!r}"
         )
 
 
@@ -145,12 +158,12 @@ def _kind(column: Any) -> str:
     return "dates" if pd.api.types.is_datetime64_any_dtype(column.dtype) else "text"
 
 
-def _mixed(name: str, kinds: list[str], files: tuple[Path, ...]) -> str:
-    known = [place for place, kind in enumerate(kinds) if kind != "missing"]
-    other = next(place for place in known if kinds[place] != kinds[known[0]])
+def _mixed(name: str, kinds: dict[str, str]) -> str:
+    known = {part: kind for part, kind in kinds.items() if kind != "missing"}
+    first = next(iter(known))
+    other = next(part for part, kind in known.items() if kind != known[first])
     return (
-        f"{files[other].name}: expected {kinds[known[0]]} in column {name!r} as in "
-        f"{files[known[0]].name}, found {kinds[other]}"
+        f"{other}: expected {known[first]} in column {name!r} as in {first}, found {known[other]}"
     )
 
 

@@ -11,6 +11,7 @@ from journal_launcher.tabular.data.frames import (
     FileFormat,
     TableFile,
     are_plain_numbers,
+    as_numbers,
     drop_unnamed,
     is_plain_number,
 )
@@ -57,7 +58,7 @@ def as_table(
         out, table = whole.drop(table.index), table.copy()
         for name in table.columns:
             if name not in texts and out[name].notna().any():
-                table[name] = _as_numbers(table[name])
+                table[name] = as_numbers(table[name])
     found = replace(found, subtotals=len(whole) - len(inner), footer=len(inner) - len(table))
     return TableFile(table, found, (*notes, *unnamed, *subtotals, *footer), tuple(doubts))
 
@@ -226,12 +227,3 @@ def _is_sum(column: Any, found: Any, mean: bool = True) -> bool:
             if np.isclose(values[-1], sums, rtol=1e-3).any():
                 return True
     return False
-
-
-def _as_numbers(column: Any) -> Any:
-    """The column as numbers, if each of its texts is a plain one."""
-    import pandas as pd
-
-    if column.dtype.kind in "fi" or not are_plain_numbers(map(str, column.dropna().unique())):
-        return column
-    return pd.to_numeric(column)

@@ -72,6 +72,56 @@ def test_parts_of_two_kinds_or_none(tmp_path: Path) -> None:
     assert "found none" in refusal(f"{path}/*.csv")
 
 
+def hive(path: Path, **parts: str) -> Path:
+    """Parts in folders: that of year_2023__city_A is in year=2023/city=A."""
+    for name, text in parts.items():
+        file = path / "parts" / f"{name.replace('__', '/').replace('_', '=')}/part-0.csv"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    return path / "parts"
+
+
+def test_the_columns_of_folders_are_columns(tmp_path: Path) -> None:
+    path = hive(tmp_path, year_2023__city_A="x,y\n1,2\n3,4\n", year_2024__city_B="x,y\n5,6\n")
+    (path / "_SUCCESS").touch()
+    for source in (path, f"{path}/*/*/*.csv", f"{path}/**/*.csv", f"{path}/year=*/*/part-0.csv"):
+        frame = read_file(source).frame
+        assert frame.columns.tolist() == ["x", "y", "year", "city"]
+        assert frame["year"].tolist() == [2023, 2023, 2024]
+        assert frame["city"].tolist() == ["A", "A", "B"]
+    assert read_file(path, {"year"}).frame["year"].tolist() == ["2023", "2023", "2024"]
+    assert read_file(path / "year=2023").frame.columns.tolist() == ["x", "y", "city"]
+
+
+def test_folders_say_nothing_of_a_column_that_the_files_have(tmp_path: Path) -> None:
+    path = hive(tmp_path, year_1="year,y\n7,2\n", year_2="year,y\n8,2\n")
+    assert read_file(path).frame["year"].tolist() == [7, 8]
+
+
+def test_a_folder_without_a_value_and_one_that_is_escaped(tmp_path: Path) -> None:
+    path = hive(tmp_path, c_a="y\n1\n", **{"c_b%20c": "y\n2\n"})
+    (path / "c=__HIVE_DEFAULT_PARTITION__").mkdir()
+    (path / "c=__HIVE_DEFAULT_PARTITION__" / "x.csv").write_text("y\n0\n")
+    frame = read_file(path).frame
+    assert frame["c"].tolist()[1:] == ["a", "b c"] and frame["c"].isna().tolist()[0]
+
+
+def test_folders_of_other_columns_are_refused(tmp_path: Path) -> None:
+    path = hive(tmp_path, a_1="y\n1\n", b_2="y\n1\n")
+    assert "'a' is in a=1/part-0.csv, not in b=2/part-0.csv" in refusal(path)
+    (path / "b=2" / "part-0.csv").unlink()
+    (path / "b=2" / "old").mkdir()
+    assert "expected files alone, found the folder 'old'" in refusal(path)
+
+
+def test_the_fingerprint_has_the_folders(tmp_path: Path) -> None:
+    path = hive(tmp_path, year_2023="y\n1\n", year_2024="y\n2\n")
+    before = fingerprint(str(path))
+    assert before == fingerprint(f"{path}/*/*.csv")
+    (path / "year=2024").rename(path / "year=2025")
+    assert fingerprint(str(path)) != before
+
+
 def test_the_fingerprint_is_that_of_all_parts(tmp_path: Path) -> None:
     path = folder(tmp_path, a="x,y\n1,2\n", b="x,y\n3,4\n")
     found = {fingerprint(str(path)), fingerprint(f"{path}/*.csv")}
