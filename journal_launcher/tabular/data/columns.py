@@ -174,6 +174,8 @@ def from_dtype(name: str, series: pd.Series) -> Typed | None:
     example = label_of(present.iloc[0]) if len(present) else ""
     if kind == "date":
         return Typed(kind, _seconds(series), example=example)
+    if pd.api.types.is_timedelta64_dtype(series.dtype):
+        series = series / pd.Timedelta(seconds=1)
     values = finite(name, series.to_numpy(np.float64, na_value=np.nan), rows_of(series))
     return Typed(kind, values, example=example)
 
@@ -184,6 +186,8 @@ def _kind_of(dtype: Any) -> str | None:
         return "boolean"
     if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
         return "number"
+    if types.is_timedelta64_dtype(dtype):
+        return "number"  # of seconds
     return "date" if types.is_datetime64_any_dtype(dtype) else None
 
 
@@ -206,4 +210,6 @@ def label_of(value: Any) -> str:
         return str(int(value))
     if isinstance(value, datetime) and not pd.isna(value):
         return value.isoformat(" ").removesuffix(" 00:00:00")
+    if isinstance(value, bytes):  # a Parquet file may hold texts without saying that they are
+        return value.decode(errors="backslashreplace").strip()
     return str(value).strip()

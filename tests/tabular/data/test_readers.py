@@ -238,6 +238,22 @@ def test_parquet(tmp_path: Path) -> None:
     assert "\\n" not in refusal(damaged)  # only the first line of what Arrow says
 
 
+def test_bytes_and_durations_of_parquet(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    from journal_launcher.tabular.data.deciding import type_columns
+
+    path = tmp_path / "table.parquet"
+    seconds = pa.array([np.timedelta64(n, "s") for n in (90, 30, 60)])
+    table = {"a": [b"yes", b"no ", b"\xff"], "n": [b"1", b"2.5", None], "t": seconds}
+    parquet.write_table(pa.table(table), path)
+    found = type_columns(frame_of(path))
+    assert found["a"].labels == ("yes", "no", "\\xff")
+    assert found["n"].kind == "number" and found["n"].values.tolist()[:2] == [1, 2.5]
+    assert found["t"].kind == "number" and found["t"].values.tolist() == [90, 30, 60]
+
+
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     expected = "pip install 'journal-launcher[parquet]'"
