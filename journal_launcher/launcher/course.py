@@ -114,7 +114,7 @@ class Course:
         identity = prepared.identity.to_json()
         data = prepared.content.get("data", self.settings.data)  # its absolute path
         if found is not None:
-            found.check_identity(identity, data)
+            found.check_identity(identity, data, prepared.noted)
             found.check_values()
             study = found
         else:

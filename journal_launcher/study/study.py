@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE, Identity
+from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE, TABLE_VALUES, Identity
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes, without_ours
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
 from journal_launcher.study.attributes import (
@@ -45,6 +45,7 @@ COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queu
 
 _NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
 _DATA_CHANGED = "the data changed since this study began"
+_REWRITTEN = "the file was written anew since this study began, with the same values in other words"
 
 _LONGEST = 300  # of what a message quotes
 
@@ -159,10 +160,15 @@ class StudyHandle:
             "choose another --study-name, or move the study aside with --overwrite"
         )
 
-    def check_identity(self, wanted: Mapping[str, Any], data: str | None = None) -> None:
+    def check_identity(
+        self,
+        wanted: Mapping[str, Any],
+        data: str | None = None,
+        noted: Mapping[str, Any] | None = None,
+    ) -> None:
         """Adopt a study without identity; refuse one that was created for something else.
 
-        `data` is what this launch calls its data.
+        `data` is what this launch calls its data; noted: as for `note_changes`.
 
         Raises:
             IdentityError: shows what the study has and what was asked for.
@@ -180,6 +186,13 @@ class StudyHandle:
         aside = "choose another --study-name, or move the old study aside with --overwrite"
         before = text(self.settings.get("data"))
         other = f" (it had {before}, this launch has {data})" if before and before != data else ""
+        values = table(self.attribute(NOTED_ATTRIBUTE)).get(TABLE_VALUES)
+        rewritten = values is not None and values == (noted or {}).get(TABLE_VALUES)
+        if rewritten and {"data_sha256"} <= set(changed) <= {"data_sha256", "reading"}:
+            how = f" ({_read_otherwise(found, wanted)})" if "reading" in changed else ""
+            raise IdentityError(
+                f"study {self.name}: {_REWRITTEN}{how}{other}; put the old file back, or {aside}"
+            )
         if list(changed) == ["data_sha256"]:
             raise IdentityError(
                 f"study {self.name}: {_DATA_CHANGED}{other}; for the new data, {aside}; for the "
@@ -191,7 +204,7 @@ class StudyHandle:
                 f"do not compare; {aside}"
             )
         if changed:
-            told = {"data_sha256": f"{_DATA_CHANGED}{other}"}
+            told = {"data_sha256": f"{_REWRITTEN if rewritten else _DATA_CHANGED}{other}"}
             if "reading" in changed:
                 told["reading"] = _read_otherwise(found, wanted)
             differences = [

@@ -100,6 +100,27 @@ def test_changed_data_are_named_and_what_to_type(workshop: Workshop) -> None:
     assert f"began (it had {table}, this launch has {other}); for the new" in str(caught.value)
 
 
+def test_the_same_values_in_another_format_are_no_changed_data(workshop: Workshop) -> None:
+    table = workshop.folder / "table.csv"
+    rows = [(n + 0.25, n * 7 % 31) for n in range(60)]
+    table.write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
+    given: dict[str, Any] = {"objective": None, "model_type": "linear", "data": "table.csv"}
+    given |= {"target": "y", "n_trials": 1}
+    assert workshop.launch(**given).exit_code == 0
+    said = "written anew since this study began, with the same values in other words"
+    table.write_text("x\ty\n" + "".join(f"{x}\t{y}\n" for x, y in rows))
+    with pytest.raises(UsageError, match=f"{said}; put the old file back, or choose"):
+        workshop.launch(**given)
+    table.write_text("x;y\n" + "".join(f"{x};{y}\n".replace(".", ",") for x, y in rows))
+    with pytest.raises(
+        UsageError, match=rf"{said} \(columns are read .*'x' \(then plainly, now num"
+    ):
+        workshop.launch(**given)
+    table.write_text("x,y\n" + "".join(f"{x},{y + 1}\n" for x, y in rows))
+    with pytest.raises(UsageError, match="the data changed since this study began; "):
+        workshop.launch(**given)
+
+
 def test_another_reading_of_the_table_is_refused_by_its_columns(workshop: Workshop) -> None:
     table = workshop.folder / "table.csv"
     rows = "".join(f'"{n},{n * 31 % 1000:03d}.50",{n % 7}.5,{n * 7 % 31}\n' for n in range(1, 61))

@@ -19,10 +19,12 @@ from journal_launcher.base.artifacts.stored import (
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.job_kinds import JobKind, kind_of
 
-__all__ = ["IDENTITY_ATTRIBUTE", "Identity"]
+__all__ = ["IDENTITY_ATTRIBUTE", "TABLE_VALUES", "Identity"]
 
 IDENTITY_ATTRIBUTE = "journal_launcher"
 """Of the study, in the journal."""
+TABLE_VALUES = "values of the table"
+"""What is noted of a table beside its identity: the sha256 of what is learned from it."""
 
 
 def _pattern(value: Any) -> str | Mapping[str, Any] | None:

@@ -1,6 +1,7 @@
 """From a file to the arrays of a study: target, task, columns, hold-out and folds."""
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,7 +75,8 @@ def parse(source: TableSource) -> Parsed:
             f"{problem}; if {target.name!r} counts or measures something, give --task regression"
         ) from None
     facts: dict[str, Any] = {
-        **{"data_sha256": table.sha256, "file": asdict(table.file)},
+        **{"data_sha256": table.sha256, "values_sha256": _values_sha256(schema, features, target)},
+        **{"file": asdict(table.file)},
         **{"target": target.name, "task": target.task},
         "split": {
             **{"kind": kind, "k_folds": source.k_folds, "test_size": source.test_size},
@@ -162,6 +164,15 @@ def _constant(cuts: dict[str, NDArray[Any]], target: Target) -> list[tuple[str, 
             shown = repr(target.classes[int(values[0])]) if target.classes else f"{values[0]:g}"
             found.append((f"fold {int(number) + 1} {does}", shown))
     return found
+
+
+def _values_sha256(schema: Schema, features: Features, target: Target) -> str:
+    """Of what a model learns from, however the file writes it."""
+    names = [[column.name, column.kind, *column.categories] for column in schema.columns]
+    words = json.dumps([names, target.name, target.task, target.classes]).encode()
+    return _sha256(
+        [np.frombuffer(words, np.uint8), features.numbers, features.codes, target.values]
+    )
 
 
 def _sha256(arrays: list[NDArray[Any]]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from journal_launcher.base.artifacts.identity import Identity
+from journal_launcher.base.artifacts.identity import TABLE_VALUES, Identity
 from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.artifacts.stored import whole
@@ -93,7 +93,12 @@ class TableJob(Job):
             weight_column=table.get("weight_column"),
         )
         said = [table["summary"], *table["notes"], *notes]
-        return Preparation(identity, notes=said, content={**table, "rounds": rounds})
+        return Preparation(
+            identity,
+            notes=said,
+            noted={TABLE_VALUES: table["values_sha256"]},
+            content={**table, "rounds": rounds},
+        )
 
     def warm_up(self) -> None:
         model_type(self._settings.model_type)
