@@ -59,7 +59,8 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
 
     Returns:
         A JSON object. directory: where `load` finds the arrays; data: the source, a file with its
-        absolute path; data_sha256: of its content; target, task, metric, direction, split (kind,
+        absolute path; data_sha256: of its content; values_sha256: of what is learned from, however
+        the file writes it; target, task, metric, direction, split (kind,
         k_folds, test_size, group_column, time_column, equal_rows: "together" or "apart", where
         neither groups nor times decide), weight_column (if rows are weighed), n_rows, n_train,
         n_holdout, n_features, classes, schema_sha256, folds_sha256, duplicates (rows with the

@@ -28,13 +28,13 @@ class TestPrepare:
         directory, sha256 = Path(facts.pop("directory")), facts.pop("data_sha256")
         assert directory.is_absolute() and len(sha256) == 64
         assert facts.pop("schema_sha256") == load(directory).schema.sha256
-        assert len(facts.pop("folds_sha256")) == 64
+        assert len(facts.pop("folds_sha256")) == len(facts.pop("values_sha256")) == 64
         split = {"kind": "kfold", "k_folds": 5, "test_size": 0.2, "equal_rows": "apart"}
         assert json.loads(json.dumps(facts)) == {
             "data": str(tmp_path / "table.csv"),
             "file": {
                 **{"separator": ",", "encoding": "UTF-8", "compression": None},
-                **{"sheet": None, "parts": 1, "footer": 0},
+                **{"sheet": None, "other_sheets": [], "parts": 1, "footer": 0, "subtotals": 0},
             },
             "target": "y",
             "task": "regression",
