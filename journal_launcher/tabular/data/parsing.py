@@ -75,7 +75,8 @@ def parse(source: TableSource) -> Parsed:
             f"{problem}; if {target.name!r} counts or measures something, give --task regression"
         ) from None
     facts: dict[str, Any] = {
-        **{"data_sha256": table.sha256, "values_sha256": _values_sha256(schema, features, target)},
+        "data_sha256": table.sha256,
+        "values_sha256": _values_sha256(schema, features, target, units.rows, table.weights),
         **{"file": asdict(table.file)},
         **{"target": target.name, "task": target.task},
         "split": {
@@ -166,12 +167,21 @@ def _constant(cuts: dict[str, NDArray[Any]], target: Target) -> list[tuple[str, 
     return found
 
 
-def _values_sha256(schema: Schema, features: Features, target: Target) -> str:
+def _values_sha256(
+    schema: Schema,
+    features: Features,
+    target: Target,
+    units: Rows,
+    weights: NDArray[np.float64] | None,
+) -> str:
     """Of what a model learns from, however the file writes it."""
     names = [[column.name, column.kind, *column.categories] for column in schema.columns]
     words = json.dumps([names, target.name, target.task, target.classes]).encode()
     return _sha256(
-        [np.frombuffer(words, np.uint8), features.numbers, features.codes, target.values]
+        [
+            *(np.frombuffer(words, np.uint8), features.numbers, features.codes, target.values),
+            *([units] if weights is None else [units, weights]),
+        ]
     )
 
 

@@ -52,6 +52,14 @@ class TestPrepare:
             "notes": [],
         }
 
+    def test_the_hash_of_the_values_has_all_that_is_learned_from(self, tmp_path: Path) -> None:
+        weights = np.arange(1, 61)
+        found = {
+            prepared(tmp_path, columns(w=w), weight_column="w")["values_sha256"]
+            for w in (weights, weights * 1.0, weights[::-1])
+        }
+        assert len(found) == 2
+
     def test_arrays_hold_the_table(self, tmp_path: Path) -> None:
         source, table = columns(), loaded(tmp_path, columns())
         colour = Column("colour", "category", ("blue", "green", "red"))
