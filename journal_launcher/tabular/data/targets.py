@@ -116,3 +116,8 @@ def _check_classes(task: str, name: str, column: Typed, rows: NDArray[np.int64])
         )
     if column.doubts and (many or task == "regression"):
         raise UsageError(f"target {name!r}: {column.doubts[0]}; {classes}")
+    if task == "regression":  # such as codes with zeros in front: their positions say nothing
+        raise UsageError(
+            f"target {name!r}: expected numbers, found categories such as {column.labels[0]!r}; "
+            f"{classes}"
+        )

@@ -76,6 +76,11 @@ class TestTask:
         message = refusal(tmp_path, columns(y=[f"{place} kg" for place in range(ROWS)]))
         assert "a number with a unit; write the numbers alone; if these are classes" in message
 
+    def test_the_positions_of_codes_are_no_numbers(self, tmp_path: Path) -> None:
+        codes = columns(y=[f"{place % 30:03d}" for place in range(ROWS)])
+        message = refusal(tmp_path, codes, task="regression")
+        assert "target 'y': expected numbers, found categories such as '000'; if" in message
+
     def test_marks_are_rows_without_a_target(self, tmp_path: Path) -> None:
         y = [*(f"{place}.5" for place in range(50)), *["?"] * 10]
         facts = prepared(tmp_path, columns(y=y))
