@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.events import Listener
+from journal_launcher.base.events import Listener, Note
 from journal_launcher.base.unknown_names import did_you_mean
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import option_of, parse_duration
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from journal_launcher.tabular.predict import LoadedModel
 
 __all__ = ["LaunchResult", "launch", "load_model"]
+
+FRAME = "frame"
+"""What a study of a table without a file is named after."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,43 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
 
     `options` are those of the command line with underscores, such as
     `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`; a path may be
-    a Path. Workers are processes of their own that import the objective, own samplers, pruners and
-    callbacks, so these are named, not passed. `arguments` is what follows `--`; `space`, `spaces`,
-    `value` and `report` are what the tables of --config say. Signal handlers are installed in the
-    main thread only.
+    a Path, and `data` a DataFrame (or a table of polars or pyarrow): it is kept in the study's
+    folder, and the study is called "frame" and the target, unless `study_name` is given. Workers
+    are processes of their own that import the objective, own samplers, pruners and callbacks, so
+    these are named, not passed. `arguments` is what follows `--`; `space`, `spaces`, `value` and
+    `report` are what the tables of --config say. Signal handlers are installed in the main thread
+    only.
 
     Raises:
         UsageError: an option that does not exist or cannot work; nothing was started.
         JournalLauncherError: the study is in use, or its journal is damaged.
     """
-    from journal_launcher.pipeline.launch_with_health import launch_with_health
     from journal_launcher.study.naming import named
 
-    settings = named(_settings(options))
     listener = on_event or (lambda event: None)
+    data = options.get("data")
+    if data is None or isinstance(data, str | os.PathLike):
+        return _launch(named(_settings(options)), listener)
+    return _launch_frame(_settings({**options, "data": FRAME}), data, listener)
+
+
+def _launch_frame(settings: LaunchSettings, data: Any, listener: Listener) -> LaunchResult:
+    """The launch of a table that is there in Python, and no file."""
+    from journal_launcher.launcher.given_table import kept_table
+    from journal_launcher.tabular.data.given_frames import as_frame, frame_file
+
+    try:
+        content = frame_file(as_frame(data))
+    except UsageError as problem:
+        raise UsageError(f"launch(data=…): {problem}") from None
+    with kept_table(settings, content) as kept:
+        listener(Note(f"study {kept.name} has its data in {kept.data}"))
+        return _launch(kept, listener)
+
+
+def _launch(settings: LaunchSettings, listener: Listener) -> LaunchResult:
+    from journal_launcher.pipeline.launch_with_health import launch_with_health
+
     if settings.compare_models:
         return _compare(settings, listener)
     ended = launch_with_health(settings, listener)

@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from launcher.harness import Workshop
 
@@ -17,6 +19,9 @@ TRIVIAL = """
 def objective(trial):
     return trial.suggest_float("x", 0, 1)
 """
+
+
+FRAME = pd.DataFrame({"x": [1, 2], "y": [0.5, 1.5]})
 
 
 def my_objective(trial: Any) -> float:
@@ -81,6 +86,15 @@ def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:
         ({"n_trials": 0}, "--n-trials: expected 1 or more, found 0"),
         ({"timeout": "soon"}, "expected a duration such as 30s"),
         ({"study_name": "../x"}, "study name '../x' is not valid"),
+        ({"data": [1, 2]}, r"launch\(data=…\): expected a path or a DataFrame .* found list"),
+        ({"data": np.ones((3, 2))}, r"expected a path or a DataFrame .* found numpy.ndarray"),
+        ({"data": FRAME, "k_folds": 1}, "--k-folds: expected 2 or more, found 1"),
+        ({"data": FRAME.set_index("x"), "target": "y"}, "found one named 'x': reset_index"),
+        ({"data": FRAME, "objective": "a.py:f"}, "--data is for the built-in models of a table; w"),
+        (
+            {"data": FRAME, "command": "ls {x}", "space": {"x": [1]}},
+            "--data is for the built-in models of a",
+        ),
     ],
 )
 def test_a_mistake_is_a_usage_error_and_starts_nothing(

@@ -27,6 +27,7 @@ _KINDS = {
     "parquet": (".parquet",),
     "npz": (".npz",),
     "excel": (".xlsx", ".xls", ".ods"),
+    "frame": (".safetensors",),  # what Python gave: no file of a user's own
 }
 _PARTS = ("text", "parquet")  # kinds that come in many files
 _PACKED = (".gz", ".zst")
@@ -43,8 +44,8 @@ _UNKNOWN_ENDING = (
 class DataFiles:
     """The files of a table: one, or parts in the order of their names, all of one kind.
 
-    kind: text, parquet, npz or excel. sheet: of an Excel file, where one is asked for. root: of
-    parts, the folder that was given, or in which a pattern begins.
+    kind: text, parquet, npz, excel or frame. sheet: of an Excel file, where one is asked for.
+    root: of parts, the folder that was given, or in which a pattern begins.
     """
 
     files: tuple[Path, ...]

@@ -24,6 +24,7 @@ __all__ = [
     "default_name",
     "install_command",
     "install_extra",
+    "is_frame_name",
     "is_published_name",
     "is_study_name",
     "slug",
@@ -33,6 +34,8 @@ __all__ = [
 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST, _DIGITS = 100, 8  # characters of a name; of a hash in it
+_FRAME_DIGITS = 16
+_FRAME = re.compile(rf"\.?frame-[0-9a-f]{{{_FRAME_DIGITS}}}\.safetensors(\..+)?")
 _LONGEST_TARGET = 30
 STAGING_MARK = ".ours"  # in a staging folder that a save of this program made
 _STAGED = re.compile(
@@ -194,6 +197,10 @@ class StudyPaths:
     def worker_log(self, index: int) -> Path:
         return self.workers / f"{index}.log"
 
+    def frame(self, digest: str) -> Path:
+        """The table that a launch from Python was given, named by its content."""
+        return self.directory / f"frame-{digest[:_FRAME_DIGITS]}.safetensors"
+
     @property
     def trials(self) -> Path:
         """Folders of the scripts of running trials and of the best so far."""
@@ -299,6 +306,11 @@ def is_published_name(name: str) -> bool:
     """Is this a file that a save may put into a study's folder, and none outside it?"""
     outside = {"", ".", ".."}.intersection(name.split("/")) or "\0" in name
     return bool(_PUBLISHED.fullmatch(name)) and not outside
+
+
+def is_frame_name(name: str) -> bool:
+    """Is this a table from Python, or one half-written?"""
+    return bool(_FRAME.fullmatch(name))
 
 
 def cached(cache: Path) -> list[Path]:

@@ -11,8 +11,10 @@ from journal_launcher.base.times import utc
 __all__ = ["move_aside"]
 
 
-def move_aside(paths: StudyPaths) -> Path:
+def move_aside(paths: StudyPaths, data: str = "") -> Path:
     """Move a study, or a comparison's model, to NAME.<UTC time>/; the lease and the logs stay.
+
+    data: of the launch; a file of that path stays too, since the new study reads it.
 
     Raises:
         UsageError: something cannot be moved; everything is where it was.
@@ -24,7 +26,7 @@ def move_aside(paths: StudyPaths) -> Path:
     aside.mkdir()
     try:
         for path in there:
-            if path not in (paths.lease, paths.workers) and os.path.lexists(path):
+            if path not in (paths.lease, paths.workers, Path(data)) and os.path.lexists(path):
                 path.rename(aside / path.name)
                 moved.append(path)
     except OSError as error:

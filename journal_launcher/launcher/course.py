@@ -120,7 +120,8 @@ class Course:
         else:
             if self.settings.overwrite and self.paths.journal.exists():
                 text = "to go on with the new one later, leave --overwrite out"
-                self.emit(events.Note(f"the old study is now in {move_aside(self.paths)}; {text}"))
+                aside = move_aside(self.paths, data)
+                self.emit(events.Note(f"the old study is now in {aside}; {text}"))
             self.launch.again = self.settings.again
             storage = self._storage(create=True)
             self.launch.lease.hold_journal()

@@ -92,7 +92,8 @@ class _Comparing:
     def run(self, rehearsed: LaunchSettings, lease: Lease) -> Comparison:
         self._rehearse(rehearsed, lease)
         if self.settings.overwrite and self.paths.sidecar.exists():
-            move_aside(self.paths)  # nobody shall take the old winner for the new one meanwhile
+            # Nobody shall take the old winner for the new one meanwhile.
+            move_aside(self.paths, self.settings.data)
         for name in self.parts:
             if name in self.errors:
                 continue

@@ -9,7 +9,7 @@ from typing import Any
 
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import AGAIN, JournalLauncherError, UsageError
-from journal_launcher.base.paths import StudiesFolder, StudyPaths, cached
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, cached, is_frame_name
 from journal_launcher.base.plain_files import found_at, parse_object, read_object, read_plain
 from journal_launcher.settings.launch_settings import LaunchSettings
 
@@ -81,7 +81,7 @@ def _strange(paths: StudyPaths) -> Iterator[Path]:
     for path in paths.directory.iterdir() if paths.directory.exists() else ():
         if path == paths.workers:
             yield from (p for p in path.iterdir() if not _WORKER_LOG.fullmatch(p.name))
-        elif path != paths.lease:
+        elif path != paths.lease and not is_frame_name(path.name):
             yield path
 
 

@@ -38,6 +38,16 @@ def test_all_but_the_lease_and_the_logs_is_moved(paths: StudyPaths) -> None:
     assert {path.name for path in aside.iterdir()} == there
 
 
+def test_the_data_of_the_new_study_stay_and_the_old_ones_go(paths: StudyPaths) -> None:
+    for name in ("old", "new"):
+        paths.frame(f"{name:0<64}").write_text(name)
+    aside = move_aside(paths, str(paths.frame(f"{'new':0<64}")))
+    assert {path.name for path in paths.directory.glob("frame-*")} == {
+        "frame-new0000000000000.safetensors"
+    }
+    assert {path.name for path in aside.glob("frame-*")} == {"frame-old0000000000000.safetensors"}
+
+
 @pytest.mark.parametrize("error", [errno.EXDEV, errno.EBUSY, errno.EACCES])
 def test_what_cannot_be_moved_is_named_and_nothing_is_lost(
     paths: StudyPaths, monkeypatch: pytest.MonkeyPatch, error: int

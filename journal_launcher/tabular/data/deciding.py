@@ -4,9 +4,11 @@ What is decided here holds for the whole file and is not fitted: nothing reads h
 distributed. Text is what all of its values read as; a few slips among numbers are missing values.
 """
 
+from dataclasses import replace
+
 import pandas as pd
 
-from journal_launcher.tabular.data.columns import Typed, from_dtype, rows_of, texts_of
+from journal_launcher.tabular.data.columns import Typed, from_dtype, plain_kind, rows_of, texts_of
 from journal_launcher.tabular.data.digits import as_codes, as_long_ids, with_dates
 from journal_launcher.tabular.data.doubts import (
     doubt_beside_numbers,
@@ -53,7 +55,15 @@ def type_columns(
     }
 
 
+def _as_given(name: str, series: pd.Series) -> Typed:
+    kind, texts = plain_kind(name, series), texts_of(name, series)
+    note = f"column {name!r} is read as categories, as its type says; a file's would be a {kind}"
+    return texts if kind == "category" else replace(texts, notes=(note,))
+
+
 def _typed_or_open(name: str, series: pd.Series) -> Typed | Open:
+    if isinstance(series.dtype, pd.CategoricalDtype):  # a DataFrame says so, no file does
+        return _as_given(name, series)
     typed = from_dtype(name, series)
     if typed is not None:
         return as_long_ids(name, series, typed) or with_dates(name, series, typed)

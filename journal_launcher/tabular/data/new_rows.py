@@ -24,6 +24,7 @@ from journal_launcher.tabular.data.columns import (
 )
 from journal_launcher.tabular.data.dataset import Column, Features, Schema
 from journal_launcher.tabular.data.formats import example_of, is_mark, reader_of, unit_of
+from journal_launcher.tabular.data.given_frames import cells_as_texts, plain_column
 
 __all__ = ["apply_schema", "unused_columns", "written_columns"]
 
@@ -80,7 +81,7 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
     arrays: dict[str, NDArray[Any]] = {}
     empty = []
     for column in schema.columns:
-        series = frame.iloc[:, place[column.name]]
+        series = plain_column(frame.iloc[:, place[column.name]])
         read = _read_codes if column.kind == "category" else _read_values
         arrays[column.name], said = read(column, series)
         notes += said
@@ -169,7 +170,7 @@ def _read_texts(column: Column, texts: Typed, rows: NDArray[np.int64]) -> _Read:
 
 def _read_codes(column: Column, series: pd.Series) -> _Read:
     """Codes of the column's categories, -1 where the training data did not have one."""
-    texts = texts_of(column.name, series)
+    texts = texts_of(column.name, cells_as_texts(series))
     codes = codes_of(_spelled_alike(texts, column.categories), column.categories)
     unknown = (codes < 0) & ~texts.missing
     if not unknown.any():

@@ -146,17 +146,19 @@ def read_features(path: Path, schema: Schema) -> tuple[Features, tuple[str, ...]
 
 
 def features_from_frame(data: Any, schema: Schema) -> tuple[Features, tuple[str, ...]]:
-    """The same for a DataFrame, or a (rows, columns) array in the order of `schema.columns`.
+    """The same for a DataFrame, a table of polars or pyarrow, or a (rows, columns) array in the
+    order of `schema.columns`.
 
     Raises:
         UsageError: as `read_features`, or an array of another shape.
     """
     import pandas as pd
 
+    from journal_launcher.tabular.data.given_frames import as_frame
     from journal_launcher.tabular.data.new_rows import apply_schema
 
-    if isinstance(data, pd.DataFrame):
-        return apply_schema(data, schema)
+    if isinstance(data, pd.DataFrame) or hasattr(data, "to_pandas"):
+        return apply_schema(as_frame(data), schema)
     array, names = np.asarray(data), [column.name for column in schema.columns]
     if array.ndim != 2 or array.shape[1] != len(names):
         raise UsageError(f"expected an array of shape (rows, {len(names)}), found {array.shape}")

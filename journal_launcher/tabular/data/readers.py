@@ -21,7 +21,7 @@ from journal_launcher.base.paths import install_extra
 from journal_launcher.tabular.data.frames import MISSING, TableFile, as_numbers, check_names
 from journal_launcher.tabular.data.unpacked import check_archive, check_parquet
 
-__all__ = ["MISSING", "content_sha256", "read_bundled", "read_file"]
+__all__ = ["MISSING", "content_sha256", "read_bundled", "read_file", "with_exact_integers"]
 
 
 def content_sha256(frame: Any) -> str:
@@ -69,6 +69,10 @@ def _read_one(path: Path, sheet: str | None, texts: Collection[str], keep_rows: 
         return TableFile(_read_npz(path))
     if kind == "parquet":
         return TableFile(_read_parquet(path))
+    if kind == "frame":
+        from journal_launcher.tabular.data.given_frames import read_frame_file
+
+        return read_frame_file(path)
     if kind == "excel":
         from journal_launcher.tabular.data.excel import read_excel
 
@@ -214,12 +218,14 @@ def _read_parquet(path: Path) -> Any:
         with parquet.ParquetFile(path) as file:
             table = file.read()
         check_names(table.column_names)
-        return _with_exact_integers(table)
+        frame = with_exact_integers(table)
     except ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from None
+    # What a file has as categories is decided by its texts, like any other text.
+    return frame.astype(dict.fromkeys(frame.select_dtypes("category"), object))
 
 
-def _with_exact_integers(table: Any) -> Any:
+def with_exact_integers(table: Any) -> Any:
     """The frame of an Arrow table; pandas alone makes floats of integers with gaps."""
     import pandas as pd
     from pyarrow.types import is_integer
