@@ -34,6 +34,7 @@ def permutation_importance(
     rows = len(target)
     numbers = np.tile(features.numbers, (_REPEATS, 1))
     codes = np.tile(features.codes, (_REPEATS, 1))
+    texts = None if features.texts is None else np.tile(features.texts[:], (_REPEATS, 1))
     targets = np.tile(target, _REPEATS)
     repeated = None if weights is None else np.tile(weights, _REPEATS)
     base = error(target, fitted.predict(features), weights)
@@ -41,6 +42,8 @@ def permutation_importance(
         **{column.name: numbers[:, place] for place, column in enumerate(schema.numbers)},
         **{column.name: codes[:, place] for place, column in enumerate(schema.categories)},
     }
+    if texts is not None:
+        columns |= {column.name: texts[:, place] for place, column in enumerate(schema.texts)}
     increase: dict[str, float] = {}
     deadline = clock() + _SECONDS
     for name in rng.permutation(list(columns)):
@@ -49,7 +52,7 @@ def permutation_importance(
         column = columns[name]
         kept = column.copy()
         column[:] = np.concatenate([rng.permutation(kept[:rows]) for _ in range(_REPEATS)])
-        found = fitted.predict(Features(numbers, codes))
+        found = fitted.predict(Features(numbers, codes, texts))
         increase[name] = error(targets, found, repeated) - base
         column[:] = kept
     names = [column.name for column in schema.columns]

@@ -117,7 +117,8 @@ def load(path: Path) -> LoadedModel:
 
 def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
     file = directory / sidecar["model_file"]
-    _check_file(file, sidecar["files"][file.name])
+    for name in {file.name, *filter(_is_of_model, sidecar["files"])}:
+        _check_file(directory / name, sidecar["files"][name])
     schema = Schema.from_json(sidecar["schema"])
     settings = ModelSettings(
         schema=schema,
@@ -128,6 +129,11 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
     )
     fitted = make_model(settings).load(file, sidecar["model_state"])
     return LoadedModel(fitted, schema, sidecar)
+
+
+def _is_of_model(name: str) -> bool:
+    """Is this the model's file, or that of its words, and not its diagnostics?"""
+    return name.startswith("best_model.")
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:

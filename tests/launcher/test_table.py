@@ -145,6 +145,29 @@ def test_ranges_of_the_config_file_reach_every_worker_and_a_resume_notes_their_c
     assert workshop.sidecar()["params"].keys() == {"regularization"}
 
 
+def test_text_is_a_feature_but_of_a_study_that_began_without(workshop: Workshop) -> None:
+    rng = np.random.default_rng(0)
+    good = rng.random(90) > 0.5
+    said = [f"a {'fine' if one else 'damp'} house of number {n}" for n, one in enumerate(good)]
+    data = workshop.folder / "houses.csv"
+    pd.DataFrame({"x": rng.normal(size=90), "said": said, "y": good}).to_csv(data, index=False)
+    given = {"data": str(data), "target": "y", "confirm": 1}
+    result = table(workshop, n_trials=1, **given)
+    assert result.exit_code == 0, result.message
+    summary = "houses.csv: 90 rows, classification of y (2 classes); 1 number, 1 text"
+    assert summary in [note.text for note in workshop.of(events.Note)]
+    assert set(workshop.sidecar()["files"]) >= {"best_model.words.safetensors"}
+    new = pd.DataFrame({"x": [0.0, 0.0], "said": ["a fine house of number 7", "damp house"]})
+    assert load_model(result.model_path).predict(new).tolist() == [True, False]
+    assert table(workshop, n_trials=2, **given).exit_code == 0  # goes on
+    journal = workshop.paths.journal.read_text()
+    workshop.paths.journal.write_text(journal.replace(',"reading":{"said":"text"}', ""))
+    assert workshop.paths.journal.read_text() != journal
+    assert table(workshop, n_trials=3, **given).exit_code == 0
+    former = "houses.csv: 90 rows, classification of y (2 classes); 1 number; left out: said (text)"
+    assert former in [note.text for note in workshop.of(events.Note)]
+
+
 @pytest.mark.parametrize("model_type", ["neural_net", "linear"])
 def test_a_table_of_texts_alone_becomes_a_model_that_predicts(
     workshop: Workshop, model_type: str

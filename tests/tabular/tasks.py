@@ -52,7 +52,8 @@ def publish(table: Dataset, model_type: str, folder: Path, **flags: Any) -> Path
     sidecar = refit(task, trial, folder, on_all_rows=False, progress=lambda *_: None)
     diagnostics = json.loads((folder / "training_diagnostics.json").read_text())
     assert diagnostics.get("failed") is None
-    content = (folder / sidecar["model_file"]).read_bytes()
-    files = {sidecar["model_file"]: hashlib.sha256(content).hexdigest()}
+    files = {
+        p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("best_model.*")
+    }
     (folder / "best_model.meta.json").write_text(json.dumps({**sidecar, "files": files}))
     return folder

@@ -28,6 +28,11 @@ DAYS = pd.date_range("2024-01-01", periods=ROWS).strftime("%Y-%m-%d")
 Columns = dict[str, Any]
 TABLES: dict[str, Columns] = {
     "texts": {"a": WORDS[PLACE % 4], "b": WORDS[PLACE // 20]},
+    "sentences": {"a": [f"the {WORDS[n % 4]} house of {n}" for n in PLACE]},
+    "sentences of each fold, and gaps": {
+        "a": [f"{'uvw'[GROUP[n]] * 3} {n} and {'xyz'[GROUP[n]] * 2}" for n in PLACE],
+        "b": [f"n{n}a n{n}b n{n}c" if n % 4 else None for n in PLACE],
+    },
     "booleans": {"a": PLACE % 2 == 0, "b": DRAWN > 0},
     "dates": {"a": DAYS[PLACE * 7 % ROWS], "b": DAYS[PLACE * 11 % ROWS]},
     "a number": {"a": DRAWN},

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,15 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.files import move_into_place, read_json, write_json
 
-__all__ = ["are_stored", "map_arrays", "mark_used", "one_at_a_time", "store", "stored_facts"]
+__all__ = [
+    "PackedTexts",
+    "are_stored",
+    "map_arrays",
+    "mark_used",
+    "one_at_a_time",
+    "store",
+    "stored_facts",
+]
 
 _SCHEMA_VERSION = 1
 _META = "meta.json"
@@ -87,6 +96,36 @@ def map_arrays(directory: Path) -> dict[str, NDArray[Any]]:
     if not arrays:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
     return arrays
+
+
+@dataclass(frozen=True)
+class PackedTexts:
+    """(rows, columns) texts in arrays that may be mapped: those that are asked for take memory.
+
+    content: their UTF-8. ends: (rows, columns) where each one ends in it.
+    """
+
+    content: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, texts: NDArray[np.object_]) -> "PackedTexts":
+        cells = [text.encode("utf-8", "surrogatepass") for text in texts.ravel()]
+        ends = np.cumsum(np.array([len(cell) for cell in cells], dtype=np.int64))
+        content = np.frombuffer(b"".join(cells), dtype=np.uint8)
+        return cls(content, ends.reshape(texts.shape))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, rows: NDArray[np.int64] | slice) -> NDArray[np.object_]:
+        """(rows, columns) str"""
+        ends = self.ends[rows]
+        before = np.concatenate([[0], self.ends.ravel()[:-1]]).reshape(self.ends.shape)[rows]
+        found = np.empty(ends.shape, dtype=object)
+        for place, (start, end) in enumerate(zip(before.ravel(), ends.ravel(), strict=True)):
+            found.ravel()[place] = bytes(self.content[start:end]).decode("utf-8", "surrogatepass")
+        return found
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

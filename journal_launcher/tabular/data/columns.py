@@ -47,9 +47,9 @@ class Gap:
 class Typed:
     """A column's kind and format (as in `Column`) and its values.
 
-    values: (rows,) float64, NaN where missing; for a category int32 positions in `labels`, -1
-    where missing. labels: the distinct texts, first seen first. example: the first cell as written.
-    notes and doubts: lines about how it was read.
+    values: (rows,) float64, NaN where missing; for a category or text int32 positions in `labels`,
+    -1 where missing. labels: the distinct texts, first seen first. example: the first cell as
+    written. notes and doubts: lines about how it was read.
     """
 
     kind: str
@@ -63,7 +63,13 @@ class Typed:
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        return self.values < 0 if self.kind == "category" else np.isnan(self.values)
+        return self.values < 0 if self.kind in ("category", "text") else np.isnan(self.values)
+
+    @property
+    def cells(self) -> NDArray[np.object_]:
+        """(rows,) the labels of a category or text, empty where missing."""
+        cells: NDArray[np.object_] = np.array([*self.labels, ""], dtype=object)[self.values]
+        return cells
 
     def doubted(self, doubt: str | None) -> "Typed":
         """The same with a doubt more, if there is one."""
@@ -71,6 +77,8 @@ class Typed:
 
     def as_column(self, name: str) -> tuple[Column, NDArray[Any]]:
         """The schema's column and its values; categories are the sorted labels in use."""
+        if self.kind == "text":
+            return Column(name, "text"), self.cells
         gaps = tuple(sorted(gap.text for gap in self.gaps))
         if self.kind != "category":
             return Column(name, self.kind, (), self.format, gaps), self.values
@@ -97,14 +105,18 @@ def plain_kind(name: str, series: pd.Series) -> str:
 
 def features_of(schema: Schema, arrays: dict[str, NDArray[Any]], n_rows: int) -> Features:
     """Lay the arrays of the schema's columns, by name, side by side."""
+    texts = np.empty((n_rows, len(schema.texts)), dtype=object)
     features = Features(
         np.empty((n_rows, len(schema.numbers)), dtype=np.float64),
         np.empty((n_rows, len(schema.categories)), dtype=np.int32),
+        texts if schema.texts else None,
     )
     for place, column in enumerate(schema.numbers):
         features.numbers[:, place] = arrays[column.name]
     for place, column in enumerate(schema.categories):
         features.codes[:, place] = arrays[column.name]
+    for place, column in enumerate(schema.texts):
+        texts[:, place] = arrays[column.name]
     return features
 
 

@@ -11,19 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Column", "Dataset", "Features", "Fold", "Rows", "Schema"]
+from journal_launcher.tabular.data.arrays import PackedTexts
+
+__all__ = ["Column", "Dataset", "Features", "Fold", "Rows", "Schema", "Texts"]
 
 Rows = NDArray[np.int64]
+Texts = NDArray[np.object_]
+"""(rows, text columns) str, empty where missing."""
 
 
 @dataclass(frozen=True)
 class Column:
     """One input column.
 
-    `kind` says how the text in a file is read: number, boolean (0 or 1), date (seconds since 1970)
-    or category. `categories` are the sorted labels of a category column, a code is a position.
-    `format` is the one its text is written in (see `formats`), None the plain one; `missing` are
-    texts that stood for no value.
+    `kind` says how the text in a file is read: number, boolean (0 or 1), date (seconds since 1970),
+    category, or text of several words. `categories` are the sorted labels of a category column, a
+    code is a position. `format` is the one its text is written in (see `formats`), None the plain
+    one; `missing` are texts that stood for no value.
     """
 
     name: str
@@ -67,12 +71,17 @@ class Schema:
     @cached_property
     def numbers(self) -> tuple[Column, ...]:
         """Columns of `Features.numbers`, in order."""
-        return tuple(column for column in self.columns if column.kind != "category")
+        return tuple(c for c in self.columns if c.kind not in ("category", "text"))
 
     @cached_property
     def categories(self) -> tuple[Column, ...]:
         """Columns of `Features.codes`, in order."""
         return tuple(column for column in self.columns if column.kind == "category")
+
+    @cached_property
+    def texts(self) -> tuple[Column, ...]:
+        """Columns of `Features.texts`, in order."""
+        return tuple(column for column in self.columns if column.kind == "text")
 
     @cached_property
     def sha256(self) -> str:
@@ -108,21 +117,26 @@ class Features:
     numbers: (rows, number columns) float64, NaN where missing.
     codes: (rows, category columns) int32 positions in `Column.categories`, -1 where missing (or,
     when predicting, where the category was never seen).
+    texts: of the text columns, None where there are none; no model type itself looks at them.
     """
 
     numbers: NDArray[np.float64]
     codes: NDArray[np.int32]
+    texts: Texts | PackedTexts | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     @property
     def columns(self) -> list[NDArray[Any]]:
-        """Each column, (rows,): the numbers, then the codes."""
-        return [*self.numbers.T, *self.codes.T]
+        """Each column, (rows,): the numbers, then the codes, then the ranks of the texts."""
+        texts = () if self.texts is None else self.texts[:].T
+        ranks = (np.unique(column, return_inverse=True)[1] for column in texts)
+        return [*self.numbers.T, *self.codes.T, *ranks]
 
     def take(self, rows: Rows) -> "Features":
-        return Features(self.numbers[rows], self.codes[rows])
+        texts = None if self.texts is None else self.texts[rows]
+        return Features(self.numbers[rows], self.codes[rows], texts)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ _Read = tuple[NDArray[Any], list[str]]
 
 def written_columns(schema: Schema) -> set[str]:
     """Columns whose cells are needed as they are written: 01 is not 1, and 1.234 may be 1234."""
-    return {c.name for c in schema.columns if c.kind == "category" or c.format}
+    return {c.name for c in schema.columns if c.kind in ("category", "text") or c.format}
 
 
 def unused_columns(frame: pd.DataFrame, schema: Schema) -> list[str]:
@@ -82,11 +82,14 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
     empty = []
     for column in schema.columns:
         series = plain_column(frame.iloc[:, place[column.name]])
-        read = _read_codes if column.kind == "category" else _read_values
+        read = {"category": _read_codes, "text": _read_words}.get(column.kind, _read_values)
         arrays[column.name], said = read(column, series)
         notes += said
         cells = arrays[column.name]
-        without = cells < 0 if column.kind == "category" else np.isnan(cells)
+        if column.kind == "text":
+            without = cells == ""
+        else:
+            without = cells < 0 if column.kind == "category" else np.isnan(cells)
         if without.all() and not said:
             empty.append(column.name)
     if empty and len(frame) > 1:  # one row with gaps is nothing odd
@@ -187,6 +190,11 @@ def _read_codes(column: Column, series: pd.Series) -> _Read:
         f"column {column.name!r}: {count:,} row{'s' if count > 1 else ''} with categories that the "
         f"training data did not have: {found}; taken as missing"
     ]
+
+
+def _read_words(column: Column, series: pd.Series) -> _Read:
+    """The texts, empty where missing; what words the model knows is its own matter."""
+    return texts_of(column.name, cells_as_texts(series)).cells, []
 
 
 def _spelled_alike(texts: Typed, categories: tuple[str, ...]) -> Typed:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.tabular.data.arrays import PackedTexts
 from journal_launcher.tabular.data.data_checks import check_data
 from journal_launcher.tabular.data.dataset import Features, Rows, Schema
 from journal_launcher.tabular.data.equal_rows import are_copies, count_repeats, equal_rows
@@ -101,6 +102,9 @@ def parse(source: TableSource) -> Parsed:
     arrays = {**cuts, "numbers": features.numbers, "codes": features.codes}
     if table.weights is not None:
         arrays["weights"] = table.weights
+    if features.texts is not None:
+        packed = PackedTexts.of(features.texts[:])
+        arrays |= {"texts": packed.content, "text_ends": packed.ends}
     return Parsed(schema, {**arrays, "target": target.values, "units": units.rows}, facts)
 
 

@@ -27,6 +27,7 @@ from journal_launcher.settings.metric_names import (
     REGRESSION_METRICS,
 )
 from journal_launcher.tabular.data.arrays import (
+    PackedTexts,
     are_stored,
     map_arrays,
     mark_used,
@@ -50,7 +51,7 @@ PARSER_VERSION = 7  # counts up when the same file would give other arrays or fa
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = (
     *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),
-    *("weight_column", "date_order", "target_in_units"),
+    *("weight_column", "date_order", "target_in_units", "texts"),
 )
 
 
@@ -101,10 +102,11 @@ def load(directory: Path) -> Dataset:
         Fold(arrays[f"fold{number}_train"], arrays[f"fold{number}_valid"])
         for number in range(meta["prepared"]["split"]["k_folds"])
     ]
+    texts = PackedTexts(arrays["texts"], arrays["text_ends"]) if "texts" in arrays else None
     return Dataset(
         directory=directory,
         schema=Schema.from_json(meta["schema"]),
-        features=Features(arrays["numbers"], arrays["codes"]),
+        features=Features(arrays["numbers"], arrays["codes"], texts),
         target=arrays["target"],
         train=arrays["train"],
         holdout=arrays["holdout"],

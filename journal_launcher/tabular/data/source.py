@@ -15,7 +15,8 @@ class TableSource:
     "auto", "regression" or "classification". metric: None for the task's own. date_order: of dates
     whose order nothing shows. strict_data: refuse a table that there are doubts about.
     target_in_units: rows that are equal in the target too stay together, and no others: so studies
-    began whose split does not say what `equal_rows` do.
+    began whose split does not say what `equal_rows` do. texts: text of several words is a feature;
+    False for studies that began when it was left out.
     """
 
     data: str
@@ -32,13 +33,16 @@ class TableSource:
     date_order: str | None = None
     strict_data: bool = False
     target_in_units: bool = False
+    texts: bool = True
 
     @classmethod
-    def of(cls, settings: object, seed: int, *, target_in_units: bool = False) -> "TableSource":
+    def of(
+        cls, settings: object, seed: int, *, target_in_units: bool = False, texts: bool = True
+    ) -> "TableSource":
         """The table that a launch with these settings asks for."""
-        of_a_study = ("seed", "target_in_units")
+        of_a_study = ("seed", "target_in_units", "texts")
         given = {f.name: getattr(settings, f.name) for f in fields(cls) if f.name not in of_a_study}
-        return cls(seed=seed, target_in_units=target_in_units, **given)
+        return cls(seed=seed, target_in_units=target_in_units, texts=texts, **given)
 
     @property
     def location(self) -> str:

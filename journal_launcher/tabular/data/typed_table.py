@@ -80,7 +80,7 @@ class TypedTable:
             f"{target.name}{classes}{weighted}",
             ", ".join(
                 _counted(kinds[kind], kind)
-                for kind in ("number", "category", "boolean", "date")
+                for kind in ("number", "category", "boolean", "date", "text")
                 if kinds[kind]
             ),
         ]
@@ -145,6 +145,10 @@ def read_table(source: TableSource) -> TypedTable:
     no_features = (target_name, source.group_column, source.weight_column)
     columns = {name: column for name, column in typed.items() if name not in no_features}
     left_out = _useless(columns)
+    if source.texts:
+        for name in [name for name, why in left_out.items() if why == _TEXT]:
+            del left_out[name]
+            columns[name] = typed[name] = replace(typed[name], kind="text")
     for name in left_out:
         del columns[name]
     if not columns:

@@ -259,4 +259,8 @@ def model_type(name: str) -> type[ModelType]:
 
 def make_model(settings: ModelSettings) -> ModelType:
     """The model type of that name, told the settings."""
+    if settings.schema.texts:
+        from journal_launcher.tabular.models.with_words import WithWords
+
+        return WithWords(settings)
     return model_type(settings.name)(settings)

@@ -67,7 +67,8 @@ class TableJob(Job):
         if settings.spaces:  # refused before the table is read
             make_model(self._model_settings(Schema((), "", "regression"), 0, "r2")).defaults()
         former = begun is not None and _keeps_targets_together(begun)
-        source = TableSource.of(settings, seed, target_in_units=former)
+        texts = begun is None or "text" in (begun.reading or {}).values()
+        source = TableSource.of(settings, seed, target_in_units=former, texts=texts)
         table = prepare(source, StudiesFolder(self._paths.folder).cache)
         task = self._task_of(table, seed)
         model = task.make_model()

@@ -13,6 +13,8 @@ from journal_launcher.tabular.data.typed_table import TypedTable, read_table
 
 AMOUNTS = [f"{place},{place * 7 % 1000:03d}.50" for place in range(1, ROWS + 1)]
 
+REVIEW = [f"a review of several words {place % 59}" for place in range(ROWS)]
+
 
 def read(folder: Path, table: dict[str, Any], **given: Any) -> TypedTable:
     return read_table(TableSource(csv_of(folder, table), 0, **{"target": "y", **given}))
@@ -72,17 +74,34 @@ class TestColumns:
         formats = {column.name: column.format for column in other.schema.columns}
         assert formats["n"] == "1,234.5" and formats["d"] == "d.m.y"
 
-    def test_ids_and_texts_are_left_out_by_their_names(self, tmp_path: Path) -> None:
-        review = [f"a review of several words {place % 59}" for place in range(ROWS)]
-        table = read(
-            tmp_path,
-            columns(uid=[f"{place:08x}" for place in range(ROWS)], review=review, n=AMOUNTS),
-        )
-        assert table.left_out == {"uid": "never repeats", "review": "text"}
+    def test_ids_are_left_out_by_their_names_and_texts_are_features(self, tmp_path: Path) -> None:
+        given = columns(uid=[f"{place:08x}" for place in range(ROWS)], review=REVIEW, n=AMOUNTS)
+        table = read(tmp_path, given)
+        assert table.left_out == {"uid": "never repeats"}
         assert table.summary == (
-            "table.csv: 60 rows, regression of y; 2 numbers, 1 category; left out: uid (never "
-            "repeats), review (text)"
+            "table.csv: 60 rows, regression of y; 2 numbers, 1 category, 1 text; left out: uid "
+            "(never repeats)"
         )
+        assert table.reading["review"] == "text"
+        schema, features = table.features()
+        assert [column.name for column in schema.texts] == ["review"]
+        assert features.texts is not None and features.texts[:, 0].tolist() == REVIEW
+        assert [column.name for column in schema.numbers] == ["x", "n"]
+
+    def test_texts_stay_left_out_of_a_study_that_began_so(self, tmp_path: Path) -> None:
+        table = read(tmp_path, columns(review=REVIEW, n=AMOUNTS), texts=False)
+        assert table.left_out == {"review": "text"}
+        assert table.summary.endswith("2 numbers, 1 category; left out: review (text)")
+        assert table.reading["review"] == "left out"
+        assert table.features()[1].texts is None
+
+    def test_texts_in_files_are_those_that_were_read(self, tmp_path: Path) -> None:
+        review = ["", "Größe des alten Hauses", *REVIEW[2:]]
+        data = loaded(tmp_path, columns(review=review))
+        assert data.features.texts is not None
+        assert data.features.texts[:][:, 0].tolist() == review
+        few = data.features.take(np.array([3, 5]))
+        assert few.texts is not None and few.texts[:, 0].tolist() == REVIEW[3:6:2]
 
     def test_texts_that_repeat_are_categories(self, tmp_path: Path) -> None:
         names = [f"a name of words {place % 50}" for place in range(ROWS)]
@@ -140,13 +159,13 @@ class TestReading:
         more = {
             "n": AMOUNTS,
             "gaps": ["0.5", "?", "1.5"] * 20,
-            "review": [f"a review of several words {place % 59}" for place in range(ROWS)],
+            "review": REVIEW,
             "total": [*(place + 0.5 for place in range(59)), "Total"],
         }
         assert read(tmp_path, columns(**more)).reading == {
             "n": "number as 1,234.5",
             "gaps": "number, '?' missing",
-            "review": "left out",
+            "review": "text",
             "total": "number, 'Total' missing",
         }
 
