@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.utils.extmath import randomized_svd
 
 from journal_launcher.tabular.data.arrays import PackedTexts
 from journal_launcher.tabular.data.dataset import Texts
@@ -57,8 +57,9 @@ class _Column:
         directions = np.zeros((len(words), width), dtype=np.float32)
         known = min(width, len(words) - 1, len(texts) - 1)
         if known > 0:
-            found = TruncatedSVD(known, random_state=0).fit(_weighed(counts, weights))
-            directions[:, :known] = found.components_.T
+            matrix = _weighed(counts, weights)
+            _, _, found = randomized_svd(matrix, known, n_iter=5, random_state=0)
+            directions[:, :known] = found.T
         return cls(words, weights, directions)
 
     def transform(self, texts: NDArray[Any]) -> NDArray[np.float32]:

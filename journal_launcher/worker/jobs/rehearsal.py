@@ -49,7 +49,7 @@ class Rehearsal(Job):
         return Preparation(Identity(), content=problems)
 
     def _rehearse(self, name: str, seed: int, cuts: dict[str, Any]) -> Any:
-        """Try one type and return what divides its rows: it must be the same as of those before."""
+        """Try one type and return what it learns from: it must be the same as of those before."""
         settings = self._parts[name]
         gpu = self._gpu and MODEL_TYPES[name].uses_gpu
         job = TableJob(settings, StudyPaths(self._paths.folder, settings.name), gpu, self._threads)
@@ -60,17 +60,23 @@ class Rehearsal(Job):
         if study is not None and study.attribute(IDENTITY_ATTRIBUTE) is not None:
             study.check_identity(prepared.identity.to_json(), prepared.content["data"])
         cut = prepared.identity.seed, prepared.identity.split
-        for other, theirs in cuts.items():
-            if theirs != cut:
+        reading = prepared.identity.reading
+        for other, (their_cut, their_reading) in cuts.items():
+            if their_cut != cut:
                 raise UsageError(
                     f"study {settings.name} has another seed or rule to divide the rows than "
                     f"{self._parts[other].name}, and so other folds; begin them anew with "
                     "--overwrite"
                 )
+            if their_reading != reading:  # one of them began when text was left out
+                raise UsageError(
+                    f"study {settings.name} has other features than {self._parts[other].name}; "
+                    "begin them anew with --overwrite"
+                )
         job.warm_up()
         if study is None:  # what has begun has shown it already
             job.rehearse(prepared, seed)
-        return cut
+        return cut, reading
 
     def _study(self, settings: LaunchSettings) -> StudyHandle | None:
         journal = StudyPaths(self._paths.folder, settings.name).journal

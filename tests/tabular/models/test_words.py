@@ -65,7 +65,15 @@ class TestWords:
         assert found.shape == (2, 2 * width_of(2)) and not found.any()
 
     @pytest.mark.parametrize(
-        "texts", [[""], ["one row alone"], ["", ""], ["? !", "- -"], ["no word", "twice here"]]
+        "texts",
+        [
+            [""],
+            ["one row alone"],
+            ["", ""],
+            ["? !", "- -"],
+            ["no word", "twice here"],
+            ["the same"] * 9,
+        ],
     )
     def test_of_hardly_any_rows_are_fitted_too(self, texts: list[str]) -> None:
         words = Words.fit(texts_of(texts))

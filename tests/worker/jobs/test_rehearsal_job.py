@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tabular.data.tables import columns, csv_of
+from tabular.data.tables import ROWS, columns, csv_of
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudiesFolder
@@ -80,6 +80,23 @@ def test_studies_of_different_seeds_have_different_folds(tmp_path: Path) -> None
     )
     begin(tmp_path, "linear", seed=7)
     assert problems(tmp_path) == {}
+
+
+def test_a_study_that_began_without_text_is_compared_with_none_that_has_it(
+    tmp_path: Path,
+) -> None:
+    table = columns(review=[f"a review of several words {place}" for place in range(ROWS)])
+    csv_of(tmp_path, table)
+    journal = begin(tmp_path, "hist_gradient_boosting")
+    assert problems(tmp_path, table) == {}
+    content = journal.read_text()
+    journal.write_text(content.replace(',"reading":{"review":"text"}', ""))
+    assert journal.read_text() != content
+    (said,) = problems(tmp_path, table).values()
+    assert said == (
+        "study table_y_hist_gradient_boosting has other features than table_y_linear; begin them "
+        "anew with --overwrite"
+    )
 
 
 def test_a_table_that_no_type_could_read_is_said_once(tmp_path: Path) -> None:
