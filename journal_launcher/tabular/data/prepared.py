@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
     """
     check_location(source.data)
     with about(source.location):
-        directory = cache / _key(source)
+        directory = _place(source, cache)
         if not are_stored(directory):
             from journal_launcher.tabular.data.parsing import parse
 
@@ -174,6 +175,15 @@ def about(source: str) -> Iterator[None]:
         yield
     except UsageError as problem:
         raise UsageError(f"{source}: {problem}") from None
+
+
+def _place(source: TableSource, cache: Path) -> Path:
+    """Where the arrays are, or go. A resume of a study without text finds those it began with."""
+    if not source.texts:
+        place = cache / _key(replace(source, texts=True))
+        if are_stored(place) and not Schema.from_json(stored_facts(place)["schema"]).texts:
+            return place
+    return cache / _key(source)
 
 
 def _key(source: TableSource) -> str:
