@@ -22,6 +22,7 @@ from journal_launcher.tabular.models import (
     Predictions,
     Report,
     Rounds,
+    RowWeights,
     Score,
     Suggester,
     model_type,
@@ -89,12 +90,19 @@ class WithWords:
         return self._model.cross_validate(params, known, score, seed, report, fixed)
 
     def fit(
-        self, params: Params, features: Features, target: NDArray[np.float64], steps: int, seed: int
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
     ) -> "FittedWithWords":
         assert features.texts is not None
         words = Words.fit(features.texts)
         numbers = _joined(features, words.transform(features.texts))
-        return FittedWithWords(self._model.fit(params, numbers, target, steps, seed), words)
+        fitted = self._model.fit(params, numbers, target, steps, seed, weights)
+        return FittedWithWords(fitted, words)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedWithWords":
         return FittedWithWords(self._model.load(path, state), Words.load(_words_file(path)))
@@ -106,7 +114,9 @@ class WithWords:
             self._found[digest] = _kept(folds, digest)
         pairs = zip(folds, self._found[digest], strict=True)
         return [
-            _FoldWithWords(fold.features, fold.target, fold.rows, fold.directory, words)
+            _FoldWithWords(
+                fold.features, fold.target, fold.rows, fold.directory, fold.weights, words
+            )
             for fold, words in pairs
         ]
 

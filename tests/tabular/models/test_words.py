@@ -154,6 +154,19 @@ def test_texts_make_scores_better(make_table: MakeTable) -> None:
     assert (scores[1] > scores[0]).all() and scores[1].mean() > scores[0].mean() + 0.1
 
 
+def test_weights_reach_the_model_type(make_table: MakeTable) -> None:
+    table = with_texts(make_table())
+    weights = np.random.default_rng(0).random(len(table.target)) + 0.1
+    found = []
+    for one in (table, replace(table, weights=weights)):
+        task = task_of(one, "linear")
+        model = task.make_model()
+        curve = cross_validate(task, model, model.defaults(), 0, lambda *_: None)
+        fitted = model.fit(model.defaults(), one.features, one.target, 1, 0, one.weights)
+        found.append((curve.scores.tolist(), fitted.predict(table.features).tolist()))
+    assert found[0][0] != found[1][0] and found[0][1] != found[1][1]
+
+
 def test_a_text_column_has_one_importance(make_table: MakeTable) -> None:
     table = with_texts(make_table())
     model = task_of(table, "linear").make_model()
