@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from journal_launcher.tabular.models import Curve, ModelType, Params, Report
+from journal_launcher.tabular.models import CrossValidated, ModelType, Params, Report
 from journal_launcher.tabular.task import TableTask
 
 __all__ = ["cross_validate", "finite_metrics", "mean_errors", "overfit_ratio"]
@@ -15,7 +15,7 @@ def cross_validate(
     seed: int,
     report: Report,
     fixed: int | None = None,
-) -> Curve:
+) -> CrossValidated:
     """Train every fold of `task`; with `fixed`, for exactly so many steps.
 
     model: made by the task, or by the same one with other folds.
@@ -32,7 +32,7 @@ def cross_validate(
     return curve
 
 
-def mean_errors(curve: Curve) -> dict[str, float] | None:
+def mean_errors(curve: CrossValidated) -> dict[str, float] | None:
     """Mean error of the validation rows and of the training rows: what the ratio is made of."""
     found = {
         "validation": float(np.mean(curve.errors)),
@@ -41,13 +41,13 @@ def mean_errors(curve: Curve) -> dict[str, float] | None:
     return found if np.isfinite(list(found.values())).all() else None
 
 
-def finite_metrics(curve: Curve) -> dict[str, float | None] | None:
+def finite_metrics(curve: CrossValidated) -> dict[str, float | None] | None:
     """Every metric's mean over the folds, None where one is undefined in some fold."""
     found = {name: value if np.isfinite(value) else None for name, value in curve.metrics.items()}
     return found or None
 
 
-def overfit_ratio(curve: Curve) -> float | None:
+def overfit_ratio(curve: CrossValidated) -> float | None:
     """Mean error of the validation rows ÷ that of the training rows; None if there is no error."""
     train = float(np.mean(curve.train_errors))
     return float(np.mean(curve.errors)) / train if train > 0 else None

@@ -73,7 +73,7 @@ def _diagnose(
     draw = trial_seed(task.seed, trial.number, "diagnostics")
     rows = np.random.default_rng(draw).permutation(dataset.train)[:_ROWS]
     features, target = dataset.features.take(rows), dataset.target[rows]
-    error = metrics.error(dataset.schema.task)
+    error = metrics.error_function(dataset.schema.task)
     inspect = getattr(fitted, "diagnose", None)
     return Diagnostics(
         task=dataset.schema.task,

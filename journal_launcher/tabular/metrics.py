@@ -15,10 +15,19 @@ from numpy.typing import NDArray
 
 from journal_launcher.settings.metric_names import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
-__all__ = ["Score", "bootstrap_interval", "error", "every", "means", "names", "score"]
+__all__ = [
+    "Score",
+    "bootstrap_interval",
+    "error_function",
+    "every",
+    "means",
+    "names",
+    "score_function",
+]
 
 Array = NDArray[np.float64]
-Rows = NDArray[Any]
+PerRow = NDArray[Any]
+"""(rows,) or (rows, k): what a metric needs to know of each row."""
 Weights = Array | None
 """(rows,) positive; None weighs all rows alike."""
 
@@ -42,8 +51,8 @@ class _Metric:
     average.
     """
 
-    rows: Callable[[Array, Array], Rows]
-    finish: Callable[[Rows, Weights], float]
+    rows: Callable[[Array, Array], PerRow]
+    finish: Callable[[PerRow, Weights], float]
     cost: int = 1
 
     def __call__(self, target: Array, predictions: Array, weights: Weights = None, /) -> float:
@@ -56,7 +65,7 @@ def names(task: str) -> tuple[str, ...]:
     return tuple(CLASSIFICATION_METRICS if classification else REGRESSION_METRICS)
 
 
-def score(metric: str, task: str) -> Score:
+def score_function(metric: str, task: str) -> Score:
     """The function metric(target, predictions, weights=None) -> float.
 
     target: (rows,) values, or class positions 0, 1, …; predictions: (rows,) values, or
@@ -71,7 +80,7 @@ def score(metric: str, task: str) -> Score:
     return _METRICS[metric]
 
 
-def error(task: str) -> Score:
+def error_function(task: str) -> Score:
     """What the overfit ratio compares: RMSE, or log loss for classification."""
     return _METRICS["log_loss" if task == "classification" else "rmse"]
 
@@ -119,23 +128,23 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _mean(rows: Rows, weights: Weights = None) -> float:
+def _mean(rows: PerRow, weights: Weights = None) -> float:
     return float(np.mean(rows) if weights is None else np.average(rows, weights=weights))
 
 
-def _root_mean(rows: Rows, weights: Weights) -> float:
+def _root_mean(rows: PerRow, weights: Weights) -> float:
     return float(np.sqrt(_mean(rows, weights)))
 
 
-def _squares(target: Array, predictions: Array) -> Rows:
+def _squares(target: Array, predictions: Array) -> PerRow:
     return np.square(target - predictions)
 
 
-def _squares_and_target(target: Array, predictions: Array) -> Rows:
+def _squares_and_target(target: Array, predictions: Array) -> PerRow:
     return np.stack([np.square(target - predictions), target])
 
 
-def _r2(rows: Rows, weights: Weights) -> float:
+def _r2(rows: PerRow, weights: Weights) -> float:
     errors, target = rows
     if weights is None:
         variance = float(np.var(target))
@@ -145,24 +154,24 @@ def _r2(rows: Rows, weights: Weights) -> float:
     return 1.0 - _mean(errors, weights) / variance if variance > 0 else float("nan")
 
 
-def _surprise(target: Array, predictions: Array) -> Rows:
+def _surprise(target: Array, predictions: Array) -> PerRow:
     of_target = predictions[np.arange(len(target)), target.astype(np.intp)]
     # As scikit-learn does: a certain and wrong prediction costs much, not infinity.
-    surprise: Rows = -np.log(np.clip(of_target, np.finfo(np.float64).eps, 1.0))
+    surprise: PerRow = -np.log(np.clip(of_target, np.finfo(np.float64).eps, 1.0))
     return surprise
 
 
-def _hits(target: Array, predictions: Array) -> Rows:
-    hits: Rows = predictions.argmax(axis=1) == target
+def _hits(target: Array, predictions: Array) -> PerRow:
+    hits: PerRow = predictions.argmax(axis=1) == target
     return hits
 
 
-def _labels(target: Array, predictions: Array) -> Rows:
+def _labels(target: Array, predictions: Array) -> PerRow:
     """True and predicted class."""
     return np.stack([target.astype(np.intp), predictions.argmax(axis=1)])
 
 
-def _confusion(labels: Rows, weights: Weights) -> Array:
+def _confusion(labels: PerRow, weights: Weights) -> Array:
     """(true classes, predicted classes) rows, or what they weigh."""
     classes = int(labels.max()) + 1
     cells = labels[0] * classes + labels[1]
@@ -170,34 +179,34 @@ def _confusion(labels: Rows, weights: Weights) -> Array:
     return counts.reshape(classes, classes).astype(np.float64)
 
 
-def _balanced_accuracy(labels: Rows, weights: Weights) -> float:
+def _balanced_accuracy(labels: PerRow, weights: Weights) -> float:
     confusion = _confusion(labels, weights)
     rows = confusion.sum(axis=1)
     return _mean(confusion.diagonal()[rows > 0] / rows[rows > 0])
 
 
-def _f1_macro(labels: Rows, weights: Weights) -> float:
+def _f1_macro(labels: PerRow, weights: Weights) -> float:
     confusion = _confusion(labels, weights)
     found = confusion.sum(axis=0) + confusion.sum(axis=1)
     return _mean(2 * confusion.diagonal()[found > 0] / found[found > 0])
 
 
-def _target_and_ranks(target: Array, predictions: Array) -> Rows:
+def _target_and_ranks(target: Array, predictions: Array) -> PerRow:
     """The class, then for every class the rank of its probability, equal ones sharing a rank."""
     ranks = [np.unique(column, return_inverse=True)[1] for column in predictions.T]
     return np.stack([target, *ranks]).astype(np.int32)
 
 
 def _one_against_rest(
-    of_counts: Callable[[Rows, Rows], float],
-) -> Callable[[Rows, Weights], float]:
+    of_counts: Callable[[PerRow, PerRow], float],
+) -> Callable[[PerRow, Weights], float]:
     """Score class 1 of two; of more, average over the classes that the rows have and lack.
 
     of_counts: (rows of the class, the other rows), both counted, or weighed, from the highest rank
     to the lowest.
     """
 
-    def finish(rows: Rows, weights: Weights) -> float:
+    def finish(rows: PerRow, weights: Weights) -> float:
         target, ranks = rows[0], rows[1:]
         values = []
         for label in [1] if len(ranks) == 2 else range(len(ranks)):
@@ -217,13 +226,13 @@ def _one_against_rest(
     return finish
 
 
-def _roc_auc(hits: Rows, misses: Rows) -> float:
+def _roc_auc(hits: PerRow, misses: PerRow) -> float:
     """The share of pairs of a hit and a miss that are in the right order, ties a half."""
     misses_below = misses.sum() - np.cumsum(misses) + misses / 2
     return float(np.sum(hits * misses_below) / (hits.sum() * misses.sum()))
 
 
-def _average_precision(hits: Rows, misses: Rows) -> float:
+def _average_precision(hits: PerRow, misses: PerRow) -> float:
     """The mean, over the hits, of the share of hits among the rows ranked as high or higher."""
     precision = np.cumsum(hits) / np.maximum(np.cumsum(hits + misses), _TINY)
     return float(np.sum(hits * precision) / hits.sum())

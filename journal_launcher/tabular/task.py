@@ -30,7 +30,7 @@ class TableTask:
 
     @cached_property
     def score(self) -> Score:
-        return metrics.score(self.metric, self.dataset.schema.task)
+        return metrics.score_function(self.metric, self.dataset.schema.task)
 
     @cached_property
     def folds(self) -> tuple[FoldData, ...]:
@@ -49,8 +49,8 @@ class TableTask:
 class ScoredTrial:
     """A trial that may become the model: its parameters, and what cross-validation found.
 
-    value: the mean of `fold_scores`. steps: epochs or rounds, see `Curve.steps`. errors and curves
-    (of its confirmation) are for the diagnostics, metrics (every one) for the sidecar; trials of
+    value: the mean of `fold_scores`. steps: epochs or rounds, as in `CrossValidated`. errors and
+    curves (of its confirmation) are for the diagnostics, metrics (every one) for the sidecar; trials of
     older versions have no errors or metrics.
     """
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from journal_launcher.base.errors import DeviceError
-from journal_launcher.bootstrap import OLDER_TORCH, VENV, typed
+from journal_launcher.bootstrap import DRIVER, OLDER_TORCH, VENV, typed
 from journal_launcher.settings.model_types import MODEL_TYPES
 
 __all__ = ["DeviceStatus", "require_gpu", "verify_device"]
@@ -23,7 +23,6 @@ __all__ = ["DeviceStatus", "require_gpu", "verify_device"]
 _CUDA_LIBRARY = "libcuda.so.1"
 _PROBE = Path(__file__).with_name("cuda_probe.py")
 _PATIENCE = 60.0  # seconds; without persistence mode a machine of eight GPUs needs some
-_DRIVER_FILE = Path("/proc/driver/nvidia/version")
 
 
 DeviceStatus = Literal["verified", "unverified", "cpu"]
@@ -170,7 +169,7 @@ def _driver_version() -> str:
 def _kernel_driver_version() -> str:
     """The same without a call into the driver, which may hang."""
     try:
-        found = re.search(r"\b[0-9]{3,}\.[0-9.]*[0-9]", _DRIVER_FILE.read_text())
+        found = re.search(r"\b[0-9]{3,}\.[0-9.]*[0-9]", DRIVER.read_text())
     except OSError:
         found = None
     return found[0] if found else "unknown"

@@ -134,7 +134,7 @@ class Sum:
 def scored(table: Dataset, **more: Any) -> dict[str, Any]:
     target = Sum().predict(table.features)
 
-    rmse = metrics.error("regression")
+    rmse = metrics.error_function("regression")
     model: Any = Sum()
     found = permutation_importance(model, table.features, target, table.schema, rmse, 0, **more)
     return found.to_json()

@@ -24,7 +24,7 @@ def test_every_metric_belongs_to_exactly_one_task() -> None:
 
 def test_a_metric_of_the_other_task_is_refused() -> None:
     with pytest.raises(ValueError, match=r"classification expects one of log_loss.*found 'r2'"):
-        metrics.score("r2", "classification")
+        metrics.score_function("r2", "classification")
 
 
 def test_regression_metrics_agree_with_scikit_learn() -> None:
@@ -37,7 +37,7 @@ def test_regression_metrics_agree_with_scikit_learn() -> None:
         "mae": sklearn_metrics.mean_absolute_error(target, found),
     }
     for name, value in expected.items():
-        assert metrics.score(name, "regression")(target, found) == pytest.approx(value)
+        assert metrics.score_function(name, "regression")(target, found) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -56,7 +56,9 @@ def test_classification_metrics_agree_with_scikit_learn(classes: int) -> None:
         "average_precision": sklearn_metrics.average_precision_score(hits, ranked),
     }
     for name, value in expected.items():
-        assert metrics.score(name, "classification")(target, found) == pytest.approx(value), name
+        assert metrics.score_function(name, "classification")(target, found) == pytest.approx(
+            value
+        ), name
 
 
 def _by_scikit_learn(
@@ -116,10 +118,10 @@ def test_a_row_of_weight_three_counts_as_three_rows(classes: int) -> None:
 def test_a_weighted_score_is_undefined_where_the_plain_one_is() -> None:
     weights = np.random.default_rng(0).random(10)
     constant = np.full(10, 0.1)
-    assert np.isnan(metrics.score("r2", "regression")(constant, constant * 2, weights))
+    assert np.isnan(metrics.score_function("r2", "regression")(constant, constant * 2, weights))
     certain = np.tile([0.3, 0.7], (10, 1))
     for name in ("roc_auc", "average_precision"):
-        score = metrics.score(name, "classification")
+        score = metrics.score_function(name, "classification")
         assert np.isnan(score(np.ones(10), certain, weights))
 
 
@@ -132,38 +134,38 @@ def test_the_interval_is_of_the_weighted_score(classes: int) -> None:
     weights = np.where(bad, 1e-6, 1.0)
     for name in metrics.names(task):
         low, high = metrics.bootstrap_interval(name, target, found, 0, weights)
-        assert low < metrics.score(name, task)(target, found, weights) < high, name
-        plain = metrics.score(name, task)(target, found)
+        assert low < metrics.score_function(name, task)(target, found, weights) < high, name
+        plain = metrics.score_function(name, task)(target, found)
         assert not low < plain < high, name
 
 
 def test_classes_that_the_target_lacks_do_not_count() -> None:
     target, found = _classified(3)
     present = target < 2
-    auc = metrics.score("roc_auc", "classification")(target[present], found[present])
+    auc = metrics.score_function("roc_auc", "classification")(target[present], found[present])
     by_hand = [
         sklearn_metrics.roc_auc_score(target[present] == label, found[present, label])
         for label in (0, 1)
     ]
     assert auc == pytest.approx(np.mean(by_hand))
-    balanced = metrics.score("balanced_accuracy", "classification")
+    balanced = metrics.score_function("balanced_accuracy", "classification")
     assert 0 < balanced(target[present], found[present]) <= 1
 
 
 def test_an_undefined_score_is_nan() -> None:
     constant = np.ones(10)
-    assert np.isnan(metrics.score("r2", "regression")(constant, constant * 2))
+    assert np.isnan(metrics.score_function("r2", "regression")(constant, constant * 2))
     certain = np.tile([0.3, 0.7], (10, 1))
-    assert np.isnan(metrics.score("roc_auc", "classification")(constant, certain))
+    assert np.isnan(metrics.score_function("roc_auc", "classification")(constant, certain))
 
 
 def test_a_certain_and_wrong_prediction_costs_a_finite_log_loss() -> None:
     wrong = np.array([[1.0, 0.0]])
-    assert 30 < metrics.error("classification")(np.array([1.0]), wrong) < 40
+    assert 30 < metrics.error_function("classification")(np.array([1.0]), wrong) < 40
 
 
 def test_the_error_is_rmse_for_regression() -> None:
-    assert metrics.error("regression")(np.array([0.0, 0.0]), np.array([3.0, 3.0])) == 3.0
+    assert metrics.error_function("regression")(np.array([0.0, 0.0]), np.array([3.0, 3.0])) == 3.0
 
 
 def test_the_interval_holds_the_score_and_narrows_with_rows() -> None:
@@ -174,7 +176,7 @@ def test_the_interval_holds_the_score_and_narrows_with_rows() -> None:
         found = target + rng.normal(size=rows) / 2
         low, high = metrics.bootstrap_interval("rmse", target, found, seed=1)
         assert low < 0.5 * 1.05 and high > 0.5 * 0.95
-        assert low < metrics.score("rmse", "regression")(target, found) < high
+        assert low < metrics.score_function("rmse", "regression")(target, found) < high
         widths.append(high - low)
     # Ten times the root of the rows: a tenth of the width.
     assert 7 < widths[0] / widths[1] < 14

@@ -61,7 +61,9 @@ def test_the_model_is_trained_on_the_training_rows_and_scored_on_the_others(
     for key, rows in (("train_metrics", table.train), ("holdout_metrics", table.holdout)):
         assert set(sidecar[key]) == {"r2", "rmse", "mae"}
         for name, value in sidecar[key].items():
-            by_metric = metrics.score(name, "regression")(table.target[rows], expected[rows])
+            by_metric = metrics.score_function(name, "regression")(
+                table.target[rows], expected[rows]
+            )
             assert value == pytest.approx(by_metric)
     assert "cv_metrics" not in sidecar, "a trial of an older version has none"
     low, high = sidecar["holdout_interval"]
@@ -112,7 +114,7 @@ def test_refit_all_publishes_a_model_of_all_rows_with_the_metrics_of_the_other(
     model, _ = _by_hand(table)
     published = model.load(tmp_path / "all" / "best_model.cbm", of_all["model_state"])
     holdout = table.features.take(table.holdout)
-    seen = metrics.score("r2", "regression")(
+    seen = metrics.score_function("r2", "regression")(
         table.target[table.holdout], published.predict(holdout)
     )
     assert seen > of_train["holdout_metrics"]["r2"]

@@ -13,10 +13,10 @@ from journal_launcher.tabular.data.columns import Typed, rows_of, texts_of
 from journal_launcher.tabular.data.doubts import MOSTLY
 from journal_launcher.tabular.data.fits import Fit, read_as
 from journal_launcher.tabular.data.formats import is_mark, number_of, reader_of
+from journal_launcher.tabular.data.frames import EXACT
 
 __all__ = ["as_codes", "as_long_ids", "with_dates"]
 
-_EXACT = 2**53
 """From it on, float64 does not tell whole numbers from their neighbours."""
 _DATES = 10
 """So many different numbers like 20220131, and nothing else, are dates."""
@@ -44,7 +44,7 @@ def as_codes(name: str, texts: Typed) -> Typed | None:
 def as_long_ids(name: str, series: pd.Series, numbers: Typed) -> Typed | None:
     """The texts of a column that as numbers would have equal ones where they differ."""
     types = pd.api.types
-    if numbers.kind != "number" or not (np.abs(numbers.values) >= _EXACT).any():
+    if numbers.kind != "number" or not (np.abs(numbers.values) >= EXACT).any():
         return None
     whole: Any = series.dropna() if types.is_integer_dtype(series.dtype) else ()
     if not types.is_numeric_dtype(series.dtype):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "EXACT",
     "MISSING",
     "FileFormat",
     "TableFile",
@@ -18,8 +19,11 @@ __all__ = [
     "check_names",
     "drop_unnamed",
     "is_plain_number",
+    "note_rows",
 ]
 
+EXACT = 2**53
+"""From here on, a float has not every whole number."""
 MISSING = frozenset(
     ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null")
 )
@@ -120,6 +124,11 @@ def drop_unnamed(frame: Any) -> tuple[Any, list[str]]:
     many = "s" if len(empty) > 1 else ""
     places = ", ".join(str(place + 1) for place in empty[:5]) + (", …" if len(empty) > 5 else "")
     return frame.iloc[:, kept], [f"column{many} {places} without a name and values: left out"]
+
+
+def note_rows(count: int, which: str, what: str) -> list[str]:
+    """A line about so many rows, none about no row."""
+    return [f"{count:,} row{'s' if count > 1 else ''} {which}: {what}"] if count else []
 
 
 def is_plain_number(text: str) -> bool:

@@ -13,6 +13,7 @@ from journal_launcher.tabular.data.arrays import PackedTexts
 from journal_launcher.tabular.data.data_checks import check_data
 from journal_launcher.tabular.data.dataset import Features, Rows, Schema
 from journal_launcher.tabular.data.equal_rows import are_copies, count_repeats, equal_rows
+from journal_launcher.tabular.data.frames import note_rows
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.splits import check_size, hold_out, make_folds
 from journal_launcher.tabular.data.targets import Target
@@ -122,7 +123,7 @@ def _units(
     columns = features.columns
     if keys is not None:
         count = count_repeats(equal_rows([*columns, target.values]))
-        notes = _note_rows(count, "equal to an earlier row", "splits may separate them")
+        notes = note_rows(count, "equal to an earlier row", "splits may separate them")
         return _Units(
             np.unique(keys, return_inverse=True)[1].ravel().astype(np.int64), count, notes
         )
@@ -132,10 +133,10 @@ def _units(
     if source.target_in_units:
         former = equal_rows([*columns, target.values])
         count = count_repeats(former)
-        notes = _note_rows(count, "equal to an earlier row", "kept together in every split")
+        notes = note_rows(count, "equal to an earlier row", "kept together in every split")
         return _Units(former, count, notes + ([] if np.array_equal(former, units) else [_FORMER]))
     count = count_repeats(equal)
-    notes = _note_rows(count, "with the features of an earlier one", _COPIES if copies else _CHANCE)
+    notes = note_rows(count, "with the features of an earlier one", _COPIES if copies else _CHANCE)
     return _Units(units, count, notes, "together" if copies else "apart")
 
 
@@ -193,7 +194,3 @@ def _sha256(arrays: list[NDArray[Any]]) -> str:
     return hashlib.sha256(
         b"".join(hashlib.sha256(a.tobytes()).digest() for a in arrays)
     ).hexdigest()
-
-
-def _note_rows(count: int, which: str, what: str) -> list[str]:
-    return [f"{count:,} row{'s' if count > 1 else ''} {which}: {what}"] if count else []

@@ -20,6 +20,7 @@ from journal_launcher.base import memory
 from journal_launcher.base.data_source import compression_of
 from journal_launcher.base.data_text import open_text
 from journal_launcher.tabular.data.frames import (
+    EXACT,
     MISSING,
     FileFormat,
     TableFile,
@@ -48,7 +49,6 @@ _BYTE_ORDER_MARKS = {
     b"\xfe\xff": "UTF-16",
 }
 _SEPARATOR_LINE = re.compile(rb'(\xef\xbb\xbf)?"?sep=([\t;|,])"?\r?\n', re.I)  # Excel writes it
-_EXACT = 2.0**53  # beyond it, a float has not every whole number
 _WRITTEN = re.compile(r"\s*[+-]?0[0-9]|\s*(true|false)\s*$", re.I)
 _ZERO_FIRST = (b",00", b",01")
 _ZERO_TABLE = bytes.maketrans(b"23456789\t;|\n", b"11111111,,,,")
@@ -397,7 +397,7 @@ def _may_be_text(column: Any) -> bool:
 
     if column.dtype.kind in "fi":
         values = column.to_numpy()
-        return bool((values >= _EXACT).any() or (values <= -_EXACT).any())
+        return bool((values >= EXACT).any() or (values <= -EXACT).any())
     return pd.api.types.infer_dtype(column, skipna=True) not in ("string", "empty")
 
 

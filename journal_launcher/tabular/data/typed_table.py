@@ -24,7 +24,7 @@ from journal_launcher.tabular.data.columns import (
 )
 from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.data.deciding import type_columns
-from journal_launcher.tabular.data.frames import FileFormat, TableFile
+from journal_launcher.tabular.data.frames import FileFormat, TableFile, note_rows
 from journal_launcher.tabular.data.readers import content_sha256, read_bundled, read_file
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.targets import Target, decide_target, type_target
@@ -122,14 +122,14 @@ def read_table(source: TableSource) -> TypedTable:
     if not rows.any():
         raise UsageError(f"target {target_name!r}: expected different values, found none")
     notes = _note_sheets(file.format, source.data)
-    notes += _note_rows(int(np.count_nonzero(~rows)), "without a target", "left out")
+    notes += note_rows(int(np.count_nonzero(~rows)), "without a target", "left out")
     semicolons = file.format.separator == ";"
     frame = whole if rows.all() else whole[rows]
     typed = type_columns(frame, source.date_order, semicolons)
     weights = _weights(source, target_name, typed, rows_of(frame))
     if weights is not None and not weights.all():
         weighty = weights > 0
-        notes += _note_rows(int(np.count_nonzero(~weighty)), "of weight 0", "left out")
+        notes += note_rows(int(np.count_nonzero(~weighty)), "of weight 0", "left out")
         rows[rows] = weighty
         weights = weights[weighty]
         frame = whole[rows]
@@ -333,10 +333,6 @@ def _note_sheets(found: FileFormat, data: str) -> list[str]:
     if not found.other_sheets:
         return []
     return [f"read from the sheet {found.sheet!r}; another one is {data}#{found.other_sheets[0]}"]
-
-
-def _note_rows(count: int, which: str, what: str) -> list[str]:
-    return [f"{count:,} row{'s' if count > 1 else ''} {which}: {what}"] if count else []
 
 
 def _counted(count: int, word: str) -> str:

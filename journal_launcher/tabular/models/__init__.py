@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from journal_launcher.tabular.models.space import Space
 
 __all__ = [
-    "Curve",
+    "CrossValidated",
     "FittedModel",
     "FoldData",
     "ModelSettings",
@@ -113,13 +113,13 @@ class FoldData:
 
 
 @dataclass(frozen=True)
-class Curve:
+class CrossValidated:
     """What cross-validation found for one set of parameters.
 
     steps: epochs or boosting rounds at the best point of the mean validation curve; the refit
     trains exactly that many. scores, train_scores: (folds,) the metric there. errors, train_errors:
-    (folds,) `metrics.error(task)` there, RMSE or log loss, which make the overfit ratio. metrics:
-    every metric of the task on the validation rows there, each the mean over the folds.
+    (folds,) RMSE or log loss there, `metrics.error_function(task)`; they make the overfit ratio.
+    metrics: every metric of the task on the validation rows there, each the mean over the folds.
     history: only where the steps were fixed: (2, points) the mean score of the validation and of
     the training rows after every `every` steps.
     """
@@ -215,7 +215,7 @@ class ModelType(Protocol):
         seed: int,
         report: Report,
         fixed: int | None = None,
-    ) -> Curve:
+    ) -> CrossValidated:
         """Train all folds and find the best step of the mean validation curve.
 
         With `fixed`, train exactly so many steps and score there: nothing is chosen.

@@ -22,7 +22,7 @@ from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import (
-    Curve,
+    CrossValidated,
     FittedModel,
     FoldData,
     ModelSettings,
@@ -101,7 +101,7 @@ class FoldByFold(Tuned):
         seed: int,
         report: Report,
         fixed: int | None = None,
-    ) -> Curve:
+    ) -> CrossValidated:
         best_of = np.argmax if METRICS[self.settings.metric] == "maximize" else np.argmin
         models = []
         curves = []
@@ -147,10 +147,10 @@ class FoldByFold(Tuned):
 
     def _curve(
         self, steps: int, models: Sequence[StagedModel], folds: Sequence[FoldData], score: Score
-    ) -> Curve:
+    ) -> CrossValidated:
         """Score every fold's validation and training rows after the same number of rounds."""
         task = self.settings.schema.task
-        error = metrics.error(task)
+        error = metrics.error_function(task)
         rows = []
         validated = []
         for model, fold in zip(models, folds, strict=True):
@@ -158,5 +158,5 @@ class FoldByFold(Tuned):
             train = fold.train_target, model.predict_at(fold.train, steps), fold.train_weights
             rows.append((score(*valid), score(*train), error(*valid), error(*train)))
             validated.append(valid)
-        curve = Curve(steps, *np.array(rows, dtype=np.float64).T)
+        curve = CrossValidated(steps, *np.array(rows, dtype=np.float64).T)
         return replace(curve, metrics=metrics.means(task, validated))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from journal_launcher.tabular.data.arrays import are_stored, map_arrays, one_at_a_time, store
 from journal_launcher.tabular.data.dataset import Column, Features, Rows, Schema
 from journal_launcher.tabular.models import (
-    Curve,
+    CrossValidated,
     FittedModel,
     FoldData,
     ModelSettings,
@@ -85,7 +85,7 @@ class WithWords:
         seed: int,
         report: Report,
         fixed: int | None = None,
-    ) -> Curve:
+    ) -> CrossValidated:
         known = self._with_words(folds)
         return self._model.cross_validate(params, known, score, seed, report, fixed)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Column, Features, Fold, Schema
-from journal_launcher.tabular.models import Curve, FoldData, ModelSettings
+from journal_launcher.tabular.models import CrossValidated, FoldData, ModelSettings
 from journal_launcher.tabular.models.neural_net.fitted_net import FittedNet
 from journal_launcher.tabular.models.neural_net.model_type import NeuralNet
 
@@ -70,8 +70,8 @@ def cross_validate(
     data: tuple[FoldData, ...],
     reports: Reports | None = None,
     **changes: Any,
-) -> Curve:
-    score = metrics.score(asked.metric, asked.schema.task)
+) -> CrossValidated:
+    score = metrics.score_function(asked.metric, asked.schema.task)
     report = Reports() if reports is None else reports
     return NeuralNet(asked).cross_validate({**SMALL, **changes}, data, score, 1, report)
 

@@ -121,7 +121,7 @@ def test_the_first_fold_decides_how_far_all_train(
     target, thirds = features.numbers[:, 0], np.arange(36).reshape(3, 12)
     folds = [FoldData(features, target, Fold(part[:8], part[8:])) for part in thirds]
     limited = _settings("catboost", 24, 1, rounds=600)
-    score, reports = metrics.score("rmse", "regression"), []
+    score, reports = metrics.score_function("rmse", "regression"), []
     model = Curved(replace(limited, metric="rmse"))
     Curved.asked.clear()
     curve = model.cross_validate(

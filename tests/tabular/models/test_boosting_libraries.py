@@ -56,7 +56,7 @@ def test_every_fold_is_scored_after_the_same_number_of_rounds(
 ) -> None:
     table = make_table(task, classes=classes)
     metric = "r2" if task == "regression" else "log_loss"
-    model, score = library.model(table, metric), metrics.score(metric, task)
+    model, score = library.model(table, metric), metrics.score_function(metric, task)
     monkeypatch.setattr(type(model), "max_steps", 40)
     folds = task_of(table, library.name).folds
     curve = model.cross_validate(model.defaults(), folds, score, 7, lambda *_: None)

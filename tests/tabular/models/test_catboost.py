@@ -34,7 +34,7 @@ def test_every_fold_is_scored_after_the_same_number_of_rounds(
 ) -> None:
     monkeypatch.setattr(CatBoost, "max_steps", 40)
     table = make_table(task)
-    model, score = _model(table, metric), metrics.score(metric, task)
+    model, score = _model(table, metric), metrics.score_function(metric, task)
     folds = task_of(table, "catboost").folds
     reports: list[tuple[int, int, float]] = []
     curve = model.cross_validate(
@@ -43,7 +43,7 @@ def test_every_fold_is_scored_after_the_same_number_of_rounds(
     assert curve.steps in (10, 20, 30, 40)
     assert [report[:2] for report in reports] == [(1, 3), (2, 3), (3, 3)]
     assert reports[-1][2] == pytest.approx(curve.scores.mean())
-    error = metrics.error(task)
+    error = metrics.error_function(task)
     for number, fold in enumerate(folds):
         fitted = model.fit(model.defaults(), fold.train, fold.train_target, curve.steps, 7)
         found, seen = fitted.predict(fold.valid), fitted.predict(fold.train)

@@ -37,7 +37,7 @@ def test_every_fold_is_scored_after_the_same_number_of_rounds(
 ) -> None:
     monkeypatch.setattr(HistGradientBoosting, "max_steps", 30)
     table = make_table(task)
-    model, score = _model(table, metric), metrics.score(metric, task)
+    model, score = _model(table, metric), metrics.score_function(metric, task)
     folds = task_of(table, "hist_gradient_boosting").folds
     curve = model.cross_validate(model.defaults(), folds, score, 7, lambda *_: None)
     assert curve.steps in (10, 20, 30)

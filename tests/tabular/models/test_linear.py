@@ -52,7 +52,11 @@ def nothing(step: int, total: int, value: float) -> None:
 
 def test_regression_finds_a_linear_relation_despite_gaps_and_categories() -> None:
     curve = model().cross_validate(
-        {"regularization": 1e-4}, folds(*table()), metrics.score("r2", "regression"), 0, nothing
+        {"regularization": 1e-4},
+        folds(*table()),
+        metrics.score_function("r2", "regression"),
+        0,
+        nothing,
     )
     assert curve.steps == 1
     assert curve.scores.shape == (3,)
@@ -61,7 +65,7 @@ def test_regression_finds_a_linear_relation_despite_gaps_and_categories() -> Non
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_classification_gives_probabilities_better_than_chance(classes: int) -> None:
-    score = metrics.score("log_loss", "classification")
+    score = metrics.score_function("log_loss", "classification")
     curve = model(classes).cross_validate(
         model(classes).defaults(), folds(*table(classes)), score, 0, nothing
     )

@@ -43,7 +43,7 @@ def _r2(name: str, moment: float, target: float) -> float:
     """Of new rows, where column and target are so far from zero."""
     fitted = _fitted(name, MOMENT + moment, TARGET + target)
     found = fitted.predict(_features(MOMENT + moment).take(NEW))
-    return metrics.score("r2", "regression")(TARGET[NEW] + target, found)
+    return metrics.score_function("r2", "regression")(TARGET[NEW] + target, found)
 
 
 @pytest.mark.parametrize("name", EACH_MODEL_TYPE)

@@ -12,7 +12,7 @@ from journal_launcher.tabular import metrics
 from journal_launcher.tabular.baselines import score_baselines
 from journal_launcher.tabular.cross_validation import cross_validate
 from journal_launcher.tabular.data.dataset import Dataset, Features
-from journal_launcher.tabular.models import Curve
+from journal_launcher.tabular.models import CrossValidated
 from journal_launcher.tabular.predict import load
 
 MakeTable = Callable[..., Dataset]
@@ -32,7 +32,7 @@ def torn(table: Dataset) -> Dataset:
     return replace(table, target=target, weights=np.where(half, 1e-3, 1.0))
 
 
-def scored(table: Dataset, model_type: str, fixed: int | None = None) -> Curve:
+def scored(table: Dataset, model_type: str, fixed: int | None = None) -> CrossValidated:
     task = task_of(table, model_type)
     model = task.make_model()
     return cross_validate(task, model, model.defaults(), 1, lambda *_: None, fixed)
@@ -59,7 +59,7 @@ class TestEveryModelType:
         assert table.weights is not None
         given = model.defaults(), table.features, table.target, STEPS, 0
         heavy = table.weights == 1
-        error = metrics.error(kind)
+        error = metrics.error_function(kind)
         ours, theirs = (
             error(table.target[heavy], fitted.predict(table.features.take(np.flatnonzero(heavy))))
             for fitted in (

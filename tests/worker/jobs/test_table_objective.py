@@ -13,7 +13,7 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.model_types import BASELINE
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Dataset
-from journal_launcher.tabular.models import Curve
+from journal_launcher.tabular.models import CrossValidated
 from journal_launcher.tabular.models.catboost import CatBoost
 from journal_launcher.worker.jobs.table import TableObjective
 
@@ -80,9 +80,11 @@ def test_the_same_trial_number_gives_the_same_value(make_table: MakeTable) -> No
 def test_the_seed_is_the_trials_own(make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
 
-    def seen(self: CatBoost, params: Any, folds: Any, score: Any, seed: int, *_: Any) -> Curve:
+    def seen(
+        self: CatBoost, params: Any, folds: Any, score: Any, seed: int, *_: Any
+    ) -> CrossValidated:
         seeds.append(seed)
-        return Curve(1, *np.ones((4, 3)))
+        return CrossValidated(1, *np.ones((4, 3)))
 
     monkeypatch.setattr(CatBoost, "cross_validate", seen)
     objective = _objective(make_table(), [])
@@ -117,10 +119,10 @@ def test_reports_are_few_and_none_at_the_end(
 ) -> None:
     def reporting(
         self: CatBoost, params: Any, folds: Any, score: Any, seed: int, report: Any, *_: Any
-    ) -> Curve:
+    ) -> CrossValidated:
         for step in range(1, total + 1):
             report(step, total, float(step))
-        return Curve(1, *np.ones((4, 3)))
+        return CrossValidated(1, *np.ones((4, 3)))
 
     monkeypatch.setattr(CatBoost, "cross_validate", reporting)
     for prunes, reported in ((True, expected), (False, [])):
@@ -163,7 +165,7 @@ def test_a_confirmation_trains_the_trials_own_rounds_on_other_folds(make_table: 
     for fold in fresh.folds:
         seed = trial_seed(5, 4, "confirm")
         model = objective.model.fit(params, fold.train, fold.train_target, 10, seed)
-        score = metrics.score("r2", "regression")
+        score = metrics.score_function("r2", "regression")
         by_hand.append(score(fold.valid_target, model.predict(fold.valid)))
     assert found.fold_scores == by_hand
     assert found.score == np.mean(by_hand)

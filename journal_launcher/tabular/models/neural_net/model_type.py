@@ -15,7 +15,7 @@ from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import (
-    Curve,
+    CrossValidated,
     FoldData,
     ModelSettings,
     Params,
@@ -152,7 +152,7 @@ class NeuralNet(Tuned):
         seed: int,
         report: Report,
         fixed: int | None = None,
-    ) -> Curve:
+    ) -> CrossValidated:
         prepared = self._prepare(folds)
         trainings = self._trainings(params, [fold.train for fold in prepared], seed)
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
@@ -291,10 +291,10 @@ class NeuralNet(Tuned):
         folds: Sequence[FoldData],
         prepared: list[EncodedFold],
         score: Score,
-    ) -> Curve:
+    ) -> CrossValidated:
         """Score validation and training rows with the weights of the best epoch."""
         task = self._settings.schema.task
-        error = metrics.error(task)
+        error = metrics.error_function(task)
         found = []
         validated = []
         for weights, fold, rows in zip(fitted, folds, prepared, strict=True):
@@ -307,5 +307,5 @@ class NeuralNet(Tuned):
             )
             found.append((score(*valid), score(*train), error(*valid), error(*train)))
             validated.append(valid)
-        curve = Curve(steps, *np.array(found, dtype=np.float64).T)
+        curve = CrossValidated(steps, *np.array(found, dtype=np.float64).T)
         return replace(curve, metrics=metrics.means(task, validated))

@@ -76,7 +76,7 @@ def test_on_a_gpu_one_recorded_step_serves_all_trials_of_an_architecture(
     monkeypatch.setattr("journal_launcher.tabular.models.neural_net.training._Graph", Recorded)
     monkeypatch.setattr(neural_net, "_TF32", torch.backends.cuda.matmul.allow_tf32)
     monkeypatch.setattr(neural_net, "_SMALL_LAYER", 0)
-    data, score = folds(*table(rows=100)), metrics.score("r2", "regression")
+    data, score = folds(*table(rows=100)), metrics.score_function("r2", "regression")
     model = NeuralNet(settings(gpu=True))
     model._device = torch.device("cpu")
     for changes in ({}, {"learning_rate": 0.02, "dropout": 0.3, "weight_decay": 0.1}):

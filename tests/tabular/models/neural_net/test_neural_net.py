@@ -32,7 +32,7 @@ from journal_launcher.tabular.models.neural_net.model_type import NeuralNet
 
 def test_it_learns_what_a_linear_model_cannot() -> None:
     data = folds(*table())
-    score = metrics.score("r2", "regression")
+    score = metrics.score_function("r2", "regression")
     linear = Linear(settings()).cross_validate({"regularization": 1e-3}, data, score, 1, Reports())
     curve = cross_validate(settings(), data)
     assert linear.scores.mean() < 0.5
@@ -108,7 +108,7 @@ def test_the_refit_trains_exactly_the_steps_that_cross_validation_found() -> Non
     (fold, *_) = folds(*table())
     curve = cross_validate(settings(), (fold,))
     fitted = NeuralNet(settings()).fit(SMALL, fold.train, fold.train_target, curve.steps, 1)
-    score = metrics.score("r2", "regression")
+    score = metrics.score_function("r2", "regression")
     assert score(fold.valid_target, fitted.predict(fold.valid)) == curve.scores[0]
     longer = NeuralNet(settings()).fit(SMALL, fold.train, fold.train_target, curve.steps + 1, 1)
     assert score(fold.valid_target, longer.predict(fold.valid)) != curve.scores[0]
@@ -133,7 +133,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 
 def test_cross_validation_is_deterministic_and_its_encoded_folds_can_be_used_again() -> None:
-    model, score = NeuralNet(settings()), metrics.score("r2", "regression")
+    model, score = NeuralNet(settings()), metrics.score_function("r2", "regression")
     data, other = folds(*table(rows=60)), folds(*table(rows=60, seed=5))
     first = model.cross_validate(SMALL, data, score, 1, Reports())
     again = model.cross_validate(SMALL, data, score, 1, Reports())
@@ -209,7 +209,7 @@ def test_pruning_ends_the_trial_at_once() -> None:
         if step == 3:
             raise optuna.TrialPruned
 
-    score = metrics.score("r2", "regression")
+    score = metrics.score_function("r2", "regression")
     with pytest.raises(optuna.TrialPruned):
         NeuralNet(settings()).cross_validate(SMALL, folds(*table()), score, 1, report)
     assert seen == [1, 2, 3]
@@ -258,7 +258,7 @@ def test_suggest_asks_for_what_the_defaults_set(rows: int, dropout: float | None
 @pytest.mark.parametrize("metric", ["r2", "rmse"])
 def test_a_fixed_number_of_epochs_gives_what_the_search_found_there(metric: str) -> None:
     asked, data = settings(metric=metric), folds(*table())
-    score = metrics.score(metric, "regression")
+    score = metrics.score_function(metric, "regression")
     found = cross_validate(asked, data)
     for steps in (found.steps, 3):
         fixed = NeuralNet(asked).cross_validate(SMALL, data, score, 1, Reports(), steps)

@@ -43,7 +43,7 @@ def check(bench: ModuleType, rows: int, epochs: int, classes: int, net: Mlp = NE
     folds = encode_folds(data, not classes, True, CPU)
     recipe = bench.Recipe(replace(net, outputs=max(1, classes)), 128, epochs)
     task = "classification" if classes else "regression"
-    score = metrics.score("accuracy" if classes else "r2", task)
+    score = metrics.score_function("accuracy" if classes else "r2", task)
 
     def value(way: bench.Way) -> float:  # type: ignore[name-defined]
         found = way(folds, recipe, CPU)
