@@ -9,7 +9,7 @@ from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Verdict
 from journal_launcher.health.findings import findings_in
 from journal_launcher.settings.limits import HealthLimits
 
-__all__ = ["assess_health"]
+__all__ = ["assess_health", "diagnostics_of"]
 
 _SCHEMA_VERSION = 1
 
@@ -34,7 +34,7 @@ def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verd
     except (ValueError, OSError) as problem:
         raise UsageError(str(problem)) from None
     try:
-        diagnostics = _diagnostics_of(paths, sidecar)
+        diagnostics = diagnostics_of(paths, sidecar)
         findings = findings_in(diagnostics, limits or HealthLimits())
     except (ValueError, OSError) as problem:
         return Verdict(paths.name, ABSENT, reason=str(problem))
@@ -43,8 +43,13 @@ def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verd
     return Verdict(paths.name, level, findings, result=str(result))
 
 
-def _diagnostics_of(paths: StudyPaths, sidecar: Sidecar) -> Diagnostics:
-    """Raise ValueError unless there are diagnostics of the model that the sidecar names."""
+def diagnostics_of(paths: StudyPaths, sidecar: Sidecar) -> Diagnostics:
+    """What was measured of the model that the sidecar names.
+
+    Raises:
+        ValueError: there are no diagnostics of it, or none that can be read.
+        OSError: as `read_json`.
+    """
     if not sidecar.job_kind.has_health:
         raise ValueError("a script's model has no diagnostics")
     try:

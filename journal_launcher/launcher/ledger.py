@@ -12,6 +12,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
 from journal_launcher.study.study import BASELINES_ATTRIBUTE, STOPPED_ATTRIBUTE, StudyHandle
+from journal_launcher.study.tally import failure_kind
 
 __all__ = ["TrialLedger"]
 
@@ -139,7 +140,7 @@ class TrialLedger:
             self._known = None
 
     def count_failure(self, reason: str | None, *, raised: bool) -> None:
-        self.failures[(reason or "unknown").partition(":")[0]] += 1
+        self.failures[failure_kind(reason)] += 1
         self.exceptions += raised
 
     def fail_trial_of(

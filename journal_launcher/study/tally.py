@@ -15,7 +15,9 @@ __all__ = [
     "Tally",
     "best_of",
     "check_values",
+    "failure_kind",
     "has_failed",
+    "is_feasible",
     "pareto_front",
     "ranked",
 ]
@@ -86,6 +88,16 @@ def has_failed(trial: FrozenTrial) -> bool:
     return not (reason or "").startswith(INTERRUPTED)
 
 
+def failure_kind(reason: str | None) -> str:
+    """Under what failures are counted: the reason's first words, up to a colon."""
+    return (reason or "unknown").partition(":")[0]
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Does it meet all its constraints?"""
+    return all(constraint <= 0 for constraint in trial.constraints.values())
+
+
 def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
     """COMPLETE trials of one objective, best first: finite, constraints met, earliest of equals."""
     if len(directions) != 1:
@@ -96,7 +108,7 @@ def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[Fro
         if len(trial.values or ()) == 1
         and trial.value is not None
         and math.isfinite(trial.value)
-        and all(constraint <= 0 for constraint in trial.constraints.values())
+        and is_feasible(trial)
     ]
     sign = 1 if directions[0] == "minimize" else -1
     return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))

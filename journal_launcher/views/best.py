@@ -23,15 +23,19 @@ from journal_launcher.views.figures import counted, number, parameter, spread
 from journal_launcher.views.scores import scores_json, scores_text
 from journal_launcher.views.status import model_path, published_model
 from journal_launcher.views.summary import holdout_json, holdout_text, studies_dir
-from journal_launcher.views.trials import Row, table_lines
+from journal_launcher.views.trials import Row as TrialRow
+from journal_launcher.views.trials import table_lines
 
-__all__ = ["BestTrials"]
+__all__ = ["BestTrials", "study_of"]
 
 _SCHEMA_VERSION = 1
 _DEFAULTS = LaunchSettings()
 
 
-def _study_of(home: StudyPaths) -> StudyPaths:
+Row = tuple[str, str]
+
+
+def study_of(home: StudyPaths) -> StudyPaths:
     """The study of this name; of a comparison the one that won it."""
     if not home.journal.exists():
         sidecar, _ = published_model(home)
@@ -49,32 +53,40 @@ def _says_how(study: StudyHandle, paths: StudyPaths) -> bool:
     return True
 
 
+def _line(row: Row) -> str:
+    return f"{row[0]:<12}{row[1]}"
+
+
 class BestTrials:
     """What a launch would publish of a study at this moment: a trial, or a Pareto front.
 
     home: of the study, or of a comparison, which shows the study that won and the model here.
-    asked: the number of another COMPLETE trial instead.
+    asked: the number of another COMPLETE trial instead. study: the one of `study_of`, where it is
+    open already. trial: None of several objectives, which have a `front`. sidecar: of the model in
+    the folder, whichever trial it is of.
 
     Raises:
         UsageError: there is no such study, or no such trial.
         JournalDamagedError: its journal cannot be read.
     """
 
-    def __init__(self, home: StudyPaths, asked: int | None = None) -> None:
+    def __init__(
+        self, home: StudyPaths, asked: int | None = None, study: StudyHandle | None = None
+    ) -> None:
         self._home = home
-        self._paths = paths = _study_of(home)
-        self._study = study = open_study(paths)
+        self._paths = paths = study_of(home)
+        self._study = study = study or open_study(paths)
         self._identity = study.identity or Identity()
         self._top = whole(study.settings.get("confirm", _DEFAULTS.confirm)) or 0
         found = winner(study, self._top) if asked is None else self._complete(asked)
-        self._front = study.pareto_front() if found is None else []
-        if found is None and not self._front:
+        self.front = study.pareto_front() if found is None else []
+        if found is None and not self.front:
             raise UsageError(
                 f"study {study.name} has no best trial yet: none of its {len(study.trials())} "
                 f"trials is COMPLETE; see {self._command('trials')}"
             )
-        self._trial = found
-        self._sidecar, self._problem = published_model(home)
+        self.trial = found
+        self.sidecar, self._problem = published_model(home)
         self._had_arguments = had_arguments(study)
         self._says_how = _says_how(study, paths)
 
@@ -91,16 +103,16 @@ class BestTrials:
 
     # --- what is known of it
 
-    def _row(self, trial: FrozenTrial) -> Row:
-        return Row.of(trial, len(self._study.directions), launched=False)
+    def _row(self, trial: FrozenTrial) -> TrialRow:
+        return TrialRow.of(trial, len(self._study.directions), launched=False)
 
     def _confirmation(self, trial: FrozenTrial) -> Confirmation | None:
         return confirmation_of(self._study, trial.number)
 
-    def _published(self, trial: FrozenTrial) -> Sidecar:
+    def published(self, trial: FrozenTrial) -> Sidecar:
         """What is said of the published model, if it is this trial's."""
         wanted = Best(self._study.name, self._identity.sha256, trial=trial.number)
-        found = self._sidecar
+        found = self.sidecar
         return found if found is not None and found.is_of(wanted) else Sidecar()
 
     def _command(self, name: str, *words: str) -> str:
@@ -142,17 +154,16 @@ class BestTrials:
 
     def lines(self, width: int | None) -> Iterator[str]:
         """Everything; width: of a terminal."""
-        trial = self._trial
+        trial = self.trial
         name = self._study.name
         finished = counted(self._study.count()[0], self._study.budget)
         if trial is None:
             of = f"{len(self._study.directions)} objectives"
             yield f"study       {name}, {finished} trials finished"
-            yield f"best        {len(self._front)} Pareto-optimal trials of {of}"
-            yield from self._model_lines(None)
-            yield from self._ways(None)
+            yield f"best        {len(self.front)} Pareto-optimal trials of {of}"
+            yield from map(_line, (*self._model(None), *self._ways(None)))
             yield ""
-            rows = [self._row(one) for one in self._front]
+            rows = [self._row(one) for one in self.front]
             lines, note = table_lines(self._study, rows, width)
             yield from lines
             if note:
@@ -160,39 +171,44 @@ class BestTrials:
             return
         yield f"study       {name}, {finished} trials finished"
         yield f"trial       {trial.number}"
-        yield from self._score_lines(trial)
-        yield from self._model_lines(trial)
-        yield from self._ways(trial)
+        yield from map(_line, self.facts())
         if trial.params:
             yield ""
         widest = max(map(len, trial.params), default=0)
         for key, value in trial.params.items():
             yield f"{key:<{widest}}  {parameter(value)}"
 
-    def _score_lines(self, trial: FrozenTrial) -> Iterator[str]:
+    def facts(self) -> Iterator[Row]:
+        """(label, text): the scores, the model and what trains it again."""
+        if self.trial is not None:
+            yield from self._score_rows(self.trial)
+        yield from self._model(self.trial)
+        yield from self._ways(self.trial)
+
+    def _score_rows(self, trial: FrozenTrial) -> Iterator[Row]:
         metric = self._study.metric or "value"
         row = self._row(trial)
         found = self._confirmation(trial)
-        sidecar = self._published(trial)
+        sidecar = self.published(trial)
         label = "chosen" if found or not self._is_best(trial) else "best"
         label = "values" if len(row.values) > 1 else label
         scores = ", ".join(map(number, row.values))
-        yield f"{label:<12}{metric} {scores}{spread(row.fold_scores, 'folds')}"
+        yield label, f"{metric} {scores}{spread(row.fold_scores, 'folds')}"
         if found is not None and found.score is not None:
             text = f"{metric} {number(found.score)}{spread(found.fold_scores, 'fresh folds')}"
             among = self._confirmed() if self._is_best(trial) else []
             others = f", the best of trials {', '.join(among)}" if len(among) > 1 else ""
-            yield f"confirmed   {text}{others}"
+            yield "confirmed", text + others
         if text := holdout_text(sidecar):
-            yield f"hold-out    {text}"
+            yield "hold-out", text
         if text := scores_text(self._scores(trial), without=self._study.metric):
-            yield f"also        {text}"
+            yield "also", text
 
     def _scores(self, trial: FrozenTrial) -> Sidecar:
         """What a sidecar says, or would say, of all metrics of the trial."""
         found = self._confirmation(trial) or Confirmation()
         return replace(
-            self._published(trial),
+            self.published(trial),
             cv_metrics=FoldScores.from_json(trial.user_attrs).metrics,
             confirmed=Confirmed(metrics=found.metrics),
         )
@@ -201,17 +217,17 @@ class BestTrials:
         top = candidates(self._study, self._top)
         return [str(trial.number) for trial in top if self._confirmation(trial) is not None]
 
-    def _model_lines(self, trial: FrozenTrial | None) -> Iterator[str]:
+    def _model(self, trial: FrozenTrial | None) -> Iterator[Row]:
         if self._problem is not None:
-            yield f"model       {self._problem}"
-        if self._sidecar is None or (path := model_path(self._home, self._sidecar)) is None:
+            yield "model", self._problem
+        if self.sidecar is None or (path := model_path(self._home, self.sidecar)) is None:
             return
-        ours = trial is not None and self._published(trial) is self._sidecar
-        of = ", ".join(map(str, sorted(self._sidecar.best.numbers)))
+        ours = trial is not None and self.published(trial) is self.sidecar
+        of = ", ".join(map(str, sorted(self.sidecar.best.numbers)))
         trials = f" (of trial{'s' * (', ' in of)} {of})"
-        yield f"model       {path}{'' if ours else trials}"
+        yield "model", f"{path}{'' if ours else trials}"
 
-    def _ways(self, trial: FrozenTrial | None) -> Iterator[str]:
+    def _ways(self, trial: FrozenTrial | None) -> Iterator[Row]:
         again = self._again("NUMBER" if trial is None else str(trial.number))
         ways = {
             "again": again or "the study does not say how its trials ran",
@@ -220,16 +236,16 @@ class BestTrials:
         }
         for label, text in ways.items():
             if text is not None:
-                yield f"{label:<12}{text}"
+                yield label, text
 
     # --- for programs
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints. Its keys are API."""
-        trial = self._trial
+        trial = self.trial
         found = None if trial is None else self._confirmation(trial)
-        sidecar = Sidecar() if trial is None else self._published(trial)
-        path = None if self._sidecar is None else model_path(self._home, self._sidecar)
+        sidecar = Sidecar() if trial is None else self.published(trial)
+        path = None if self.sidecar is None else model_path(self._home, self.sidecar)
         return {
             "schema_version": _SCHEMA_VERSION,
             "study": self._study.name,
@@ -239,9 +255,9 @@ class BestTrials:
             "confirmed": None if found is None else found.to_json(),
             "holdout": holdout_json(sidecar),
             "scores": None if trial is None else scores_json(self._scores(trial)),
-            "pareto_front": [self._trial_json(one) for one in self._front] or None,
+            "pareto_front": [self._trial_json(one) for one in self.front] or None,
             "model_path": None if path is None else str(path),
-            "model_trials": [] if self._sidecar is None else sorted(self._sidecar.best.numbers),
+            "model_trials": [] if self.sidecar is None else sorted(self.sidecar.best.numbers),
             "arguments_needed": self._had_arguments,
         }
 
@@ -259,11 +275,11 @@ class BestTrials:
             UsageError: a front is no one trial; or no file can say what an objective suggests.
         """
         study = self._study
-        trial = self._trial
+        trial = self.trial
         if trial is None:
-            front = ", ".join(str(one.number) for one in self._front[:10])
+            front = ", ".join(str(one.number) for one in self.front[:10])
             raise UsageError(
-                f"study {study.name} has {len(self._front)} Pareto-optimal trials: choose one with "
+                f"study {study.name} has {len(self.front)} Pareto-optimal trials: choose one with "
                 f"--trial NUMBER ({front})"
             )
         settings = recorded_settings(study, self._paths.folder)

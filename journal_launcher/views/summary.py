@@ -22,6 +22,7 @@ from journal_launcher.views.figures import counted, duration, number, parameter,
 from journal_launcher.views.scores import scores_json, scores_text
 
 __all__ = [
+    "baseline_rows",
     "failure_json",
     "holdout_json",
     "holdout_text",
@@ -166,22 +167,30 @@ def holdout_json(sidecar: Sidecar) -> dict[str, Any] | None:
 
 
 def _baselines(ended: LaunchEnded) -> Iterator[Row]:
-    """Scores to beat, on the folds that our own score is of: the fresh ones if it is confirmed."""
+    """On the folds that our own score is of: the fresh ones if it is confirmed."""
     sidecar = ended.sidecar or Sidecar()
-    baselines = ended.baselines or Baselines()
     confirmed = sidecar.confirmed.score is not None
-    scores = {name: score for name, score, _ in baselines.scored(fresh=confirmed)}
+    ours = sidecar.confirmed.score if confirmed else sidecar.best.value
+    if ours is None and ended.best_trial is not None and len(ended.best_trial.values) == 1:
+        (ours,) = ended.best_trial.values
+    found = ended.baselines or Baselines()
+    direction = next(iter(ended.directions), "minimize")
+    yield from baseline_rows(found, ours, sidecar.model_type, direction=direction, fresh=confirmed)
+
+
+def baseline_rows(
+    baselines: Baselines, ours: float | None, name: str | None, *, direction: str, fresh: bool
+) -> Iterator[Row]:
+    """What was to be beaten on the folds of `ours`, and a warning of what `name` does not beat."""
+    scores = {name: score for name, score, _ in baselines.scored(fresh=fresh)}
     if not scores:
         return
     listed = ", ".join(f"{name} {number(score)}" for name, score in scores.items())
-    yield "baselines", f"{listed} (same {'fresh ' if confirmed else ''}folds)"
-    ours = sidecar.confirmed.score if confirmed else sidecar.best.value
-    if ours is None and ended.best_trial is not None:
-        (ours,) = ended.best_trial.values
-    name = sidecar.model_type or "the best trial"
+    yield "baselines", f"{listed} (same {'fresh ' if fresh else ''}folds)"
     if ours is None:
         return
-    sign = 1 if ended.directions[0] == "maximize" else -1
+    name = name or "the best trial"
+    sign = 1 if direction == "maximize" else -1
     lost = [
         f"{name} does not beat {other}: {number(ours)} against {number(score)}"
         for other, score in scores.items()

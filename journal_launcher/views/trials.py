@@ -15,7 +15,7 @@ from journal_launcher.base.paths import StudyPaths
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.reading import open_study
 from journal_launcher.study.study import StudyHandle
-from journal_launcher.study.tally import ranked
+from journal_launcher.study.tally import is_feasible, ranked
 from journal_launcher.views.columns import Column, fitted, lines, records
 from journal_launcher.views.figures import duration, number, parameter
 from journal_launcher.views.status import state_of
@@ -58,7 +58,7 @@ class Row:
             reason = said.fail_reason
         elif trial.state == TrialState.COMPLETE and len(values) != n_values:
             reason = f"another writer gave it {len(values)} values instead of {n_values}"
-        elif trial.state == TrialState.COMPLETE and not _is_feasible(trial):
+        elif trial.state == TrialState.COMPLETE and not is_feasible(trial):
             reason = "does not meet a constraint"
         return cls(
             trial.number,
@@ -91,10 +91,6 @@ class Row:
             "metrics": self.metrics or None,
             "reason": self.reason,
         }
-
-
-def _is_feasible(trial: FrozenTrial) -> bool:
-    return all(constraint <= 0 for constraint in trial.constraints.values())
 
 
 def _seconds(trial: FrozenTrial) -> float | None:
@@ -177,7 +173,7 @@ def _best_first(study: StudyHandle, trials: Sequence[FrozenTrial]) -> list[Froze
     else:
         sign = 1 if study.directions[0] == "minimize" else -1
         first = sorted(
-            (t for t in complete if t.values and math.isfinite(t.values[0]) and _is_feasible(t)),
+            (t for t in complete if t.values and math.isfinite(t.values[0]) and is_feasible(t)),
             key=lambda t: sign * t.values[0],
         )
     numbers = {trial.number for trial in first}
