@@ -19,6 +19,7 @@ _COMMANDS = {
     "trials": ("journal_launcher.cli.trials", "List the trials of a study, also while it runs."),
     "best": ("journal_launcher.cli.best", "Show a study's best trial and how to train it again."),
     "enqueue": ("journal_launcher.cli.enqueue", "Queue parameters to try next."),
+    "report": ("journal_launcher.cli.report", "Write a page about a study: charts and tables."),
     "health": ("journal_launcher.cli.health", "Say whether a study's best model is healthy."),
     "skip": ("journal_launcher.cli.skip", "List or clear the model types that are skipped."),
     "describe": ("journal_launcher.cli.describe", "Say how a table is read; trains nothing."),

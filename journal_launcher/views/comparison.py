@@ -17,7 +17,7 @@ from journal_launcher.base.visible import one_line
 from journal_launcher.views.figures import clock_time, number
 from journal_launcher.views.summary import studies_dir
 
-__all__ = ["comparison_json", "comparison_line", "failures", "print_comparison"]
+__all__ = ["comparison_json", "comparison_line", "failures", "model_row", "print_comparison"]
 
 _SCHEMA_VERSION = 1
 _STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
@@ -36,7 +36,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
         table.add_column(title, no_wrap=True)
     for title in ("time", "trials"):
         table.add_column(title, justify="right")
-    for row in (*map(_row, found.models), *_baselines(found)):
+    for row in (*map(model_row, found.models), *_baselines(found)):
         table.add_row(*row)
     console.print(table, highlight=False)
     for line in filter(None, (_trouble(m) for m in found.models if m not in found.failed)):
@@ -50,7 +50,8 @@ def print_comparison(console: Console, found: Comparison) -> None:
             console.print(shown, soft_wrap=True, highlight=False)
 
 
-def _row(model: ComparedModel) -> tuple[str, ...]:
+def model_row(model: ComparedModel) -> tuple[str, ...]:
+    """Rank, model type, score, hold-out, time, trials."""
     rank = "-" if model.rank is None else str(model.rank)
     holdout = "" if model.holdout is None else _short(model.holdout)
     low, high = model.holdout_interval or (None, None)

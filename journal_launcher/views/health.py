@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 
-from journal_launcher.base.verdict import Verdict
+from journal_launcher.base.verdict import Finding, Verdict
 from journal_launcher.views.figures import number
 
-__all__ = ["verdict_lines"]
+__all__ = ["finding_cells", "verdict_lines"]
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """The level, then a line for each finding."""
     yield f"{verdict.study}  {verdict.level}" + (f": {verdict.reason}" if verdict.reason else "")
-    for found in verdict.findings:
-        figures = f"{number(found.value):>9}  limit {number(found.threshold):<8}"
-        yield f"  {found.level:<9}{found.name:<18}{figures}  {found.text}"
+    for level, name, value, threshold, text in map(finding_cells, verdict.findings):
+        yield f"  {level:<9}{name:<18}{value:>9}  limit {threshold:<8}  {text}"
+
+
+def finding_cells(found: Finding) -> tuple[str, str, str, str, str]:
+    """Its level, name, value, limit and what it is."""
+    return found.level, found.name, number(found.value), number(found.threshold), found.text

@@ -1,0 +1,210 @@
+"""Sections about scores and the model: folds, model types, learning curves, features, hold-out."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from journal_launcher.base.artifacts.stored import numbers, whole
+from journal_launcher.views.comparison import model_row
+from journal_launcher.views.figures import number, spread
+from journal_launcher.views.health import finding_cells
+from journal_launcher.views.report.charts import (
+    BLUE,
+    FAINT,
+    GREEN,
+    ORANGE,
+    Chart,
+    Trace,
+    axis,
+    bars,
+    labelled_axis,
+    line,
+    points,
+)
+from journal_launcher.views.report.gather import Known
+from journal_launcher.views.report.section import Section, note, paragraph, small_table
+from journal_launcher.views.summary import holdout_text
+
+__all__ = ["comparison", "features", "folds", "health", "holdout", "learning"]
+
+_TOP = 10
+_FEATURES = 25
+_CURVES = 10
+
+
+def folds(known: Known) -> Section:
+    """What each fold said of the best trials: is the difference between them noise?"""
+    top = [known.rows[n] for n in dict.fromkeys([*known.ranked[:_TOP], *known.chosen])]
+    top = [row for row in top if row.fold_scores]
+    if len(known.objectives) > 1 or not top:
+        return Section("folds", "", ())
+    mark = {n: ", chosen" for n in known.chosen}
+    labels = [f"trial {row.number}{mark.get(row.number, '')}" for row in top]
+    own = [list(row.fold_scores) for row in top]
+    found = (known.confirmations.get(row.number) for row in top)
+    fresh = [list(each.fold_scores or ()) if each else [] for each in found]
+    groups = {"folds": own, "fresh folds": fresh} if any(fresh) else {"folds": own}
+    parts: list[Chart | str] = [_dots(labels, groups, known.objectives[0].name)]
+    text = "A dot is a fold, a bar their mean. The folds that chose a trial flatter it"
+    text += "; fresh ones did not choose it." if any(fresh) else "."
+    return Section("folds", "Fold scores of the best trials", [*parts, note(text)])
+
+
+def _dots(
+    labels: Sequence[str], groups: Mapping[str, Sequence[Sequence[float]]], title: str
+) -> Chart:
+    """Scores side by side, the first label on top; their mean as a bar."""
+    traces: list[Trace] = []
+    for place, (name, scores) in enumerate(groups.items()):
+        color = (BLUE, ORANGE)[place]
+        shift = 0.0 if len(groups) == 1 else (-0.15, 0.15)[place]
+        found = [(at + shift, each) for at, each in enumerate(scores) if each]
+        texts = [
+            f"{labels[round(at)]}, {name}: {number(statistics.fmean(each))}{spread(each, name)}"
+            for at, each in found
+        ]
+        x = [score for _, each in found for score in each]
+        y = [at for at, each in found for _ in each]
+        words = [
+            f"{text}; {number(s)}"
+            for t, (_, each) in enumerate(found)
+            for s in each
+            for text in [texts[t]]
+        ]
+        traces.append(points(name, x, y, words, color, size=7, opacity=0.6))
+        means = [statistics.fmean(each) for _, each in found]
+        bar = points("", means, [at for at, _ in found], texts, color, symbol="line-ns-open")
+        bar["marker"] |= {"size": 16, "opacity": 1, "line": {"width": 3}}
+        traces.append(bar | {"showlegend": False})
+    ys = labelled_axis(labels)
+    ys["range"] = ys["range"][::-1]
+    layout = {"xaxis": axis(title), "yaxis": ys, "showlegend": len(groups) > 1}
+    return Chart(traces, layout, 130 + 34 * len(labels))
+
+
+def comparison(known: Known) -> Section:
+    """The model types that were compared on this table."""
+    models, reason = known.compared
+    if not models:
+        return Section("comparison", "", ())
+    metric = known.objectives[0].name
+    heads = ("", "model type", metric, "hold-out [95 %]", "time", "trials")
+    parts: list[Chart | str] = [] if reason is None else [paragraph(f"Chosen: {reason}.")]
+    parts.append(small_table(heads, map(model_row, models), (0, 4, 5)))
+    scored = [model for model in models if model.fold_scores]
+    if scored:
+        names = [model.model_type for model in scored]
+        parts.append(_dots(names, {"folds": [m.fold_scores for m in scored]}, metric))
+    parts += [note(f"{m.model_type}: {m.message}") for m in models if m.message]
+    return Section("comparison", "Model types compared", parts)
+
+
+def learning(known: Known) -> Section:
+    """Scores over epochs or rounds of the chosen trial; else what trials reported."""
+    parts = [*_of_chosen(known)]
+    if not parts and known.reported and not known.identity.job_kind.has_model_type:
+        parts = [*_reported(known)]
+    return Section("learning", "Learning curves", parts)
+
+
+def _of_chosen(known: Known) -> Iterator[Chart | str]:
+    chosen = known.chosen[0] if len(known.chosen) == 1 else None
+    found = None if chosen is None else known.confirmations.get(chosen)
+    curves = (found.curves if found else None) or {}
+    every = whole(curves.get("every"), 1)
+    scores = {name: numbers(curves.get(name)) for name in ("validation", "train")}
+    if chosen is None or every is None or not any(map(_is_curve, scores.values())):
+        return
+    steps = known.steps
+    unit = (
+        known.measured.training.unit if known.measured and known.measured.training else None
+    ) or "step"
+    traces = []
+    for (name, each), color in zip(scores.items(), (BLUE, ORANGE), strict=True):
+        xs = [min(every * (at + 1), steps or every * (at + 1)) for at in range(len(each or ()))]
+        texts = [f"{unit} {x}: {name} {number(y)}" for x, y in zip(xs, each or (), strict=True)]
+        traces.append(line(f"{name} rows", xs, each or (), color, texts))
+    yield Chart(traces, {"xaxis": axis(unit), "yaxis": axis(known.objectives[0].name)})
+    yield note(
+        f"Trial {chosen}, the mean over the fresh folds, for as many steps as are published."
+    )
+
+
+def _is_curve(scores: list[float] | None) -> bool:
+    return scores is not None and len(scores) > 1
+
+
+def _reported(known: Known) -> Iterator[Chart | str]:
+    best = set(known.ranked[:_CURVES])
+    kinds = {
+        "pruned": (FAINT, 1.0, {n for n in known.reported if known.rows[n].state == "pruned"}),
+        "complete": (
+            BLUE,
+            1.0,
+            {n for n in known.reported if known.rows[n].state == "complete"} - best,
+        ),
+        "running": (GREEN, 2.0, {n for n in known.reported if known.rows[n].state == "running"}),
+        f"the best {len(best)}": (ORANGE, 2.0, best & set(known.reported)),
+    }
+    traces = []
+    for name, (color, width, wanted) in kinds.items():
+        x: list[float | None] = []
+        y: list[float | None] = []
+        text: list[str] = []
+        for trial in sorted(wanted):
+            steps = sorted(known.reported[trial].items())
+            x += [*(float(step) for step, _ in steps), None]
+            y += [*(value for _, value in steps), None]
+            text += [*(f"trial {trial}, step {s}: {number(v)}" for s, v in steps), ""]
+        if x:
+            traces.append(line(name, x, y, color, text, width=width))
+    yield Chart(traces, {"xaxis": axis("step"), "yaxis": axis("reported value")}, 400)
+    n_pruned = known.states["pruned"]
+    yield note(
+        f"What trials reported while they ran: of {len(known.reported)} trials, "
+        f"the best ones and the last of {n_pruned} pruned ones."
+    )
+
+
+def features(known: Known) -> Section:
+    """What shuffling a feature costs the published model."""
+    found = known.measured.importance if known.measured else None
+    if found is None or found.error is None or not found.increase:
+        return Section("features", "", ())
+    scored = {name: value for name, value in found.increase.items() if value is not None}
+    names = sorted(scored, key=lambda name: -scored[name])
+    unit = found.error or 1.0
+    shares = {"": [100 * scored[name] / unit for name in names[:_FEATURES]]}
+    text = (
+        "How much worse the published model predicts its training rows "
+        f"({found.rows} of them) when a feature is shuffled."
+    )
+    parts: list[Chart | str] = [paragraph(text)]
+    parts.append(bars(names[:_FEATURES], shares, "error added, % of the model's"))
+    if len(names) > _FEATURES:
+        parts.append(note(f"The first {_FEATURES} of {len(names)} features."))
+    if found.not_scored:
+        parts.append(note(f"For {len(found.not_scored)} features there was no time."))
+    return Section("features", "Permutation importance of the features", parts)
+
+
+def holdout(known: Known) -> Section:
+    """Every metric on the rows that chose nothing."""
+    metrics = known.sidecar.holdout.metrics if known.sidecar else None
+    if known.sidecar is None or not metrics:
+        return Section("holdout", "", ())
+    refit = known.sidecar.best.refit == "all"
+    who = "The same parameters trained without these rows," if refit else "The published model,"
+    text = f"{who} on rows that chose nothing: {holdout_text(known.sidecar)}."
+    rows = [(name, "" if value is None else number(value)) for name, value in metrics.items()]
+    return Section(
+        "holdout", "Hold-out", [paragraph(text), small_table(("metric", "score"), rows, (1,))]
+    )
+
+
+def health(known: Known) -> Section:
+    """The findings about the published model."""
+    if known.verdict is None or not known.verdict.findings:
+        return Section("health", "", ())
+    heads = ("level", "finding", "value", "limit", "what it is")
+    rows = map(finding_cells, known.verdict.findings)
+    return Section("health", "Health of the model", [small_table(heads, rows, (2, 3))])
