@@ -158,10 +158,8 @@ class BestTrials:
         name = self._study.name
         finished = counted(self._study.count()[0], self._study.budget)
         if trial is None:
-            of = f"{len(self._study.directions)} objectives"
             yield f"study       {name}, {finished} trials finished"
-            yield f"best        {len(self.front)} Pareto-optimal trials of {of}"
-            yield from map(_line, (*self._model(None), *self._ways(None)))
+            yield from map(_line, self.facts())
             yield ""
             rows = [self._row(one) for one in self.front]
             lines, note = table_lines(self._study, rows, width)
@@ -182,6 +180,9 @@ class BestTrials:
         """(label, text): the scores, the model and what trains it again."""
         if self.trial is not None:
             yield from self._score_rows(self.trial)
+        else:
+            of = f"{len(self._study.directions)} objectives"
+            yield "best", f"{len(self.front)} Pareto-optimal trials of {of}"
         yield from self._model(self.trial)
         yield from self._ways(self.trial)
 

@@ -119,7 +119,7 @@ def trials_table(known: Known) -> str:
         [
             row.number,
             row.state,
-            *_filled(row.values, len(values)),
+            *_filled(row.values, len(values), digits=12),
             *(_cell(row.params.get(name)) for name in params),
             None if row.device is None else one_line(row.device),
             _cell(row.seconds),
@@ -138,15 +138,15 @@ def trials_table(known: Known) -> str:
     )
 
 
-def _filled(values: Any, n: int) -> list[Any]:
-    cells = list(map(_cell, values[:n]))
+def _filled(values: Any, n: int, digits: int = 6) -> list[Any]:
+    cells = [_cell(value, digits) for value in values[:n]]
     return [*cells, *[None] * (n - len(cells))]
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, digits: int = 6) -> Any:
     """Numbers as such, to be sorted by; all else as the other views have it."""
     if type(value) is int and abs(value) < 2**53:
         return value
     if type(value) is float and value - value == 0:
-        return float(f"{value:.10g}")
+        return float(f"{value:.{digits}g}")
     return None if value is None else one_line(parameter(value))

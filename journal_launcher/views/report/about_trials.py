@@ -22,13 +22,23 @@ from journal_launcher.views.report.gather import Known, Parameter
 from journal_launcher.views.report.section import Grid, Section, note, paragraph, small_table
 from journal_launcher.views.trials import Row
 
-__all__ = ["foremost", "importance", "pareto", "progress", "slices", "some", "told", "unit_of_time"]
+__all__ = [
+    "foremost",
+    "importance",
+    "pareto",
+    "progress",
+    "slices",
+    "some",
+    "told",
+    "unit_of_time",
+    "visible",
+]
 
 _DRAWN = 2000  # trials in a chart; a browser takes its time for each
 _SLICES, _IN_SLICE = 12, 1000
 _BARS = 20
 _FEW = 10  # trials of which none is hidden
-_FRONT = 50
+_FRONT = 15
 
 
 def progress(known: Known) -> Section:
@@ -192,7 +202,8 @@ def pareto(known: Known) -> Section:
     if front:
         parts.append(small_table(heads, cells, range(len(heads))))
     if len(front) > _FRONT:
-        parts.append(note(f"The first {_FRONT} of {len(front)} Pareto-optimal trials."))
+        text = f"The first {_FRONT} of {len(front)}; the table of all trials marks the others."
+        parts.append(note(text))
     return Section("pareto", "Pareto front", parts)
 
 
@@ -247,7 +258,9 @@ def slices(known: Known) -> Section:
                 colorscale=[[0, FAINT], [1, BLUE]],
                 size=5,
             )
-            x = axis(chosen.name, log=chosen.log)
+            places = [at for at in trace["x"] if at is not None]
+            decades = chosen.log and bool(places) and max(places) >= 10 * min(places)
+            x = axis(chosen.name, log=chosen.log, dtick=1 if decades else None)
             if chosen.labels is not None:
                 x = labelled_axis(chosen.labels, chosen.name)
             y = axis(objective.name, range=[low, high] if hidden else None)
@@ -256,6 +269,8 @@ def slices(known: Known) -> Section:
             notes.add(f"Of {len(known.parameters)} parameters the {n_each} that matter most.")
         if len(drawn) < len(rows):
             notes.add(f"{len(drawn)} of {len(rows)} trials are drawn.")
+        if hidden:
+            notes.add(f"{hidden} worse trials lie outside; double-click a chart to see them.")
     if not charts:
         return Section("slices", "", ())
     text = "Each point is a trial; the stronger its colour, the later it was."

@@ -27,6 +27,7 @@ from journal_launcher.views.report.timeline import Lane
 
 __all__ = ["failures", "timeline"]
 
+_PIXELS = 4000  # what is shorter than one of so many parts of the axis is not seen, nor drawn
 _COLORS = {
     "complete": BLUE,
     "pruned": GREEN,
@@ -90,11 +91,13 @@ def _row(lane: Lane) -> tuple[str, ...]:
 
 
 def _idle(known: Known, scale: float) -> Trace:
-    """The ground: all gaps, with their lengths."""
+    """The ground: the gaps, with their lengths."""
+    least = known.timeline.launches[-1][1] / _PIXELS
     gaps = [
         (place, begin, end)
         for place, lane in enumerate(known.timeline.lanes)
         for begin, end in lane.gaps()
+        if end - begin > least
     ]
     return {
         "type": "bar",

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.views.figures import number, parameter
-from journal_launcher.views.report.about_trials import foremost, some, told
+from journal_launcher.views.report.about_trials import foremost, some, told, visible
 from journal_launcher.views.report.charts import BLUE, FAINT, ORANGE, Chart, Trace, cut, line
 from journal_launcher.views.report.gather import Known, Parameter
 from journal_launcher.views.report.section import Section, note
@@ -14,19 +15,24 @@ from journal_launcher.views.trials import Row
 
 __all__ = ["parallel"]
 
-_LINES = 400
+_LINES, _BEST = 300, 30
 _AXES = 10
+_FOOT = -0.12  # where a trial passes an axis on which it has no place
 _MARKS = 8  # names beside an axis
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """places: of each trial from 0 to 1, where it has one. ticks: (place, words) beside it."""
+    """places: of each trial from 0 to 1, where it has one. ticks: (place, words) beside it.
+
+    lacks: some trial has none, since a condition left the parameter out.
+    """
 
     title: str
     places: dict[int, float]
     words: dict[int, str]
     ticks: tuple[tuple[float, str], ...]
+    lacks: bool = False
 
     @classmethod
     def of_parameter(cls, chosen: Parameter, rows: Sequence[Row]) -> "_Axis":
@@ -61,7 +67,8 @@ class _Axis:
 
     def marks(self, place: int) -> Iterator[dict[str, Any]]:
         """The words beside the axis."""
-        for height, words in self.ticks:
+        lacking = [(_FOOT, "not set")] if self.lacks else []
+        for height, words in (*self.ticks, *lacking):
             yield {
                 "x": place,
                 "y": height,
@@ -77,20 +84,24 @@ class _Axis:
 def parallel(known: Known) -> Section:
     """Each trial a line through its parameters, to its values."""
     several = len(known.objectives) > 1
-    rows = [row for row in known.scored(0) if row.number in known.valid]
-    if len(known.parameters) + len(known.objectives) < 3 or len(rows) < 3:
+    scored = [row for row in known.scored(0) if row.number in known.valid]
+    if len(known.parameters) + len(known.objectives) < 3 or len(scored) < 3:
         return Section("parallel", "", ())
     maximize = known.objectives[0].maximize
+    low, high, _ = visible([row.values[0] for row in scored], maximize)
+    rows = [row for row in scored if several or low <= row.values[0] <= high]
     rows.sort(key=lambda row: row.values[0], reverse=not maximize)  # the best is drawn last
-    best = set(known.chosen) if several else {r.number for r in rows[-max(3, len(rows) // 20) :]}
+    top = rows[-min(_BEST, max(3, len(rows) // 20)) :]
+    best = set(known.chosen) if several else {row.number for row in top}
     good = set() if several else {row.number for row in rows[-len(rows) // 4 :]} - best
     drawn = some(rows, _LINES, [row.number for row in rows if row.number in best][-_LINES:])
     axes = [_Axis.of_parameter(p, drawn) for p in foremost(known, 0, _AXES)]
     axes += [_Axis.of_value(known, place, drawn) for place in range(len(known.objectives))]
+    axes = [replace(each, lacks=len(each.places) < len(drawn)) for each in axes]
     kinds = (
         ("other trials", FAINT, 0.6, {row.number for row in drawn} - good - best),
         ("best quarter", BLUE, 1.0, good),
-        ("Pareto-optimal" if several else "best twentieth", ORANGE, 1.8, best),
+        ("Pareto-optimal" if several else f"the best {len(best)}", ORANGE, 1.8, best),
     )
     traces = [
         _lines(name, color, width, axes, [row for row in drawn if row.number in kept])
@@ -108,12 +119,14 @@ def parallel(known: Known) -> Section:
             "zeroline": False,
             "side": "top",
         },
-        "yaxis": {"visible": False, "range": [-0.08, 1.08], "fixedrange": True},
+        "yaxis": {"visible": False, "range": [-0.16, 1.08], "fixedrange": True},
         "annotations": marks,
     }
     parts: list[Chart | str] = [Chart(traces, layout, 440, wide=True)]
     if len(drawn) < len(rows):
-        parts.append(note(f"{len(drawn)} of {len(rows)} trials are drawn, and all of the best."))
+        parts.append(note(f"{len(drawn)} of {len(rows)} trials are drawn, with all of the best."))
+    if hidden := len(scored) - len(rows):
+        parts.append(note(f"The {hidden} worst trials are left out."))
     if len(known.parameters) > _AXES:
         parts.append(note(f"Of {len(known.parameters)} parameters the {_AXES} that matter most."))
     return Section("parallel", "Parallel coordinates", parts)
@@ -122,15 +135,15 @@ def parallel(known: Known) -> Section:
 def _lines(
     name: str, color: str, width: float, axes: Sequence[_Axis], rows: Sequence[Row]
 ) -> Trace:
-    """All of one kind as one line, broken between trials and where one lacks a parameter."""
+    """All of one kind as one line, broken between trials; what one lacks is at the foot."""
     x: list[float | None] = []
     y: list[float | None] = []
     text: list[str] = []
     for row in rows:
         for place, each in enumerate(axes):
             x.append(place)
-            y.append(each.places.get(row.number))
-            text.append(f"{told(row)}, {each.title} {each.words.get(row.number, '')}")
+            y.append(each.places.get(row.number, _FOOT))
+            text.append(f"{told(row)}, {each.title} {each.words.get(row.number, 'not set')}")
         x.append(None)
         y.append(None)
         text.append("")
