@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -301,26 +299,6 @@ class StudyHandle:
     def check_values(self) -> None:
         """Raise JournalDamagedError unless every trial has a value for each direction."""
         check_values(self._study)
-
-    def importances(self, objective: int = 0) -> dict[str, float]:
-        """How much each parameter says about which trials are among the best tenth, biggest first.
-
-        By one objective's finite values; shares that sum to 1. Empty below two such trials.
-        Source: PED-ANOVA, the default of Optuna, which takes conditional parameters too and a
-        second for thousands of trials.
-        """
-        sign = 1 if self.directions[objective] == "minimize" else -1
-
-        def value(trial: FrozenTrial) -> float:
-            values = trial.values or ()
-            return sign * values[objective] if objective < len(values) else math.nan
-
-        complete = self.trials(TrialState.COMPLETE)
-        if sum(math.isfinite(value(trial)) for trial in complete) < 2:
-            return {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it minimises: we have turned the sign
-            return dict(optuna.importance.get_param_importances(self._study, target=value))
 
     def queue_defaults(self, params: Mapping[str, Any]) -> None:
         """Queue the default parameters as trial 0, exactly once in the life of a study.

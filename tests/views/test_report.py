@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 import pytest
 from launcher.harness import Workshop
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 from views.listed import Listed, of_every_kind
 
@@ -201,6 +201,30 @@ def test_an_infinite_value_is_listed_and_never_the_best(paths: StudyPaths) -> No
         made.add(value)
     page = page_of(paths)
     assert page.trials["chosen"] == [0] and page.column("value") == [1.0, "inf", "-inf", 2.0]
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution should be")
+def test_choices_that_are_lists_huge_values_and_what_optuna_cannot_weigh(paths: StudyPaths) -> None:
+    made = Listed(paths, {"directions": ["maximize"], "seed": 0})
+    layers = CategoricalDistribution([[64, 32], [8], None])
+    for number in range(40):
+        good = number % 4 == 0
+        trial = optuna.create_trial(
+            value=number + (1e308 if good else -1e308),
+            params={"layers": [8] if good else [64, 32], "x": (number % 7) / 7},
+            distributions={"layers": layers, "x": FloatDistribution(0, 1)},
+        )
+        made.record._study.add_trial(trial)
+    page = page_of(paths)
+    (shares,) = page.charts["importance"]
+    assert shares["layout"]["yaxis"]["ticktext"][0] == "layers" and shares["data"][0]["x"][0] > 0.5
+    labels = page.charts["slices"][0]["layout"]["xaxis"]["ticktext"]
+    assert labels == ["[64, 32]", "[8]", "None"]
+    huge = IntDistribution(1, 10**30)
+    made.record._study.add_trial(
+        optuna.create_trial(value=1.7e308, params={"n": 10**29}, distributions={"n": huge})
+    )
+    assert "It could not be worked out for value: TypeError" in page_of(paths).text("importance")
 
 
 OBJECTIVE = """

@@ -194,11 +194,14 @@ def holdout(known: Known) -> Section:
         return Section("holdout", "", ())
     refit = known.sidecar.best.refit == "all"
     who = "The same parameters trained without these rows," if refit else "The published model,"
-    text = f"{who} on rows that chose nothing: {holdout_text(known.sidecar)}."
+    score = holdout_text(known.sidecar)
     rows = [(name, "" if value is None else number(value)) for name, value in metrics.items()]
-    return Section(
-        "holdout", "Hold-out", [paragraph(text), small_table(("metric", "score"), rows, (1,))]
-    )
+    parts = [
+        paragraph(f"{who} on rows that chose nothing{f': {score}' if score else ''}."),
+        small_table(("metric", "score"), rows, (1,)),
+        note("No prediction is kept with a model: residuals and calibration are not drawn."),
+    ]
+    return Section("holdout", "Hold-out", parts)
 
 
 def health(known: Known) -> Section:

@@ -213,8 +213,10 @@ def importance(known: Known) -> Section:
     for objective in known.objectives:
         for name in objective.importances:
             by_name[name] = [each.importances.get(name, 0.0) for each in known.objectives]
+    why = [f"{o.name}: {o.unexplained}" for o in known.objectives if o.unexplained]
+    failed = [note(f"It could not be worked out for {each}") for each in why]
     if not by_name or sum(map(sum, by_name.values())) == 0:
-        return Section("importance", "", ())
+        return Section("importance", "Parameter importance", failed)
     names = sorted(by_name, key=lambda name: -max(by_name[name]))
     groups = {
         o.name: [by_name[n][k] for n in names[:_BARS]] for k, o in enumerate(known.objectives)
@@ -226,7 +228,7 @@ def importance(known: Known) -> Section:
     parts: list[Chart | str] = [paragraph(text), bars(names[:_BARS], groups, "share")]
     if len(names) > _BARS:
         parts.append(note(f"The first {_BARS} of {len(names)} parameters."))
-    return Section("importance", "Parameter importance", parts)
+    return Section("importance", "Parameter importance", [*parts, *failed])
 
 
 def foremost(known: Known, place: int, most: int) -> list[Parameter]:
@@ -263,7 +265,8 @@ def slices(known: Known) -> Section:
             x = axis(chosen.name, log=chosen.log, dtick=1 if decades else None)
             if chosen.labels is not None:
                 x = labelled_axis(chosen.labels, chosen.name)
-            y = axis(objective.name, range=[low, high] if hidden else None)
+            inside = any(low <= row.values[place] <= high for row in kept)
+            y = axis(objective.name, range=[low, high] if hidden and inside else None)
             charts.append(Chart([trace], {"xaxis": x, "yaxis": y, "showlegend": False}, 260))
         if len(known.parameters) > n_each:
             notes.add(f"Of {len(known.parameters)} parameters the {n_each} that matter most.")

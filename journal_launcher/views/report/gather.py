@@ -25,6 +25,7 @@ from journal_launcher.health.assessment import assess_health, diagnostics_of
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of
+from journal_launcher.study.importance import importances
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.reading import open_study, recorded_settings
 from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyHandle
@@ -43,11 +44,16 @@ _REPORTED = 60  # trials whose reported values are drawn
 
 @dataclass(frozen=True)
 class Objective:
-    """One value of a trial. importances: of each parameter for it, shares of 1, biggest first."""
+    """One value of a trial.
+
+    importances: of each parameter for it, shares of 1, biggest first; unexplained: why there are
+    none.
+    """
 
     name: str
     maximize: bool
     importances: Mapping[str, float]
+    unexplained: str | None = None
 
     def better(self, one: float, other: float) -> bool:
         return one > other if self.maximize else one < other
@@ -183,7 +189,13 @@ def _objectives(study: StudyHandle) -> Iterator[Objective]:
     several = len(study.directions) > 1
     for place, direction in enumerate(study.directions):
         name = f"value {place}" if several else study.metric or "value"
-        yield Objective(name, direction == "maximize", study.importances(place))
+        found: Mapping[str, float] = {}
+        unexplained = None
+        try:
+            found = importances(study, place)
+        except Exception as error:  # the page is not lost over what Optuna cannot take
+            unexplained = f"{type(error).__name__}: {error}"
+        yield Objective(name, direction == "maximize", found, unexplained)
 
 
 def _steps(best: BestTrials | None) -> int | None:

@@ -61,8 +61,9 @@ class _Axis:
         if not at:
             return cls(title, {}, {}, ())
         least, most = min(at, key=at.__getitem__), max(at, key=at.__getitem__)
-        low, span = at[least], (at[most] - at[least]) or 1.0
-        places = {n: (value - low) / span for n, value in at.items()}
+        low = at[least] / 2  # halves: the whole difference of two huge numbers is infinite
+        span = (at[most] / 2 - low) or 1.0
+        places = {n: (value / 2 - low) / span for n, value in at.items()}
         return cls(title, places, words, ((0.0, words[least]), (places[most], words[most])))
 
     def marks(self, place: int) -> Iterator[dict[str, Any]]:
