@@ -220,10 +220,12 @@ def test_choices_that_are_lists_huge_values_and_what_optuna_cannot_weigh(paths: 
     assert shares["layout"]["yaxis"]["ticktext"][0] == "layers" and shares["data"][0]["x"][0] > 0.5
     labels = page.charts["slices"][0]["layout"]["xaxis"]["ticktext"]
     assert labels == ["[64, 32]", "[8]", "None"]
-    huge = IntDistribution(1, 10**30)
-    made.record._study.add_trial(
-        optuna.create_trial(value=1.7e308, params={"n": 10**29}, distributions={"n": huge})
-    )
+    huge = {"n": IntDistribution(1, 10**30, log=True)}
+    for number in range(20):
+        trial = optuna.create_trial(
+            value=1.7e308, params={"n": 10 ** (9 + number)}, distributions=huge
+        )
+        made.record._study.add_trial(trial)
     assert "It could not be worked out for value: TypeError" in page_of(paths).text("importance")
 
 
