@@ -381,4 +381,4 @@ def test_a_browser_draws_every_chart(paths: StudyPaths, tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert drawn.count('class="plot-container') == len(charts) > 10
-    assert "Show all 300 trials" in drawn
+    assert "The first 100 of 300 trials: show all" in drawn

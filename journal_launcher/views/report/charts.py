@@ -70,7 +70,7 @@ def short(value: float | None) -> float | None:
 
 def axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
     """What is None is left to plotly.js."""
-    said = {"type": "log" if log else None, **more}
+    said = {"type": "log", "exponentformat": "power", **more} if log else more
     kept = {name: value for name, value in said.items() if value is not None}
     return {"title": {"text": cut(title), "standoff": 10}, **kept}
 
