@@ -115,6 +115,7 @@ LOOKING = [
     ["status", "x"],
     ["trials", "x"],
     ["best", "x"],
+    ["report", "x"],
     ["enqueue", "x", "lr=0.1"],
     ["health", "x"],
     ["skip", "list"],
