@@ -22,6 +22,7 @@ from journal_launcher.views.report.charts import (
 )
 from journal_launcher.views.report.gather import Known
 from journal_launcher.views.report.section import Section, note, paragraph, small_table
+from journal_launcher.views.scores import scores_json
 from journal_launcher.views.summary import holdout_text
 
 __all__ = ["comparison", "features", "folds", "health", "holdout", "learning"]
@@ -29,6 +30,7 @@ __all__ = ["comparison", "features", "folds", "health", "holdout", "learning"]
 _TOP = 10
 _FEATURES = 25
 _CURVES = 10
+_PLACES = {"folds": "folds", "fresh_folds": "fresh folds", "holdout": "hold-out"}
 
 
 def folds(known: Known) -> Section:
@@ -195,13 +197,20 @@ def holdout(known: Known) -> Section:
     refit = known.sidecar.best.refit == "all"
     who = "The same parameters trained without these rows," if refit else "The published model,"
     score = holdout_text(known.sidecar)
-    rows = [(name, "" if value is None else number(value)) for name, value in metrics.items()]
+    found = {where: each for where, each in (scores_json(known.sidecar) or {}).items() if each}
+    names = dict.fromkeys(name for each in found.values() for name in each)
+    rows = [(name, *(_score(each.get(name)) for each in found.values())) for name in names]
+    heads = ("metric", *(_PLACES[where] for where in found))
     parts = [
         paragraph(f"{who} on rows that chose nothing{f': {score}' if score else ''}."),
-        small_table(("metric", "score"), rows, (1,)),
+        small_table(heads, rows, range(1, len(heads))),
         note("No prediction is kept with a model: residuals and calibration are not drawn."),
     ]
     return Section("holdout", "Hold-out", parts)
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else number(value)
 
 
 def health(known: Known) -> Section:
