@@ -47,7 +47,7 @@ def folds(known: Known) -> Section:
     groups = {"folds": own, "fresh folds": fresh} if any(fresh) else {"folds": own}
     parts: list[Chart | str] = [_dots(labels, groups, known.objectives[0].name)]
     text = "A dot is a fold, a bar their mean. The folds that chose a trial flatter it"
-    text += "; fresh ones did not choose it." if any(fresh) else "."
+    text += "; the fresh ones chose among these few alone." if any(fresh) else "."
     return Section("folds", "Fold scores of the best trials", [*parts, note(text)])
 
 

@@ -67,7 +67,7 @@ def timeline(known: Known) -> Section:
         "shapes": marks,
         "bargap": 0.25,
     }
-    text = "A bar is a trial; where the pale ground shows, the worker had none."
+    text = "A bar is a trial; where the grey ground shows, the worker had none."
     if marks:
         text += " At the dotted lines a later launch goes on: the time between is left out."
     heads = ("worker", "trials", "busy", "idle", "gaps", "longest gap")
