@@ -50,8 +50,8 @@ class ScoredTrial:
     """A trial that may become the model: its parameters, and what cross-validation found.
 
     value: the mean of `fold_scores`. steps: epochs or rounds, as in `CrossValidated`. errors and
-    curves (of its confirmation) are for the diagnostics, metrics (every one) for the sidecar; trials of
-    older versions have no errors or metrics.
+    curves (of its confirmation) are for the diagnostics, metrics (every one) for the sidecar;
+    trials of older versions have no errors or metrics.
     """
 
     number: int
