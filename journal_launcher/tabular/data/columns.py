@@ -19,9 +19,9 @@ from journal_launcher.tabular.data.frames import MISSING
 __all__ = [
     "Gap",
     "Typed",
+    "checked_finite",
     "codes_of",
     "features_of",
-    "finite",
     "from_dtype",
     "label_of",
     "list_names",
@@ -156,7 +156,9 @@ def codes_of(typed: Typed, categories: tuple[str, ...]) -> NDArray[np.int32]:
     return codes
 
 
-def finite(name: str, values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def checked_finite(
+    name: str, values: NDArray[np.float64], rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """The values, each a number that can be scaled. rows: their positions in the file.
 
     Raises:
@@ -188,7 +190,7 @@ def from_dtype(name: str, series: pd.Series) -> Typed | None:
         return Typed(kind, _seconds(series), example=example)
     if pd.api.types.is_timedelta64_dtype(series.dtype):
         series = series / pd.Timedelta(seconds=1)
-    values = finite(name, series.to_numpy(np.float64, na_value=np.nan), rows_of(series))
+    values = checked_finite(name, series.to_numpy(np.float64, na_value=np.nan), rows_of(series))
     return Typed(kind, values, example=example)
 
 

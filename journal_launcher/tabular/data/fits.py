@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from journal_launcher.tabular.data.columns import Gap, Typed, finite, list_names
+from journal_launcher.tabular.data.columns import Gap, Typed, checked_finite, list_names
 from journal_launcher.tabular.data.doubts import MANY, MOSTLY
 from journal_launcher.tabular.data.formats import (
     DATE_FORMATS,
@@ -87,7 +87,7 @@ def _has_slips(fit: Fit, texts: Typed) -> bool:
 
 def read_as(fit: Fit, name: str, texts: Typed, rows: NDArray[np.int64]) -> Typed:
     """The column as the fit reads it."""
-    values = finite(name, fit.values[texts.values], rows)
+    values = checked_finite(name, fit.values[texts.values], rows)
     gaps = []
     for code in np.flatnonzero(np.isnan(fit.values[:-1])):
         if texts.labels[code] == "None":  # Python's word for it, in every kind of column

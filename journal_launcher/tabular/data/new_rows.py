@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.columns import (
     Typed,
+    checked_finite,
     codes_of,
     features_of,
-    finite,
     from_dtype,
     list_names,
     rows_of,
@@ -107,7 +107,7 @@ def _read_values(column: Column, series: pd.Series) -> _Read:
     ):
         return typed.values, _about_percents(column)
     rows = rows_of(series)
-    given = finite(column.name, _given_values(column.kind, series), rows)
+    given = checked_finite(column.name, _given_values(column.kind, series), rows)
     known = ~np.isnan(given)
     values, notes = _read_texts(column, texts_of(column.name, series.mask(known)), rows)
     if not known.any():
@@ -168,7 +168,7 @@ def _read_texts(column: Column, texts: Typed, rows: NDArray[np.int64]) -> _Read:
         held = list_names([texts.labels[place] for place in gaps])
         cells = "1 cell holds" if count == 1 else f"{count:,} cells hold"
         notes.append(f"column {column.name!r}: {cells} {held}: taken as missing")
-    return finite(column.name, values[texts.values], rows), notes
+    return checked_finite(column.name, values[texts.values], rows), notes
 
 
 def _read_codes(column: Column, series: pd.Series) -> _Read:

@@ -334,7 +334,7 @@ def _typed(open_: _Opener, layout: _Layout, texts: Collection[str]) -> Any:
     asked = {place for place, name in enumerate(layout.names) if name in texts}
     written = layout.texts | asked
     frame = _parsed(open_, layout, range(len(layout.names)), dict.fromkeys(written, str))
-    whole = [place for place in frame if _is_whole(frame[place])]
+    whole = [place for place in frame if _has_whole_numbers(frame[place])]
     zeros = bool(whole) and _has_zeros(open_, layout)
     doubtful = [place for place in frame if _may_be_text(frame[place])]
     doubtful = sorted({*doubtful, *(whole if zeros else ())})
@@ -371,7 +371,7 @@ def _parsed(open_: _Opener, layout: _Layout, places: Collection[int], dtype: Any
         )
 
 
-def _is_whole(column: Any) -> bool:
+def _has_whole_numbers(column: Any) -> bool:
     """Whether these are numbers as codes are: 007 is one."""
     values = column.to_numpy()
     for part in (values[:_SAMPLE], values) if column.dtype.kind == "f" else ():

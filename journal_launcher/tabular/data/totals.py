@@ -79,7 +79,11 @@ def _drop_subtotals(frame: Any) -> tuple[Any, list[str], list[str]]:
     if _all_sum_up(frame, list(labels)):
         out = frame.drop(frame.index[list(labels)])
         return out, [f"{_named(frame, labels)}: sums of rows above, left out"], []
-    likely = {place: label for place, label in labels.items() if _sums_a_value(frame, label)}
+    likely = {
+        place: label
+        for place, label in labels.items()
+        if _sums_a_value(frame, label) and not _is_among_numbers(frame, label)
+    }
     if not likely:
         return frame, [], []
     return (
@@ -117,6 +121,13 @@ def _sums_a_value(frame: Any, label: str) -> bool:
     found = _subtotal(label)
     of = found and (found["of"] or found["for"])
     return not of or bool((frame == of).to_numpy().any())
+
+
+def _is_among_numbers(frame: Any, label: str) -> bool:
+    """Whether a label stands in a column of numbers, which is doubted because of it anyway."""
+    columns = (frame.iloc[:, n] for n, kind in enumerate(frame.dtypes) if kind.kind == "O")
+    having = (column.dropna() for column in columns if (column == label).any())
+    return any(are_plain_numbers(set(map(str, column)) - {label}) for column in having)
 
 
 def _all_sum_up(frame: Any, places: list[int]) -> bool:
