@@ -7,7 +7,6 @@ workers do the same.
 import contextlib
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 
@@ -85,7 +84,7 @@ class Launch:
     emit: events.Listener
     part_of: str | None
     on_published: OnPublished | None
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=lambda: os.urandom(16).hex())
     began: float = field(default_factory=time.monotonic)
     began_at: str = field(default_factory=utc)
     again: str = AGAIN

@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import stat
 import time
 from pathlib import Path
@@ -80,7 +79,7 @@ class Lease:
         holder = {
             "schema_version": 1,
             "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "launch": self._launch,
             "study": self._study,
             "since": utc(),

@@ -1,7 +1,6 @@
 """Who runs a trial, and whether that process is provably dead."""
 
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -34,7 +33,7 @@ class Owner:
     @classmethod
     def this_process(cls, launch: str, worker: int) -> "Owner":
         pid = os.getpid()
-        return cls(launch, worker, socket.gethostname(), _boot(), _namespace(), pid, _started(pid))
+        return cls(launch, worker, os.uname().nodename, _boot(), _namespace(), pid, _started(pid))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,7 +47,7 @@ class Owner:
         dead. Another host: unknown.
         """
         if self.boot != _boot():
-            return self.host == socket.gethostname()
+            return self.host == os.uname().nodename
         if self.namespace != _namespace():
             return True
         try:
