@@ -16,7 +16,7 @@ from journal_launcher.study.lease import holder_of
 from journal_launcher.study.reading import open_study
 from journal_launcher.study.study import StudyHandle
 from journal_launcher.study.tally import is_feasible, ranked
-from journal_launcher.views.columns import Column, fitted, lines, records
+from journal_launcher.views.aligned_columns import Column, fitted, lines, records
 from journal_launcher.views.figures import duration, number, parameter
 from journal_launcher.views.status import state_of
 

@@ -15,7 +15,7 @@ from journal_launcher.__main__ import main
 from journal_launcher.base.errors import DeviceError
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.study.journal import network
-from journal_launcher.views.doctor import devices, examine, limits, software, studies
+from journal_launcher.views.doctor import devices, examine, resource_limits, software, studies
 from journal_launcher.views.doctor.finding import Finding
 
 GIB = 2**30
@@ -260,20 +260,20 @@ def test_what_cannot_be_looked_at_is_said(
 def test_limits(
     monkeypatch: pytest.MonkeyPatch, kind: int, limit: int, topic: str, level: str
 ) -> None:
-    monkeypatch.setattr(limits.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(resource_limits.os, "geteuid", lambda: 1000)
     no_limit = resource.RLIM_INFINITY
     fake = SimpleNamespace(**vars(resource))
     fake.getrlimit = lambda asked: (limit if asked == kind else no_limit, no_limit)
-    monkeypatch.setattr(limits, "resource", fake)
-    (finding,) = (each for each in limits.check_limits() if each.topic == topic)
+    monkeypatch.setattr(resource_limits, "resource", fake)
+    (finding,) = (each for each in resource_limits.check_limits() if each.topic == topic)
     assert finding.level == level and bool(finding.remedy) == (level != "ok")
 
 
 def test_cores_say_what_limits_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits.os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(limits, "core_limits", lambda: (8, 1.5))
-    monkeypatch.setattr(limits, "available_cores", lambda: 1)
-    cores = next(iter(limits.check_limits()))
+    monkeypatch.setattr(resource_limits.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(resource_limits, "core_limits", lambda: (8, 1.5))
+    monkeypatch.setattr(resource_limits, "available_cores", lambda: 1)
+    cores = next(iter(resource_limits.check_limits()))
     assert cores.text == "1 of 64 may be used (affinity leaves 8, a cgroup quota leaves 1.5)"
 
 

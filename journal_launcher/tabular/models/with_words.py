@@ -27,8 +27,8 @@ from journal_launcher.tabular.models import (
     Suggester,
     model_type,
 )
+from journal_launcher.tabular.models.bag_of_words import Words, width_of
 from journal_launcher.tabular.models.space import Space
-from journal_launcher.tabular.models.words import Words, width_of
 
 __all__ = ["WithWords", "words_of"]
 

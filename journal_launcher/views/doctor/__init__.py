@@ -6,7 +6,7 @@ from functools import partial
 from journal_launcher.base.paths import StudiesFolder, install_command
 from journal_launcher.views.doctor.devices import check_devices
 from journal_launcher.views.doctor.finding import Finding, doctor_json, doctor_lines
-from journal_launcher.views.doctor.limits import check_limits
+from journal_launcher.views.doctor.resource_limits import check_limits
 from journal_launcher.views.doctor.software import check_software
 from journal_launcher.views.doctor.studies import check_studies
 

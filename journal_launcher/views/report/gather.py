@@ -25,8 +25,8 @@ from journal_launcher.health.assessment import assess_health, diagnostics_of
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of
-from journal_launcher.study.importance import importances
 from journal_launcher.study.lease import holder_of
+from journal_launcher.study.parameter_importance import importances
 from journal_launcher.study.reading import open_study, recorded_settings
 from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyHandle
 from journal_launcher.study.tally import is_feasible

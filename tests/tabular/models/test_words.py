@@ -15,8 +15,8 @@ from journal_launcher.tabular.cross_validation import cross_validate
 from journal_launcher.tabular.data.dataset import Column, Dataset, Rows, Texts
 from journal_launcher.tabular.importance import permutation_importance
 from journal_launcher.tabular.models import FoldData, ModelSettings, make_model
+from journal_launcher.tabular.models.bag_of_words import Words, width_of
 from journal_launcher.tabular.models.with_words import WithWords, words_of
-from journal_launcher.tabular.models.words import Words, width_of
 from journal_launcher.tabular.predict import load as load_model
 
 GOOD = ["a fine house by the sea", "fine garden, fine view", "sunny, near the sea"]
