@@ -31,11 +31,13 @@ def stopped(folder: Path, script: Path, number: int, seconds: float, *arguments:
     time.sleep(seconds)
     if process.poll() is None:
         os.killpg(process.pid, number)
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:  # bash forgot it, see `at_once`: people press again
-        FORGOTTEN.append(seconds)
-        os.killpg(process.pid, number)
+    for _ in range(4):
+        try:
+            process.wait(timeout=10)
+            break
+        except subprocess.TimeoutExpired:  # bash forgot it, see `at_once`: people press again
+            FORGOTTEN.append(seconds)
+            os.killpg(process.pid, number)
     return finish(process)
 
 
@@ -45,7 +47,7 @@ def at_once(stopped_after: Callable[[float], Ended], step: float) -> list[Ended]
     FORGOTTEN.clear()
     with ThreadPoolExecutor(3) as pool:
         ended = list(pool.map(stopped_after, (step * count for count in range(32))))
-    assert len(FORGOTTEN) <= 2, FORGOTTEN
+    assert len(set(FORGOTTEN)) <= 2, FORGOTTEN
     return ended
 
 
@@ -86,9 +88,10 @@ def test_ctrl_c_at_any_moment_of_the_set_up_is_no_traceback_and_leaves_nobody(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
     def one(seconds: float) -> Ended:
-        checkout = make_checkout(workshop.folder / f"checkout {seconds:.3f}")
-        return stopped(workshop.folder, checkout / "launch.sh", signal.SIGINT, seconds)
+        return stopped(workshop.folder, checkouts.pop() / "launch.sh", signal.SIGINT, seconds)
 
+    # Beforehand: nobody may hold a script open for writing, not even a fork, when it is started.
+    checkouts = [make_checkout(workshop.folder / f"checkout {count}") for count in range(32)]
     for found in at_once(one, 0.008):
         assert "Traceback" not in found.err and "KeyboardInterrupt" not in found.err, found.err
         assert found.code in (130, -signal.SIGINT), found

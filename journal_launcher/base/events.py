@@ -34,6 +34,8 @@ __all__ = [
 
 INTERRUPTED = "interrupted"
 """How the reason of a failed trial begins that only a stop of its launch ended."""
+DIED_WITH_LAUNCH = "its worker died with its launch"
+"""How it ends where the next launch found out: nobody knows how long the trial ran."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ class LaunchEnded:
     and the linear model on the same folds; `health` is the verdict on the published model.
     `overwrite`: the same command would start anew. `busy`: how much of the time for trials each
     worker spent with one; None if none ran. `n_before`: of `n_finished`, those that had finished
-    before this launch; `n_pruned`: those that are PRUNED. `folds`: a hash of which rows are where.
+    before this launch; `n_pruned`: those that are PRUNED; `n_waiting`: queued ones. `folds`: a hash
+    of which rows are where.
     """
 
     study: str
@@ -192,6 +195,7 @@ class LaunchEnded:
     busy: tuple[float, ...] | None = None
     n_before: int = 0
     n_pruned: int = 0
+    n_waiting: int = 0
     folds: str | None = None
 
 

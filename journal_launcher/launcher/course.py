@@ -212,6 +212,7 @@ class Course:
             n_before=self.n_before,
             folds=self.folds,
             n_pruned=len(study.trials(TrialState.PRUNED)),
+            n_waiting=len(list(study.waiting())),
         )
         self._write_record(ended)
         return ended

@@ -170,7 +170,7 @@ class TrialLedger:
     def fail_stale_trials(self) -> None:
         """Fail the trials of launches that are gone; they were interrupted, so queue them again."""
         for trial in self.study.stale_trials():
-            reason = f"{events.INTERRUPTED}: its worker died with its launch"
+            reason = f"{events.INTERRUPTED}: {events.DIED_WITH_LAUNCH}"
             if self.study.fail_and_queue(trial, reason, retry=False):
                 self.emit(events.Note(f"trial {trial.number} was interrupted and is queued again"))
 

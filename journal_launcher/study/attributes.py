@@ -96,6 +96,11 @@ def retries(system_attributes: Mapping[str, Any]) -> list[int]:
     return [n for n in found if whole(n) is not None] if isinstance(found, list) else []
 
 
+def queued_params(system_attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a trial was queued with, before it begins."""
+    return table(system_attributes.get(FIXED_PARAMS))
+
+
 def optunas_own(system_attributes: Any) -> Any:
     """Without what Optuna's samplers and trials would stumble over, whoever wrote it."""
     if not isinstance(system_attributes, dict):

@@ -70,13 +70,16 @@ def _checked(name: str, value: Any, known: Mapping[str, BaseDistribution]) -> An
             choices = ", ".join(map(str, asked.choices))
             raise UsageError(f"{name}={value}: expected one of {choices}")
         return fits[0]
+    assert isinstance(asked, FloatDistribution | IntDistribution)  # there are no others
     if not isinstance(value, int | float) or isinstance(value, bool) or not _within(value, asked):
-        raise UsageError(f"{name}={value}: expected a value of {asked}")
+        kind = "whole number" if isinstance(asked, IntDistribution) else "number"
+        steps = f" in steps of {asked.step}" if asked.step not in (None, 1) else ""
+        expected = f"a {kind} from {asked.low} to {asked.high}{steps}"
+        raise UsageError(f"{name}={value}: expected {expected}")
     return value
 
 
-def _within(value: float, asked: BaseDistribution) -> bool:
-    assert isinstance(asked, FloatDistribution | IntDistribution)  # there are no others
+def _within(value: float, asked: FloatDistribution | IntDistribution) -> bool:
     if not asked.low <= value <= asked.high:
         return False
     steps = (value - asked.low) / asked.step if asked.step else 0.0

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,18 @@ _REWRITTEN = "the file was written anew since this study began, with the same va
 _LONGEST = 300  # of what a message quotes
 
 
+@contextlib.contextmanager
+def _without_a_word() -> Iterator[None]:
+    """Optuna logs that it created a study; `launch()` prints nothing in its caller's process."""
+    logger = logging.getLogger("optuna.storages")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 class StudyHandle:
     """One study in its journal."""
 
@@ -91,7 +104,8 @@ class StudyHandle:
         """`identity` is kept as it is given: its JSON is what later launches compare and hash."""
         said = Identity.from_json(identity)
         directions = [optuna.study.StudyDirection[d.upper()] for d in said.directions or ()]
-        storage.create_new_study(directions, name)
+        with _without_a_word():
+            storage.create_new_study(directions, name)
         study = cls(storage, name)
         study.set_attribute(IDENTITY_ATTRIBUTE, dict(identity))
         if said.metric:  # what Optuna's plots and its dashboard call the value

@@ -15,6 +15,7 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import check_result, read_json, write_result
 from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.unknown_names import did_you_mean_or_all
 from journal_launcher.settings.model_types import MODEL_TYPES, check_installed
 from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.data.prepared import features_from_frame, read_features
@@ -25,6 +26,12 @@ from journal_launcher.tabular.models import (
     make_model,
 )
 from journal_launcher.tabular.refit import SCHEMA_VERSION
+
+_NAME_IT = "; expected its folder, such as optuna_studies/NAME"
+# Endings of other kinds of file than the one that is written.
+_NOT_CSV = frozenset(
+    (".parquet", ".pq", ".xlsx", ".xls", ".ods", ".tsv", ".json", ".jsonl", ".npz", ".gz", ".zst")
+)
 
 __all__ = ["LoadedModel", "load", "predict_file"]
 
@@ -96,6 +103,8 @@ def load(path: Path) -> LoadedModel:
         UsageError: there is no model, it is not one of a table, or a file differs from what its
             sidecar says.
     """
+    if not path.exists() and not _is_of_model(path.name):
+        raise _no_such_study(path)
     directory = path if path.is_dir() else path.parent
     sidecar_path = StudyPaths(directory.parent, directory.name).sidecar
     sidecar = _read_sidecar(sidecar_path)
@@ -134,6 +143,12 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
 def _is_of_model(name: str) -> bool:
     """Is this the model's file, or that of its words, and not its diagnostics?"""
     return name.startswith("best_model.")
+
+
+def _no_such_study(path: Path) -> UsageError:
+    beside = [sidecar.parent.name for sidecar in path.parent.glob("*/best_model.meta.json")]
+    hint = did_you_mean_or_all(path.name, sorted(beside)) if beside else ""
+    return UsageError(f"{path}: there is no model here yet, nor a study{hint or _NAME_IT}")
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
@@ -183,6 +198,9 @@ def predict_file(study_directory: Path, data: Path, out: Path) -> list[str]:
     Raises:
         UsageError: no usable model, unreadable data, or `out` cannot be written.
     """
+    if out.suffix.lower() in _NOT_CSV or out.name == "-":
+        name = "predictions.csv" if out.name == "-" else f"{out.name.partition('.')[0]}.csv"
+        raise UsageError(f"--out {out}: expected the name of a CSV file, such as {name}")
     if os.path.exists(out) and any(map(out.samefile, locate_data(str(data)).files)):
         raise UsageError(f"--out {out} is the input; choose another file, it would be replaced")
     check_result("--out", out)

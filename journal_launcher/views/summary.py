@@ -96,10 +96,12 @@ def _headline(ended: LaunchEnded) -> str:
         ending = why if why.startswith(ending) else f"{ending} ({why})"
     done = f"{counted(ended.n_finished, ended.n_trials)} trials finished"
     if ended.n_finished > ended.n_trials:
-        done += f", more than the {ended.n_trials} asked for,"
+        done += f", more than the {ended.n_trials} asked for"
     now = ended.n_finished - ended.n_before
     if ended.n_before:
-        done += f", {now} of them now," if now else ", all of them before,"
+        done += f", {now} of them now" if now else ", all of them before"
+    if ended.n_finished > ended.n_trials or ended.n_before:
+        done += ","
     return f"{ended.study} {ending}: {done} in {duration(ended.seconds)}"
 
 
@@ -237,6 +239,8 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
     if ended.model_path is not None and (ended.sidecar or Sidecar()).job_kind.predicts:
         command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
         yield "predict", command + studies_dir(ended.journal.parent)
+    if ended.n_waiting and ended.n_finished >= ended.n_trials:
+        yield "waiting", f"{_trials(ended.n_waiting, 'queued ')}, for a larger --n-trials"
     yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"
     again = "repeat the same command" + (" without --overwrite" if ended.overwrite else "")
     if ended.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):

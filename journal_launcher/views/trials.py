@@ -10,8 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.dataclass import dataclass
+from journal_launcher.base.events import DIED_WITH_LAUNCH
 from journal_launcher.base.files import finite
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.study.attributes import queued_params
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.reading import open_study
 from journal_launcher.study.study import StudyHandle
@@ -51,7 +53,9 @@ class Row:
     def of(cls, trial: FrozenTrial, n_values: int, *, launched: bool) -> "Row":
         """launched: does a launch hold the study?"""
         said = TrialAttributes.from_json(trial.user_attrs)
-        seconds = _seconds(trial) if said.duration_s is None else said.duration_s
+        lost = (said.fail_reason or "").endswith(DIED_WITH_LAUNCH)  # nobody knows when
+        seconds = None if lost else _seconds(trial)
+        seconds = seconds if said.duration_s is None else said.duration_s
         values = trial.values or ()
         reason = None
         if trial.state == TrialState.FAIL:
@@ -65,7 +69,7 @@ class Row:
             state_of(trial, launched=launched),
             n_values,
             values,
-            trial.params,
+            trial.params or queued_params(trial.system_attrs),
             said.placed.device,
             seconds,
             said.scored.fold_scores or (),

@@ -55,10 +55,10 @@ def study(tmp_path: Path) -> StudyHandle:
     [
         ({"rates": 0.1}, r"no trial had a parameter rates; did you mean 'rate'\?"),
         ({"zzzzz": 0.1}, "known: lr, n, rate, kind"),
-        ({"lr": 2.0}, r"lr=2.0: expected a value of FloatDistribution\(high=1.0"),
-        ({"lr": "much"}, "lr=much: expected a value of FloatDistribution"),
-        ({"n": True}, "n=True: expected a value of IntDistribution"),
-        ({"n": 3}, "n=3: expected a value of IntDistribution"),
+        ({"lr": 2.0}, "lr=2.0: expected a number from 0.001 to 1.0"),
+        ({"lr": "much"}, "lr=much: expected a number from 0.001"),
+        ({"n": True}, "n=True: expected a whole number from 2 to 10"),
+        ({"n": 3}, "n=3: expected a whole number from 2 to 10 in steps of 2"),
         ({"n": 2.5}, "n=2.5: expected"),
         ({"kind": "b"}, "kind=b: expected one of a, 1, None"),
     ],
@@ -109,6 +109,11 @@ def objective(trial):
         main(["enqueue", "study", "x=0.25", *studies])
     assert "trial 3 of study study is queued" in (said := capsys.readouterr().out)
     assert "with --n-trials above 3" in said
+    again = workshop.run("--n-trials", "3")
+    assert "waiting     1 queued trial, for a larger --n-trials" in again.out + again.err
+    with pytest.raises(SystemExit):
+        main(["trials", "study", "--json", *studies])
+    assert '"params": {"x": 0.25}' in capsys.readouterr().out
     assert workshop.run("--n-trials", "4").code == 0
     assert workshop.trials()[3].params == {"x": 0.25}
     with pytest.raises(SystemExit) as refused:

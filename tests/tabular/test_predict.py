@@ -218,6 +218,22 @@ def test_a_missing_model_says_what_to_do(study: Path, tmp_path: Path) -> None:
         load(study)
 
 
+@pytest.mark.parametrize("name", ["-", "new.parquet", "new.csv.gz", "new.XLSX"])
+def test_predictions_are_csv_and_no_name_says_otherwise(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"expected the name of a CSV file, such as \w+\.csv"):
+        predict_file(tmp_path, tmp_path / "data.csv", tmp_path / name)
+
+
+def test_a_study_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nor a study; expected its folder, such as optuna"):
+        load(tmp_path / "frame_price_liner")
+    for name in ("frame_price_linear", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best_model.meta.json").touch()
+    with pytest.raises(UsageError, match=r"nor a study; did you mean 'frame_price_linear'\?"):
+        load(tmp_path / "frame_price_liner")
+
+
 def test_a_model_is_used_without_worker_launcher_journal_or_optuna(
     make_table: MakeTable, tmp_path: Path
 ) -> None:

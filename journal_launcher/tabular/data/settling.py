@@ -109,13 +109,17 @@ def _has_points(column: Typed | Open) -> bool:
 
 
 def _may_be_thousands(column: Typed | Open) -> bool:
-    """Whether numbers with a decimal point have three digits behind it, or none, as 1.234 has."""
+    """Whether numbers with a decimal point have three digits behind it, or none, as 1.234 has.
+
+    Where the last of the three is 0 throughout, fewer were written.
+    """
     if not isinstance(column, Typed) or not _has_points(column):
         return False
     values = np.abs(column.values[~column.missing])
     broken = values[values % 1 != 0]
     whole = np.abs(broken * 1000 - np.round(broken * 1000)) < 1e-6
-    return bool(len(broken) and whole.all() and (broken >= 1).all() and (values < 1000).all())
+    three = np.abs(broken * 100 - np.round(broken * 100)) > 1e-6
+    return bool(three.any() and whole.all() and (broken >= 1).all() and (values < 1000).all())
 
 
 def _point(name: str, why: str) -> str:

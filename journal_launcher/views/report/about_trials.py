@@ -184,7 +184,7 @@ def pareto(known: Known) -> Section:
         texts = list(map(told, best))
         traces = [*_trials(known, drawn, xs, other)]
         if len(known.objectives) == 2:
-            traces.append(line("Pareto front", *place, ORANGE, shape="linear", dash="dot", width=1))
+            traces.append(line("Pareto front", *place, ORANGE, dash="dot", width=1))
         traces.append(points("Pareto-optimal", *place, texts, ORANGE, size=8, opacity=1))
         titles = [
             f"{o.name} ({'larger' if o.maximize else 'smaller'} is better)"

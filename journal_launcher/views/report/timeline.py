@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.dataclass import dataclass
+from journal_launcher.base.events import DIED_WITH_LAUNCH
 from journal_launcher.study.owner import owner_of
 
 __all__ = ["Lane", "Stay", "Timeline", "timeline_of"]
@@ -114,7 +115,10 @@ def _stay(trial: FrozenTrial, state: str, now: float | None) -> Stay | None:
     end = begin if trial.datetime_complete is None else trial.datetime_complete.timestamp()
     if state == "running" and now is not None:
         end = now
-    device = TrialAttributes.from_json(trial.user_attrs).placed.device
+    said = TrialAttributes.from_json(trial.user_attrs)
+    if (said.fail_reason or "").endswith(DIED_WITH_LAUNCH):
+        end = begin  # when, nobody knows; the next launch noticed it
+    device = said.placed.device
     lane = None if owner is None else f"worker {owner.worker}" + (f", {device}" if device else "")
     launch = None if owner is None else owner.launch
     return Stay(trial.number, state, lane, launch, begin, end)
