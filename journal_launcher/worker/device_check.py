@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from journal_launcher.base.errors import DeviceError
-from journal_launcher.bootstrap import DRIVER, OLDER_TORCH, VENV, typed
 from journal_launcher.settings.model_types import MODEL_TYPES
 
 __all__ = ["DeviceStatus", "require_gpu", "verify_device"]
 
 _CUDA_LIBRARY = "libcuda.so.1"
 _PROBE = Path(__file__).with_name("cuda_probe.py")
+_DRIVER = Path("/proc/driver/nvidia/version")
 _PATIENCE = 60.0  # seconds; without persistence mode a machine of eight GPUs needs some
 
 
@@ -149,9 +149,10 @@ def require_torch_cuda() -> None:
 
 def _pip_install() -> str:
     """How the torch for older drivers comes to where this one is from."""
-    if sys.prefix == str(VENV):
-        return f"{typed()} pip install {OLDER_TORCH}"
-    return f"{shlex.quote(sys.executable)} -m pip install {OLDER_TORCH}"
+    from journal_launcher.bootstrap import OLDER_TORCH, VENV, typed  # costs a start what it needs
+
+    pip = typed() if sys.prefix == str(VENV) else f"{shlex.quote(sys.executable)} -m"
+    return f"{pip} pip install {OLDER_TORCH}"
 
 
 def _driver_version() -> str:
@@ -169,7 +170,7 @@ def _driver_version() -> str:
 def _kernel_driver_version() -> str:
     """The same without a call into the driver, which may hang."""
     try:
-        found = re.search(r"\b[0-9]{3,}\.[0-9.]*[0-9]", DRIVER.read_text())
+        found = re.search(r"\b[0-9]{3,}\.[0-9.]*[0-9]", _DRIVER.read_text())
     except OSError:
         found = None
     return found[0] if found else "unknown"

@@ -249,6 +249,6 @@ def test_the_kernel_tells_the_driver_version_where_nvml_does_not(
     file = tmp_path / "version"
     if text is not None:
         file.write_text(text)
-    monkeypatch.setattr(device_check, "DRIVER", file)
+    monkeypatch.setattr(device_check, "_DRIVER", file)
     with pytest.raises(UsageError, match=f"NVIDIA driver is {version};"):
         require_torch_cuda()
