@@ -8,7 +8,6 @@ import importlib
 import json
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,6 +73,8 @@ def _probe(
     uuid: str, library: str, seconds: float, environment: Mapping[str, str] | None
 ) -> dict[str, Any]:
     """What cuda_probe.py says in this environment."""
+    import subprocess  # no worker without a GPU needs it
+
     probe = subprocess.Popen(
         [sys.executable, "-I", "-S", str(_PROBE), uuid, library],
         stdin=subprocess.DEVNULL,

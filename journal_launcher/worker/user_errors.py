@@ -1,12 +1,12 @@
 """What an exception of the user's code says: its own frames, and a module that is not installed."""
 
+import functools
 import importlib
 import os
 import re
 import shlex
 import shutil
 import sys
-import sysconfig
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +17,6 @@ __all__ = ["missing_in_script", "missing_module", "traceback_of"]
 
 _OURS = f"{Path(__file__).parents[1]}{os.sep}"
 _IMPORTING = ("<frozen importlib", str(importlib.__file__))
-_LIBRARIES = tuple(
-    {f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")}
-)
 _SCRIPT_SAYS = re.compile(r"ModuleNotFoundError: No module named '(\w+)'")
 # What pip knows under another name than Python.
 _DISTRIBUTIONS = {
@@ -97,4 +94,12 @@ def _is_machinery(frame: traceback.FrameSummary) -> bool:
 
 
 def _is_users(frame: traceback.FrameSummary) -> bool:
-    return not _is_machinery(frame) and not frame.filename.startswith(_LIBRARIES)
+    return not _is_machinery(frame) and not frame.filename.startswith(_libraries())
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    import sysconfig  # only a traceback needs it
+
+    paths = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    return tuple(f"{path}{os.sep}" for path in paths)
