@@ -2,7 +2,7 @@
 
 import click
 
-from journal_launcher.base.paths import StudiesFolder, unknown_study
+from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
 
@@ -18,18 +18,13 @@ def command(study: str, parameters: tuple[str, ...], studies_dir: str) -> None:
     A launch under way takes it, else the next one does. What is left out, the sampler chooses. It
     is one of the trials of --n-trials.
     """
-    from journal_launcher.study.journal.storage import open_storage
     from journal_launcher.study.lease import holder_of
     from journal_launcher.study.queueing import parse_parameters, queue
     from journal_launcher.study.reading import open_study
-    from journal_launcher.study.study import StudyHandle
 
     paths = StudiesFolder.at(studies_dir).study(study)
     params = parse_parameters(parameters)
-    open_study(paths)  # says what is wrong with it
-    found = StudyHandle.find(open_storage(paths.journal, allow_network_fs=True), paths.name)
-    if found is None:
-        raise unknown_study(paths)
+    found = open_study(paths, read_only=False)
     number = queue(found, params)
     finished, _ = found.count()
     if holder_of(paths.lease) is not None:

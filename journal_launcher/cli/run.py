@@ -60,8 +60,6 @@ def perform(
     watched: bool = False,
 ) -> int:
     """Launch, or compare model types by such launches; show it, print the result."""
-    # Optuna, once it is imported, sets the level of its uppermost logger; so not that one.
-    logging.getLogger("optuna.storages").setLevel(logging.WARNING)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     from journal_launcher.study.naming import named
 

@@ -105,17 +105,8 @@ def choose_devices(
                 chosen, notes_on_use = users.take_free(visible, wait_seconds, clock, sleep)
             else:
                 notes_on_use = users.take_all(chosen)
-            groups = _grouped(nvml, chosen, together, in_order=bool(names))
-            if (over := len(chosen) - together * len(groups)) and (names or not groups):
-                raise UsageError(
-                    f"--gpus-per-worker {together}: expected a multiple of {together} GPUs, found "
-                    f"{len(chosen)} ({_listing(chosen)}); change --gpus or --gpus-per-worker"
-                )
-            if over:
-                notes.append(
-                    f"{over} of {len(chosen)} GPUs stay idle: --gpus-per-worker {together}"
-                )
-            return Choice(tuple(map(_device, groups)), (*notes, *notes_on_use))
+            groups, notes_on_rest = _grouped(nvml, chosen, together, in_order=bool(names))
+            return Choice(tuple(map(_device, groups)), (*notes, *notes_on_rest, *notes_on_use))
     except NvmlUnavailableError as error:
         if request == "auto" and any(_DEVICES.glob("nvidia[0-9]*")):
             raise UsageError(
@@ -318,8 +309,13 @@ def _listing(gpus: Sequence[Gpu]) -> str:
     return ", ".join(f"{gpu.index} {gpu.name} ({gpu.uuid})" for gpu in gpus)
 
 
-def _grouped(nvml: Nvml, gpus: Sequence[Gpu], size: int, *, in_order: bool) -> list[list[Gpu]]:
-    """Groups of `size`, each the nearest of those left to the first of those left."""
+def _grouped(
+    nvml: Nvml, gpus: Sequence[Gpu], size: int, *, in_order: bool
+) -> tuple[list[list[Gpu]], list[str]]:
+    """Groups of `size`, each the nearest of those left to the first of those left, and notes.
+
+    in_order: they were listed; then none may be left over, as none ever may where no group is full.
+    """
     groups = []
     left = list(gpus)
     while len(left) >= size:
@@ -327,7 +323,13 @@ def _grouped(nvml: Nvml, gpus: Sequence[Gpu], size: int, *, in_order: bool) -> l
         rest = left[1:] if in_order else sorted(left[1:], key=lambda gpu: nvml.distance(first, gpu))
         groups.append([first, *rest[: size - 1]])
         left = [gpu for gpu in left if gpu not in groups[-1]]
-    return groups
+    if left and (in_order or not groups):
+        raise UsageError(
+            f"--gpus-per-worker {size}: expected a multiple of {size} GPUs, found {len(gpus)} "
+            f"({_listing(gpus)}); change --gpus or --gpus-per-worker"
+        )
+    idle = f"{len(left)} of {len(gpus)} GPUs stay idle: --gpus-per-worker {size}"
+    return groups, [idle] if left else []
 
 
 def _device(gpus: Sequence[Gpu]) -> Device:

@@ -1,4 +1,4 @@
-"""A study for whoever looks at it, or repeats a trial of it: opened without writing."""
+"""A study for whoever looks at it, repeats a trial of it or queues one, beside its launch."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ from journal_launcher.study.study import (
 __all__ = ["had_arguments", "open_study", "recorded_settings"]
 
 
-def open_study(paths: StudyPaths) -> StudyHandle:
+def open_study(paths: StudyPaths, *, read_only: bool = True) -> StudyHandle:
     """The study as it is at this moment, whoever runs it.
 
     Raises:
@@ -27,7 +27,7 @@ def open_study(paths: StudyPaths) -> StudyHandle:
     """
     if not paths.journal.is_file():
         raise unknown_study(paths)
-    storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
+    storage = open_storage(paths.journal, read_only=read_only, allow_network_fs=True)
     study = StudyHandle.find(storage, paths.name)
     if study is None:
         raise UsageError(
