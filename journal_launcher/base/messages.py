@@ -9,8 +9,10 @@ Death is known from the process, never from the end of a pipe.
 """
 
 import dataclasses
+import functools
 import json
 import types
+from collections.abc import Callable
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from journal_launcher import __version__
@@ -254,7 +256,7 @@ class Channel:
     def encode(self, message: Message) -> bytes:
         who = {"launch": self.launch, "worker": self.worker}
         line = {"v": VERSION, "program": __version__, "type": message.type, **who, **vars(message)}
-        return json.dumps(line, separators=(",", ":"), default=_to_json).encode() + b"\n"
+        return _to_line(line).encode() + b"\n"
 
     @classmethod
     def of_spec(cls, line: bytes) -> "Channel":
@@ -283,7 +285,7 @@ class Channel:
         if version != VERSION or launch != self.launch:
             expected = f"expected protocol {VERSION} of launch {self.launch}"
             raise self._refused(found, f"{expected}, found {version} of {launch}")
-        known = {known.__name__.lower(): known for known in kind.__subclasses__()}
+        known = {one.__name__.lower(): one for one in kind.__subclasses__()}
         if not isinstance(name, str) or name not in known:
             raise self._refused(found, f"expected a known message, found the type {name!r:.80}")
         try:
@@ -300,43 +302,61 @@ class Channel:
         )
 
 
+@dataclass(frozen=True)
+class _Field:
+    """A field of a message: what JSON may have for it, and the type to make of an object."""
+
+    name: str
+    said: str
+    types: tuple[type, ...]
+    read: Callable[[Any], Any] | None
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[_Field, ...]:
+    """Worked out once a kind: a parent reads three messages a trial."""
+    return tuple(map(_field, dataclasses.fields(kind)))
+
+
+def _field(one: dataclasses.Field[Any]) -> _Field:
+    union = get_origin(one.type) in (Union, types.UnionType)
+    options = get_args(one.type) if union else (one.type,)
+    made: Any = next(filter(dataclasses.is_dataclass, options), None)
+    read = made and getattr(made, "from_json", functools.partial(_made, made))
+    said = getattr(one.type, "__name__", str(one.type))
+    return _Field(one.name, said, tuple(kind for o in options for kind in _in_json(o)), read)
+
+
+def _in_json(wanted: Any) -> tuple[type, ...]:
+    """JSON has no float where one happens to be whole."""
+    if dataclasses.is_dataclass(wanted):
+        return (dict,)
+    return (int, float) if wanted is float else (get_origin(wanted) or wanted,)
+
+
 def _made(kind: Any, found: dict[str, Any]) -> Any:
     """A dataclass of what was found under its fields' names; ValueError says what is wrong."""
     content = {}
-    for one in dataclasses.fields(kind):
-        expected = f"expected {kind.__name__.lower()!r} with {one.name!r}"
-        if one.name not in found:
-            raise ValueError(f"{expected}, found none")
-        value = found[one.name]
-        if not _is_a(value, one.type):
-            wanted = getattr(one.type, "__name__", one.type)
-            raise ValueError(f"{expected} of {wanted}, found {value!r:.80}")
-        content[one.name] = _read(value, one.type)
+    for field in _fields(kind):
+        if field.name not in found:
+            raise ValueError(f"expected {kind.__name__.lower()!r} with {field.name!r}, found none")
+        value = found[field.name]
+        fits = bool in field.types if isinstance(value, bool) else isinstance(value, field.types)
+        if not fits:
+            expected = f"expected {kind.__name__.lower()!r} with {field.name!r} of {field.said}"
+            raise ValueError(f"{expected}, found {value!r:.80}")
+        if field.read is not None and isinstance(value, dict):
+            value = field.read(value)
+        content[field.name] = value
     return kind(**content)
-
-
-def _read(value: Any, wanted: Any) -> Any:
-    """An object as the type that the field says it is."""
-    for kind in (wanted, *get_args(wanted)) if isinstance(value, dict) else ():
-        if dataclasses.is_dataclass(kind):
-            return kind.from_json(value) if hasattr(kind, "from_json") else _made(kind, value)
-    return value
-
-
-def _is_a(value: object, wanted: Any) -> bool:
-    """Is it of the type that the field says? JSON has no int where a float happens to be whole."""
-    if get_origin(wanted) in (Union, types.UnionType):
-        return any(_is_a(value, one) for one in get_args(wanted))
-    if isinstance(value, bool):
-        return wanted is bool
-    if dataclasses.is_dataclass(wanted):
-        return isinstance(value, dict)
-    return isinstance(value, (int, float) if wanted is float else get_origin(wanted) or wanted)
 
 
 def _to_json(value: Any) -> Any:
     """Of a part of a message that is a type of its own."""
     return value.to_json() if hasattr(value, "to_json") else vars(value)
+
+
+_to_line = json.JSONEncoder(separators=(",", ":"), default=_to_json).encode
 
 
 def unexpected(message: Message) -> JournalLauncherError:

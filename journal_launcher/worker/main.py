@@ -5,6 +5,7 @@ trial after the other until the parent says bye. Objectives may print: stdout is
 """
 
 import contextlib
+import copy
 import faulthandler
 import json
 import logging
@@ -283,7 +284,8 @@ class Worker:
         self._connection.send(messages.Confirmed(number, found))
 
     def _refit(self, number: int | None, staging: Path) -> None:
-        best = None if number is None else self._study.get_trials()[number]
+        trials = self._study.get_trials(deepcopy=False)
+        best = None if number is None else copy.deepcopy(trials[number])
         self._number = number
         try:
             sidecar = self._job.refit(self._study, best, staging)
