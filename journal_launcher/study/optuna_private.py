@@ -129,6 +129,11 @@ class HookedJournalStorage(JournalStorage):
         """Every study by its id, as of what was read; not to be changed."""
         return self._replay_result._studies
 
+    def trials_read(self, study: int, start: int = 0) -> list[FrozenTrial]:
+        """A study's trials from number `start` on, as of what was read; not to be changed."""
+        result = self._replay_result
+        return [result._trials[trial] for trial in result._study_id_to_trial_ids[study][start:]]
+
     def forget_created(self) -> None:
         """Let there be an id of a created trial, -1, also before the first one is read back."""
         self._replay_result._last_created_trial_id_by_this_process = -1

@@ -252,7 +252,9 @@ class StudyHandle:
         self.check()
         read = self.storage.records_read
         if read != self._listed[0]:  # a parent asks several times between two records
-            self._listed = read, tuple(self._study.get_trials(deepcopy=False))
+            ended = self._listed[1][: self._tally.settled]
+            since = self.storage.trials_read(study_id(self._study), len(ended))
+            self._listed = read, (*ended, *since)
         trials = self._listed[1]
         return [trial for trial in trials if trial.state in states] if states else trials
 

@@ -35,40 +35,43 @@ class Tally:
 
     Args:
         best: the best of some trials, if there is one.
+
+    Attributes:
+        settled: how many trials, from the first one on, have ended and were taken in.
     """
 
     def __init__(self, best: Best) -> None:
         self._best = best
-        self._settled = 0
+        self.settled = 0
         self._counts = (0, 0)
         self._leader: FrozenTrial | None = None
 
     def count(self, trials: Sequence[FrozenTrial]) -> tuple[int, int]:
         """(finished, failed) of a study's trials."""
         self._settle(trials)
-        finished, failed = _count(trials[self._settled :])
+        finished, failed = _count(trials[self.settled :])
         return self._counts[0] + finished, self._counts[1] + failed
 
     def best(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """The best of a study's trials."""
         self._settle(trials)
-        return self._better(trials[self._settled :])
+        return self._better(trials[self.settled :])
 
     def under_way(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
         """A study's trials from the first one on that has not ended."""
         self._settle(trials)
-        return trials[self._settled :]
+        return trials[self.settled :]
 
     def _settle(self, trials: Sequence[FrozenTrial]) -> None:
-        end = self._settled
+        end = self.settled
         while end < len(trials) and trials[end].state.is_finished():
             end += 1
-        ended = trials[self._settled : end]
+        ended = trials[self.settled : end]
         if ended:
             finished, failed = _count(ended)
             self._counts = self._counts[0] + finished, self._counts[1] + failed
             self._leader = self._better(ended)
-            self._settled = end
+            self.settled = end
 
     def _better(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
         return self._best(trials if self._leader is None else [self._leader, *trials])

@@ -235,6 +235,15 @@ def test_applied_records_change_the_studies_that_were_read(journal: Path) -> Non
     assert storage.records_read == 4
 
 
+def test_trials_read_are_those_of_one_study_from_a_number_on(journal: Path) -> None:
+    storage = opened(journal)
+    other, study = (optuna.create_study(storage=storage, study_name=name) for name in ("o", "s"))
+    for asked in (study, other, study, study):
+        asked.ask()
+    found = storage.trials_read(private.study_id(study), 1)
+    assert found == study.get_trials()[1:] and [trial.number for trial in found] == [1, 2]
+
+
 def test_a_creation_that_is_not_read_back_gives_the_forgotten_id(journal: Path) -> None:
     class Silent(private.HookedJournalStorage):
         silent = False
@@ -301,7 +310,13 @@ def test_what_a_frozen_trial_shows_is_what_it_has(journal: Path) -> None:
 NAMES = {
     *("_backend", "_replay_result", "_sync_with_backend", "_thread_lock", "_write_log"),
     *("_apply_set_trial_param", "_last_created_trial_id_by_this_process", "_studies", "_trials"),
-    *("_trial_id_to_study_id", "apply_logs", "log_number_read", "worker_id"),
+    *(
+        "_study_id_to_trial_ids",
+        "_trial_id_to_study_id",
+        "apply_logs",
+        "log_number_read",
+        "worker_id",
+    ),
     *("_distributions", "_params", "_system_attrs", "_user_attrs"),
     *("_fixed_params", "_lock_file", "_storage", "_study_id", "_suggest", "_trial_id"),
 }

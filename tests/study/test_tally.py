@@ -33,6 +33,7 @@ def test_counts_and_best_are_those_of_all_trials(tmp_path: Path, seed: int) -> N
         if step % 3 == 0:
             continue
         trials = study.get_trials()
+        assert list(record.trials()) == trials  # only those that had not ended are read again
         finished = sum(trial.state in FINISHED for trial in trials)
         assert record.count() == (finished, sum(map(has_failed, trials)))
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
