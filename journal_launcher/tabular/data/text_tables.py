@@ -16,9 +16,16 @@ from typing import IO, Any
 
 import numpy as np
 
-from journal_launcher.base import memory
 from journal_launcher.base.data_source import compression_of
 from journal_launcher.base.data_text import open_text
+from journal_launcher.tabular.data.encodings import (
+    WESTERN,
+    WESTERN_NOTE,
+    NotUTF8,
+    decoded,
+    marked_encoding,
+    western_text,
+)
 from journal_launcher.tabular.data.frames import (
     EXACT,
     MISSING,
@@ -37,27 +44,12 @@ _SEPARATORS = "\t;|,"
 _SAMPLE = 1000  # lines that decide which separator it is
 _FEW = 100  # lines in which columns of text are guessed, only to read them at once
 _CHUNK = 1 << 20
-_WESTERN = "Windows-1252"
-_WESTERN_NOTE = (
-    f"not UTF-8: read as {_WESTERN} (Western European); if letters look wrong, convert the file "
-    "with iconv -f ENCODING -t utf-8"
-)
-_BYTE_ORDER_MARKS = {
-    b"\xff\xfe\0\0": "UTF-32",
-    b"\0\0\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
 _SEPARATOR_LINE = re.compile(rb'(\xef\xbb\xbf)?"?sep=([\t;|,])"?\r?\n', re.I)  # Excel writes it
 _WRITTEN = re.compile(r"\s*[+-]?0[0-9]|\s*(true|false)\s*$", re.I)
 _ZERO_FIRST = (b",00", b",01")
 _ZERO_TABLE = bytes.maketrans(b"23456789\t;|\n", b"11111111,,,,")
 
 _Opener = Callable[[], IO[bytes]]
-
-
-class _NotUTF8(ValueError):
-    """A line that is not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +79,17 @@ def read_text(path: Path, texts: Collection[str] = (), keep_rows: bool = False) 
         ValueError, UsageError: unreadable or malformed; says on which line.
     """
     csv.field_size_limit(sys.maxsize)  # texts are long; not set back: another thread may read
-    encoding = _marked_encoding(path)
+    encoding = marked_encoding(path)
     if encoding is not None:
-        return _read(_kept(_decoded(path, encoding)), path, encoding, texts, keep_rows)
+        return _read(_kept(decoded(path, encoding)), path, encoding, texts, keep_rows)
     try:
         return _read(partial(open_text, path), path, "UTF-8", texts, keep_rows)
-    except _NotUTF8 as problem:
-        text = _western_text(path)
+    except NotUTF8 as problem:
+        text = western_text(path)
         if text is None:
             raise problem from None
-    table = _read(_kept(text), path, _WESTERN, texts, keep_rows)
-    return replace(table, notes=(_WESTERN_NOTE, *table.notes))
+    table = _read(_kept(text), path, WESTERN, texts, keep_rows)
+    return replace(table, notes=(WESTERN_NOTE, *table.notes))
 
 
 def _kept(text: str) -> _Opener:
@@ -116,57 +108,6 @@ def _read(
     frame.columns = layout.names
     found = FileFormat(layout.separator, encoding, compression_of(path))
     return as_table(frame, found, layout.notes, texts, keep_rows)
-
-
-# --- encoding
-
-
-def _marked_encoding(path: Path) -> str | None:
-    with open_text(path) as file:
-        start = file.read(4)
-    return next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
-
-
-def _decoded(path: Path, encoding: str) -> str:
-    try:
-        return _whole(path).decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"expected {encoding}, as the first bytes say, found {error.reason} at byte "
-            f"{error.start:,}"
-        ) from None
-
-
-# Ranges of a pattern. What is not in them, Western European words do not have.
-_LETTERS = "À-ÏÑ-ÖØ-Üß-ïñ-öø-üÿŒœ"
-_SIGNS = (
-    "\u00a1-\u00ac\u00ae-\u00b6\u00b8-\u00bf\u00d7"  # of Latin-1
-    "\u20ac\u201e\u2026\u2030\u2018\u201c\u201d\u2022\u2013\u2014\u2122"  # €, quotes, dashes
-)
-_ANYWHERE = "\u2019\u00b7\u00a0\u00ad"  # also between letters
-_FOREIGN = re.compile(
-    # Other encodings put their letters where Windows-1252 has signs, or use more of them in a row.
-    rf"[^\t\r\n -~{_LETTERS}{_SIGNS}{_ANYWHERE}]|[^\x00-\x7f\xa0]{{3}}"
-    rf"|[A-Za-z{_LETTERS}][{_SIGNS}][a-z{_LETTERS}]"
-)
-
-
-def _western_text(path: Path) -> str | None:
-    """The text, if it can be no other one than that in Windows-1252 (or the same in Latin-1)."""
-    try:
-        text = _whole(path).decode("cp1252")
-    except UnicodeDecodeError:
-        return None
-    return None if _FOREIGN.search(text) else text
-
-
-def _whole(path: Path) -> bytes:
-    """All bytes of a file that is small enough to be kept in memory with its text."""
-    size, limit = path.stat().st_size, memory.room()
-    if 4 * size > limit:
-        raise memory.too_large("the text", 4 * size, limit)
-    with open_text(path) as file:
-        return file.read()
 
 
 # --- separator and header
@@ -318,7 +259,7 @@ def _lines(lines: Iterable[bytes], before: int = 0) -> Iterator[str]:
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise _NotUTF8(
+            raise NotUTF8(
                 f"line {number}: expected UTF-8, found byte 0x{line[error.start]:02x}; convert the "
                 "file with iconv, for example from latin1: iconv -f latin1 -t utf-8"
             ) from None

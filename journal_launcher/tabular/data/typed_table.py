@@ -1,9 +1,8 @@
 """A table whose columns are typed: its target, what is useful, and how that is said in a line."""
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,11 @@ from journal_launcher.tabular.data.frames import FileFormat, TableFile, note_row
 from journal_launcher.tabular.data.readers import content_sha256, read_bundled, read_file
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.targets import Target, decide_target, type_target
+from journal_launcher.tabular.data.useless import NEVER_REPEATS, TEXT, useless
 from journal_launcher.tabular.data.weights import check_weights, scaled
 
 __all__ = ["TypedTable", "read_table"]
 
-_NO_NAME, _CONSTANT, _COPY = "no name", "constant", "a copy"
-_NEVER_REPEATS, _TEXT = "never repeats", "text"
-_WORDS = 3
-"""Texts of at least so many words, nearly all different, are no categories."""
-_NEARLY_ALL = 0.95
 _SHOWN = 5
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """What pandas calls an index that it wrote."""
@@ -143,20 +138,10 @@ def read_table(source: TableSource) -> TypedTable:
     target = decide_target(source.task, target_name, typed[target_name], frame[target_name])
     keys = _split_keys(source, target_name, typed, rows_of(frame))
     no_features = (target_name, source.group_column, source.weight_column)
-    columns = {name: column for name, column in typed.items() if name not in no_features}
-    left_out = _useless(columns)
-    if source.texts:
-        for name in [name for name, why in left_out.items() if why == _TEXT]:
-            del left_out[name]
-            columns[name] = typed[name] = replace(typed[name], kind="text")
-    for name in left_out:
-        del columns[name]
+    columns, left_out = _features(typed, no_features, source.texts)
     if not columns:
         raise UsageError(f"expected a useful column beside the target {target_name!r}, found none")
     used = {name: column for name, column in typed.items() if name not in left_out}
-    reading = _reading(typed, left_out, whole)
-    reading |= {"the footer": "left out"} if file.format.footer else {}
-    reading |= {"the subtotals": "left out"} if file.format.subtotals else {}
     return TypedTable(
         name=source.data if source.data.startswith("sklearn:") else Path(source.data).name,
         file=file.format,
@@ -168,10 +153,22 @@ def read_table(source: TableSource) -> TypedTable:
         keys=keys,
         weights=None if weights is None else scaled(weights),
         weight_column=source.weight_column,
-        reading=reading,
+        reading=_reading(typed, left_out, whole) | _rows_left_out(file.format),
         notes=(*file.notes, *notes, *_notes(used, columns, source.time_column)),
         doubts=(*file.doubts, *_doubts(typed, left_out)),
     )
+
+
+def _features(
+    typed: _Columns, others: Container[str | None], texts: bool
+) -> tuple[_Columns, dict[str, str]]:
+    """(columns to learn from, those left out and why); with `texts`, text is one to learn from."""
+    columns = {name: column for name, column in typed.items() if name not in others}
+    left_out = useless(columns)
+    for name in [name for name, why in left_out.items() if texts and why == TEXT]:
+        del left_out[name]
+        columns[name] = typed[name] = replace(typed[name], kind="text")
+    return {name: one for name, one in columns.items() if name not in left_out}, left_out
 
 
 def _read(source: TableSource) -> tuple[TableFile, str, str]:
@@ -245,43 +242,6 @@ def _weights(
     return check_weights(name, columns[name], rows)
 
 
-# --- what is left out
-
-
-def _useless(columns: _Columns) -> dict[str, str]:
-    """The columns that carry nothing, and why.
-
-    Whether a column is constant, a copy, or text that never repeats is the file's structure:
-    held-out rows are looked at too, but none of their values reaches a model by it.
-    """
-    reasons: dict[str, str] = {}
-    seen: set[tuple[Any, ...]] = set()
-    for name, column in columns.items():
-        known = column.values[~column.missing]
-        content = hashlib.sha256(column.values.tobytes()).digest()
-        alike = (column.kind, column.labels, content)
-        if not name:
-            reasons[name] = _NO_NAME
-        elif not len(known) or (len(known) == len(column.values) and (known == known[0]).all()):
-            reasons[name] = _CONSTANT
-        elif alike in seen:
-            reasons[name] = _COPY
-        elif column.kind == "category" and (why := _no_category(column.labels, known)):
-            reasons[name] = why
-        else:
-            seen.add(alike)
-    return reasons
-
-
-def _no_category(labels: tuple[str, ...], known: NDArray[Any]) -> str | None:
-    """Why texts are no categories: they (nearly) never repeat."""
-    distinct = len(np.unique(known))
-    words = np.array([label.count(" ") + 1 for label in labels])
-    if np.median(words) >= _WORDS and distinct > max(1, _NEARLY_ALL * len(known)):
-        return _TEXT
-    return _NEVER_REPEATS if 1 < len(known) == distinct else None
-
-
 # --- what is said
 
 
@@ -296,13 +256,18 @@ def _reading(typed: _Columns, left_out: dict[str, str], whole: pd.DataFrame) -> 
         if column.gaps:
             said += f", {list_names([gap.text for gap in column.gaps])} missing"
         plainly = said == plain_kind(name, whole[name])
-        if left_out.get(name) in (_NEVER_REPEATS, _TEXT):
+        if left_out.get(name) in (NEVER_REPEATS, TEXT):
             known = column.values[~column.missing]
             if not plainly or len(np.unique(known)) < len(known):
                 found[name] = "left out"
         elif name not in left_out and not plainly:
             found[name] = said
     return found
+
+
+def _rows_left_out(found: FileFormat) -> dict[str, str]:
+    rows = {"the footer": found.footer, "the subtotals": found.subtotals}
+    return {name: "left out" for name, any_ in rows.items() if any_}
 
 
 def _notes(used: _Columns, columns: _Columns, time_column: str | None) -> list[str]:
@@ -324,7 +289,7 @@ def _doubts(typed: _Columns, left_out: dict[str, str]) -> tuple[str, ...]:
     told = {
         name: column
         for name, column in typed.items()
-        if left_out.get(name) in (None, _NEVER_REPEATS, _TEXT)
+        if left_out.get(name) in (None, NEVER_REPEATS, TEXT)
     }
     return tuple(doubt for column in told.values() for doubt in column.doubts)
 

@@ -171,11 +171,12 @@ class TestReading:
 
     def test_unique_codes_that_were_numbers_are_in_it(self, tmp_path: Path) -> None:
         from journal_launcher.tabular.data.deciding import type_columns
-        from journal_launcher.tabular.data.typed_table import _reading, _useless
+        from journal_launcher.tabular.data.typed_table import _reading
+        from journal_launcher.tabular.data.useless import useless
 
         frame = pd.DataFrame({"zip": [f"{place:05d}" for place in range(ROWS)]}, dtype=object)
         typed = type_columns(frame)
-        assert _reading(typed, _useless(typed), frame) == {"zip": "left out"}
+        assert _reading(typed, useless(typed), frame) == {"zip": "left out"}
 
     def test_a_row_without_a_target_that_made_a_column_text_is_in_it(self, tmp_path: Path) -> None:
         x, y = columns()["x"].astype(object), columns()["y"].copy()
