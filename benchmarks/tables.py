@@ -3,11 +3,13 @@
 FOLDER holds the tables as CSV files, see `TABLES`; PYTHON has AutoGluon. For every table and split
 (a fifth is held out, by seed) one `--compare-models` and AutoGluon's presets, each with as many
 seconds and the same cores, one after the other. Prints a line of JSON for each fit, then a markdown
-table: means over the splits, lower is better.
+table: means over the splits, lower is better. All fits take hours of a quiet machine: with
+`--results FILE` the lines are kept there, and what the file has is not fitted again.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import os
@@ -138,6 +140,21 @@ def fit_peer(
     return found
 
 
+def fit(
+    options: argparse.Namespace, table: Table, seed: int, contestant: str, folder: Path
+) -> dict[str, Any]:
+    train, test = split(options.folder / f"{table.name}.csv", table, seed, folder)
+    if contestant == OURS:
+        return fit_ours(table, train, test, folder, options.seconds)
+    return fit_peer(options.peer, contestant, table, train, test, folder, options.seconds)
+
+
+def _known(results: Path | None) -> dict[tuple[str, int, str], dict[str, Any]]:
+    lines = results.read_text().splitlines() if results is not None and results.exists() else []
+    fits = map(json.loads, lines)
+    return {(found["table"], found["seed"], found["by"]): found for found in fits}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -145,30 +162,34 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--tables", default=",".join(table.name for table in TABLES))
+    parser.add_argument("--results", type=Path, help="keep the lines here, and go on from them")
     options = parser.parse_args()
     contestants = (OURS, *(PRESETS if options.peer else ()))
-    wanted = options.tables.split(",")
-    scores: dict[tuple[str, str], list[float]] = {}
-    for table in (table for table in TABLES if table.name in wanted):
-        for seed in map(int, options.seeds.split(",")):
-            with tempfile.TemporaryDirectory() as name:
-                folder = Path(name)
-                train, test = split(options.folder / f"{table.name}.csv", table, seed, folder)
-                for contestant in contestants:
-                    if contestant == OURS:
-                        found = fit_ours(table, train, test, folder, options.seconds)
-                    else:
-                        found = fit_peer(
-                            options.peer, contestant, table, train, test, folder, options.seconds
-                        )
-                    scores.setdefault((table.name, contestant), []).append(found["score"])
-                    about = {"table": table.name, "seed": seed, "by": contestant}
-                    print(json.dumps({**about, **found}), flush=True)
+    wanted = [table for table in TABLES if table.name in options.tables.split(",")]
+    seeds = list(map(int, options.seeds.split(",")))
+    known = _known(options.results)
+    for seed, table, contestant in itertools.product(seeds, wanted, contestants):
+        if (table.name, seed, contestant) in known:
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            found = fit(options, table, seed, contestant, Path(name))
+        line = json.dumps({"table": table.name, "seed": seed, "by": contestant, **found})
+        print(line, flush=True)
+        known[table.name, seed, contestant] = found
+        if options.results is not None:
+            with options.results.open("a") as file:
+                file.write(line + "\n")
     print(f"\nload {os.getloadavg()[0]:.1f}\n\n| table | {' | '.join(contestants)} |")
     print(f"|---|{'---:|' * len(contestants)}")
-    for table in (table for table in TABLES if table.name in wanted):
-        means = [statistics.fmean(scores[table.name, contestant]) for contestant in contestants]
-        print(f"| {table.name} ({table.metric}) | {' | '.join(f'{m:.4f}' for m in means)} |")
+    for table in wanted:
+        cells = []
+        for contestant in contestants:
+            fits = [known[table.name, seed, contestant] for seed in seeds]
+            score, seconds = (
+                statistics.fmean(f[key] for f in fits) for key in ("score", "seconds")
+            )
+            cells.append(f"{score:.4f} ({seconds:.0f} s)")
+        print(f"| {table.name} ({table.metric}) | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

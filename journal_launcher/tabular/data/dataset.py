@@ -27,14 +27,14 @@ class Column:
     `kind` says how the text in a file is read: number, boolean (0 or 1), date (seconds since 1970),
     category, or text of several words. `categories` are the sorted labels of a category column, a
     code is a position. `format` is the one its text is written in (see `formats`), None the plain
-    one; `missing` are texts that stood for no value.
+    one; `gap_texts` are texts that stood for no value.
     """
 
     name: str
     kind: str
     categories: tuple[str, ...] = ()
     format: str | None = None
-    missing: tuple[str, ...] = ()
+    gap_texts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What is not usual is left out, as in files from before it was known."""
@@ -42,13 +42,13 @@ class Column:
         content["categories"] = self.categories
         if self.format is not None:
             content["format"] = self.format
-        return {**content, "missing": self.missing} if self.missing else content
+        return {**content, "missing": self.gap_texts} if self.gap_texts else content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Column":
-        missing = tuple(content.get("missing", ()))
+        gap_texts = tuple(content.get("missing", ()))
         categories = tuple(content["categories"])
-        return cls(content["name"], content["kind"], categories, content.get("format"), missing)
+        return cls(content["name"], content["kind"], categories, content.get("format"), gap_texts)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def _read_texts(column: Column, texts: Typed, rows: NDArray[np.int64]) -> _Read:
             values[place] = value
         elif label == "None":  # as in training
             continue
-        elif label in column.missing or (column.kind != "boolean" and is_mark(label)):
+        elif label in column.gap_texts or (column.kind != "boolean" and is_mark(label)):
             gaps.append(place)
         else:
             row = int(rows[np.argmax(texts.values == place)]) + 1

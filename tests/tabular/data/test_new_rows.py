@@ -173,7 +173,7 @@ FORMATTED = Schema(
     (
         Column("n", "number", format="1.234,5 €"),
         Column("share", "number", format="1,234.5 %"),
-        Column("when", "date", format="d/m/y", missing=("later",)),
+        Column("when", "date", format="d/m/y", gap_texts=("later",)),
         Column("code", "category", ("0", "1", "2.50", "A")),
     ),
     "y",
