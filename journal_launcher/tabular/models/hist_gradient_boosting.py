@@ -4,16 +4,14 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
-from zipfile import ZIP_DEFLATED
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from journal_launcher.tabular.data.dataset import Features
-from journal_launcher.tabular.models import Params, Predictions, RowWeights
+from journal_launcher.tabular.models import Params, Predictions, RowWeights, skops_alone
 from journal_launcher.tabular.models.boosting import Boosting
-from journal_launcher.tabular.models.skops_alone import skops
 from journal_launcher.tabular.models.space import Space, between
 
 __all__ = ["HistGradientBoosting"]
@@ -105,7 +103,7 @@ class HistGradientBoosting(Boosting):
         estimator.train_score_ = np.empty(0)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedHistGradientBoosting":
-        estimator = skops.load(path, trusted=_TRUSTED)
+        estimator = skops_alone.load(path, _TRUSTED)
         levels = [np.array(kept, dtype=np.int32) for kept in state["levels"]]
         return FittedHistGradientBoosting(estimator, levels, len(self.settings.schema.classes))
 
@@ -137,7 +135,7 @@ class FittedHistGradientBoosting:
             yield from islice(stages, every - 1, None, every)
 
     def save(self, path: Path) -> dict[str, Any]:
-        skops.dump(self._estimator, path, compression=ZIP_DEFLATED)
+        skops_alone.dump(self._estimator, path)
         return {"levels": [kept.tolist() for kept in self._levels]}
 
     def matrix(self, features: Features) -> NDArray[np.float64]:

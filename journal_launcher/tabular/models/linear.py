@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from journal_launcher.tabular.data.dataset import Features
-from journal_launcher.tabular.models import Params, Predictions, RowWeights
+from journal_launcher.tabular.models import Params, Predictions, RowWeights, skops_alone
 from journal_launcher.tabular.models.fold_by_fold import FoldByFold
-from journal_launcher.tabular.models.skops_alone import skops
 from journal_launcher.tabular.models.space import Space, between
 from journal_launcher.tabular.preprocessing import Encoder
 
@@ -67,7 +65,7 @@ class Linear(FoldByFold):
         return FittedLinear(encoder, pipeline, n_classes)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedLinear":
-        pipeline = skops.load(path, trusted=_TRUSTED)
+        pipeline = skops_alone.load(path, _TRUSTED)
         encoder = Encoder.from_json(state["encoder"])
         return FittedLinear(encoder, pipeline, len(self.settings.schema.classes))
 
@@ -96,5 +94,5 @@ class FittedLinear:
         yield self.predict(features)
 
     def save(self, path: Path) -> dict[str, Any]:
-        skops.dump(self._pipeline, path, compression=ZIP_DEFLATED)
+        skops_alone.dump(self._pipeline, path)
         return {"encoder": self._encoder.to_json()}
