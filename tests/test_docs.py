@@ -10,7 +10,7 @@ from tabular.tasks import EACH_MODEL_TYPE
 from journal_launcher.base.errors import ExitCode
 from journal_launcher.cli import commands
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.settings.model_types import MODEL_TYPES, SIMPLEST_FIRST
 from journal_launcher.settings.options import option_of
 from journal_launcher.tabular.data.dataset import Schema
 from journal_launcher.tabular.models import ModelSettings, model_type
@@ -103,6 +103,15 @@ def test_every_model_type_is_in_the_readme_and_the_registry_is_the_option() -> N
     assert option_of(field).choices == tuple(MODEL_TYPES)
     for name in MODEL_TYPES:
         assert f"`{name}`" in README
+
+
+def test_the_order_of_simplicity_and_what_uses_no_gpu_are_documented() -> None:
+    text = " ".join((ROOT / "docs" / "cli.md").read_text().split())
+    first, *others = (f"`{name}`" for name in SIMPLEST_FIRST)
+    assert f"{first}, then {', '.join(others)}." in text
+    (without,) = re.findall(r"so do (.*?) under `auto`", text)
+    named = set(re.findall(r"`(\w+)`", without))
+    assert named == {name for name, spec in MODEL_TYPES.items() if not spec.uses_gpu}
 
 
 def test_remedies_are_documented_with_their_ranges() -> None:

@@ -118,6 +118,8 @@ def locate_data(source: str) -> DataFiles:
     if glob.has_magic(str(path)):
         root = next(parent for parent in path.parents if not glob.has_magic(str(parent)))
         return _parts([Path(found) for found in glob.glob(str(path), recursive=True)], root)
+    if str(path).startswith("sklearn:"):
+        raise UsageError("expected a file with rows, found the name of a bundled table")
     raise UsageError("no such file; --data names a file or sklearn:NAME")
 
 

@@ -18,7 +18,8 @@ __all__ = ["command"]
     "--data",
     required=True,
     type=click.Path(path_type=Path),
-    help="Rows to predict: a file, as for run, with the columns of the training data.",
+    help="Rows to predict: a file of any kind that run reads, with the columns of the training "
+    "data.",
 )
 @click.option(
     "--out",

@@ -34,7 +34,8 @@ steps, prefer simple functions. `health/remedies.py` says which is tried against
 
 @dataclass(frozen=True)
 class Remedy:
-    """What a retry changes: flags of the type's own, and ranges of its parameters."""
+    """What a retry changes: flags of the type's own, and ranges of its parameters (whole numbers
+    where the parameter's default is one)."""
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -51,7 +52,8 @@ class ModelSpec:
     library cannot use the worker's GPU. flags: settings that are only its own; they are part of
     what its studies are, and one that is None by default fixes the parameter of its name.
     judges_overfit: the error on its training rows says something, which that of trees does not.
-    remedies: what each cure means for it, if it has that one.
+    remedies: what each cure means for it: `slower` or `regularised` with ranges, the others if they
+    apply.
     """
 
     class_path: str

@@ -41,15 +41,16 @@ class Encoder:
     levels: tuple[NDArray[np.int32], ...]
 
     @classmethod
-    def fit(cls, features: Features, scale: bool = True) -> "Encoder":
-        """Fit on training rows (at least one). `scale=False` only imputes and one-hot encodes."""
+    def fit(cls, features: Features, to_normal: bool = True) -> "Encoder":
+        """Fit on training rows (at least one): fill gaps, one-hot encode, and `to_normal` gives
+        each number column the ranks of a standard normal variable."""
         numbers = features.numbers
         missing = np.isnan(numbers)
         fills = np.array(
             [_median(column[~gaps]) for column, gaps in zip(numbers.T, missing.T, strict=True)]
         )
         filled = np.where(missing, fills, numbers)
-        ranks = _ranks(_KNOTS) if scale else np.empty(0)
+        ranks = _ranks(_KNOTS) if to_normal else np.empty(0)
         quantiles = np.quantile(filled, ranks, axis=0).T
         most = max(1, min(_LEVELS, _ALL_LEVELS // max(1, features.codes.shape[1])))
         levels = tuple(_frequent(column, most) for column in features.codes.T)

@@ -43,7 +43,7 @@ def test_gpus_asked_for_are_for_the_types_that_can_use_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model_types": "linear"}, "expected two or more of linear, hist_gradient_boosting"),
+        ({"model_types": "linear"}, f"expected two or more of {', '.join(SIMPLEST_FIRST[:2])}"),
         ({"model_types": "linear,linear"}, "found 'linear,linear'"),
         ({"model_types": "linear,forest"}, "found 'linear,forest'"),
         ({"model_type": "catboost"}, "--model-type does not go with --compare-models"),

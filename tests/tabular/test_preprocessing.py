@@ -59,14 +59,14 @@ def test_the_two_values_of_a_boolean_keep_apart() -> None:
 
 
 def test_missing_numbers_become_the_median_and_an_indicator() -> None:
-    encoder = Encoder.fit(numbers_only([1.0, 2.0, 6.0, NAN], [1.0, 2.0, 3.0, 4.0]), scale=False)
+    encoder = Encoder.fit(numbers_only([1.0, 2.0, 6.0, NAN], [1.0, 2.0, 3.0, 4.0]), to_normal=False)
     out = encoder.transform(numbers_only([NAN, 5.0], [NAN, 0.0]))
     # The second column was never missing in training: filled, no indicator.
     np.testing.assert_array_equal(out, [[2.0, 2.5, 1.0], [5.0, 0.0, 0.0]])
 
 
 def test_without_scaling_values_pass_as_they_are() -> None:
-    encoder = Encoder.fit(numbers_only([0.0, 5000.0]), scale=False)
+    encoder = Encoder.fit(numbers_only([0.0, 5000.0]), to_normal=False)
     np.testing.assert_array_equal(encoder.transform(numbers_only([1e6, -3.0])), [[1e6], [-3.0]])
     exact = encoder.transform(numbers_only([1.7e9 + 1]), np.float64)
     assert exact.tolist() == [[1.7e9 + 1]]

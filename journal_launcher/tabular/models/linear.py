@@ -45,7 +45,7 @@ class Linear(FoldByFold):
         weights: RowWeights = None,
     ) -> "FittedLinear":
         """`steps` and `seed` change nothing: there is one solution, and one step to it."""
-        encoder = Encoder.fit(features, scale=False)
+        encoder = Encoder.fit(features, to_normal=False)
         penalty = params["regularization"] * len(target)
         n_classes = len(self.settings.schema.classes)
         estimator: Ridge | LogisticRegression | DummyClassifier

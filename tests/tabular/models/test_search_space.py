@@ -1,18 +1,24 @@
 """Search spaces and what a config file makes of them; over every model type."""
 
 import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
-from tabular.tasks import EACH_MODEL_TYPE
+from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.tabular.data.dataset import Schema
+from journal_launcher.settings.ranges import Range
+from journal_launcher.tabular.data.dataset import Dataset, Schema
 from journal_launcher.tabular.models import ModelSettings, model_type
-from journal_launcher.tabular.models.space import Space, between, narrowed, one_of
+from journal_launcher.tabular.models.space import Parameter, Space, between, narrowed, one_of
 from journal_launcher.worker.sampling import make_sampler
 
+MakeTable = Callable[..., Dataset]
 SETTINGS = ModelSettings(Schema((), "y", "regression"), 500, "r2", name="m")
 SPACE: Space = {
     "depth": between(4, 8, default=7, least=1, most=16),
@@ -20,6 +26,14 @@ SPACE: Space = {
     "size": one_of((32, 64, 128), default=64, least=2),
     "kind": one_of(("plain", "periodic"), default="plain"),
 }
+
+
+def ends_of(parameter: Parameter) -> Sequence[Any]:
+    values = parameter.values
+    if not isinstance(values, Range):
+        return tuple(values)
+    whole = isinstance(parameter.default, int)
+    return tuple(int(end) if whole else end for end in (values.low, values.high))
 
 
 def suggested(space: Space, params: dict[str, Any] | None = None) -> optuna.Trial:
@@ -43,10 +57,26 @@ def test_own_defaults_and_bounds_agree_with_the_own_ranges(name: str) -> None:
         assert dict(model.suggest(study.ask())) == defaults
         space = model.space()
         for key, parameter in space.items():
-            ends = parameter.values
-            ends = ends if isinstance(ends, tuple) else (ends.low, ends.high)
-            for value in ends:  # each end of the own range may be asked for
+            for value in ends_of(parameter):  # each end of the own range may be asked for
                 assert narrowed(space, {key: value}, name)[key].default == value
+
+
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_a_model_of_every_end_of_the_space_is_read_back(
+    make_table: MakeTable, tmp_path: Path, name: str, kind: str
+) -> None:
+    """What a file holds may depend on parameters, and a refit comes after all trials."""
+    table = make_table(kind)
+    model = task_of(table, name).make_model()
+    ends = {key: ends_of(parameter) for key, parameter in model.space().items()}
+    for place in range(max(map(len, ends.values()))):
+        params = {key: values[place % len(values)] for key, values in ends.items()}
+        fitted = model.fit(params, table.features, table.target, 2, 0)
+        state = json.loads(json.dumps(fitted.save(tmp_path / f"model.{model.extension}")))
+        again = model.load(tmp_path / f"model.{model.extension}", state)
+        found, expected = again.predict(table.features), fitted.predict(table.features)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=str(params))
 
 
 @pytest.mark.parametrize("name", EACH_MODEL_TYPE)
