@@ -43,6 +43,11 @@ class Verdict:
         worst = [f for f in self.findings if f.level == self.level]
         return ", ".join(f"{f.name} {f.value:.3g} (limit {f.threshold:.3g})" for f in worst)
 
+    @property
+    def names_baselines(self) -> bool:
+        """Whether what had to be beaten is among the findings: then nobody else judges that."""
+        return any(found.name.startswith("better_than_") for found in self.findings)
+
     def to_json(self) -> dict[str, Any]:
         findings = [asdict(finding) for finding in self.findings]
         content = {"study": self.study, "level": self.level, "reason": self.reason}

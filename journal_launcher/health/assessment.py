@@ -5,13 +5,14 @@ from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import read_json
 from journal_launcher.base.paths import StudyPaths, unknown_study
-from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Verdict
-from journal_launcher.health.findings import findings_in
+from journal_launcher.base.verdict import ABSENT, CRITICAL, OK, WARNING, Finding, Verdict
+from journal_launcher.health.findings import against_baselines, findings_in
 from journal_launcher.settings.limits import HealthLimits
 
 __all__ = ["assess_health", "diagnostics_of"]
 
 _SCHEMA_VERSION = 1
+_LEVELS = (OK, WARNING, CRITICAL)
 
 
 def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verdict:
@@ -35,12 +36,24 @@ def assess_health(paths: StudyPaths, limits: HealthLimits | None = None) -> Verd
         raise UsageError(str(problem)) from None
     try:
         diagnostics = diagnostics_of(paths, sidecar)
-        findings = findings_in(diagnostics, limits or HealthLimits())
+        findings = _worst(
+            *findings_in(diagnostics, limits or HealthLimits()), *against_baselines(sidecar)
+        )
     except (ValueError, OSError) as problem:
         return Verdict(paths.name, ABSENT, reason=str(problem))
-    level = max((finding.level for finding in findings), key=(OK, WARNING, CRITICAL).index)
+    level = max((finding.level for finding in findings), key=_LEVELS.index)
     result = sidecar.provenance.launch or diagnostics.model_sha256
     return Verdict(paths.name, level, findings, result=str(result))
+
+
+def _worst(*findings: Finding) -> tuple[Finding, ...]:
+    """Each name once: what was looked at twice, on folds and on fresh ones, at its worse level."""
+    found: dict[str, Finding] = {}
+    for one in findings:
+        other = found.get(one.name)
+        if other is None or _LEVELS.index(one.level) > _LEVELS.index(other.level):
+            found[one.name] = one
+    return tuple(found.values())
 
 
 def diagnostics_of(paths: StudyPaths, sidecar: Sidecar) -> Diagnostics:

@@ -11,11 +11,13 @@ from journal_launcher.base.artifacts.diagnostics import (
     Scores,
     Training,
 )
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.verdict import CRITICAL, OK, WARNING, Finding
 from journal_launcher.settings.limits import HealthLimits, Pair
 from journal_launcher.settings.model_types import MODEL_TYPES
+from journal_launcher.study import attributes
 
-__all__ = ["findings_in"]
+__all__ = ["against_baselines", "findings_in"]
 
 _NEGLIGIBLE = 0.001
 """A feature whose loss adds no more than this share to the model's error is not used."""
@@ -62,6 +64,26 @@ def _scores(scores: Scores) -> Iterator[Finding]:
         metric = _there(scores.metric, "scores.metric")
         text = f"cross-validated {metric} {what} a dummy that predicts the average"
         yield Finding("better_than_dummy", OK if better else CRITICAL, ours, dummy, text)
+
+
+def against_baselines(sidecar: Sidecar) -> Iterator[Finding]:
+    """On the folds that the model's own score is of: the fresh ones if it is confirmed."""
+    found = attributes.baselines(sidecar.to_beat.baselines)
+    fresh = sidecar.confirmed.score is not None
+    ours = sidecar.confirmed.score if fresh else sidecar.best.value
+    if found is None or ours is None:
+        return
+    maximize = (sidecar.to_beat.directions or ("minimize",))[0] == "maximize"
+    folds = "fresh folds" if fresh else "folds"
+    names = {"dummy": "a dummy that predicts the average"}
+    for name, score, _ in found.scored(fresh=fresh):
+        if name == sidecar.model_type:
+            continue
+        better = ours > score if maximize else ours < score
+        lost = CRITICAL if name in names else WARNING
+        what = "beats" if better else "does not beat"
+        text = f"{sidecar.metric} {what} {names.get(name, f'a {name} model')} on the same {folds}"
+        yield Finding(f"better_than_{name}", OK if better else lost, ours, score, text)
 
 
 def _training(

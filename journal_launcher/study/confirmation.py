@@ -8,11 +8,13 @@ for each trial, so they survive whatever kills a launch and are no trials.
 from optuna.trial import FrozenTrial
 
 from journal_launcher.base.artifacts.scores import Confirmation
+from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.study import StudyHandle
 
 __all__ = [
     "attribute_name",
+    "best_trial",
     "candidates",
     "confirmation_of",
     "has_fresh_folds",
@@ -65,3 +67,9 @@ def winner(study: StudyHandle, top: int) -> FrozenTrial | None:
         if (found := confirmation_of(study, trial.number)) and found.score is not None
     ]
     return min(scored)[2] if scored else study.best()
+
+
+def best_trial(study: StudyHandle) -> FrozenTrial | None:
+    """The winner by the settings of the last launch: what it published, or would publish now."""
+    top = attributes.whole(study.settings.get("confirm", LaunchSettings.confirm))
+    return winner(study, top or 0)

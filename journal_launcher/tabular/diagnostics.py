@@ -7,15 +7,17 @@ are not finite become null and are named in `non_finite`.
 import hashlib
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from journal_launcher.base.artifacts.diagnostics import (
     Diagnostics,
+    HeldOut,
     Network,
     Scores,
     Training,
@@ -27,25 +29,38 @@ from journal_launcher.settings.metric_names import METRICS
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.baselines import dummy_score
 from journal_launcher.tabular.importance import permutation_importance
-from journal_launcher.tabular.models import FittedModel, ModelType
+from journal_launcher.tabular.models import FittedModel, ModelType, Predictions
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 
 __all__ = ["write_diagnostics"]
 
+Values = NDArray[Any]
+
 SCHEMA_VERSION = 1
 _ROWS = 500
 """Training rows that are looked at: enough for a share, and seconds for any model."""
+_DRAWN = 1000
+"""Rows of the hold-out whose predictions are kept: as many as a chart has room for, 20 kB."""
+_BINS = 10
 
 
 def write_diagnostics(
-    task: TableTask, trial: ScoredTrial, model: ModelType, fitted: FittedModel, model_file: Path
+    task: TableTask,
+    trial: ScoredTrial,
+    model: ModelType,
+    fitted: FittedModel,
+    model_file: Path,
+    predicted: Predictions | None = None,
 ) -> None:
     """Write `training_diagnostics.json` beside the staged `model_file`.
 
+    predicted: of the hold-out, by a model that has not seen it; None where there is none.
     A model is never lost over its diagnostics: if they fail, the file says why.
     """
     try:
         found = _diagnose(task, trial, model, fitted)
+        if predicted is not None:
+            found = replace(found, holdout=_held_out(task, trial, predicted))
     except Exception as error:
         traceback.print_exc()  # into this worker's log file
         found = Diagnostics(failed=f"{type(error).__name__}: {error}")
@@ -103,6 +118,42 @@ def _diagnose(
             dataset.weights_of(rows),
         ),
     )
+
+
+def _held_out(task: TableTask, trial: ScoredTrial, predicted: Predictions) -> HeldOut:
+    """predicted: (rows,), or (rows, classes) probabilities."""
+    dataset = task.dataset
+    kept = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
+    target, predicted = dataset.target[dataset.holdout][kept], predicted[kept]
+    classes = dataset.schema.classes
+    if not classes:
+        draw = trial_seed(task.seed, trial.number, "drawn rows")
+        rows = np.random.default_rng(draw).permutation(len(target))[:_DRAWN]
+        both = (_short(target[rows]), _short(predicted[rows]))
+        return HeldOut(rows=len(target), actual=both[0], predicted=both[1])
+    binary = len(classes) == 2
+    shown = np.ones(len(target), int) if binary else predicted.argmax(axis=1)
+    sure = predicted[np.arange(len(target)), shown]
+    weights = dataset.weights_of(dataset.holdout[kept])
+    bins = _calibration(sure, target == shown, np.ones(len(target)) if weights is None else weights)
+    return HeldOut(rows=len(target), calibration=bins, of=str(classes[1]) if binary else None)
+
+
+def _calibration(sure: Values, so: Values, weights: Values) -> list[list[float]]:
+    """(mean probability, share that was so, rows) in bins of equal width that have rows."""
+    places = np.clip((sure * _BINS).astype(int), 0, _BINS - 1)
+    found = []
+    for place in np.unique(places):
+        inside = places == place
+        if weights[inside].sum() > 0:
+            means = (float(np.average(of[inside], weights=weights[inside])) for of in (sure, so))
+            found.append([*_short(means), int(inside.sum())])
+    return found
+
+
+def _short(values: Iterable[float]) -> list[float]:
+    """Six digits, more than can be seen."""
+    return [float(f"{value:.6g}") for value in values]
 
 
 def _finite(value: Any, path: str, non_finite: list[str]) -> Any:

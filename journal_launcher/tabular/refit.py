@@ -55,13 +55,16 @@ def refit(
 
     fitted = fit(1, dataset.train)
     progress(2, 3, None)
-    scores = _scores(task, fitted, trial_seed(task.seed, trial.number, "bootstrap"))
+    held_out = None
+    if len(dataset.holdout):
+        held_out = fitted.predict(dataset.features.take(dataset.holdout))
+    scores = _scores(task, fitted, held_out, trial_seed(task.seed, trial.number, "bootstrap"))
     published_on_all = on_all_rows and len(dataset.holdout) > 0
     if published_on_all:
         fitted = fit(3, np.union1d(dataset.train, dataset.holdout))
     progress(3, 3, None)
     file, state = _write(model, fitted, dataset, staging)
-    write_diagnostics(task, trial, model, fitted, staging / file)
+    write_diagnostics(task, trial, model, fitted, staging / file, held_out)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "table",
@@ -131,27 +134,28 @@ def _origin(task: TableTask, trial: ScoredTrial) -> dict[str, Any]:
     }
 
 
-def _scores(task: TableTask, fitted: FittedModel, seed: int) -> dict[str, Any]:
-    """Every metric of the task on the training rows and the hold-out, if there is one."""
-    dataset, kind = task.dataset, task.dataset.schema.task
+def _scores(
+    task: TableTask, fitted: FittedModel, held_out: Predictions | None, seed: int
+) -> dict[str, Any]:
+    """Every metric of the task on the training rows and on the hold-out, if there is one.
 
-    def predictions(rows: Rows) -> Predictions:
-        return fitted.predict(dataset.features.take(rows))
+    held_out: what is predicted there.
+    """
+    dataset, kind = task.dataset, task.dataset.schema.task
 
     def all_metrics(rows: Rows, found: Predictions) -> dict[str, float | None]:
         scores = metrics.every(kind, dataset.target[rows], found, dataset.weights_of(rows))
         return {name: _finite(score) for name, score in scores.items()}
 
     train, holdout = dataset.train, dataset.holdout
-    train_metrics = all_metrics(train, predictions(train))
-    if not len(holdout):
+    train_metrics = all_metrics(train, fitted.predict(dataset.features.take(train)))
+    if held_out is None:
         return {"train_metrics": train_metrics, "holdout_metrics": None, "holdout_interval": None}
-    found = predictions(holdout)
-    of_rows = dataset.target[holdout], found, seed, dataset.weights_of(holdout)
+    of_rows = dataset.target[holdout], held_out, seed, dataset.weights_of(holdout)
     interval = metrics.bootstrap_interval(task.metric, *of_rows)
     return {
         "train_metrics": train_metrics,
-        "holdout_metrics": all_metrics(holdout, found),
+        "holdout_metrics": all_metrics(holdout, held_out),
         "holdout_interval": [_finite(bound) for bound in interval],
     }
 

@@ -16,7 +16,7 @@ from journal_launcher.settings.command_template import as_text, parse_template
 from journal_launcher.settings.config_file import resolved
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import whole
-from journal_launcher.study.confirmation import candidates, confirmation_of, winner
+from journal_launcher.study.confirmation import best_trial, candidates, confirmation_of
 from journal_launcher.study.reading import had_arguments, open_study, recorded_settings
 from journal_launcher.study.study import StudyHandle
 from journal_launcher.views.figures import counted, number, parameter, spread
@@ -78,7 +78,7 @@ class BestTrials:
         self._study = study = study or open_study(paths)
         self._identity = study.identity or Identity()
         self._top = whole(study.settings.get("confirm", _DEFAULTS.confirm)) or 0
-        found = winner(study, self._top) if asked is None else self._complete(asked)
+        found = best_trial(study) if asked is None else self._complete(asked)
         self.front = study.pareto_front() if found is None else []
         if found is None and not self.front:
             raise UsageError(
@@ -147,7 +147,7 @@ class BestTrials:
         return f"{toml} > best.toml && {then}"
 
     def _is_best(self, trial: FrozenTrial) -> bool:
-        best = winner(self._study, self._top)
+        best = best_trial(self._study)
         return best is not None and best.number == trial.number
 
     # --- in words
@@ -168,7 +168,6 @@ class BestTrials:
                 yield f"({note})"
             return
         yield f"study       {name}, {finished} trials finished"
-        yield f"trial       {trial.number}"
         yield from map(_line, self.facts())
         if trial.params:
             yield ""
@@ -177,8 +176,9 @@ class BestTrials:
             yield f"{key:<{widest}}  {parameter(value)}"
 
     def facts(self) -> Iterator[Row]:
-        """(label, text): the scores, the model and what trains it again."""
+        """(label, text): the trial, its scores, the model and what trains it again."""
         if self.trial is not None:
+            yield "trial", str(self.trial.number)
             yield from self._score_rows(self.trial)
         else:
             of = f"{len(self._study.directions)} objectives"

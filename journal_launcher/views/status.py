@@ -17,6 +17,7 @@ from journal_launcher.base.times import utc
 from journal_launcher.launcher import model_store
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import option_of
+from journal_launcher.study.confirmation import best_trial, confirmation_of
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.owner import owner_of
@@ -182,7 +183,7 @@ class Status:
     def _trials_json(self, study: StudyHandle) -> dict[str, Any]:
         finished, failed = study.count()
         several = len(study.directions) > 1
-        best = study.best()
+        best = best_trial(study)
         running = (trial for trial in self._trials if trial.state == TrialState.RUNNING)
         values: tuple[Any, ...] = (
             study.metric,
@@ -191,7 +192,7 @@ class Status:
             finished,
             failed,
             dict(Counter(map(self._state, self._trials))),
-            None if best is None else {"number": best.number, "value": best.value},
+            None if best is None else _best_json(study, best),
             [trial.number for trial in self._front] if several else None,
             [self._running_json(trial) for trial in running],
         )
@@ -268,10 +269,20 @@ class Status:
 def _best(study: StudyHandle, front: Sequence[FrozenTrial]) -> str:
     if len(study.directions) > 1:
         return f"{len(front)} Pareto-optimal trials"
-    best = study.best()
+    best = best_trial(study)
     if best is None or best.value is None:
         return ""
-    return f"{study.metric or 'value'} {number(best.value)} (trial {best.number})"
+    text = f"{study.metric or 'value'} {number(best.value)}"
+    found = confirmation_of(study, best.number)
+    if found is not None and found.score is not None:
+        text += f" chosen, {number(found.score)} confirmed"
+    return f"{text} (trial {best.number})"
+
+
+def _best_json(study: StudyHandle, best: FrozenTrial) -> dict[str, Any]:
+    found = confirmation_of(study, best.number)
+    confirmed = None if found is None else found.score
+    return {"number": best.number, "value": best.value, "confirmed": confirmed}
 
 
 def _soundness(journal: Path) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from journal_launcher.base.artifacts.diagnostics import Diagnostics
+from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.health.assessment import assess_health
-from journal_launcher.health.findings import findings_in
+from journal_launcher.health.findings import against_baselines, findings_in
 from journal_launcher.settings.limits import HealthLimits, Limits
 
 SOUND: dict[str, Any] = {
@@ -84,6 +85,25 @@ def test_a_sound_training_has_a_finding_for_everything() -> None:
 )
 def test_thresholds(name: str, sections: dict[str, Any], level: str) -> None:
     assert levels(but(**sections)) == {**dict.fromkeys(NAMES, "ok"), name: level}
+
+
+def beaten(sidecar: dict[str, Any]) -> list[tuple[str, str, float, float]]:
+    found = against_baselines(Sidecar.from_json(sidecar))
+    return [(each.name, each.level, each.value, each.threshold) for each in found]
+
+
+def test_what_a_linear_model_does_better_is_a_warning_here_too() -> None:
+    by_name = {"dummy": {"score": 0.0, "confirmed_score": 0.3}, "linear": {"score": 0.5}}
+    sidecar = {"model_type": "neural_net", "metric": "r2", "value": 0.5}
+    sidecar |= {"directions": ["maximize"], "baselines": by_name}
+    lost = ("better_than_linear", "warning", 0.5, 0.5)
+    assert beaten(sidecar) == [("better_than_dummy", "ok", 0.5, 0.0), lost]
+    assert beaten({**sidecar, "model_type": "linear"}) == [("better_than_dummy", "ok", 0.5, 0.0)]
+    assert beaten({**sidecar, "value": 0.6})[1][1] == "ok"
+    assert beaten({**sidecar, "directions": ["minimize"], "value": 0.4})[1][1] == "ok"
+    fresh = beaten({**sidecar, "confirmed_score": 0.25})
+    assert fresh == [("better_than_dummy", "critical", 0.25, 0.3)]
+    assert beaten({}) == []
 
 
 def test_a_finding_names_value_and_threshold() -> None:

@@ -36,6 +36,7 @@ def diagnosed(
     folder: Path,
     model_type: str = "linear",
     spoil: Any = None,
+    predicted: Any = None,
     params: Mapping[str, Any] = {},
     **more: Any,
 ) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def diagnosed(
     staging.mkdir(parents=True)
     fitted.save(staging / "best_model.x")
     trial, file = ScoredTrial(**{**TRIAL, **more}), staging / "best_model.x"
-    write_diagnostics(task, trial, model, spoil or fitted, file)
+    write_diagnostics(task, trial, model, spoil or fitted, file, predicted)
     text = (staging / "training_diagnostics.json").read_text()
     content: dict[str, Any] = json.loads(text, parse_constant=pytest.fail)
     return content
@@ -167,3 +168,35 @@ def test_a_wide_table_does_not_hold_up_the_model(make_table: MakeTable) -> None:
     found = scored(make_table(), clock=lambda: float(next(ticks)))
     assert importance._SECONDS == 5.0
     assert len(found["increase"]) == 1 and len(found["not_scored"]) == 3
+
+
+def test_predictions_of_the_holdout_are_kept_and_bounded(
+    make_table: MakeTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, "_DRAWN", 7)
+    table = make_table()
+    target = table.target[table.holdout]
+    predicted = target + 0.123456789
+    predicted[0] = np.nan
+    found = diagnosed(table, tmp_path, predicted=predicted)
+    kept = found["holdout"]
+    assert kept["rows"] == len(target) - 1 > 7 == len(kept["actual"]) == len(kept["predicted"])
+    for actual, said in zip(kept["actual"], kept["predicted"], strict=True):
+        assert said - actual == pytest.approx(0.123456789, abs=1e-4) and actual in set(
+            map(lambda value: float(f"{value:.6g}"), target)
+        )
+    assert Diagnostics.from_json(found).odd == [] and "calibration" not in kept
+
+
+def test_calibration_of_the_class_that_is_predicted(make_table: MakeTable, tmp_path: Path) -> None:
+    table = make_table("classification")
+    target = table.target[table.holdout].astype(int)
+    assert len(table.schema.classes) == 3
+    predicted = np.full((len(target), 3), 0.1)
+    predicted[np.arange(len(target)), target] = 0.8  # 80 % said, and always right
+    predicted[:2] = (0.0, 0.0, 0.0)
+    for row in (0, 1):  # 100 % said, and right once
+        predicted[row, (target[row] + row) % 3] = 1.0
+    kept = diagnosed(table, tmp_path, predicted=predicted)["holdout"]
+    assert kept["calibration"] == [[0.8, 1.0, len(target) - 2], [1.0, 0.5, 2]]
+    assert "actual" not in kept and "of" not in kept

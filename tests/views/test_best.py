@@ -21,6 +21,7 @@ from journal_launcher.study.attributes import ARGUMENTS, arguments_mark
 from journal_launcher.study.confirmation import keep_confirmation
 from journal_launcher.study.study import NOTED_ATTRIBUTE
 from journal_launcher.views.best import BestTrials
+from journal_launcher.views.status import Status
 
 TABLE = {"kind": "table", "directions": ["maximize"], "metric": "r2", "seed": 0}
 TABLE |= {"split": {"kind": "kfold"}}
@@ -72,6 +73,9 @@ def test_a_table_before_and_after_its_confirmation_and_its_save(paths: StudyPath
     assert found["confirmed"] == (
         "r2 0.375 ± 0.35 (standard deviation over 2 fresh folds), the best of trials 1, 0"
     )
+    # `status` names the same trial in the same words.
+    assert "best          r2 0.5 chosen, 0.375 confirmed (trial 0)" in [*Status(paths).lines()]
+    assert Status(paths).to_json()["best_trial"] == {"number": 0, "value": 0.5, "confirmed": 0.375}
     assert "hold-out" not in found and found["again"] == typed(paths, "replay mine 0")
     toml = typed(paths, "best mine --toml")
     assert found["config"] == f"{toml} > best.toml && {typed(paths, '--config best.toml')}"

@@ -131,6 +131,45 @@ def test_the_line_goes_through_the_best_values_and_over_none_that_cannot_be_it(
     assert next(t for t in over_trials["data"] if t["name"] == "best so far")["x"] == [0, 3, 4]
 
 
+def test_pruned_trials_are_marked_or_said_to_be_missing(paths: StudyPaths) -> None:
+    made = Listed(paths, {"directions": ["minimize"], "seed": 0})
+    for value in (1.0, 1.5, 2.0):
+        made.add(value, params={"lr": value / 10})
+    made.add(9.0, state=TrialState.PRUNED, params={"lr": 0.3})
+    made.add(1.25, state=TrialState.PRUNED, params={"lr": 0.4})
+    page = page_of(paths)
+    (slice_,) = page.charts["slices"]
+    pruned, complete = slice_["data"]
+    assert (pruned["x"], pruned["y"]) == ([0.3, 0.4], [9.0, 1.25])
+    assert pruned["text"][1].endswith("(pruned)") and complete["y"] == [1.0, 1.5, 2.0]
+    assert slice_["layout"]["yaxis"]["range"][1] < 3
+    assert "triangle is a pruned one" in page.text("slices")
+    assert "1 worse trials lie outside" in page.text("slices")
+    for section in ("progress", "importance"):
+        assert "The 2 pruned trials are not in it" in page.text(section), section
+
+
+def test_numbers_are_rounded_once(paths: StudyPaths) -> None:
+    made = Listed(paths, {"directions": ["minimize"], "seed": 0})
+    made.add(0.12345499, params={"lr": 0.22222449999}, jl_fold_scores=[0.3333349999])
+    page = page_of(paths)
+    assert [page.column(name) for name in ("value", "lr", "fold 0")] == [
+        *([0.12345499], [0.22222449999], [0.3333349999])
+    ]
+
+
+def test_the_summary_says_which_trial_and_which_weights(paths: StudyPaths) -> None:
+    of_every_kind(paths)
+    assert "trial 0 best r2 0.5" in page_of(paths).text("summary")
+    other = StudyPaths(paths.folder, "weighted")
+    identity = {"kind": "table", "directions": ["maximize"], "weight_column": "w", "target": "y"}
+    frame = str(other.frame("0" * 64))
+    Listed(other, {**identity, "model_type": "linear"}, {"data": frame, "target": "y"})
+    summary = page_of(other).text("summary")
+    assert "predicts y of a DataFrame" in summary
+    assert "A row counts by its weight, in the column w." in summary
+
+
 def test_the_worst_few_do_not_press_the_others_flat_and_are_counted(paths: StudyPaths) -> None:
     made = Listed(paths, {"directions": ["minimize"], "seed": 0})
     for number in range(30):
@@ -256,7 +295,10 @@ def test_a_launch_of_an_objective(workshop: Workshop) -> None:
     states = {trace["name"]: len(trace["x"]) for trace in timeline["data"]}
     assert {**states, "idle": 0} == {"idle": 0, "complete": 5, "pruned": 1, "fail": 1}
     assert "worker 0, CPU" in page.text("timeline")
-    assert "again" in page.text("provenance")
+    provenance = page.text("provenance")
+    for word in ("again", "command line", "versions python 3", "option n-trials 6"):
+        assert word in provenance, word
+    assert "option direction" not in provenance  # it is the default
 
 
 def test_a_launch_of_a_table(tmp_path: Path) -> None:
@@ -282,6 +324,11 @@ def test_a_launch_of_a_table(tmp_path: Path) -> None:
     assert names == ["validation rows", "train rows"]
     assert "fresh folds" in [trace["name"] for trace in page.charts["folds"][0]["data"]]
     assert "better_than_dummy" in page.text("health") and "rmse" in page.text("holdout")
+    assert (
+        "better_than_linear" in page.text("health") and "warning" not in summary.split("health")[0]
+    )
+    (residuals,) = page.charts["holdout"]
+    assert len(residuals["data"][0]["x"]) > 50 and "Residuals" in page.text("holdout")
     assert "data sha256" in page.text("provenance") and "bmi" in json.dumps(page.charts["features"])
 
 

@@ -189,7 +189,7 @@ def test_json_says_all_of_one_study(studies: StudiesFolder) -> None:
         "n_finished": 2,
         "n_failed": 1,
         "states": {"complete": 2, "fail": 1, "stale": 1},
-        "best_trial": {"number": 1, "value": 0.5},
+        "best_trial": {"number": 1, "value": 0.5, "confirmed": None},
         "pareto_front": None,
         "running": [{"number": 3, "state": "stale", "device": "GPU 0 X"}],
         "run_by": None,

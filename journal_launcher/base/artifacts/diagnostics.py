@@ -9,6 +9,7 @@ from journal_launcher.base.artifacts.stored import (
     Whole,
     key,
     number,
+    numbers,
     numbers_by_name,
     section,
     string,
@@ -17,7 +18,7 @@ from journal_launcher.base.artifacts.stored import (
 )
 from journal_launcher.base.dataclass import dataclass
 
-__all__ = ["Diagnostics", "Importance", "Network", "Scores", "Training"]
+__all__ = ["Diagnostics", "HeldOut", "Importance", "Network", "Scores", "Training"]
 
 
 def _as_found(value: Any) -> Any:
@@ -91,6 +92,28 @@ class Importance(Part):
     not_scored: Sequence[str] | None = field(default=None, metadata=key(_names))
 
 
+def _bins(value: Any) -> list[list[float]] | None:
+    found = [numbers(each) for each in value] if isinstance(value, list) else [None]
+    bins = [each for each in found if each is not None and len(each) == 3]
+    return bins if len(bins) == len(found) else None
+
+
+@dataclass(frozen=True)
+class HeldOut(Part):
+    """What was predicted on the rows that chose nothing, of which there are `rows`.
+
+    actual, predicted: of a regression, for some of them drawn at random. calibration: of a
+    classification, (mean probability, share that was so, rows) in each of some bins by probability;
+    of: the class whose probability it is, None for the one that was predicted.
+    """
+
+    rows: int | None = field(default=None, metadata=key(whole))
+    actual: Sequence[float] | None = field(default=None, metadata=key(numbers))
+    predicted: Sequence[float] | None = field(default=None, metadata=key(numbers))
+    calibration: Sequence[Sequence[float]] | None = field(default=None, metadata=key(_bins))
+    of: str | None = field(default=None, metadata=key(string))
+
+
 @dataclass(frozen=True)
 class Diagnostics(Whole):
     """Whose they are, and a section for each thing that was looked at.
@@ -110,4 +133,5 @@ class Diagnostics(Whole):
     curves: Mapping[str, Any] | None = field(default=None, metadata=key(_as_found))
     network: Network | None = field(default=None, metadata=section(Network))
     importance: Importance | None = field(default=None, metadata=section(Importance))
+    holdout: HeldOut | None = field(default=None, metadata=section(HeldOut))
     non_finite: Sequence[str] | None = field(default=None, metadata=key(_names))

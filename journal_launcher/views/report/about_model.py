@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
+from journal_launcher.base.artifacts.diagnostics import HeldOut
 from journal_launcher.base.artifacts.stored import numbers, whole
 from journal_launcher.views.comparison import model_row
 from journal_launcher.views.figures import number, spread
@@ -11,6 +12,7 @@ from journal_launcher.views.report.charts import (
     BLUE,
     FAINT,
     GREEN,
+    GREY,
     ORANGE,
     Chart,
     Trace,
@@ -201,12 +203,56 @@ def holdout(known: Known) -> Section:
     names = dict.fromkeys(name for each in found.values() for name in each)
     rows = [(name, *(_score(each.get(name)) for each in found.values())) for name in names]
     heads = ("metric", *(_PLACES[where] for where in found))
-    parts = [
+    parts: list[Chart | str] = [
         paragraph(f"{who} on rows that chose nothing{f': {score}' if score else ''}."),
         small_table(heads, rows, range(1, len(heads))),
-        note("No prediction is kept with a model: residuals and calibration are not drawn."),
     ]
+    held_out = known.measured.holdout if known.measured else None
+    if held_out is None:
+        parts.append(
+            note("No prediction of these rows was kept: the model is of an older version.")
+        )
+    else:
+        parts += [*_residuals(held_out), *_calibration(held_out)]
     return Section("holdout", "Hold-out", parts)
+
+
+def _residuals(held_out: HeldOut) -> Iterator[Chart | str]:
+    """Of a regression: they lie around 0, whatever is predicted, if the model misses nothing."""
+    actual, predicted = held_out.actual or (), held_out.predicted or ()
+    if not actual or len(actual) != len(predicted):
+        return
+    pairs = list(zip(predicted, actual, strict=True))
+    texts = [f"predicted {number(p)}, actual {number(a)}: {number(a - p)} more" for p, a in pairs]
+    ends = (min(predicted), max(predicted))
+    traces = [
+        points("", predicted, [a - p for p, a in pairs], texts, size=5, opacity=0.5),
+        line("", ends, (0, 0), GREY, dash="dot"),
+    ]
+    layout = {"xaxis": axis("predicted"), "yaxis": axis("actual - predicted"), "showlegend": False}
+    yield Chart(traces, layout)
+    text = "Residuals: a point is a row. A bend or a funnel is what the model does not know."
+    of = f" {len(pairs)} of {held_out.rows} rows, drawn at random." if held_out.rows else ""
+    yield note(text + (of if held_out.rows != len(pairs) else ""))
+
+
+def _calibration(held_out: HeldOut) -> Iterator[Chart | str]:
+    """Of a classification: of what is said to be so with 80 %, 80 % should be so."""
+    bins = held_out.calibration
+    if not bins:
+        return
+    what = "the predicted class" if held_out.of is None else f"class {held_out.of}"
+    texts = [f"{n:g} rows: said {p:.0%}, was so {share:.0%}" for p, share, n in bins]
+    said, so = [p for p, _, _ in bins], [share for _, share, _ in bins]
+    most = max(n for _, _, n in bins)
+    found = points("this model", said, so, texts, opacity=0.9)
+    found["marker"]["size"] = [6 + 14 * (n / most) ** 0.5 for _, _, n in bins]
+    traces = [found, line("calibrated", (0, 1), (0, 1), GREY, dash="dot")]
+    layout = {"xaxis": axis(f"said probability of {what}"), "yaxis": axis("share that was so")}
+    yield Chart(traces, layout)
+    yield note(
+        f"Calibration, in bins of probability: a larger point is more of {held_out.rows} rows."
+    )
 
 
 def _score(value: float | None) -> str:

@@ -1,18 +1,23 @@
 """The first words of the page, the last ones, and the table of all trials."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from journal_launcher.base.artifacts.stored import table
+from journal_launcher.base.paths import is_frame_name
 from journal_launcher.base.times import utc
 from journal_launcher.base.verdict import CRITICAL, WARNING
 from journal_launcher.base.visible import one_line
 from journal_launcher.settings.launch_settings import LaunchSettings
-from journal_launcher.views.figures import counted, number, parameter
+from journal_launcher.views.figures import counted, parameter
 from journal_launcher.views.report.charts import in_script
 from journal_launcher.views.report.gather import Known
 from journal_launcher.views.report.section import Section, pairs, paragraph
 
 __all__ = ["provenance", "summary", "trials_table"]
+
+_OF_A_LAUNCH = ("command_line", "launch", "started", "ended", "exit_reason", "workers", "versions")
 
 
 def summary(known: Known) -> Section:
@@ -32,9 +37,11 @@ def _what(known: Known) -> Iterator[str]:
     identity, settings = known.identity, known.settings
     kind = identity.job_kind
     if kind.has_model_type:
-        data = f" of the table {settings.data}" if settings else ""
+        data = f" of {_named(settings.data)}" if settings else ""
         yield f"Tuned: {identity.model_type}, which predicts {identity.target}{data}"
         yield f"({identity.task})."
+        if identity.weight_column is not None:
+            yield f"A row counts by its weight, in the column {identity.weight_column}."
         split = identity.split or {}
         if split.get("k_folds"):
             how = f"{split['k_folds']} folds ({split.get('kind')})"
@@ -51,6 +58,10 @@ def _what(known: Known) -> Iterator[str]:
         f"{o.name} ({'larger' if o.maximize else 'smaller'} is better)" for o in known.objectives
     )
     yield f"judged by {', '.join(goals)}."
+
+
+def _named(data: str) -> str:
+    return "a DataFrame" if is_frame_name(Path(data).name) else f"the table {data}"
 
 
 def _how_far(known: Known) -> Iterator[str]:
@@ -80,21 +91,23 @@ def provenance(known: Known) -> Section:
     rows = [("journal", str(known.paths.journal)), ("read at", utc(known.moment))]
     rows += [row for row in known.facts if row[0] in ("again", "script", "config")]
     rows += [(name, _said(value)) for name, value in known.identity.to_json().items()]
-    rows = [(name.replace("_", " "), text) for name, text in rows if name != "schema_version"]
-    if known.settings is not None:
-        rows += _settings(known.settings)
+    rows += [(f"sha256 of {name}", _said(value)) for name, value in known.noted.items()]
+    rows += _settings(known)
+    said = {name: known.record.get(name) for name in _OF_A_LAUNCH}
     if known.sidecar is not None:
-        said = known.sidecar.provenance.to_json() | known.sidecar.trained_on.to_json()
+        said |= known.sidecar.provenance.to_json() | known.sidecar.trained_on.to_json()
         said["files"] = known.sidecar.files
-        rows += [(name.replace("_", " "), _said(value)) for name, value in said.items()]
-    return Section("provenance", "Provenance", [pairs(row for row in rows if row[1])])
+    rows += [(name, _said(value)) for name, value in said.items()]
+    told = ((name.replace("_", " "), text) for name, text in rows if name != "schema_version")
+    return Section("provenance", "Provenance", [pairs(row for row in told if row[1])])
 
 
-def _settings(settings: LaunchSettings) -> Iterator[tuple[str, str]]:
-    """Those of the last launch that are not the defaults."""
+def _settings(known: Known) -> Iterator[tuple[str, str]]:
+    """Those of the last launch that are not the defaults: its record has all of them."""
     defaults = LaunchSettings().to_json()
-    for name, value in settings.to_json().items():
-        if value != defaults.get(name):
+    kept = {} if known.settings is None else known.settings.to_json()
+    for name, value in {**kept, **table(known.record.get("settings"))}.items():
+        if name in defaults and name != "arguments" and _said(value) != _said(defaults[name]):
             yield f"option {name.replace('_', '-')}", _said(value)
 
 
@@ -105,7 +118,7 @@ def _said(value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return ", ".join(map(_said, value))
-    return "" if value is None else number(value) if isinstance(value, float) else str(value)
+    return "" if value is None else str(value)
 
 
 def trials_table(known: Known) -> str:
@@ -119,7 +132,7 @@ def trials_table(known: Known) -> str:
         [
             row.number,
             row.state,
-            *_filled(row.values, len(values), digits=12),
+            *_filled(row.values, len(values)),
             *(_cell(row.params.get(name)) for name in params),
             None if row.device is None else one_line(row.device),
             _cell(row.seconds),
@@ -138,15 +151,15 @@ def trials_table(known: Known) -> str:
     )
 
 
-def _filled(values: Any, n: int, digits: int = 6) -> list[Any]:
-    cells = [_cell(value, digits) for value in values[:n]]
+def _filled(values: Any, n: int) -> list[Any]:
+    cells = [_cell(value) for value in values[:n]]
     return [*cells, *[None] * (n - len(cells))]
 
 
-def _cell(value: Any, digits: int = 6) -> Any:
-    """Numbers as such, to be sorted by; all else as the other views have it."""
+def _cell(value: Any) -> Any:
+    """Numbers with all their digits, which the page rounds once; all else as other views do."""
     if type(value) is int and abs(value) < 2**53:
         return value
     if type(value) is float and value - value == 0:
-        return float(f"{value:.{digits}g}")
+        return value
     return None if value is None else one_line(parameter(value))

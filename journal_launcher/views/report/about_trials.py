@@ -32,6 +32,7 @@ __all__ = [
     "told",
     "unit_of_time",
     "visible",
+    "without_pruned",
 ]
 
 _DRAWN = 2000  # trials in a chart; a browser takes its time for each
@@ -65,7 +66,14 @@ def progress(known: Known) -> Section:
             traces += _to_beat(known, place, [xs[row.number] for row in order], low, high)
             parts.append(Chart(traces, {"xaxis": axis(title), "yaxis": y}))
         parts += [note(text) for text in _left_out(len(rows), len(drawn), hidden)]
-    return Section("progress", "Best so far", parts)
+    return Section("progress", "Best so far", [*parts, *without_pruned(known)] if parts else [])
+
+
+def without_pruned(known: Known) -> Iterator[str]:
+    """A note of what a section leaves out, if there is any of it."""
+    if n := known.states["pruned"]:
+        trials = f"The {n} pruned trials are" if n > 1 else "The pruned trial is"
+        yield note(f"{trials} not in it: what a pruned trial reported last is no final value.")
 
 
 def visible(values: Sequence[float], maximize: bool) -> tuple[float, float, int]:
@@ -228,6 +236,7 @@ def importance(known: Known) -> Section:
     parts: list[Chart | str] = [paragraph(text), bars(names[:_BARS], groups, "share")]
     if len(names) > _BARS:
         parts.append(note(f"The first {_BARS} of {len(names)} parameters."))
+    parts += without_pruned(known)
     return Section("importance", "Parameter importance", [*parts, *failed])
 
 
@@ -243,31 +252,27 @@ def slices(known: Known) -> Section:
     charts = []
     n_each = max(1, _SLICES // len(known.objectives))
     notes: set[str] = set()
+    any_pruned = False
     for place, objective in enumerate(known.objectives):
         rows = [row for row in known.scored(place) if row.number in known.valid]
         if not rows:
             continue
         low, high, hidden = visible([row.values[place] for row in rows], objective.maximize)
+        pruned = some(known.scored(place, "pruned"), _IN_SLICE)
+        hidden += sum(not low <= row.values[place] <= high for row in pruned)
+        any_pruned = any_pruned or bool(pruned)
         drawn = some(rows, _IN_SLICE, known.chosen)
         for chosen in foremost(known, place, n_each):
             kept = [row for row in drawn if chosen.name in row.params]
-            trace = points(
-                "",
-                [chosen.at(row.params[chosen.name]) for row in kept],
-                [row.values[place] for row in kept],
-                [f"{told(row, place)}, {parameter(row.params[chosen.name])}" for row in kept],
-                [row.number for row in kept],
-                colorscale=[[0, FAINT], [1, BLUE]],
-                size=5,
-            )
-            places = [at for at in trace["x"] if at is not None]
+            traces = [*_pruned_in(pruned, chosen, place), _in_slice(kept, chosen, place)]
+            places = [at for trace in traces for at in trace["x"] if at is not None]
             decades = chosen.log and bool(places) and max(places) >= 10 * min(places)
             x = axis(chosen.name, log=chosen.log, dtick=1 if decades else None)
             if chosen.labels is not None:
                 x = labelled_axis(chosen.labels, chosen.name)
             inside = any(low <= row.values[place] <= high for row in kept)
             y = axis(objective.name, range=[low, high] if hidden and inside else None)
-            charts.append(Chart([trace], {"xaxis": x, "yaxis": y, "showlegend": False}, 260))
+            charts.append(Chart(traces, {"xaxis": x, "yaxis": y, "showlegend": False}, 260))
         if len(known.parameters) > n_each:
             notes.add(f"Of {len(known.parameters)} parameters the {n_each} that matter most.")
         if len(drawn) < len(rows):
@@ -277,4 +282,27 @@ def slices(known: Known) -> Section:
     if not charts:
         return Section("slices", "", ())
     text = "Each point is a trial; the stronger its colour, the later it was."
+    if any_pruned:
+        text += " A triangle is a pruned one, at the value that it reported last."
     return Section("slices", "Slices", [paragraph(text), Grid(charts), *map(note, sorted(notes))])
+
+
+def _in_slice(rows: Sequence[Row], chosen: Parameter, place: int) -> Trace:
+    return points(
+        "",
+        [chosen.at(row.params[chosen.name]) for row in rows],
+        [row.values[place] for row in rows],
+        [f"{told(row, place)}, {parameter(row.params[chosen.name])}" for row in rows],
+        [row.number for row in rows],
+        colorscale=[[0, FAINT], [1, BLUE]],
+        size=5,
+    )
+
+
+def _pruned_in(rows: Sequence[Row], chosen: Parameter, place: int) -> Iterator[Trace]:
+    kept = [row for row in rows if chosen.name in row.params]
+    if kept:
+        trace = _in_slice(kept, chosen, place)
+        trace["text"] = [f"{text} (pruned)" for text in trace["text"]]
+        trace["marker"] = {"color": GREY, "size": 6, "symbol": "triangle-down-open"}
+        yield trace

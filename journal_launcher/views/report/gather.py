@@ -19,6 +19,7 @@ from journal_launcher.base.artifacts.trial_attributes import FoldScores
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import ComparedModel
+from journal_launcher.base.files import read_json
 from journal_launcher.base.paths import StudyPaths, is_study_name
 from journal_launcher.base.verdict import Verdict
 from journal_launcher.health.assessment import assess_health, diagnostics_of
@@ -28,7 +29,7 @@ from journal_launcher.study.confirmation import confirmation_of
 from journal_launcher.study.lease import holder_of
 from journal_launcher.study.parameter_importance import importances
 from journal_launcher.study.reading import open_study, recorded_settings
-from journal_launcher.study.study import BASELINES_ATTRIBUTE, StudyHandle
+from journal_launcher.study.study import BASELINES_ATTRIBUTE, NOTED_ATTRIBUTE, StudyHandle
 from journal_launcher.study.tally import is_feasible
 from journal_launcher.views.best import BestTrials, study_of
 from journal_launcher.views.figures import parameter
@@ -86,7 +87,8 @@ class Known:
     values count. reported: step and value that some trials reported, by trial, the best first.
     steps: epochs or rounds of the chosen one. measured: of the published model; unmeasured: why
     nothing was. compared: the model types that were, by their comparison's sidecar, and why one of
-    them was chosen.
+    them was chosen. record: what launch.json says of the last launch. noted: hashes of what
+    may change between launches.
     """
 
     name: str
@@ -108,6 +110,8 @@ class Known:
     reported: Mapping[int, Mapping[int, float]]
     confirmations: Mapping[int, Confirmation]
     facts: tuple[tuple[str, str], ...]
+    record: Mapping[str, Any]
+    noted: Mapping[str, Any]
     baselines: Baselines
     sidecar: Sidecar | None
     verdict: Verdict | None
@@ -119,12 +123,12 @@ class Known:
     def states(self) -> Counter[str]:
         return Counter(row.state for row in self.rows)
 
-    def scored(self, objective: int) -> list[Row]:
-        """COMPLETE trials with a finite value for it."""
+    def scored(self, objective: int, state: str = "complete") -> list[Row]:
+        """Trials in a state with a finite value for it; of pruned ones the last that they told."""
         return [
             row
             for row in self.rows
-            if row.state == "complete"
+            if row.state == state
             and objective < len(row.values)
             and math.isfinite(row.values[objective])
         ]
@@ -150,6 +154,7 @@ def gather(home: StudyPaths) -> Known:
     moment = time.time()
     sidecar, _ = published_model(home)
     measured, unmeasured = _measured(home, sidecar)
+    verdict = _verdict(home)
     settings = None
     with suppress(UsageError):
         settings = recorded_settings(study, paths.folder)
@@ -175,10 +180,12 @@ def gather(home: StudyPaths) -> Known:
         ),
         reported=_reported(trials, ranked),
         confirmations=_confirmations(study, ranked),
-        facts=(*([] if best is None else best.facts()), *_judged(study, best)),
+        facts=(*([] if best is None else best.facts()), *_judged(study, best, verdict)),
+        record=_record(paths),
+        noted=attributes.table(study.attribute(NOTED_ATTRIBUTE)),
         baselines=_baselines(study),
         sidecar=sidecar,
-        verdict=_verdict(home),
+        verdict=verdict,
         measured=measured,
         unmeasured=unmeasured,
         compared=_compared(home, sidecar),
@@ -253,15 +260,25 @@ def _baselines(study: StudyHandle) -> Baselines:
     return attributes.baselines(study.attribute(BASELINES_ATTRIBUTE)) or Baselines()
 
 
-def _judged(study: StudyHandle, best: BestTrials | None) -> Iterator[tuple[str, str]]:
-    """What was to be beaten, and whether it was."""
+def _judged(
+    study: StudyHandle, best: BestTrials | None, verdict: Verdict | None
+) -> Iterator[tuple[str, str]]:
+    """What was to be beaten, and whether it was, unless the verdict says so."""
     trial = None if best is None else best.trial
     found = None if trial is None else confirmation_of(study, trial.number)
     ours = None if trial is None else trial.value if found is None else found.score
     name = None if study.identity is None else study.identity.model_type
     direction = study.directions[0]
     fresh = found is not None
+    ours = None if verdict is not None and verdict.names_baselines else ours
     yield from baseline_rows(_baselines(study), ours, name, direction=direction, fresh=fresh)
+
+
+def _record(paths: StudyPaths) -> dict[str, Any]:
+    """Empty where nothing is, or something else."""
+    with suppress(ValueError, OSError):
+        return read_json(paths.launch_record, 1)
+    return {}
 
 
 def _verdict(home: StudyPaths) -> Verdict | None:

@@ -7,7 +7,13 @@ from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.views.figures import number, parameter
-from journal_launcher.views.report.about_trials import foremost, some, told, visible
+from journal_launcher.views.report.about_trials import (
+    foremost,
+    some,
+    told,
+    visible,
+    without_pruned,
+)
 from journal_launcher.views.report.charts import BLUE, FAINT, ORANGE, Chart, Trace, cut, line
 from journal_launcher.views.report.gather import Known, Parameter
 from journal_launcher.views.report.section import Section, note
@@ -122,6 +128,7 @@ def parallel(known: Known) -> Section:
         },
         "yaxis": {"visible": False, "range": [-0.16, 1.08], "fixedrange": True},
         "annotations": marks,
+        "legend": {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top", "xanchor": "left"},
     }
     parts: list[Chart | str] = [Chart(traces, layout, 440, wide=True)]
     if len(drawn) < len(rows):
@@ -130,7 +137,7 @@ def parallel(known: Known) -> Section:
         parts.append(note(f"The {hidden} worst trials are left out."))
     if len(known.parameters) > _AXES:
         parts.append(note(f"Of {len(known.parameters)} parameters the {_AXES} that matter most."))
-    return Section("parallel", "Parallel coordinates", parts)
+    return Section("parallel", "Parallel coordinates", [*parts, *without_pruned(known)])
 
 
 def _lines(
