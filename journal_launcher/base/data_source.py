@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
+from journal_launcher.base.unknown_names import did_you_mean, did_you_mean_file
 
 __all__ = [
     "BUNDLED",
@@ -120,7 +121,9 @@ def locate_data(source: str) -> DataFiles:
         return _parts([Path(found) for found in glob.glob(str(path), recursive=True)], root)
     if str(path).startswith("sklearn:"):
         raise UsageError("expected a file with rows, found the name of a bundled table")
-    raise UsageError("no such file; --data names a file or sklearn:NAME")
+    bundled = [f"sklearn:{name}" for name in BUNDLED]
+    hint = did_you_mean_file(path) or did_you_mean(source, bundled)
+    raise UsageError(f"no such file{hint}; --data names a file or sklearn:NAME")
 
 
 def compression_of(path: Path) -> str | None:

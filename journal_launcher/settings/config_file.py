@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.unknown_names import did_you_mean_or_all
+from journal_launcher.base.unknown_names import did_you_mean_file, did_you_mean_or_all
 from journal_launcher.base.visible import visible
 from journal_launcher.settings.launch_settings import TABLE_GROUPS, LaunchSettings
 from journal_launcher.settings.model_types import MODEL_TYPES
@@ -51,7 +51,8 @@ def read_config(path: Path, others: Collection[str] = ()) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))  # as TOML is everywhere, or with a BOM
     except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
+        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise UsageError(f"--config {path}: {error.strerror}{hint}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {path}: expected TOML, {error}") from None
     content = _flatten_command(path, content)

@@ -7,6 +7,7 @@ from journal_launcher.base.data_source import check_location
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import absolute
+from journal_launcher.base.unknown_names import did_you_mean_file
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.model_types import check_installed
 from journal_launcher.settings.options import REFERENCES, flag, option_of
@@ -56,7 +57,8 @@ def find_reference(option: str, reference: str) -> Reference:
     if not source or not attribute or (source.startswith(".") and not is_file):
         raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
     if is_file and not os.path.isfile(source):
-        raise UsageError(f"{option}: no such file: {absolute(source)}")
+        hint = did_you_mean_file(source)
+        raise UsageError(f"{option}: no such file: {absolute(source)}{hint}")
     if is_file and not source.endswith(".py"):
         raise UsageError(f"{option}: expected a Python file, found {source}")
     return Reference(source, attribute, is_file)

@@ -24,6 +24,7 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import write_new_bytes
 from journal_launcher.base.paths import StudiesFolder, StudyPaths, slug
+from journal_launcher.base.unknown_names import did_you_mean_file
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -143,7 +144,7 @@ def _target(url: str) -> tuple[str, str, dict[str, Any]]:
         return shown, url, {}
     path = Path(parsed.database or "").absolute()
     if not os.path.isfile(path):
-        raise UsageError(f"{shown}: no such file: {path}")
+        raise UsageError(f"{shown}: no such file: {path}{did_you_mean_file(path)}")
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE, TABLE_VALUES, Identity
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes, without_ours
+from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import IdentityError, JournalDamagedError
+from journal_launcher.base.paths import is_frame_name
 from journal_launcher.study.attributes import (
     changed_notes,
     refittable,
@@ -41,12 +44,33 @@ NOTED_ATTRIBUTE = "journal_launcher_noted"
 SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a replay repeats
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
 STOPPED_ATTRIBUTE = "journal_launcher_stopped"  # n_trials of the launch that study.stop() ended
+BEST_ATTRIBUTE = "journal_launcher_best_trial"  # saved as the best: its number, or a front's
 COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
 
 _NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
-_DATA_CHANGED = "the data changed since this study began"
-_REWRITTEN = "the file was written anew since this study began, with the same values in other words"
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What is said where the data is not what it was."""
+
+    changed: str = "the data changed since this study began"
+    rewritten: str = (
+        "the file was written anew since this study began, with the same values in other words"
+    )
+    new: str = "the new data"
+    back: str = "put the old file back"
+    aside: str = "choose another --study-name, or move the old study aside with --overwrite"
+
+
+_OF_A_FRAME = _Words(
+    changed="the DataFrame is not the one that this study began with",
+    rewritten="the DataFrame has the values that this study began with, in columns of other types",
+    new="the new DataFrame",
+    back="pass the old DataFrame",
+    aside="choose another study_name, or move the old study aside with overwrite=True",
+)
 
 _LONGEST = 300  # of what a message quotes
 
@@ -197,20 +221,24 @@ class StudyHandle:
             self._begin_tally()  # of a table, what counts as the best is another question
             return
         changed = {key: both for key, *both in _differences(found, wanted)}
-        aside = "choose another --study-name, or move the old study aside with --overwrite"
         before = text(self.settings.get("data"))
         other = f" (it had {before}, this launch has {data})" if before and before != data else ""
+        words = _Words()
+        if data is not None and is_frame_name(os.path.basename(data)):
+            words = _OF_A_FRAME
+            other = f" (that one is in {before})" if before and before != data else ""
+        aside = words.aside
         values = table(self.attribute(NOTED_ATTRIBUTE)).get(TABLE_VALUES)
         rewritten = values is not None and values == (noted or {}).get(TABLE_VALUES)
         if rewritten and {"data_sha256"} <= set(changed) <= {"data_sha256", "reading"}:
             how = f" ({_read_otherwise(found, wanted)})" if "reading" in changed else ""
             raise IdentityError(
-                f"study {self.name}: {_REWRITTEN}{how}{other}; put the old file back, or {aside}"
+                f"study {self.name}: {words.rewritten}{how}{other}; {words.back}, or {aside}"
             )
         if list(changed) == ["data_sha256"]:
             raise IdentityError(
-                f"study {self.name}: {_DATA_CHANGED}{other}; for the new data, {aside}; for the "
-                "old study, put the old file back"
+                f"study {self.name}: {words.changed}{other}; for {words.new}, {aside}; for the "
+                f"old study, {words.back}"
             )
         if list(changed) == ["reading"]:
             raise IdentityError(
@@ -218,7 +246,7 @@ class StudyHandle:
                 f"do not compare; {aside}"
             )
         if changed:
-            told = {"data_sha256": f"{_REWRITTEN if rewritten else _DATA_CHANGED}{other}"}
+            told = {"data_sha256": f"{words.rewritten if rewritten else words.changed}{other}"}
             if "reading" in changed:
                 told["reading"] = _read_otherwise(found, wanted)
             differences = [

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import pkgutil
 import re
 import shlex
 import shutil
@@ -12,12 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from journal_launcher.base.paths import install_command
+from journal_launcher.base.unknown_names import nearest
 
 __all__ = ["missing_in_script", "missing_module", "traceback_of"]
 
 _OURS = f"{Path(__file__).parents[1]}{os.sep}"
 _IMPORTING = ("<frozen importlib", str(importlib.__file__))
 _SCRIPT_SAYS = re.compile(r"ModuleNotFoundError: No module named '(\w+)'")
+_LIKENESS = 0.8  # two letters of `numpy` exchanged; `catboost` and `xgboost` are less alike
 # What pip knows under another name than Python.
 _DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -56,7 +59,7 @@ def missing_module(error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     imports = [frame for frame in frames if _is_users(frame)] or list(frames)
     who = f"{imports[-1].filename}, line {imports[-1].lineno}" if imports else "the code"
-    return _needs(who, name, f"type {install_command(_distribution(name))}")
+    return _needs(who, name, f"type {install_command(_distribution(name))}", _near(name))
 
 
 def missing_in_script(program: str | None, last_line: str) -> str | None:
@@ -65,17 +68,28 @@ def missing_in_script(program: str | None, last_line: str) -> str | None:
     if found is None:
         return None
     distribution = _distribution(found[1])
+    near = None
     if program is not None and shutil.which(program) == sys.executable:
         remedy = f"type {install_command(distribution)}"
+        near = _near(found[1])
     elif program is not None and Path(program).name.startswith("python"):
         remedy = f"type {shlex.quote(program)} -m pip install {distribution}"
     else:
         remedy = f"install {distribution} for the Python that it runs"
-    return _needs("the script", found[1], remedy)
+    return _needs("the script", found[1], remedy, near)
 
 
-def _needs(who: str, name: str, remedy: str) -> str:
-    return f"{who} needs the module {name!r}, found neither installed nor beside it; {remedy}"
+def _needs(who: str, name: str, remedy: str, near: str | None = None) -> str:
+    """A misspelt name must not be installed: its like may be somebody else's package."""
+    otherwise = "" if near is None else f"did you mean {near!r}? if not, "
+    found = "found neither installed nor beside it"
+    return f"{who} needs the module {name!r}, {found}; {otherwise}{remedy}"
+
+
+def _near(name: str) -> str | None:
+    """The module that is there and is named most like it."""
+    installed = {module.name for module in pkgutil.iter_modules()} - sys.stdlib_module_names
+    return nearest(name, installed, _LIKENESS) or nearest(name, sys.stdlib_module_names, _LIKENESS)
 
 
 def _distribution(name: str) -> str:

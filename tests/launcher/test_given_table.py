@@ -142,7 +142,10 @@ class TestLaunches:
         folder = workshop.paths.folder / "frame_y_linear"
         (kept,) = folder.glob("frame-*")
         changed = frame.assign(x=frame["x"] + 1)
-        with pytest.raises(IdentityError, match=f"data changed .*it had {kept}"):
+        with pytest.raises(
+            IdentityError,
+            match=f"DataFrame is not the one .*that one is in {kept}.*pass the old Data",
+        ):
             table(workshop, changed, study_name=None)
         assert [*folder.glob("frame-*")] == [kept]
         anew = table(workshop, changed, n_trials=1, study_name=None, overwrite=True)

@@ -48,6 +48,13 @@ def test_a_missing_module_is_a_line_with_its_place_and_command(write: Write) -> 
     assert missing_module(raised_by(lambda: Search(sampler))) == missing_module(error)
 
 
+def test_a_misspelt_module_is_not_what_pip_should_install(write: Write) -> None:
+    path = write("import nunpy\n")
+    said = missing_module(raised_by(lambda: load_objective(f"{path}:objective")))
+    assert str(said).endswith("beside it; did you mean 'numpy'? if not, type pip nunpy")
+    assert "mean" not in str(missing_in_script("/other/python", "No module named 'nunpy'"))
+
+
 def test_pip_has_other_names_for_some_modules(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
