@@ -52,6 +52,7 @@ class LaunchStarted:
     metric: str | None
     best_value: float | None
     best_number: int | None = None
+    n_pruned: int = 0
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ class Course:
                 metric=study.metric,
                 best_value=best.value if best else None,
                 best_number=best.number if best else None,
+                n_pruned=len(study.trials(TrialState.PRUNED)),
             )
         )
         for note in notes:

@@ -1,5 +1,6 @@
 """The state behind every view: folds the events of a launch into what is shown. No I/O."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -85,9 +86,12 @@ class Board:
         self.n_trials = 0
         self.n_finished = 0
         self.n_failed = 0
+        self.n_pruned = 0
+        self.directions: tuple[str, ...] = ()
         self.metric: str | None = None
         self.best_value: float | None = None
         self.best_number: int | None = None
+        self.bests: list[float] = []  # the best value after each trial of this launch
         self.workers: dict[int, WorkerRow] = {}
 
     def fold(self, event: Event) -> None:
@@ -118,14 +122,21 @@ class Board:
         self.n_trials = event.n_trials
         self.n_finished = self._finished_before = event.n_finished
         self.n_failed = event.n_failed
-        self.best_value = event.best_value
-        self.best_number = event.best_number
+        self.n_pruned = event.n_pruned
+        self.directions = event.directions
+        self._best(event.best_value, event.best_number)
+
+    def _best(self, value: float | None, number: int | None) -> None:
+        self.best_value = value
+        self.best_number = number
+        if value is not None and math.isfinite(value):
+            self.bests.append(value)
 
     def _end(self, event: TrialEnded, now: float) -> None:
         self.n_finished = event.n_finished
         self.n_failed = event.n_failed
-        self.best_value = event.best_value
-        self.best_number = event.best_number
+        self.n_pruned += event.state == "PRUNED"
+        self._best(event.best_value, event.best_number)
         row = self.workers.get(event.worker)
         if row is None:
             return

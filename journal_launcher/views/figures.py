@@ -5,9 +5,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["clock_time", "counted", "duration", "number", "parameter", "spread"]
+__all__ = ["clock_time", "counted", "duration", "number", "parameter", "sparkline", "spread"]
 
 _PLAIN = re.compile(r"[A-Za-z_][\w.:/+-]*")
+_HEIGHTS = "▁▂▃▄▅▆▇█"
 _NO_TEXT = ("None", "True", "False", "nan", "inf")  # they would read as something else
 
 
@@ -46,3 +47,14 @@ def parameter(value: Any) -> str:
         return number(value)
     plain = not isinstance(value, str) or (_PLAIN.fullmatch(value) and value not in _NO_TEXT)
     return str(value) if plain else repr(value)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The course of finite values in up to `width` characters; "" where they are all the same."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if low == high:
+        return ""
+    n = min(width, len(values))
+    picked = (values[(place + 1) * len(values) // n - 1] for place in range(n))
+    span = high / 2 - low / 2  # halves: the whole difference of two huge numbers is infinite
+    return "".join(_HEIGHTS[round(7 * ((value / 2 - low / 2) / span))] for value in picked)

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
-from journal_launcher.views.figures import clock_time, counted, duration, number
+from journal_launcher.views.figures import clock_time, counted, duration, number, sparkline
 from journal_launcher.views.ticker import TickingView
-from journal_launcher.views.words import PHASES, Detail, Narrator, best
+from journal_launcher.views.words import PHASES, Detail, Narrator, best, goal
 
 __all__ = ["LiveView", "Screen"]
 
@@ -22,6 +22,7 @@ _TRIAL, _PROGRESS, _VALUE, _AGE = 10, 14, 10, 8  # fixed: columns that move are 
 _LONG_PROGRESS = 24
 _WIDE = 100
 _CELL = 24
+_SPARK = 24
 
 
 class LiveView(TickingView):
@@ -81,7 +82,10 @@ class Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
-        totals = [*self._head(width, ascii_only=options.ascii_only), *self._totals(width)]
+        totals = [
+            *self._head(width, ascii_only=options.ascii_only),
+            *self._totals(width, options.ascii_only),
+        ]
         yield from totals
         yield from self._workers(width, max(1, console.height - len(totals) - 1))
 
@@ -101,15 +105,19 @@ class Screen:
             f"  {counts}",
         )
 
-    def _totals(self, width: int) -> Iterator[Text]:
-        """Best, failures and times, on as many lines as they need."""
+    def _totals(self, width: int, ascii_only: bool) -> Iterator[Text]:
+        """Best, counts, times and what the values are, on as many lines as they need."""
         board = self._board
         parts = [(best(board), "bold")] if best(board) else []
         parts += [(f"{board.n_failed} failed", "yellow")] if board.n_failed else []
+        parts += [(f"{board.n_pruned} pruned", "")] if board.n_pruned else []
         parts += [(f"elapsed {clock_time(board.elapsed())}", "")]
         eta = board.eta()
         parts += [(f"ETA {clock_time(eta)}", "")] if eta is not None else []
-        parts += [(PHASES.get(board.phase, board.phase), "")] if board.phase != "running" else []
+        running = board.phase == "running"
+        parts += [("running trials" if running else PHASES.get(board.phase, board.phase), "")]
+        course = "" if ascii_only else sparkline(board.bests, _SPARK)
+        parts += [(f"{goal(board)}  {course}".strip(), "")] if goal(board) else []
         line = Text()
         for text, style in parts:
             if line and len(line) + 3 + len(text) > width:

@@ -20,7 +20,7 @@ from journal_launcher.base.events import (
 from journal_launcher.views.board import Board
 from journal_launcher.views.figures import counted, duration, number
 
-__all__ = ["PHASES", "Detail", "Narrator", "best"]
+__all__ = ["PHASES", "Detail", "Narrator", "best", "goal"]
 
 PHASES = {
     "preparing": "preparing",
@@ -49,6 +49,14 @@ def best(at: Board | LaunchStarted) -> str:
     name = f"best {at.metric}" if at.metric else "best"
     trial = "" if at.best_number is None else f" (trial {at.best_number})"
     return f"{name} {number(at.best_value)}{trial}"
+
+
+def goal(at: Board) -> str:
+    """What a value is: "r2: larger is better", or "" before that is known."""
+    if len(at.directions) > 1:
+        return f"values: {', '.join(at.directions)}"
+    words = {"maximize": "larger is better", "minimize": "smaller is better"}
+    return f"{at.metric or 'value'}: {words[at.directions[0]]}" if at.directions else ""
 
 
 class Narrator:

@@ -96,6 +96,29 @@ def test_totals() -> None:
     assert totals.startswith("best r2 0.5 (trial 1000)   2 failed   elapsed 2:03:11   ETA ")
 
 
+def test_counts_what_a_value_is_and_how_the_best_went() -> None:
+    full = board(2)
+    for number, value in enumerate((0.55, 0.6, 0.75), 1200):
+        full.fold(TrialStarted(0, number))
+        full.fold(TrialEnded(0, number, "COMPLETE", (value,), None, 1.0, 13, 2, value, number))
+    full.fold(TrialStarted(0, 1300))
+    full.fold(TrialEnded(0, 1300, "PRUNED", None, None, 1.0, 14, 2, 0.75, 1202))
+    for width, lines in ((80, 3), (140, 2)):
+        screen = drawn(full, width)
+        totals = "   ".join(screen[1:lines])
+        assert totals.startswith("best r2 0.75 (trial 1202)   2 failed   1 pruned   elapsed")
+        assert "   running trials   r2: larger is better  ▁▃▄▅██" in totals, totals
+        assert not screen[lines].startswith("   ") and "GPU" in screen[lines]
+    full.fold(PhaseChanged("confirming"))
+    assert "scoring the best trials on fresh folds" in "\n".join(drawn(full, 80))
+    several = Board(lambda: 0.0)
+    journal = STUDIES / "s.log"
+    both = ("minimize", "maximize")
+    several.fold(LaunchStarted("s", journal, True, 9, 5, 0, both, None, None, n_pruned=4))
+    shown = "4 pruned   elapsed 0:00   preparing   values: minimize, maximize"
+    assert drawn(several, 120)[1] == shown
+
+
 def test_many_workers_share_lines() -> None:
     text = "\n".join(drawn(board(24), 80))
     assert all(f"#{1000 + worker}" in text for worker in range(2, 24))
@@ -146,7 +169,7 @@ def test_the_summary_takes_the_place_of_the_region(monkeypatch: pytest.MonkeyPat
         assert SHOW_CURSOR in file.getvalue()
     assert screen(file.getvalue()) == [
         "s done: 1 of 1 trials finished in 3.0 s",
-        f"  dashboard  optuna-dashboard {STUDIES / 's.log'}",
+        f"  dashboard  journal-launcher dashboard s --studies-dir {STUDIES}",
     ]
 
 
