@@ -13,6 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "examples/README.md").read_text()
 COMMANDS = re.findall(r"`journal-launcher (run [^`]+)`", README)
+TRACKED = {  # what it imports, and what it leaves of each trial
+    "tensorboard_callback.py": ("tensorboard", "*/trial_*/events.out.tfevents.*"),
+    "mlflow_callback.py": ("mlflow", "*/*/tags/state"),
+    "wandb_callback.py": ("wandb", "wandb/offline-run-*/run-*.wandb"),
+}
 SAVED = {
     "plain_function.py": [],
     "torch_loop.py": ["weights.pt"],
@@ -26,14 +31,14 @@ SAVED = {
 
 def test_every_example_is_in_the_readme_and_tested() -> None:
     there = {path.name for path in (ROOT / "examples").iterdir() if path.is_file()}
-    assert there - {"README.md"} == {*SAVED, "shell_script.sh"}
-    for name in there - {"README.md", "shell_script.sh"}:
+    assert there - {"README.md"} == {*SAVED, *TRACKED, "shell_script.sh"}
+    for name in there - {"README.md", "shell_script.sh", "plain_function.py"}:
         assert sum(f"examples/{name}" in command for command in COMMANDS) == 1, name
 
 
 @pytest.mark.parametrize("name", SAVED)
 def test_an_example_runs_as_written(name: str, tmp_path: Path) -> None:
-    (command,) = (command for command in COMMANDS if f"examples/{name}" in command)
+    (command,) = (c for c in COMMANDS if f"examples/{name}" in c and "--callback" not in c)
     options = f"--gpus none --workers 2 --n-trials 3 --studies-dir {shlex.quote(str(tmp_path))}"
     ended = subprocess.run(
         [
@@ -55,3 +60,35 @@ def test_an_example_runs_as_written(name: str, tmp_path: Path) -> None:
     model = Path(result["model_path"])
     assert sorted(path.name for path in model.glob("*")) == SAVED[name]
     assert not any((ROOT / "examples").glob("optuna_studies"))
+
+
+@pytest.mark.parametrize("name", TRACKED)
+def test_a_tracker_has_a_run_of_each_trial(name: str, tmp_path: Path) -> None:
+    package, left = TRACKED[name]
+    pytest.importorskip(package)
+    (command,) = (command for command in COMMANDS if f"examples/{name}" in command)
+    runs, studies = tmp_path / "runs", tmp_path / "studies"
+    runs.mkdir()
+    places = {
+        "TENSORBOARD_DIR": str(runs),
+        "WANDB_DIR": str(runs),
+        "MLFLOW_TRACKING_URI": runs.as_uri(),
+    }
+    options = f"--gpus none --workers 2 --n-trials 4 --studies-dir {shlex.quote(str(studies))}"
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "journal_launcher",
+            *shlex.split(f"{command} {options} --json"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", **places},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["n_finished"] == 4
+    assert len({found.parent for found in runs.glob(left)}) == 4, [*runs.rglob("*")]
