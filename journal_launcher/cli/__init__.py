@@ -8,6 +8,8 @@ from importlib import import_module
 import click
 
 from journal_launcher import __version__
+from journal_launcher.base.errors import UsageError
+from journal_launcher.base.unknown_names import did_you_mean_or_all
 
 __all__ = ["commands"]
 
@@ -20,6 +22,7 @@ _COMMANDS = {
     "best": ("journal_launcher.cli.best", "Show a study's best trial and how to train it again."),
     "enqueue": ("journal_launcher.cli.enqueue", "Queue parameters to try next."),
     "report": ("journal_launcher.cli.report", "Write a page about a study: charts and tables."),
+    "dashboard": ("journal_launcher.cli.dashboard", "Show studies in the browser."),
     "health": ("journal_launcher.cli.health", "Say whether a study's best model is healthy."),
     "skip": ("journal_launcher.cli.skip", "List or clear the model types that are skipped."),
     "describe": ("journal_launcher.cli.describe", "Say how a table is read; trains nothing."),
@@ -44,6 +47,15 @@ class _Commands(click.Group):
         command = import_module(_COMMANDS[name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not ctx.resilient_parsing:
+            raise UsageError(
+                f"no command {args[0]!r}{did_you_mean_or_all(args[0], tuple(_COMMANDS))}"
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

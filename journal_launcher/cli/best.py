@@ -10,13 +10,14 @@ from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.streams import while_read
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_study
 from journal_launcher.cli.trials import terminal_width
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "as_toml",

@@ -9,6 +9,7 @@ import click
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.unknown_names import did_you_mean
+from journal_launcher.cli.completion import complete_path
 from journal_launcher.settings.config_file import read_config
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import (
@@ -102,6 +103,7 @@ def studies_dir_option() -> click.Option:
 
 def _click_option(field: dataclasses.Field[Any]) -> click.Option:
     option = option_of(field)
+    names_path = option.reference or field.name in ("data", "objective", "studies_dir")
     made = _GroupedOption(
         _flags(field.name, option),
         default=field.default,
@@ -112,6 +114,7 @@ def _click_option(field: dataclasses.Field[Any]) -> click.Option:
         multiple=option.many,
         show_default=bool(field.default) and not option.switch,
         envvar=_VARIABLE + field.name.upper(),
+        shell_complete=complete_path if names_path else None,
     )
     made.group = option.group
     return made
@@ -149,7 +152,7 @@ def unknown_variables(environment: Iterable[str]) -> Iterator[str]:
 
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     """Make the file's values the defaults: below the environment, below flags."""
-    if path is None:
+    if path is None or ctx.resilient_parsing:  # a line that is completed may name any file
         return
     output = {"json": "as_json", "quiet": "quiet", "verbose": "verbose"}
     values = read_config(path, output)

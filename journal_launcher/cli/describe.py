@@ -8,6 +8,7 @@ import click
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import config_option, some_options
+from journal_launcher.cli.completion import complete_path
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["command"]
@@ -37,7 +38,7 @@ command = click.Command(
     "describe",
     callback=_describe,
     params=[
-        click.Argument(["file"], required=False),
+        click.Argument(["file"], required=False, shell_complete=complete_path),
         *some_options("data", "target", "task", "group_column", "time_column"),
         *some_options("weight_column", "date_order"),
         config_option(),

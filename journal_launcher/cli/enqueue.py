@@ -5,12 +5,13 @@ import click
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_study
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.argument("parameters", nargs=-1, required=True, metavar="NAME=VALUE…")
 def command(study: str, parameters: tuple[str, ...], studies_dir: str) -> None:
     """Queue a trial of STUDY with these parameters; it is the next one to start.

@@ -9,6 +9,7 @@ from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.verdict import CRITICAL
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import config_option, studies_dir_option
+from journal_launcher.cli.completion import complete_study
 from journal_launcher.settings.limits import Limits
 
 __all__ = ["command"]
@@ -33,7 +34,7 @@ command = click.Command(
     "health",
     callback=_health,
     params=[
-        click.Argument(["study"]),
+        click.Argument(["study"], shell_complete=complete_study),
         config_option(),
         click.Option(["as_json", "--json"], is_flag=True, help="Print one JSON object."),
         studies_dir_option(),

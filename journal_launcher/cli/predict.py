@@ -8,12 +8,13 @@ from journal_launcher.base.data_source import check_location
 from journal_launcher.base.paths import StudiesFolder, absolute, unknown_study
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_study
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.option(
     "--data",
     required=True,

@@ -1,6 +1,7 @@
 """One run of the program, from its arguments to its exit code."""
 
 import json
+import os
 import sys
 import warnings
 
@@ -21,6 +22,7 @@ from journal_launcher.base.streams import (
     while_read,
 )
 from journal_launcher.cli import commands
+from journal_launcher.cli.completion import COMPLETE, name_run
 
 __all__ = ["run"]
 
@@ -31,21 +33,26 @@ def run(arguments: list[str]) -> int:
     """Parse, run, return the exit code. No arguments, or options first, mean `run`."""
     try:
         open_closed_streams()
-        show_controls()
+        if COMPLETE in os.environ:
+            name_run()
+        else:  # click writes bytes to a shell
+            show_controls()
         # Of choices that the journal keeps as lists: a worker's log has it once, at the place.
         warnings.filterwarnings(
             "ignore", message="Choices for a categorical distribution should be"
         )
         if not arguments or (arguments[0].startswith("-") and arguments not in _ALONE):
             arguments = ["run", *arguments]
-        result = commands.main(arguments, prog_name=typed(), standalone_mode=False)
+        result = commands.main(
+            arguments, prog_name=typed(), complete_var=COMPLETE, standalone_mode=False
+        )
     except JournalLauncherError as error:
         with while_read(sys.stderr):
             click.echo(f"error: {error}", err=True)
         return _failed(arguments, error.exit_code, str(error))
     except click.ClickException as error:
         with while_read(sys.stderr):
-            error.show()
+            _show(error)
         return _failed(arguments, error.exit_code, error.format_message())
     except (click.Abort, KeyboardInterrupt):  # the first is a RuntimeError
         return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
@@ -65,6 +72,14 @@ def run(arguments: list[str]) -> int:
             send_to_nowhere(sys.stdout)
         return problem.exit_code
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _show(error: click.ClickException) -> None:
+    """As click does, but for its line "Try '…' for help.": what is quoted there may have quotes."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        path = error.ctx.command_path
+        click.echo(f"{error.ctx.get_usage()}\nFor help type: {path} --help\n", err=True)
+    click.echo(f"Error: {error.format_message()}", err=True)
 
 
 def _failed(arguments: list[str], code: int, message: str) -> int:

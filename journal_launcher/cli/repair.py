@@ -6,12 +6,13 @@ from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_study
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.option("--dry-run", is_flag=True, help="Only say what is wrong and what would be done.")
 def command(study: str, dry_run: bool, studies_dir: str) -> int:
     """Recover what can be recovered of STUDY's journal; the original is kept beside it.

@@ -3,12 +3,13 @@
 import click
 
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_study
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.argument("trial", type=int)
 @click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]")
 def command(study: str, trial: int, arguments: tuple[str, ...], studies_dir: str) -> None:

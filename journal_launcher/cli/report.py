@@ -4,14 +4,18 @@ import click
 
 from journal_launcher.base.paths import StudiesFolder, absolute
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_path, complete_study
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.option(
-    "--out", metavar="FILE", help="The file to write (default: STUDY.html beside the journal)."
+    "--out",
+    metavar="FILE",
+    help="The file to write (default: STUDY.html beside the journal).",
+    shell_complete=complete_path,
 )
 @click.option("open_it", "--open", is_flag=True, help="Open it in a browser.")
 def command(study: str, out: str | None, open_it: bool, studies_dir: str) -> None:

@@ -8,12 +8,13 @@ from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder, unknown_study
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_study
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=complete_study)
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 def command(study: str | None, as_json: bool, studies_dir: str) -> int:
     """Show how all studies stand, or everything about STUDY. Changes nothing.

@@ -12,16 +12,18 @@ from journal_launcher.base.files import write_result
 from journal_launcher.base.paths import StudiesFolder, absolute
 from journal_launcher.base.streams import while_read
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.completion import complete_path, complete_study
 
 __all__ = ["command"]
 
 
 @click.command(params=[studies_dir_option()])
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.option(
     "--csv",
     "csv_file",
     metavar="FILE",
+    shell_complete=complete_path,
     help="Write a CSV file, a line per trial, all digits; - is stdout.",
 )
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")

@@ -24,6 +24,7 @@ from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study.confirmation import candidates, confirmation_of
+from journal_launcher.study.study import BEST_ATTRIBUTE
 
 __all__ = ["save_best_model"]
 
@@ -68,6 +69,7 @@ def _saved(
     if sidecar is not None and not left_out:
         model_store.drop_staging(paths)
         _drop_trials(ledger, paths)
+        _mark(ledger, wanted)
         # Still the best after more trials: only counts and scores moved on.
         return model_store.rewrite(paths, replace(sidecar, counts=counts, confirmed=confirmed))
     refits = ledger.settings.job_kind.refits
@@ -86,8 +88,15 @@ def _saved(
         best=wanted,
     )
     sidecar = model_store.publish(paths, model_store.stage(paths, sidecar))
+    _mark(ledger, wanted)
     _drop_trials(ledger, paths)
     return sidecar
+
+
+def _mark(ledger: TrialLedger, wanted: Best) -> None:
+    """Name the trial in the journal, for whoever looks at it alone, such as a dashboard."""
+    front = None if wanted.pareto_front is None else sorted(wanted.numbers)
+    ledger.study.remember(BEST_ATTRIBUTE, wanted.trial if front is None else front)
 
 
 def _drop_trials(ledger: TrialLedger, paths: StudyPaths) -> None:

@@ -3,9 +3,10 @@
 A new Optuna may rename or change any of it. `tests/study/test_optuna_private.py` says which.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -24,12 +25,14 @@ __all__ = [
     "METRIC_NAMES",
     "RETRY_HISTORY",
     "BaseJournalFileLock",
+    "FrozenStudy",
     "HookedJournalStorage",
     "HookedTrial",
     "JournalOperation",
     "Loading",
     "fixed_params",
     "lock_file",
+    "renumbered",
     "storage_of",
     "study_id",
     "trial_id",
@@ -54,9 +57,21 @@ FIXED_PARAMS = "fixed_params"
 """System attribute of a trial: what it was queued with."""
 
 
-def study_id(study: optuna.Study) -> int:
+T = TypeVar("T", FrozenStudy, FrozenTrial)
+
+
+def study_id(study: optuna.Study | FrozenStudy) -> int:
     """What a storage calls the study."""
     return study._study_id
+
+
+def renumbered(found: T, study_id: int | None, user_attributes: dict[str, Any]) -> T:
+    """A copy for a storage that calls the study otherwise and shows other attributes."""
+    made = copy.copy(found)
+    made.user_attrs = user_attributes
+    if isinstance(made, FrozenStudy) and study_id is not None:
+        made._study_id = study_id
+    return made
 
 
 def trial_id(trial: optuna.Trial | FrozenTrial) -> int:

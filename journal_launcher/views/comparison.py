@@ -1,6 +1,5 @@
 """How a comparison of model types ended: the table for stderr and the result for stdout."""
 
-import shlex
 import statistics
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -105,8 +104,7 @@ def _closing(found: Comparison) -> Iterator[tuple[str, str]]:
         command = f"{typed()} predict {found.name} --data new.csv --out predictions.csv"
         yield "predict", command + studies_dir(found.folder)
     if won is not None:
-        journal = found.folder / f"{won.study}.log"
-        yield "dashboard", f"optuna-dashboard {shlex.quote(str(journal))}"
+        yield "dashboard", f"{typed()} dashboard {found.name}{studies_dir(found.folder)}"
     for line in failures(found):
         yield "failed", line
     if found.winner is not None and found.exit_code != ExitCode.DONE:

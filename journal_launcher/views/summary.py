@@ -177,13 +177,19 @@ def _baselines(ended: LaunchEnded) -> Iterator[Row]:
         (ours,) = ended.best_trial.values
     found = ended.baselines or Baselines()
     direction = next(iter(ended.directions), "minimize")
-    yield from baseline_rows(found, ours, sidecar.model_type, direction=direction, fresh=confirmed)
+    name = sidecar.model_type
+    judged = ended.health is not None and ended.health.names_baselines
+    ours = None if judged else ours
+    yield from baseline_rows(found, ours, name, direction=direction, fresh=confirmed)
 
 
 def baseline_rows(
     baselines: Baselines, ours: float | None, name: str | None, *, direction: str, fresh: bool
 ) -> Iterator[Row]:
-    """What was to be beaten on the folds of `ours`, and a warning of what `name` does not beat."""
+    """What was to be beaten, and a warning of what `name` does not beat on the folds of `ours`.
+
+    ours: None where health has judged that, in its own line.
+    """
     scores = {name: score for name, score, _ in baselines.scored(fresh=fresh)}
     if not scores:
         return
@@ -241,7 +247,8 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "predict", command + studies_dir(ended.journal.parent)
     if ended.n_waiting and ended.n_finished >= ended.n_trials:
         yield "waiting", f"{_trials(ended.n_waiting, 'queued ')}, for a larger --n-trials"
-    yield "dashboard", f"optuna-dashboard {shlex.quote(str(ended.journal))}"
+    command = f"{typed()} dashboard {ended.study}"
+    yield "dashboard", command + studies_dir(ended.journal.parent)
     again = "repeat the same command" + (" without --overwrite" if ended.overwrite else "")
     if ended.exit_code in (ExitCode.RESUMABLE, ExitCode.INTERRUPTED):
         yield "go on", f"{again}; finished trials are kept"

@@ -97,6 +97,12 @@ MISTAKES = [
     (["best", "x", "--studies-dir", "nowhere"], "no study x in"),
     (["best", "x", "--toml", "--json"], "--json and --toml exclude each other"),
     (["health", "../x"], "try"),
+    (["statsu"], "error: no command 'statsu'; did you mean 'status'?"),
+    (["houses.csv"], "error: no command 'houses.csv'; known: run, watch, status"),
+    (["status", "--studys-dir", "x"], "For help type: journal-launcher status --help"),
+    (["describe", f"{ROOT}/REDME.csv", "--target", "y"], "no such file; did you mean 'README.md'"),
+    (["replay", "x", "0", "--studies-dir", "nowhere"], "no study x in"),
+    (["--config", f"{ROOT}/pyprojet.toml"], "No such file or directory; did you mean 'pyproject"),
     (["predict", "x", "--data", "a", "--out", "b", "--studies-dir", "nowhere"], "no study x in"),
 ]
 
@@ -108,6 +114,15 @@ def test_a_mistake_is_exit_2_and_says_what_was_expected(
     assert run(*arguments) == 2
     printed = capsys.readouterr()
     assert message in printed.err and printed.out == "" and asked == []
+
+
+def test_a_name_with_spaces_can_be_pasted_from_the_words_about_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOURNAL_LAUNCHER_TYPED", "/my own/launch.sh")
+    assert run("status", "--studys-dir", "x") == 2
+    said = capsys.readouterr().err
+    assert "\nFor help type: '/my own/launch.sh' status --help\n" in said and "''" not in said
 
 
 LOOKING = [

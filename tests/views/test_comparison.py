@@ -84,7 +84,8 @@ def test_the_table_fits_a_terminal_and_says_all() -> None:
     assert lines[9] == " " * 13 + "folds"
     assert lines[10].endswith("/houses/best_model.skops")
     assert "predict houses --data" in lines[11] and "--studies-dir" in lines[11]
-    assert lines[12].endswith("houses_hist_gradient_boosting.log'")
+    command = "journal-launcher dashboard houses --studies-dir '/data/my studies'"
+    assert lines[12].endswith(f"dashboard  {command}")
     assert lines[13] == "  failed     catboost: no GPU is free"
     assert lines[14].startswith("  next       mend that and type the same command again")
     assert lines[15].endswith("--leave-out-failed, and the others decide")

@@ -190,5 +190,5 @@ def test_nothing_follows_the_summary_and_leaving_stops_the_ticker() -> None:
         )
     run.now += 100
     run.view.tick()
-    assert run.lines[-1] == f"  dashboard  optuna-dashboard '{JOURNAL}'"
+    assert run.lines[-1] == f"  dashboard  journal-launcher dashboard s --studies-dir '{LONG}'"
     assert not [thread for thread in threading.enumerate() if thread.name == "view"]

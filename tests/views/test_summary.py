@@ -33,7 +33,8 @@ def test_a_complete_table() -> None:
         "model": "/data/my studies/diabetes_neural_net/best_model.safetensors",
         "predict": "journal-launcher predict diabetes_neural_net --data new.csv "
         "--out predictions.csv --studies-dir '/data/my studies'",
-        "dashboard": "optuna-dashboard '/data/my studies/diabetes_neural_net.log'",
+        "dashboard": "journal-launcher dashboard diabetes_neural_net "
+        "--studies-dir '/data/my studies'",
     }
 
 
@@ -111,7 +112,7 @@ def test_an_objective_without_a_model() -> None:
     assert rows(OBJECTIVE) == {
         "best": "0.25, trial 3",
         "parameters": "x=0.5",
-        "dashboard": "optuna-dashboard '/data/my studies/diabetes_neural_net.log'",
+        "dashboard": "journal-launcher dashboard train_objective --studies-dir '/data/my studies'",
     }
 
 
@@ -269,3 +270,13 @@ def test_a_confirmed_score_stands_beside_the_one_that_chose_it_and_is_the_one_co
     )
     assert found["baselines"] == "linear 0.45 (same fresh folds)"
     assert found["warning"] == "neural_net does not beat linear: 0.44 against 0.45"
+
+
+def test_what_health_has_judged_is_not_judged_again() -> None:
+    baselines = Baselines({"linear": Baseline(0.5)})
+    lost = replace(TABLE, baselines=baselines)
+    assert rows(lost)["warning"] == "neural_net does not beat linear: 0.47 against 0.5"
+    found = Finding("better_than_linear", "warning", 0.47, 0.5, "")
+    judged = rows(replace(lost, health=Verdict("x", "warning", (found,))))
+    assert "warning" not in judged and "linear 0.5" in judged["baselines"]
+    assert judged["health"].startswith("warning: better_than_linear 0.47 (limit 0.5); see ")
