@@ -17,7 +17,9 @@ COMMANDS = [
     for block in re.findall(r"```console\n(.+?)```", TUTORIAL, flags=re.S)
     for line in block.splitlines()
 ]
-CHECKED_ELSEWHERE = ("./launch.sh pip install ",)  # tests/test_launch_sh.py, with a wheel of its own
+CHECKED_ELSEWHERE = (
+    "./launch.sh pip install ",
+)  # tests/test_launch_sh.py, with a wheel of its own
 
 
 def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:

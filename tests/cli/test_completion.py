@@ -66,8 +66,8 @@ def test_zsh_and_fish_are_offered_the_same_with_words_about_it(folder: Path) -> 
     kind, offer, about = asked("zsh", "journal-launcher das", folder)
     assert (kind, offer) == ("plain", "dashboard") and about.startswith("Show all studies")
     line = "journal-launcher --gpus-per"
-    (offer, about) = asked("fish", line, folder, "--gpus-per")[:2]
-    assert "--gpus-per-worker" in f"{offer} {about}"
+    (offered,) = asked("fish", line, folder, "--gpus-per")
+    assert re.match(r"plain,--gpus-per-worker\t\w", offered), offered
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from launcher.harness import Workshop
 from views.listed import Listed, of_every_kind
 
 from journal_launcher.base.artifacts.scores import Confirmation
 from journal_launcher.base.errors import JournalDamagedError, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.study.confirmation import keep_confirmation
+from journal_launcher.study.reading import open_study
 from journal_launcher.study.study import BEST_ATTRIBUTE
 from journal_launcher.views.dashboard.server import make_dashboard
 
@@ -122,6 +124,28 @@ def test_the_best_trial_is_the_one_that_is_saved(paths: StudyPaths, start: Start
     for number, score in ((0, 0.4), (1, 0.3)):
         keep_confirmation(made.record, number, Confirmation(score, [score]))
     assert [t["number"] for t in Answer(api(url)).json()["best_trials"]] == [0]
+
+
+def test_a_launch_marks_the_trial_that_it_saves_once(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    for trials in (2, 4):
+        assert workshop.launch(n_trials=trials).exit_code == 0
+        study = open_study(workshop.paths)
+        best = study.best()
+        assert best is not None and study.attribute(BEST_ATTRIBUTE) == best.number
+    before = workshop.paths.journal.read_bytes()
+    assert workshop.launch(n_trials=4).exit_code == 0
+    assert workshop.paths.journal.read_bytes() == before
+    with serving(StudiesFolder(workshop.paths.folder), "study") as url:
+        said = attributes(Answer(api(url)).json()["user_attrs"])
+    assert said["saved as the best: trial"] == str(best.number)
+    workshop.write(
+        "def objective(trial):\n    x = trial.suggest_float('x', 0, 1)\n    return x, -x\n"
+    )
+    both = {"direction": ("minimize", "minimize"), "study_name": "both"}
+    assert workshop.launch(n_trials=2, **both).exit_code == 0
+    both_paths = StudyPaths(workshop.paths.folder, "both")
+    assert open_study(both_paths).attribute(BEST_ATTRIBUTE) == [0, 1]
 
 
 def test_all_studies_of_the_folder_and_those_that_begin_meanwhile(

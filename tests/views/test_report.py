@@ -420,12 +420,16 @@ def test_a_browser_draws_every_chart(paths: StudyPaths, tmp_path: Path) -> None:
     _many(paths, 300)
     charts = page_of(paths).charts_flat()
     options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile")
-    drawn = subprocess.run(
-        ["chromium", *options, "--dump-dom", report_path(paths).as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=True,
-    ).stdout
-    assert drawn.count('class="plot-container') == len(charts) > 10
-    assert "The first 100 of 300 trials: show all" in drawn
+    page = report_path(paths).as_uri()
+    for width, name in ((1440, "another writer (1)"), (390, "another writer …")):
+        drawn = subprocess.run(
+            ["chromium", *options, f"--window-size={width},800", "--dump-dom", page],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=True,
+        ).stdout
+        assert drawn.count('class="plot-container') == len(charts) > 10
+        assert "The first 100 of 300 trials: show all" in drawn
+        ticks = re.findall(r'class="ytick"><text [^>]*>([^<]+)</text>', drawn)
+        assert name in ticks, ticks  # a phone has room for the beginning of a name
