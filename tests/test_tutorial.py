@@ -9,6 +9,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 TUTORIAL = (ROOT / "docs/tutorial.md").read_text()
 SITE = (ROOT / "mkdocs.yml").read_text()
@@ -22,6 +24,7 @@ CHECKED_ELSEWHERE = (
 )  # tests/test_launch_sh.py, with a wheel of its own
 
 
+@pytest.mark.timeout(900)
 def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.+?)```", TUTORIAL, flags=re.S)
     (tmp_path / "train.py").write_text(code)
@@ -52,10 +55,9 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
         assert process.returncode == 0, (line, out, err)
         printed[line] = out + err
     assert "12 of 12 trials finished" in printed[run[1]]
-    assert "16 of 16 trials finished, 4 of them now" in printed[run[2]]
     assert "lr " in printed["./launch.sh best first"]
-    assert "trial 16" in printed["./launch.sh enqueue first lr=0.01 width=32"]
-    assert "17 of 17 trials finished, 1 of them now" in printed[run[7]]
+    assert "trial 12" in printed["./launch.sh enqueue first lr=0.01 width=32"]
+    assert "16 of 16 trials finished, 4 of them now" in printed[run[6]]
     assert (tmp_path / "optuna_studies/first.html").is_file()
     assert (tmp_path / "optuna_studies/first.log").is_file()
 
@@ -63,7 +65,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
 def test_the_tutorial_is_the_page_that_was_tested() -> None:
     names = [shlex.split(line)[1] for line in COMMANDS]
     assert names == [
-        *("doctor", "--objective", "--objective", "status", "best", "trials", "enqueue"),
+        *("doctor", "--objective", "status", "best", "trials", "enqueue"),
         *("--objective", "pip", "report", "dashboard"),
     ]
 

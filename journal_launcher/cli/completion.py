@@ -8,7 +8,6 @@ import click
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudiesFolder
-from journal_launcher.settings.launch_settings import LaunchSettings
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,6 +20,8 @@ COMPLETE = "_JOURNAL_LAUNCHER_COMPLETE"
 
 def complete_study(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The studies of the folder that the line, or the environment, names."""
+    from journal_launcher.settings.launch_settings import LaunchSettings
+
     folder = ctx.params.get("studies_dir") or LaunchSettings.studies_dir
     try:
         names = StudiesFolder.at(folder).names()

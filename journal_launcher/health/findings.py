@@ -11,11 +11,11 @@ from journal_launcher.base.artifacts.diagnostics import (
     Scores,
     Training,
 )
+from journal_launcher.base.artifacts.scores import Baselines
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.verdict import CRITICAL, OK, WARNING, Finding
 from journal_launcher.settings.limits import HealthLimits, Pair
 from journal_launcher.settings.model_types import MODEL_TYPES
-from journal_launcher.study import attributes
 
 __all__ = ["against_baselines", "findings_in"]
 
@@ -68,10 +68,10 @@ def _scores(scores: Scores) -> Iterator[Finding]:
 
 def against_baselines(sidecar: Sidecar) -> Iterator[Finding]:
     """On the folds that the model's own score is of: the fresh ones if it is confirmed."""
-    found = attributes.baselines(sidecar.to_beat.baselines)
+    found = Baselines.from_json(sidecar.to_beat.baselines or {})
     fresh = sidecar.confirmed.score is not None
     ours = sidecar.confirmed.score if fresh else sidecar.best.value
-    if found is None or ours is None:
+    if ours is None:
         return
     maximize = (sidecar.to_beat.directions or ("minimize",))[0] == "maximize"
     folds = "fresh folds" if fresh else "folds"
