@@ -3,8 +3,9 @@
 journal-launcher run --objective examples/plain_function.py:objective \
     --callback examples/mlflow_callback.py:log
 
-then `mlflow ui` (`pip install mlflow`; to log alone, `pip install mlflow-skinny`). Runs go to
-./mlruns, or where MLFLOW_TRACKING_URI says.
+then `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri ./mlruns` (`pip install mlflow`; to
+log alone, `pip install mlflow-skinny`). MLFLOW_TRACKING_URI names another place, such as
+sqlite:///mlflow.db, which newer versions prefer, or a server.
 """
 
 import os

@@ -123,7 +123,7 @@ def locate_data(source: str) -> DataFiles:
         raise UsageError("expected a file with rows, found the name of a bundled table")
     bundled = [f"sklearn:{name}" for name in BUNDLED]
     hint = did_you_mean_file(path) or did_you_mean(source, bundled)
-    raise UsageError(f"no such file{hint}; --data names a file or sklearn:NAME")
+    raise UsageError(f"no such file; --data names a file or sklearn:NAME{hint}")
 
 
 def compression_of(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 __all__ = ["did_you_mean", "did_you_mean_file", "did_you_mean_or_all", "nearest"]
 
 _LISTED = 10_000  # names of a folder that are looked at
+_ALIKE = 0.75  # of files: their endings alone make them rather alike
 
 
 def nearest(name: object, known: Iterable[str], likeness: float = 0.6) -> str | None:
@@ -36,4 +37,5 @@ def did_you_mean_file(path: Path | str) -> str:
             names = [entry.name for entry in islice(found, _LISTED)]
     except OSError:  # no such folder either
         return ""
-    return did_you_mean(os.path.basename(path), names)
+    near = nearest(os.path.basename(path), names, _ALIKE)
+    return "" if near is None else f"; did you mean {near!r}?"

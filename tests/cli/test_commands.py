@@ -100,7 +100,7 @@ MISTAKES = [
     (["statsu"], "error: no command 'statsu'; did you mean 'status'?"),
     (["houses.csv"], "error: no command 'houses.csv'; known: run, watch, status"),
     (["status", "--studys-dir", "x"], "For help type: journal-launcher status --help"),
-    (["describe", f"{ROOT}/REDME.csv", "--target", "y"], "no such file; did you mean 'README.md'"),
+    (["describe", f"{ROOT}/READM.md", "--target", "y"], "; did you mean 'README.md'?"),
     (["replay", "x", "0", "--studies-dir", "nowhere"], "no study x in"),
     (["--config", f"{ROOT}/pyprojet.toml"], "No such file or directory; did you mean 'pyproject"),
     (["predict", "x", "--data", "a", "--out", "b", "--studies-dir", "nowhere"], "no study x in"),
@@ -174,6 +174,7 @@ def test_the_studies_folder_is_one_option_everywhere() -> None:
     assert of.pop("init") == of.pop("describe") == []
     assert set(of) == {
         "run",
+        "dashboard",
         "doctor",
         "watch",
         *(" ".join(words[: 1 + (words[0] == "skip")]) for words in LOOKING),
