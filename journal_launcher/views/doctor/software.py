@@ -19,7 +19,7 @@ __all__ = ["check_software"]
 
 _PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"  # of a checkout
 _PROJECT = "journal-launcher"
-_FOR_DEVELOPERS = ("bench", "test")
+_FOR_DEVELOPERS = ("bench", "test", "docs")
 
 
 def check_software() -> Iterator[Finding]:
