@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
-from contextlib import nullcontext
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from journal_launcher.tabular.predict import LoadedModel
 
 __all__ = ["LaunchResult", "launch", "load_model"]
+
+_View = Callable[[], AbstractContextManager[Listener]]
 
 FRAME = "frame"
 """What a study of a table without a file is named after."""
@@ -41,17 +46,29 @@ class LaunchResult:
     health: str | None = None
 
 
-def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
+def launch(
+    *,
+    on_event: Listener | None = None,
+    progress: bool | None = None,
+    save_best: Callable[..., Any] | None = None,
+    **options: Any,
+) -> LaunchResult:
     """Run one launch, the same as `journal-launcher run`, and wait for its end.
 
     `options` are those of the command line with underscores, such as
-    `launch(objective="train.py:objective", n_trials=50, gpus="auto", timeout="2h")`; a path may be
-    a Path, and `data` a DataFrame (or a table of polars or pyarrow): it is kept in the study's
-    folder, and the study is called "frame" and the target, unless `study_name` is given. Workers
-    are processes of their own that import the objective, own samplers, pruners and callbacks, so
-    these are named, not passed. `arguments` is what follows `--`; `space`, `spaces`, `value` and
-    `report` are what the tables of --config say. Signal handlers are installed in the main thread
-    only.
+    `launch(objective=objective, n_trials=50, gpus="auto", timeout="2h")`; a path may be a Path, and
+    `data` a DataFrame (or a table of polars or pyarrow): it is kept in the study's folder, and the
+    study is called "frame" and the target, unless `study_name` is given.
+
+    `objective` is a function of a module, of a notebook or any other, or the name of one, such as
+    "train.py:objective". Workers are processes of their own: a function goes to them with the
+    variables that it uses, and what it changes in them stays there. `save_best(study, directory)`
+    likewise. Own samplers, pruners and callbacks are named, not passed. `arguments` is what follows
+    `--`; `space`, `spaces`, `value` and `report` are what the tables of --config say.
+
+    `progress`: show it, in a notebook in the cell, else as the command line does. Not given, a
+    notebook without `on_event` shows it, and anything else prints nothing. Signal handlers are
+    installed in the main thread only.
 
     Raises:
         UsageError: an option that does not exist or cannot work; nothing was started.
@@ -59,14 +76,67 @@ def launch(*, on_event: Listener | None = None, **options: Any) -> LaunchResult:
     """
     from journal_launcher.study.naming import named
 
-    listener = on_event or (lambda event: None)
+    code: bytes | None = None
+    objective = options.get("objective")
+    if save_best is not None or not (objective is None or _is_name(objective)):
+        options["objective"], code = _given(objective, save_best, options.get("study_name"))
+    view = partial(_view, on_event, progress)
     data = options.get("data")
     if data is None or isinstance(data, str | os.PathLike):
-        return _launch(named(_settings(options)), listener)
-    return _launch_frame(_settings({**options, "data": FRAME}), data, listener)
+        return _launch(named(_settings(options)), view, code)
+    return _launch_frame(_settings({**options, "data": FRAME}), data, view)
 
 
-def _launch_frame(settings: LaunchSettings, data: Any, listener: Listener) -> LaunchResult:
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
+def _given(objective: Any, save_best: Any, study_name: Any) -> tuple[str, bytes]:
+    """(what the study calls the objective, the functions as workers get them)."""
+    if objective is None:
+        raise UsageError("launch(save_best=…) belongs to objective=…, found none")
+    for name, value in (("objective", objective), ("save_best", save_best)):
+        if not (callable(value) or value is None or (name == "objective" and _is_name(value))):
+            raise UsageError(f"launch({name}=…): expected a function, found {value!r:.80}")
+    from journal_launcher.launcher.given_code import GivenCode
+
+    code = GivenCode.of(os.fspath(objective) if _is_name(objective) else objective, save_best)
+    if code.reference.startswith("__main__:") and study_name is None:
+        raise UsageError(
+            'launch(objective=…): expected study_name="…" too, since no file gives the study of '
+            "this function a name; the same name goes on with its trials later"
+        )
+    return code.reference, code.content
+
+
+@contextmanager
+def _view(on_event: Listener | None, progress: bool | None) -> Iterator[Listener]:
+    """Who hears of a launch: the caller, and what draws."""
+    from journal_launcher.views.listeners import fan_out, from_first_event
+
+    heard = on_event or (lambda event: None)
+    notebook = _in_notebook()
+    if not (notebook and on_event is None if progress is None else progress):
+        yield heard
+        return
+
+    def opened() -> AbstractContextManager[Listener]:
+        from journal_launcher.views.cell import CellView
+        from journal_launcher.views.view import make_view
+
+        return CellView(sys.stdout) if notebook else make_view(sys.stderr.isatty(), False, 0)
+
+    with from_first_event(opened) as view:
+        yield fan_out(heard, view)
+
+
+def _in_notebook() -> bool:
+    """Is this Python a notebook's kernel? Nothing is imported to find out."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return getattr(get_shell(), "kernel", None) is not None
+
+
+def _launch_frame(settings: LaunchSettings, data: Any, view: _View) -> LaunchResult:
     """The launch of a table that is there in Python, and no file."""
     from journal_launcher.launcher.given_table import kept_table
     from journal_launcher.tabular.data.given_frames import as_frame, frame_file
@@ -76,17 +146,20 @@ def _launch_frame(settings: LaunchSettings, data: Any, listener: Listener) -> La
     except UsageError as problem:
         raise UsageError(f"launch(data=…): {problem}") from None
     with kept_table(settings, content) as kept:
-        listener(Note(f"study {kept.name} has its data in {kept.data}"))
-        return _launch(kept, listener)
+        with view() as listener:
+            listener(Note(f"study {kept.name} has its data in {kept.data}"))
+        return _launch(kept, view)
 
 
-def _launch(settings: LaunchSettings, listener: Listener) -> LaunchResult:
+def _launch(settings: LaunchSettings, view: _View, code: bytes | None = None) -> LaunchResult:
+    from journal_launcher.launcher.launch import run_launch
     from journal_launcher.pipeline.launch_with_health import launch_with_health
 
     if settings.compare_models:
-        return _compare(settings, listener)
-    ended = launch_with_health(settings, listener)
-    listener(ended)
+        return _compare(settings, view)
+    with view() as listener:
+        ended = launch_with_health(settings, listener, partial(run_launch, code=code))
+        listener(ended)
     return LaunchResult(
         ended.study,
         None if ended.best_trial is None else ended.best_trial.to_json(),
@@ -134,10 +207,10 @@ def _check_named(option: str, given: Any) -> None:
             )
 
 
-def _compare(settings: LaunchSettings, listener: Listener) -> LaunchResult:
+def _compare(settings: LaunchSettings, view: _View) -> LaunchResult:
     from journal_launcher.pipeline.compare import compare_models
 
-    found = compare_models(settings, lambda: nullcontext(listener))
+    found = compare_models(settings, view)
     sidecar = found.sidecar
     best = None
     if sidecar is not None:

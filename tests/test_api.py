@@ -65,7 +65,9 @@ def test_durations_and_directions_may_be_words(workshop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": my_objective}, r'such as "test_api:my_objective" or "file.py:my_objective"'),
+        ({"objective": 3}, r"launch\(objective=…\): expected a function, found 3"),
+        ({"objective": "a.py:f", "save_best": 3}, r"launch\(save_best=…\): expected a function"),
+        ({"save_best": my_objective}, r"launch\(save_best=…\) belongs to objective=…, found none"),
         ({"n_trails": 3}, r"launch\(\): unknown option 'n_trails'; did you mean 'n_trials'\?"),
         ({"n_trials": "5"}, "--n-trials: expected a whole number, found '5'"),
         ({"n_trials": True}, "--n-trials: expected a whole number, found True"),

@@ -19,7 +19,7 @@ from journal_launcher.base.verdict import Verdict
 from journal_launcher.devices.claims import Claims
 from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher.engine import Engine, WorkerProcess, WorkerSpec, left_behind
-from journal_launcher.launcher.engines.local import LocalEngine
+from journal_launcher.launcher.engines.local import LocalEngine, inherited
 from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
@@ -43,12 +43,14 @@ def run_launch(
     part_of: str | None = None,
     limit: float | None = None,
     on_published: OnPublished | None = None,
+    code: bytes | None = None,
 ) -> events.LaunchEnded:
     """Run one launch and return how it ended; `emit` hears of everything but the end.
 
     part_of: the comparison that this launch belongs to, which may leave its model out later.
     limit: seconds after which it is stopped, whatever it is at, and failed. on_published: called
-    once there is a published model, under the lease; its verdict is part of the end.
+    once there is a published model, under the lease; its verdict is part of the end. code: the
+    content of a `GivenCode`, of functions that have no file.
 
     Raises:
         JournalLauncherError: nothing was started (bad input, study in use, damaged journal), or the
@@ -57,10 +59,11 @@ def run_launch(
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     check_inputs(settings)
-    with SignalInbox() as inbox, Claims() as claims:
+    with SignalInbox() as inbox, Claims() as claims, inherited(code) as given:
         choice = devices_for(settings, environment, claims.take, inbox.sleep)
         specs = plan_workers(settings, choice, available_cores(), environment)
-        launch = Launch(settings, paths, specs, emit, part_of, on_published)
+        engine = LocalEngine(given)
+        launch = Launch(settings, paths, specs, emit, part_of, on_published, engine=engine)
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),

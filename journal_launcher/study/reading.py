@@ -45,7 +45,8 @@ def recorded_settings(study: StudyHandle, folder: Path) -> LaunchSettings:
     """Of the last launch; an objective's file is where it lies seen from the studies, `folder`.
 
     Raises:
-        UsageError: the study does not say, or what it says is no settings.
+        UsageError: the study does not say, or what it says is no settings; or it had a function
+            that no file has.
     """
     found = study.settings
     identity = study.identity
@@ -58,6 +59,11 @@ def recorded_settings(study: StudyHandle, folder: Path) -> LaunchSettings:
     content |= {key: found[key] for key in found if key in content}
     if identity.objective is not None:
         source, _, attribute = identity.objective.rpartition(":")
+        if source == "__main__":
+            raise UsageError(
+                f"study {study.name}: its objective was given by Python and is in no file; only a "
+                "launch with that function can run its trials"
+            )
         if source.endswith(".py") or "/" in source:
             source = os.path.normpath(folder / source)
         content["objective"] = f"{source}:{attribute}"

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from journal_launcher.base.events import Event, LaunchEnded
 from journal_launcher.views.board import Board
-from journal_launcher.views.figures import clock_time, counted, duration
+from journal_launcher.views.figures import clock_time, duration
 from journal_launcher.views.ticker import TickingView
-from journal_launcher.views.words import PHASES, Detail, Narrator, best
+from journal_launcher.views.words import PHASES, Detail, Narrator, standing
 
 __all__ = ["PlainView"]
 
@@ -64,15 +64,10 @@ class PlainView(TickingView):
         hidden = self._narrator.hidden
         if not board.study:
             return PHASES.get(board.phase, board.phase)
-        parts = [f"{counted(board.n_finished, board.n_trials)} finished"]
-        if hidden:
-            parts[0] += f" ({hidden} not shown one by one)"
-            self._narrator.hidden = 0
-        parts += [f"{board.n_failed} failed"] if board.n_failed else []
-        parts += [best(board)] if best(board) else []
-        eta = board.eta()
-        parts += [] if eta is None else [f"ETA {clock_time(eta)}"]
-        line = ", ".join(parts)
+        self._narrator.hidden = 0
+        line = standing(
+            board, f"finished ({hidden} not shown one by one)" if hidden else "finished"
+        )
         running = self._running()
         if board.phase == "running":
             return f"{line}; running {running}" if running else line

@@ -18,9 +18,9 @@ from journal_launcher.base.events import (
     WorkerStarted,
 )
 from journal_launcher.views.board import Board
-from journal_launcher.views.figures import counted, duration, number
+from journal_launcher.views.figures import clock_time, counted, duration, number
 
-__all__ = ["PHASES", "Detail", "Narrator", "best", "goal"]
+__all__ = ["PHASES", "Detail", "Narrator", "best", "goal", "standing"]
 
 PHASES = {
     "preparing": "preparing",
@@ -57,6 +57,16 @@ def goal(at: Board) -> str:
         return f"values: {', '.join(at.directions)}"
     words = {"maximize": "larger is better", "minimize": "smaller is better"}
     return f"{at.metric or 'value'}: {words[at.directions[0]]}" if at.directions else ""
+
+
+def standing(board: Board, finished: str = "finished") -> str:
+    """Where the trials stand: "3 of 20 finished, 1 failed, best r2 0.49 (trial 7), ETA 1:05"."""
+    parts = [f"{counted(board.n_finished, board.n_trials)} {finished}"]
+    parts += [f"{board.n_failed} failed"] if board.n_failed else []
+    parts += [best(board)] if best(board) else []
+    eta = board.eta()
+    parts += [] if eta is None else [f"ETA {clock_time(eta)}"]
+    return ", ".join(parts)
 
 
 class Narrator:

@@ -76,7 +76,10 @@ class Notes(logging.Handler):
 
 
 def main(arguments: list[str]) -> int:
-    """Run one worker on two inherited pipes (`arguments`: their descriptors)."""
+    """Run one worker on two inherited pipes (`arguments`: their descriptors).
+
+    A third descriptor is of functions that have no file.
+    """
     if arguments[:1] in (["--debug"], ["--replay"]):
         from journal_launcher.worker.foreground import debug, replay
 
@@ -89,11 +92,14 @@ def main(arguments: list[str]) -> int:
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    connection = Connection(int(arguments[0]), int(arguments[1]))
+    incoming, outgoing, *given = map(int, arguments)
+    for descriptor in given:
+        os.set_inheritable(descriptor, False)  # it is nothing for what the objective starts
+    connection = Connection(incoming, outgoing)
     logging.getLogger("journal_launcher.tabular").addHandler(Notes(connection))
     try:
         with forks_end_here():
-            Worker(connection).run()
+            Worker(connection, *given).run()
     except _ToldToLeave:
         return ExitCode.RESUMABLE
     except ParentGoneError:
@@ -129,8 +135,9 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
 class Worker:
     """One child process pinned to one device."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, given: int | None = None) -> None:
         self._connection = connection
+        self._given = given
         self._spec = connection.receive_spec()
         spec = self._spec
         self._settings = LaunchSettings.from_json(spec.settings)
@@ -158,7 +165,7 @@ class Worker:
         spec = self._spec
         self._device_status = verify_device(spec.device_uuid)
         gpu = spec.device_uuid is not None
-        self._job = make_job(self._settings, self._paths, gpu, spec.threads)
+        self._job = make_job(self._settings, self._paths, gpu, spec.threads, self._given)
         if not spec.prepare:
             self._warm_up()
         while isinstance(message := self._connection.receive(), messages.Prepare):

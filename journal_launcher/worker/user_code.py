@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
@@ -18,6 +18,9 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.unknown_names import did_you_mean
 from journal_launcher.settings.inputs import find_reference
+
+if TYPE_CHECKING:
+    from journal_launcher.worker.given_code import GivenCode
 
 __all__ = ["Reporter", "UserObjective", "load_objective", "load_reference"]
 
@@ -48,8 +51,12 @@ class Reporter:
         return getattr, (self._trial, "report")
 
 
-def load_objective(reference: str, arguments: Sequence[str] = ()) -> UserObjective:
+def load_objective(
+    reference: str, arguments: Sequence[str] = (), given: "GivenCode | None" = None
+) -> UserObjective:
     """Import what `reference` names; its module sees `arguments` as its sys.argv[1:].
+
+    given: functions that need no import; without an objective among them, that is imported.
 
     Raises:
         UsageError: malformed reference, no such file or module, no such attribute.
@@ -59,6 +66,8 @@ def load_objective(reference: str, arguments: Sequence[str] = ()) -> UserObjecti
     source = found.source
     attribute = found.attribute
     sys.argv = [str(Path(source).absolute()) if found.is_file else source, *arguments]
+    if given is not None and given.objective is not None:
+        return UserObjective(given.objective, given.save_best, given.sha256)
     module, function = load_reference("--objective", reference)
     if not callable(function):
         raise UsageError(
@@ -69,7 +78,9 @@ def load_objective(reference: str, arguments: Sequence[str] = ()) -> UserObjecti
     if not found.is_file:
         sys.argv[0] = file or source
     digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
-    return UserObjective(function, getattr(module, "save_best", None), digest)
+    own = getattr(module, "save_best", None)
+    save_best = own if given is None or given.save_best is None else given.save_best
+    return UserObjective(function, save_best, digest)
 
 
 def load_reference(option: str, reference: str) -> tuple[ModuleType, Any]:

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
 from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer
@@ -15,7 +16,7 @@ from journal_launcher.base.plain_files import open_plain
 from journal_launcher.base.processes import pidfd
 from journal_launcher.launcher.engine import WorkerSpec
 
-__all__ = ["WORKER_PROGRAM", "LocalEngine", "LocalProcess", "cpu_seconds_of"]
+__all__ = ["WORKER_PROGRAM", "LocalEngine", "LocalProcess", "cpu_seconds_of", "inherited"]
 
 WORKER_PROGRAM = Path(__file__).parents[2] / "worker" / "__main__.py"
 
@@ -32,18 +33,25 @@ _GUARDED = (
 
 
 class LocalEngine:
-    """Starts workers on this machine, each in a session of its own (see `engine.Engine`)."""
+    """Starts workers on this machine, each in a session of its own (see `engine.Engine`).
+
+    given: a descriptor of functions that have no file, which every worker inherits.
+    """
+
+    def __init__(self, given: int | None = None) -> None:
+        self._given = given
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> "LocalProcess":
-        return LocalProcess(spec, launch, log)
+        return LocalProcess(spec, launch, log, self._given)
 
 
 class LocalProcess:
     """A worker on this machine; `engine.WorkerProcess` says what each member must do."""
 
-    def __init__(self, spec: WorkerSpec, launch: str, log: Path) -> None:
+    def __init__(self, spec: WorkerSpec, launch: str, log: Path, given: int | None = None) -> None:
         self.spec = spec
         self.log = log
+        self._given = () if given is None else (given,)
         self._channel = Channel(launch, spec.index)
         self._lines = LineBuffer()
         self.unsent = b""  # of messages for which the pipe had no room
@@ -70,13 +78,13 @@ class LocalProcess:
                     [
                         *("/bin/sh", "-c", _GUARDED, "worker"),
                         *(sys.executable, "-P", str(WORKER_PROGRAM)),
-                        *(str(to_worker), str(from_worker)),
+                        *map(str, (to_worker, from_worker, *self._given)),
                     ],
                     stdin=lifeline,
                     stdout=output,
                     stderr=output,
                     env=dict(self.spec.environment),
-                    pass_fds=(to_worker, from_worker),
+                    pass_fds=(to_worker, from_worker, *self._given),
                     start_new_session=True,
                 )
             ours.pop_all()  # they stay open
@@ -159,6 +167,31 @@ class LocalProcess:
             file.seek(max(self.log_start, size - 16_384))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
         return ""
+
+
+@contextlib.contextmanager
+def inherited(content: bytes | None) -> Iterator[int | None]:
+    """A descriptor of the content in memory, for children; it is gone with the last of them."""
+    if content is None:
+        yield None
+        return
+    with _without_a_name() as file:
+        file.write(content)
+        file.flush()
+        # Beyond those that the guard's shell uses.
+        descriptor = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 10)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _without_a_name() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("journal_launcher"), "wb")
+    import tempfile  # macOS has no memory of that kind
+
+    return cast(BinaryIO, tempfile.TemporaryFile())  # removed before anything is in it
 
 
 def cpu_seconds_of(pid: int) -> float:

@@ -7,7 +7,10 @@ from journal_launcher.worker.jobs.base import Job
 __all__ = ["Job", "make_job"]
 
 
-def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int) -> Job:
+def make_job(
+    settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: int, given: int | None = None
+) -> Job:
+    """given: a descriptor of functions that have no file."""
     if settings.command is not None:
         from journal_launcher.worker.jobs.command import CommandJob
 
@@ -15,7 +18,7 @@ def make_job(settings: LaunchSettings, paths: StudyPaths, gpu: bool, threads: in
     if settings.objective is not None:
         from journal_launcher.worker.jobs.objective import ObjectiveJob
 
-        return ObjectiveJob(settings, paths)
+        return ObjectiveJob(settings, paths, given)
     if settings.compare_models:
         from journal_launcher.worker.jobs.rehearsal import Rehearsal
 

@@ -21,17 +21,29 @@ __all__ = ["ObjectiveJob"]
 
 
 class ObjectiveJob(Job):
-    """The user's own objective: nothing is added to it but the protocol."""
+    """The user's own objective: nothing is added to it but the protocol.
 
-    def __init__(self, settings: LaunchSettings, paths: StudyPaths) -> None:
+    given: a descriptor of what has no file, see `worker/given_code.py`.
+    """
+
+    def __init__(
+        self, settings: LaunchSettings, paths: StudyPaths, given: int | None = None
+    ) -> None:
         self._settings = settings
         self._paths = paths
+        self._given = given
         self._loaded: UserObjective | None = None
 
     def _load(self) -> UserObjective:
         if self._loaded is None:
-            assert self._settings.objective is not None
-            self._loaded = load_objective(self._settings.objective, self._settings.arguments)
+            settings = self._settings
+            assert settings.objective is not None
+            given = None
+            if self._given is not None:
+                from journal_launcher.worker.given_code import unpacked
+
+                given = unpacked(self._given)
+            self._loaded = load_objective(settings.objective, settings.arguments, given)
         return self._loaded
 
     def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
