@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.events import Listener, Note
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.unknown_names import did_you_mean
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import option_of, parse_duration
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from journal_launcher.tabular.predict import LoadedModel
 
 __all__ = ["LaunchResult", "launch", "load_model"]
@@ -33,8 +36,9 @@ class LaunchResult:
 
     best_trial: {number, value or values, params}, None if no trial completed.
     model_path: the published model, a folder that `save_best` wrote, or the sidecar.
-    exit_reason: complete, timeout, stopped, failed, signal or skipped; exit_code as on the command
-    line. health: ok, warning, critical or absent (not judged); None without a model of a table.
+    exit_reason: complete, patience, timeout, stopped, failed, signal or skipped; exit_code as on
+    the command line. health: ok, warning, critical or absent (not judged); None without a model of
+    a table. journal: of the study; of a comparison there is none of this name.
     """
 
     study_name: str
@@ -44,6 +48,41 @@ class LaunchResult:
     exit_code: int
     message: str | None
     health: str | None = None
+    journal: Path | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def trials(self) -> "DataFrame":
+        """All trials of the study as they are now, a row each; of a comparison the winner's.
+
+        Columns: number, state, value (or values_0, …), params_*, device, duration_s (seconds),
+        fold_0, … (scores), metric_* (means over the folds), reason (of a failure), user_attrs_*.
+
+        Raises:
+            UsageError: there is no such study, for the launch did not begin one.
+        """
+        from journal_launcher.tabular.frame_of_trials import frame_of
+        from journal_launcher.views.best import study_of
+        from journal_launcher.views.trials import TrialList
+
+        listed = TrialList(study_of(self._home))
+        return frame_of({**listed.columns(), **listed.attributes()})
+
+    def report(self, out: Path | str | None = None) -> Path:
+        """Write the page about the study (by default beside its journal) and return its path.
+
+        Raises:
+            UsageError: no study, no plotly, or `out` is another file that is no report.
+        """
+        from journal_launcher.views.report.page import report_path, write_report
+
+        file = report_path(self._home) if out is None else Path(out).absolute()
+        write_report(self._home, file, "report(out=…)")
+        return file
+
+    @property
+    def _home(self) -> StudyPaths:
+        assert self.journal is not None
+        return StudyPaths(self.journal.parent, self.study_name)
 
 
 def launch(
@@ -168,6 +207,7 @@ def _launch(settings: LaunchSettings, view: _View, code: bytes | None = None) ->
         int(ended.exit_code),
         ended.message,
         None if ended.health is None else ended.health.level,
+        ended.journal,
     )
 
 
@@ -221,7 +261,8 @@ def _compare(settings: LaunchSettings, view: _View) -> LaunchResult:
     code = found.exit_code
     failed = (f"{model.model_type} failed: {model.message}" for model in found.failed)
     said = "; ".join((found.reason, *failed))
-    return LaunchResult(found.name, best, path, found.exit_reason, code, said)
+    journal = StudiesFolder.at(settings.studies_dir).study(found.name).journal
+    return LaunchResult(found.name, best, path, found.exit_reason, code, said, journal=journal)
 
 
 def load_model(path: Path | str) -> "LoadedModel":

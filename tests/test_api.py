@@ -167,3 +167,64 @@ def test_no_descriptor_is_left(workshop: Workshop) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     workshop.launch(n_trials=2, workers=2)
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_result_has_its_trials_and_writes_a_report(workshop: Workshop) -> None:
+    workshop.write(
+        """
+def objective(trial):
+    if trial.number == 1:
+        raise ValueError("why")
+    trial.set_user_attr("note", {"a": 1})
+    k = trial.suggest_categorical("k", ["a", None])
+    n = trial.suggest_int("n", 1, 2) if k else 1
+    return trial.suggest_float("x", 0, 1) * n
+"""
+    )
+    result = workshop.launch(n_trials=3)
+    frame = result.trials
+    trials = workshop.trials()
+    assert list(frame["number"]) == [0, 1, 2, 3]
+    assert list(frame["state"]) == [trial.state.name.lower() for trial in trials]
+    complete = frame[frame["state"] == "complete"]
+    done = [trial for trial in trials if trial.value is not None]
+    assert list(complete["value"]) == [trial.value for trial in done]
+    assert list(complete["params_x"]) == [trial.params["x"] for trial in done]
+    assert list(complete["user_attrs_note"]) == [{"a": 1}] * 3
+    assert frame["reason"][1] == "ValueError: why" and (frame["duration_s"] >= 0).all()
+    assert not any("jl_" in name for name in frame)
+    assert result.report() == workshop.paths.folder / "study.html"
+    other = workshop.folder / "page.html"
+    assert result.report(other) == other and b"study" in other.read_bytes()
+    other.write_text("mine")
+    with pytest.raises(UsageError, match="expected a report to replace, found another file"):
+        result.report(other)
+
+
+def test_of_several_objectives_there_are_several_values(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    return trial.suggest_float('x', 0, 1), 2.0\n")
+    frame = workshop.launch(n_trials=2, direction=["minimize", "maximize"]).trials
+    assert list(frame.columns[:4]) == ["number", "state", "values_0", "values_1"]
+    assert list(frame["values_1"]) == [2.0, 2.0]
+
+
+def test_a_table_has_its_fold_scores_and_a_comparison_its_winner(workshop: Workshop) -> None:
+    given: dict[str, Any] = {"gpus": "none", "studies_dir": workshop.paths.folder, "n_trials": 1}
+    table = launch(
+        data="sklearn:diabetes", model_type="linear", study_name="alone", k_folds=3, **given
+    )
+    frame = table.trials
+    folds = frame[["fold_0", "fold_1", "fold_2"]].mean(axis=1)
+    assert np.allclose(folds, frame["value"]) and np.allclose(frame["metric_r2"], frame["value"])
+    both = "linear,hist_gradient_boosting"
+    compared = launch(data="sklearn:diabetes", compare_models=True, model_types=both, **given)
+    assert compared.exit_code == 0 and len(compared.trials) == 1
+    assert compared.report().name == f"{compared.study_name}.html"
+
+
+def test_a_launch_that_began_none_has_no_trials(workshop: Workshop) -> None:
+    nothing = LaunchResult(
+        "none", None, None, "skipped", 0, None, journal=workshop.paths.folder / "none.log"
+    )
+    with pytest.raises(UsageError, match="no study none"):
+        nothing.trials  # noqa: B018

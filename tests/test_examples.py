@@ -31,8 +31,10 @@ SAVED = {
 
 def test_every_example_is_in_the_readme_and_tested() -> None:
     there = {path.name for path in (ROOT / "examples").iterdir() if path.is_file()}
-    assert there - {"README.md"} == {*SAVED, *TRACKED, "shell_script.sh"}
-    for name in there - {"README.md", "shell_script.sh", "plain_function.py"}:
+    assert there - {"README.md"} == {*SAVED, *TRACKED, "shell_script.sh", "notebook.ipynb"}
+    assert "[notebook.ipynb](notebook.ipynb)" in README
+    elsewhere = {"README.md", "shell_script.sh", "plain_function.py", "notebook.ipynb"}
+    for name in there - elsewhere:
         assert sum(f"examples/{name}" in command for command in COMMANDS) == 1, name
 
 
@@ -92,3 +94,23 @@ def test_a_tracker_has_a_run_of_each_trial(name: str, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["n_finished"] == 4
     assert len({found.parent for found in runs.glob(left)}) == 4, [*runs.rglob("*")]
+
+
+def test_the_cells_of_the_notebook_run_in_their_order(tmp_path: Path) -> None:
+    """As a kernel runs them, but for the kernel: in `__main__`, which is no file."""
+    cells = json.loads((ROOT / "examples/notebook.ipynb").read_text())["cells"]
+    assert all(not cell.get("outputs") for cell in cells)
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    ended = subprocess.run(
+        [sys.executable, "-c", code.replace("n_trials=10", 'n_trials=3, gpus="none", workers=2')],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    studies = tmp_path / "optuna_studies"
+    best = json.loads((studies / "from_a_notebook/best_model/parameters.json").read_text())
+    assert best.keys() == {"learning_rate", "max_leaf_nodes"}
+    assert (studies / "from_a_notebook.html").exists()

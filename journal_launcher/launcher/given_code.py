@@ -67,8 +67,9 @@ def _reference(objective: Any, by_name: bool) -> str:
         return f"{module}:{named.__qualname__}"
     file = getattr(sys.modules["__main__"], "__file__", None) if module == "__main__" else None
     name = named.__qualname__.replace(".<locals>", "").replace("<lambda>", "lambda")
-    script = file is not None and file.endswith(".py") and os.path.isfile(file)
-    return f"{os.path.abspath(file) if script else module}:{name}"
+    if file is not None and file.endswith(".py") and os.path.isfile(file):
+        module = os.path.abspath(file)
+    return f"{module}:{name}"
 
 
 class _Bounded(io.BytesIO):

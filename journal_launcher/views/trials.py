@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes, without_ours
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.events import DIED_WITH_LAUNCH
 from journal_launcher.base.files import finite
@@ -132,37 +132,43 @@ class TrialList:
             "trials": [row.to_json() for row in self.rows],
         }
 
-    def to_csv(self) -> str:
-        """A line for each trial under names that Optuna's `trials_dataframe` has, where it does."""
+    def columns(self) -> dict[str, list[Any]]:
+        """A list for each column, None where a trial has none: names as in Optuna's
+        `trials_dataframe`, where that has them."""
+        rows = self.rows
         n_values = len(self.study.directions)
-        params = _parameters(self.rows)
-        n_folds = max((len(row.fold_scores) for row in self.rows), default=0)
-        metrics = dict.fromkeys(name for row in self.rows for name in row.metrics)
+        n_folds = max((len(row.fold_scores) for row in rows), default=0)
+        values = ["value"] if n_values == 1 else [f"values_{n}" for n in range(n_values)]
+        metrics = dict.fromkeys(name for row in rows for name in row.metrics)
+        return {
+            "number": [row.number for row in rows],
+            "state": [row.state for row in rows],
+            **{name: [_at(row.values, n) for row in rows] for n, name in enumerate(values)},
+            **{f"params_{k}": [row.params.get(k) for row in rows] for k in _parameters(rows)},
+            "device": [row.device for row in rows],
+            "duration_s": [row.seconds for row in rows],
+            **{f"fold_{n}": [_at(row.fold_scores, n) for row in rows] for n in range(n_folds)},
+            **{f"metric_{name}": [row.metrics.get(name) for row in rows] for name in metrics},
+            "reason": [row.reason for row in rows],
+        }
+
+    def attributes(self) -> dict[str, list[Any]]:
+        """Likewise of what the user's code set, which CSV and JSON leave out."""
+        trials = self.study.trials()
+        own = [without_ours(trials[row.number].user_attrs) for row in self.rows]
+        names = dict.fromkeys(name for attributes in own for name in attributes)
+        return {f"user_attrs_{k}": [attributes.get(k) for attributes in own] for k in names}
+
+    def to_csv(self) -> str:
+        """A line for each trial."""
+        columns = self.columns()
+        for name in _parameters(self.rows):  # a parameter may be None, which is not none
+            cells = [str(row.params[name]) if name in row.params else "" for row in self.rows]
+            columns[f"params_{name}"] = cells
         written = io.StringIO()
         table = csv.writer(written, lineterminator="\n")
-        table.writerow(
-            [
-                *("number", "state"),
-                *(["value"] if n_values == 1 else (f"values_{n}" for n in range(n_values))),
-                *(f"params_{name}" for name in params),
-                *("device", "duration_s"),
-                *(f"fold_{n}" for n in range(n_folds)),
-                *(f"metric_{name}" for name in metrics),
-                "reason",
-            ]
-        )
-        for row in self.rows:
-            table.writerow(
-                [
-                    *(row.number, row.state),
-                    *_filled(row.values, n_values),
-                    *(str(row.params[name]) if name in row.params else "" for name in params),
-                    *(row.device, row.seconds),
-                    *_filled(row.fold_scores, n_folds),
-                    *(row.metrics.get(name) for name in metrics),
-                    row.reason,
-                ]
-            )
+        table.writerow(columns)
+        table.writerows(zip(*columns.values(), strict=True))
         return written.getvalue()
 
     def lines(self, width: int | None) -> tuple[Iterator[str], str | None]:
@@ -238,5 +244,5 @@ def _parameters(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.params))
 
 
-def _filled(values: Sequence[float], n: int) -> list[float | str]:
-    return [*values[:n], *[""] * (n - len(values))]
+def _at(values: Sequence[float], place: int) -> float | None:
+    return values[place] if place < len(values) else None
