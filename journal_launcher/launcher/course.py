@@ -49,6 +49,7 @@ class Course:
         self._announce(study, found is not None, [*notes, *prepared.notes])
         self.ledger = TrialLedger(self.settings, study, self.launch.id, self.emit)
         self.ledger.fail_stale_trials()
+        self.ledger.check_enqueue()
         self.supervisor.open(self.ledger, prepared, seed)
         self.supervisor.run_trials()
         confirm_best(self.supervisor, self.ledger)
@@ -86,7 +87,7 @@ class Course:
 
     def _workers_wanted(self, found: StudyHandle | None, most: int) -> int:
         """A study with all its trials only needs workers for what is left to confirm or refit."""
-        if found is None or found.wants_more(self.settings.n_trials):
+        if found is None or found.wants_more(self.settings.n_trials, self.settings.patience):
             return most
         return min(most, max(1, len(unconfirmed(found, self.settings.confirm))))
 
@@ -182,7 +183,10 @@ class Course:
             stop = Stop(
                 stop.reason, ExitCode.FAILED, f"no trial completed before the {stop.reason}"
             )
-        stop = stop or Stop("stopped" if self.ledger.was_stopped else "complete")
+        if stop is None and not self.ledger.was_stopped:
+            lost_patience = self.ledger.lost_patience()
+            stop = Stop("patience", message=lost_patience) if lost_patience else Stop("complete")
+        stop = stop or Stop("stopped")
         if stop.reason == "stopped" and stop.exit_code == ExitCode.DONE:
             self.ledger.remember_stop()
         judged = None

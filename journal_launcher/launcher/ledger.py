@@ -1,7 +1,9 @@
 """The trials of one launch as its parent keeps them: how many are wanted, which failed, and why."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -11,6 +13,7 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
+from journal_launcher.study.queueing import not_yet_queued
 from journal_launcher.study.study import BASELINES_ATTRIBUTE, STOPPED_ATTRIBUTE, StudyHandle
 from journal_launcher.study.tally import failure_kind
 
@@ -34,6 +37,8 @@ class TrialLedger:
     exceptions: int = 0
     interrupted: int = 0
     confirmations_answered: set[int] = field(default_factory=set)  # with or without success
+    _first: list[dict[str, Any]] = field(default_factory=list)
+    _names: frozenset[str] = frozenset()  # of the default parameters
     _known: int | None = None  # trials of earlier launches, until their ranges were compared
 
     def __post_init__(self) -> None:
@@ -44,13 +49,42 @@ class TrialLedger:
 
     def remaining(self, grants: int) -> int:
         """Finished trials still wanted beyond the open grants. There is no other count."""
-        if self.was_stopped:
+        if self.was_stopped or self.study.is_out_of_patience(self.settings.patience):
             return 0
         return self.settings.n_trials - self.study.count()[0] - grants
+
+    def lost_patience(self) -> str | None:
+        """Why the study is done before it has all its trials; None if it is not."""
+        patience = self.settings.patience
+        all_there = self.study.count()[0] >= self.settings.n_trials
+        if all_there or not self.study.is_out_of_patience(patience):
+            return None
+        best = self.study.best()
+        what = "brought no better Pareto front"
+        if len(self.study.directions) == 1:
+            than = "" if best is None else f" better than trial {best.number}"
+            what = f"brought nothing{than}"
+        return f"{patience} finished trials in a row {what} (--patience)"
 
     def remember_stop(self) -> None:
         """Remember that `study.stop()` ended this launch: the same command trains nothing more."""
         self.study.remember(STOPPED_ATTRIBUTE, self.settings.n_trials)
+
+    def check_enqueue(self) -> None:
+        """Look what of [[enqueue]] is to be queued.
+
+        Raises:
+            UsageError: a parameter that the study's trials do not have, or a value outside of it.
+        """
+        self._first = not_yet_queued(self.study, self.settings.enqueue or ())
+
+    def queue_first(self, defaults: Mapping[str, Any] | None) -> None:
+        """Queue the default parameters, once in the life of a study, and then [[enqueue]]."""
+        if defaults is not None:
+            self._names = frozenset(defaults)
+            self.study.queue_defaults(defaults)
+        for params in self._first:
+            self.study.enqueue(params)
 
     def next_queued(self, taken: set[int | None]) -> int | None:
         """The first queued trial that nobody was granted yet."""
@@ -113,6 +147,8 @@ class TrialLedger:
         trial = self.study.trial(number)
         if state != "FAIL":
             self._compare_ranges(number)
+        if state == "COMPLETE":
+            self._compare_queued(trial)
         self.emit(
             events.TrialEnded(
                 worker=worker,
@@ -129,6 +165,15 @@ class TrialLedger:
                 attributes=trial.user_attrs,
             )
         )
+
+    def _compare_queued(self, trial: FrozenTrial) -> None:
+        """Warn of a name that was queued and that nothing asked for: a slip of the pen, often."""
+        queued = attributes.queued_params(trial.system_attrs)
+        ignored = sorted(queued.keys() - trial.params.keys() - self._names)
+        if ignored:
+            names = ", ".join(ignored)
+            text = f"trial {trial.number} was queued with {names}, which nothing asked for"
+            self.emit(events.Note(text, "warning"))
 
     def _compare_ranges(self, number: int) -> None:
         """Note once in a launch that its search space is not that of the trials before it."""

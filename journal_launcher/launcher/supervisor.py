@@ -52,7 +52,7 @@ class Supervisor:
     opened: messages.Open | None = None
     stop: Stop | None = None
     answer: Answer | None = None
-    _defaults_queued: bool = False
+    _first_queued: bool = False
     _insisted: bool = False
 
     def __post_init__(self) -> None:
@@ -219,9 +219,9 @@ class Supervisor:
     def _on_ready(self, slot: Slot, message: messages.Ready) -> None:
         assert self.ledger is not None and self.dispatcher is not None
         self.dispatcher.note_ready()
-        if not self._defaults_queued and message.defaults is not None:
-            self.ledger.study.queue_defaults(message.defaults)
-        self._defaults_queued = True
+        if not self._first_queued:
+            self.ledger.queue_first(message.defaults)
+        self._first_queued = True
         self.emit(events.WorkerReady(slot.index))
 
     def _on_ended(self, slot: Slot, message: messages.Ended) -> None:

@@ -1,13 +1,13 @@
 """The settings as TOML: read a file, write what was resolved, explain every key.
 
 Keys come from the fields of LaunchSettings. Tables are [space] and [command], a script's, one for
-each model type, together the field `spaces`, [health] and [skip].
+each model type, together the field `spaces`, [health], [skip] and any number of [[enqueue]].
 """
 
 import dataclasses
 import json
 import textwrap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ _COMMAND_FIELDS = {
 }
 _TABLES = "Tables"
 _KEYS = [
-    name for name, field in _FIELDS.items() if option_of(field).key in (None, "--", f"[{name}]")
+    name
+    for name, field in _FIELDS.items()
+    if option_of(field).key in (None, "--", f"[{name}]", f"[[{name}]]")
 ]
 _UNSET: tuple[Any, ...] = (None, ())
 
@@ -136,8 +138,14 @@ def resolved(settings: LaunchSettings, *, defaults: bool = True) -> str:
     }
     for table, content in tables.items():
         if content is not None:
-            lines += [f"[{table}]", *(f"{_key(k)} = {_toml(v)}" for k, v in content.items()), ""]
+            lines += [f"[{table}]", *_assigned(content), ""]
+    for params in settings.enqueue or ():
+        lines += ["[[enqueue]]", *_assigned(params), ""]
     return "\n".join(lines)
+
+
+def _assigned(content: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{_key(name)} = {_toml(value)}" for name, value in content.items())
 
 
 def _command(settings: LaunchSettings) -> dict[str, Any]:

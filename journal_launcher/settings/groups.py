@@ -3,7 +3,10 @@
 Each group holds its options and checks what concerns them alone. `LaunchSettings` is all of them.
 """
 
+import json
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
@@ -37,6 +40,19 @@ class StudyGroup:
         metavar="N",
         spellings=("trials",),
     )
+    patience: int | None = option(
+        None,
+        STUDY,
+        "Done when this many finished trials in a row brought nothing better.",
+        metavar="N",
+    )
+    enqueue: Sequence[Mapping[str, Any]] | None = option(
+        None,
+        STUDY,
+        "Parameters to try first, a table for each trial.",
+        key="[[enqueue]]",
+        example="[[enqueue]]\nlr = 0.01\nlayers = 2",
+    )
     timeout: float | None = option(
         None,
         STUDY,
@@ -61,6 +77,8 @@ class StudyGroup:
     def check(self) -> None:
         """Raise UsageError for what no study can be."""
         check_at_least("n_trials", self.n_trials, 1)
+        check_at_least("patience", self.patience, 1)
+        _check_enqueue(self.enqueue)
         _check_duration("timeout", self.timeout)
         if self.study_name is not None:
             check_study_name(self.study_name)
@@ -164,6 +182,20 @@ class OutputGroup:
     debug: bool = option(
         False, OUTPUT, "One trial in this terminal, nothing kept; pdb works.", switch=True
     )
+
+
+def _check_enqueue(tables: Any) -> None:
+    for table in [tables] if isinstance(tables, str | Mapping) else tables or ():
+        good = tables is not table and isinstance(table, Mapping) and table
+        if not good or not all(isinstance(name, str) for name in table):
+            expected = "expected a table of parameters for each trial, such as lr = 0.01"
+            raise UsageError(f"[[enqueue]]: {expected}, found {table!r:.80}")
+        try:
+            json.dumps(table)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"[[enqueue]]: expected numbers, text or true and false, found {table!r:.80}"
+            ) from None
 
 
 def _check_duration(name: str, value: float | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.paths import default_name, slug
+from journal_launcher.base.unknown_names import did_you_mean_or_all
 from journal_launcher.settings.command_template import parse_template
 from journal_launcher.settings.groups import (
     SEARCH,
@@ -68,6 +69,7 @@ class LaunchSettings(
         ModelGroup.check(self)
         OwnGroup.check(self)
         self._check_no_table_options()
+        self._check_enqueue()
         if self.cpu_only and self.gpus not in ("auto", "none"):
             raise UsageError(
                 f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
@@ -79,6 +81,17 @@ class LaunchSettings(
                 f"--gpus-per-worker {self.gpus_per_worker}: each built-in model trains on one GPU; "
                 "several are for --objective and --command"
             )
+
+    def _check_enqueue(self) -> None:
+        if self.enqueue and self.compare_models:
+            raise UsageError(
+                "[[enqueue]] is for one model type, and --compare-models has several: run the one "
+                "alone first"
+            )
+        names = {name for params in self.enqueue or () for name in params}
+        for name in sorted(names.difference(self.space or names)):
+            known = did_you_mean_or_all(name, list(self.space or ()))
+            raise UsageError(f"[[enqueue]] {name}: no parameter of [space]{known}")
 
     def _check_no_table_options(self) -> None:
         if self.job_kind.has_model_type:

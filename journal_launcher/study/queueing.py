@@ -14,9 +14,10 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.unknown_names import did_you_mean_or_all
+from journal_launcher.study.attributes import queued_params
 from journal_launcher.study.study import StudyHandle
 
-__all__ = ["parse_parameters", "queue"]
+__all__ = ["not_yet_queued", "parse_parameters", "queue"]
 
 
 def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
@@ -51,6 +52,23 @@ def queue(study: StudyHandle, params: Mapping[str, Any]) -> int:
     known = _known(study.trials())
     values = {name: _checked(name, value, known) for name, value in params.items()}
     return study.enqueue(values)
+
+
+def not_yet_queued(study: StudyHandle, given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Those of some trials' parameters that no trial has or was queued with, whatever became of it.
+
+    Raises:
+        UsageError: as `queue`.
+    """
+    trials = study.trials()
+    known = _known(trials)
+    asked = [queued_params(trial.system_attrs) or trial.params for trial in trials]
+    found: list[dict[str, Any]] = []
+    for params in given:
+        if dict(params) not in (*asked, *found):
+            values = {name: _checked(name, value, known) for name, value in params.items()}
+            found += [values] if values not in (*asked, *found) else []
+    return found
 
 
 def _known(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:

@@ -35,6 +35,7 @@ from journal_launcher.study.optuna_private import (
     trial_id,
 )
 from journal_launcher.study.owner import owner_of
+from journal_launcher.study.stagnation import Stagnation
 from journal_launcher.study.tally import Tally, best_of, check_values, pareto_front, ranked
 
 __all__ = ["IDENTITY_ATTRIBUTE", "StudyHandle"]
@@ -99,6 +100,9 @@ class StudyHandle:
 
     def _begin_tally(self) -> None:
         self._tally = Tally(lambda trials: next(iter(self._ranked(trials)), None))
+        self._stagnation = Stagnation(
+            self.directions, lambda trial: not self._refits() or refittable(trial)
+        )
 
     @classmethod
     def find(cls, storage: StudyStorage, name: str) -> "StudyHandle | None":
@@ -294,9 +298,14 @@ class StudyHandle:
         """Did `study.stop()` end a launch that wanted as many: is a grid exhausted, say?"""
         return bool(self.attribute(STOPPED_ATTRIBUTE) == n_trials)
 
-    def wants_more(self, n_trials: int) -> bool:
+    def is_out_of_patience(self, patience: int | None) -> bool:
+        """Did so many finished trials in a row bring nothing better?"""
+        return patience is not None and self._stagnation.length(self.trials()) >= patience
+
+    def wants_more(self, n_trials: int, patience: int | None = None) -> bool:
         """Has a launch that wants so many finished trials any left to run?"""
-        return self.count()[0] < n_trials and not self.was_stopped(n_trials)
+        done = self.was_stopped(n_trials) or self.is_out_of_patience(patience)
+        return self.count()[0] < n_trials and not done
 
     def waiting(self) -> Iterator[int]:
         """Numbers of the queued trials, in order."""

@@ -254,6 +254,8 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "go on", f"{again}; finished trials are kept"
     elif ended.exit_code == ExitCode.DONE and ended.exit_reason == "stopped":
         yield "go on", "study.stop() ended it; with another --n-trials it goes on"
+    elif ended.exit_code == ExitCode.DONE and ended.exit_reason == "patience":
+        yield "go on", "with a larger --patience, or without it, the same command goes on"
     elif ended.exit_code == ExitCode.DONE and ended.n_finished < ended.n_trials:
         yield "go on", f"{again} for the trials that are left"
     elif ended.n_finished < ended.n_trials:

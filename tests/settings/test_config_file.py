@@ -47,6 +47,10 @@ def _from_file(folder: Path, content: str) -> LaunchSettings:
         {},
         optional={
             "n_trials": st.integers(1, 2**40),
+            "patience": st.integers(1, 2**40),
+            "enqueue": st.lists(
+                st.dictionaries(text, value, min_size=1, max_size=3), min_size=1, max_size=2
+            ),
             "timeout": positive,
             "studies_dir": text,
             "overwrite": st.booleans(),
