@@ -5,6 +5,7 @@
     │   ├── IdentityError           2   the study was created for something else
     │   └── DeviceError             2   a worker cannot use its device; others may
     ├── JournalDamagedError         3   the journal cannot be read, or changed underneath
+    │   └── OtherStudiesError       3   it is whole, and has studies of other names alone
     ├── StudyInUseError             4   another launch holds the study
     └── ResumableStop              75   stopped from outside or disk full; the same command goes on
 
@@ -15,6 +16,7 @@ next. `cli` prints it after "error: " and exits with `exit_code`; nobody else ca
 import errno
 import os
 import re
+from collections.abc import Sequence
 from enum import IntEnum
 
 from journal_launcher.base.visible import one_line
@@ -26,6 +28,7 @@ __all__ = [
     "IdentityError",
     "JournalDamagedError",
     "JournalLauncherError",
+    "OtherStudiesError",
     "ResumableStop",
     "StudyInUseError",
     "UsageError",
@@ -77,6 +80,14 @@ class JournalDamagedError(JournalLauncherError):
     """The journal cannot be read as it is, vanished, or was changed underneath us."""
 
     exit_code = ExitCode.JOURNAL
+
+
+class OtherStudiesError(JournalDamagedError):
+    """The journal is whole, and has studies of other names alone: `names`."""
+
+    def __init__(self, message: str, names: Sequence[str]) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
 
 
 class StudyInUseError(JournalLauncherError):

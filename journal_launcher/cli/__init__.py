@@ -30,7 +30,10 @@ _COMMANDS = {
     "replay": ("journal_launcher.cli.replay", "Run one trial again and compare its score."),
     "doctor": ("journal_launcher.cli.doctor", "Say whether a launch could run on this machine."),
     "init": ("journal_launcher.cli.init", "Write a config file and an example objective here."),
-    "import": ("journal_launcher.cli.import_study", "Bring an old study from an Optuna database."),
+    "import": (
+        "journal_launcher.cli.import_study",
+        "Bring an old study along, or trials that fit.",
+    ),
     "repair": ("journal_launcher.cli.repair", "Mend a damaged journal; the original is kept."),
 }
 

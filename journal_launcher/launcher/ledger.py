@@ -14,7 +14,12 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
 from journal_launcher.study.queueing import not_yet_queued
-from journal_launcher.study.study import BASELINES_ATTRIBUTE, STOPPED_ATTRIBUTE, StudyHandle
+from journal_launcher.study.study import (
+    BASELINES_ATTRIBUTE,
+    STOPPED_ATTRIBUTE,
+    StudyHandle,
+    carry_over,
+)
 from journal_launcher.study.tally import failure_kind
 
 __all__ = ["TrialLedger"]
@@ -65,6 +70,10 @@ class TrialLedger:
             than = "" if best is None else f" better than trial {best.number}"
             what = f"brought nothing{than}"
         return f"{patience} finished trials in a row {what} (--patience)"
+
+    def carry_over(self) -> str:
+        """What to type for a study of a changed space."""
+        return carry_over(self.study.name)
 
     def remember_stop(self) -> None:
         """Remember that `study.stop()` ended this launch: the same command trains nothing more."""

@@ -25,10 +25,12 @@ class Stop:
         return cls("failed", exit_code, message, abort=True)
 
     @classmethod
-    def incompatible(cls, reason: str) -> "Stop":
+    def incompatible(cls, reason: str, carry_over: str) -> "Stop":
+        """carry_over: what to type to keep the trials that fit."""
         return cls.failed(
-            f"the search space contradicts the study ({reason}); use another --study-name, or "
-            "move the old study aside with --overwrite"
+            f"the search space contradicts the study ({reason}); use another --study-name, move "
+            "the old study aside with --overwrite, or carry over the trials that fit, with the new "
+            f"choices as [space] in a file: {carry_over}"
         )
 
     @classmethod

@@ -234,7 +234,7 @@ class Supervisor:
         reason = message.reason
         self.ledger.announce_end(slot.index, message.number, message.state, reason, message.seconds)
         if message.incompatible:
-            self.begin_stop(Stop.incompatible(reason or ""))
+            self.begin_stop(Stop.incompatible(reason or "", self.ledger.carry_over()))
         if message.stop:
             self.begin_stop(Stop("stopped"))
         self._check_failures()

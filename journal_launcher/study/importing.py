@@ -1,6 +1,6 @@
-"""Bring a study from an Optuna database into a journal of its own.
+"""Bring a study from an Optuna database, or from another journal, into a journal of its own.
 
-The database is opened read-only and never changed. The journal is made in memory and appears under
+The source is opened read-only and never changed. The journal is made in memory and appears under
 its name in one step, so that a kill leaves all of it or nothing.
 """
 
@@ -8,64 +8,110 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.files import write_new_bytes
-from journal_launcher.base.paths import StudiesFolder, StudyPaths, slug
+from journal_launcher.base.job_kinds import COMMAND, kind_of
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name, slug
 from journal_launcher.base.unknown_names import did_you_mean_file
+from journal_launcher.settings.ranges import check_tables, parse_range
+from journal_launcher.settings.space_table import AskedSpace, parse_space
+from journal_launcher.settings.space_table import kind_of as space_kind
+from journal_launcher.study.attributes import table, text
+from journal_launcher.study.confirmation import attribute_name
+from journal_launcher.study.fitting import fitted, misfit
+from journal_launcher.study.journal.storage import open_storage
+from journal_launcher.study.study import BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
 __all__ = ["Imported", "import_study"]
 
+# Of a study that is another here: its numbers are not those of the trials, its end is not the end.
+_OF_ITS_LAUNCHES = (BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE)
+_CONFIRMED = attribute_name(0).removesuffix("0")
+
 
 @dataclass(frozen=True)
 class Imported:
-    """What was brought over. counts: trials by state; `left_out` were RUNNING."""
+    """What was brought over. counts: trials by state; `left_out` were RUNNING; misfits: how many
+    have parameters that the new space has not, by the reason; ours: a launch began the study."""
 
     name: str
     journal: Path
     directions: tuple[str, ...]
     counts: dict[str, int]
     left_out: int
+    misfits: dict[str, int]
+    ours: bool
 
 
-def import_study(url: str, study_name: str | None, studies_dir: str) -> Imported:
-    """Copy the study `study_name` (None: the only one) of the database at `url` into a new journal.
+def import_study(
+    source: str,
+    study_name: str | None,
+    studies_dir: str,
+    from_study: str | None = None,
+    tables: Mapping[str, Any] | None = None,
+) -> Imported:
+    """Copy a study of a database, a journal file or the studies folder into a new journal.
+
+    study_name: its name here, and there as well unless `from_study` says another; None for the only
+    one there. tables: what a config file says; if that is of a search space, only trials come that
+    fit, as trials of that space.
 
     Finished trials come with everything they have, WAITING ones stay queued, RUNNING ones belong
     to a process that cannot come along and are left out; later trials move up.
 
     Raises:
-        UsageError: no such database or study, another kind of file, or the target exists. Nothing
-            was written.
+        UsageError: no such source or study, another kind of file, or the target exists. Nothing was
+            written.
+        JournalDamagedError: the source is a journal that cannot be read.
     """
-    with _opened(url) as storage:
-        name = _choose(study_name, [study.study_name for study in storage.get_all_studies()])
+    with _opened(source, StudiesFolder.at(studies_dir)) as (storage, only):
+        names = [study.study_name for study in storage.get_all_studies()]
+        name = _choose(from_study or only, study_name, names)
         old = storage.get_study_id_from_name(name)
-        paths = StudiesFolder.at(studies_dir).study(slug(name))
+        new_name = study_name or name
+        paths = StudiesFolder.at(studies_dir).study(slug(new_name))
         _refuse_existing(paths)
         directions = storage.get_study_directions(old)
         everything = storage.get_all_trials(old, deepcopy=False)
         trials = [trial for trial in everything if trial.state != TrialState.RUNNING]
+        left_out = len(everything) - len(trials)
+        attributes = storage.get_study_user_attrs(old)
+        identity = table(attributes.get(IDENTITY_ATTRIBUTE))
+        misfits: Counter[str] = Counter()
+        if space := _space(tables, identity):
+            whole = kind_of(identity) is COMMAND
+            reasons = [misfit(trial, space, whole=whole) for trial in trials]
+            misfits.update(reason for reason in reasons if reason is not None)
+            kept = (t for t, reason in zip(trials, reasons, strict=True) if reason is None)
+            trials = [fitted(trial, space, whole=whole) for trial in kept]
+            if whole:
+                kinds = {name: space_kind(asked) for name, asked in space.items()}
+                attributes[IDENTITY_ATTRIBUTE] = {**identity, "space": kinds}
+        if len(trials) < len(everything) or new_name != name:
+            attributes = {k: v for k, v in attributes.items() if k not in _OF_ITS_LAUNCHES}
+            attributes = {k: v for k, v in attributes.items() if not k.startswith(_CONFIRMED)}
         _check(name, directions, trials)
         records = _Records()
         copy = JournalStorage(records)
         study_id = copy.create_new_study(directions, paths.name)
-        for key, value in storage.get_study_user_attrs(old).items():
+        for key, value in attributes.items():
             copy.set_study_user_attr(study_id, key, value)
         for key, value in storage.get_study_system_attrs(old).items():
             copy.set_study_system_attr(study_id, key, value)
@@ -77,8 +123,27 @@ def import_study(url: str, study_name: str | None, studies_dir: str) -> Imported
         paths.journal,
         tuple(direction.name.lower() for direction in directions),
         dict(Counter(trial.state.name for trial in trials)),
-        len(everything) - len(trials),
+        left_out,
+        dict(misfits),
+        bool(identity),
     )
+
+
+def _space(tables: Mapping[str, Any] | None, identity: Mapping[str, Any]) -> AskedSpace:
+    """What a config file says of the space: a script's, an objective's, or a model type's."""
+    if tables is None:
+        return {}
+    given = tables.get("space")
+    model_type = text(identity.get("model_type"))
+    if model_type is not None:
+        given = table(tables.get("spaces")).get(model_type)
+    if not given:
+        expected = f"[{model_type or 'space'}] with the parameters that changed"
+        raise UsageError(f"--config: expected a table {expected}, found none")
+    if model_type is None:
+        return parse_space(given)
+    check_tables({model_type: given}, (model_type,))
+    return {name: parse_range(f"[{model_type}] {name}", asked) for name, asked in given.items()}
 
 
 class _Records(BaseJournalBackend):
@@ -95,7 +160,26 @@ class _Records(BaseJournalBackend):
 
 
 @contextmanager
-def _opened(url: str) -> Iterator["RDBStorage"]:
+def _opened(source: str, studies: StudiesFolder) -> Iterator[tuple[BaseStorage, str | None]]:
+    """(what is at `source`, the study that it names)."""
+    if "://" in source:
+        with _database(source) as storage:
+            yield storage, None
+        return
+    ours = studies.study(source) if is_study_name(source) else None
+    if os.path.isfile(source):
+        yield open_storage(Path(source), read_only=True, allow_network_fs=True), None
+    elif ours is not None and ours.journal.is_file():
+        yield open_storage(ours.journal, read_only=True, allow_network_fs=True), ours.name
+    else:
+        raise UsageError(
+            f"expected a database such as sqlite:///old.db, found {source}, which is neither a "
+            f"journal file nor a study in {studies.root}"
+        )
+
+
+@contextmanager
+def _database(url: str) -> Iterator["RDBStorage"]:
     """The database behind `url`, in which nothing is created or changed."""
     from optuna.storages import RDBStorage
     from sqlalchemy import create_engine, inspect
@@ -152,15 +236,19 @@ def _target(url: str) -> tuple[str, str, dict[str, Any]]:
     return shown, "sqlite://", {"creator": connect}
 
 
-def _choose(wanted: str | None, names: list[str]) -> str:
+def _choose(from_study: str | None, study_name: str | None, names: list[str]) -> str:
+    wanted = from_study or study_name
     if wanted is None and len(names) == 1:
         return names[0]
     if wanted in names:
         return wanted or ""
     there = f"; studies there: {', '.join(names[:10])}" if names else "; it has no studies"
+    there += f" and {len(names) - 10} more" if len(names) > 10 else ""
     if wanted is None:
         raise UsageError(f"which study? give --study-name{there}")
-    raise UsageError(f"no study {wanted} in the database{there}")
+    renamed = f"; for a name of its own here: --from-study NAME --study-name {wanted}"
+    renamed = "" if from_study or not names else renamed
+    raise UsageError(f"no study {wanted} in the database{there}{renamed}")
 
 
 def _refuse_existing(paths: StudyPaths) -> None:
@@ -168,7 +256,7 @@ def _refuse_existing(paths: StudyPaths) -> None:
         if path.exists():
             raise UsageError(
                 f"{path} exists, and a study is only imported as a new one; choose another "
-                "--studies-dir"
+                "--studies-dir, or another name: --from-study NAME --study-name NEW"
             )
 
 

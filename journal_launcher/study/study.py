@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE, TABLE_VALUES, Identity
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes, without_ours
 from journal_launcher.base.dataclass import dataclass
-from journal_launcher.base.errors import IdentityError, JournalDamagedError
-from journal_launcher.base.paths import is_frame_name
+from journal_launcher.base.errors import IdentityError, JournalDamagedError, OtherStudiesError
+from journal_launcher.base.paths import is_frame_name, typed
 from journal_launcher.study.attributes import (
     changed_notes,
     refittable,
@@ -121,9 +121,11 @@ class StudyHandle:
                 f"{storage.after_renaming(new)}"
             )
         if names:
-            raise JournalDamagedError(
+            raise OtherStudiesError(
                 f"expected study {name} in its journal, found {', '.join(names[:3])}: was the file "
-                "renamed? give it back its name, or pass --study-name"
+                "renamed? give it back its name, or pass --study-name; of another program, "
+                f"`{typed()} import FILE.log` brings it here",
+                names,
             )
         return None
 
@@ -260,6 +262,10 @@ class StudyHandle:
                 for key, (has, asks) in changed.items()
             ]
             finished, _ = self.count()
+            if finished and all(key.startswith("space.") for key in changed):
+                aside += (
+                    f", or carry over the trials that fit the new [space]: {carry_over(self.name)}"
+                )
             then = f"repeat the first command, {aside}" if finished else _NOTHING_TO_KEEP
             raise IdentityError(
                 f"study {self.name} was created for something else ({'; '.join(differences)}); "
@@ -443,6 +449,11 @@ class StudyHandle:
                 system_attrs=system,
             )
         )
+
+
+def carry_over(name: str) -> str:
+    """What to type for a study of another space."""
+    return f"{typed()} import {name} --study-name NEW --config FILE.toml"
 
 
 def _differences(

@@ -1,5 +1,6 @@
 """What `status` says of a study: read from its files alone, changing none of them."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
-from journal_launcher.base.errors import JournalLauncherError
+from journal_launcher.base.errors import JournalLauncherError, OtherStudiesError
 from journal_launcher.base.events import INTERRUPTED
 from journal_launcher.base.files import read_json
-from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name
+from journal_launcher.base.paths import StudiesFolder, StudyPaths, is_study_name, typed
 from journal_launcher.base.times import utc
 from journal_launcher.launcher import model_store
 from journal_launcher.settings.launch_settings import LaunchSettings
@@ -143,7 +144,10 @@ def model_path(paths: StudyPaths, sidecar: Sidecar) -> Path | None:
 
 
 class Status:
-    """One study at this moment. `damage` is what is wrong with its journal, if anything is."""
+    """One study at this moment. `damage` is what is wrong with its journal, if anything is.
+
+    A journal that another program put there has studies of other names, and is whole.
+    """
 
     def __init__(self, paths: StudyPaths) -> None:
         self._paths = paths
@@ -153,6 +157,7 @@ class Status:
         self._front: list[FrozenTrial] = []
         self._best = ""
         self.damage: str | None = None
+        self._others: Sequence[str] | None = None
         try:
             storage = open_storage(paths.journal, read_only=True, allow_network_fs=True)
             self._study = StudyHandle.find(storage, paths.name)
@@ -160,6 +165,8 @@ class Status:
                 self._trials = self._study.trials()
                 self._front = self._study.pareto_front()
                 self._best = _best(self._study, self._front)
+        except OtherStudiesError as other:
+            self._others = other.names
         except JournalLauncherError as error:
             self.damage = str(error)
 
@@ -172,6 +179,7 @@ class Status:
             "study": self._paths.name,
             "journal": str(self._paths.journal),
             "damage": self.damage,
+            "other_studies": None if self._others is None else list(self._others),
             **(dict.fromkeys(_OF_TRIALS) if study is None else self._trials_json(study)),
             "run_by": self._holder,
             "last_activity": utc(self._paths.journal.stat().st_mtime),
@@ -209,6 +217,8 @@ class Status:
 
     def line(self) -> str:
         """One line for a table of all studies."""
+        if self._others is not None:
+            return f"{self._paths.name}  {self._foreign(self._others)}"
         if self._study is None or self.damage:
             return f"{self._paths.name}  {'damaged' if self.damage else 'empty'}"
         best = f"best {self._best}" if self._best else ""
@@ -220,6 +230,9 @@ class Status:
         """Everything, a line each."""
         yield f"study         {self._paths.name}"
         yield f"file          {self._paths.journal}"
+        if self._others is not None:
+            yield f"journal       {self._foreign(self._others)}"
+            return
         yield f"journal       {self.damage or _soundness(self._paths.journal)}"
         if self._study is None:
             if self.damage is None:
@@ -235,6 +248,16 @@ class Status:
             if trial.state == TrialState.RUNNING:
                 yield f"trial {trial.number:<8}{self._who(trial)}"
         yield from self._best_model()
+
+    def _foreign(self, names: Sequence[str]) -> str:
+        from journal_launcher.views.summary import studies_dir  # which imports what draws
+
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        which = "" if len(names) == 1 else " --study-name NAME"
+        how = f"{typed()} import {shlex.quote(str(self._paths.journal))}{which}"
+        folder = studies_dir(self._paths.folder)
+        kind = "study" if len(names) == 1 else "studies"
+        return f"a journal of another program with the {kind} {shown}; to go on: {how}{folder}"
 
     def _best_model(self) -> Iterator[str]:
         sidecar, problem = published_model(self._paths)

@@ -115,6 +115,9 @@ class FakeLedger:
 
     next_queued = TrialLedger.next_queued  # it reads the study alone
 
+    def queue_first(self, defaults: object) -> None:
+        pass
+
     def announce_end(self, *_: object) -> None:
         self.wanted -= 1
 

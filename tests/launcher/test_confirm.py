@@ -30,7 +30,6 @@ class Confirming:
         ledger: Any = self.stage.ledger
         ledger.wanted, ledger.confirmations_answered = 0, set()
         ledger.keep_confirmation = self.keep
-        ledger.study.queue_defaults = lambda params: None
         for index in range(workers):
             self.stage.ready(index)
         self.stage.supervisor.step()

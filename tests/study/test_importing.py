@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -124,7 +125,10 @@ def test_what_is_no_optuna_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_wrong_name_lists_the_studies(tmp_path: Path) -> None:
     url = make(tmp_path)
-    said = "no study other in the database; studies there: study"
+    said = (
+        "no study other in the database; studies there: study; for a name of its own here: "
+        "--from-study NAME --study-name other"
+    )
     assert refused(url, "other", tmp_path) == said
     optuna.create_study(storage=url, study_name="second")
     assert "which study? give --study-name; studies there: study, second" in refused(
@@ -237,3 +241,143 @@ def test_a_damaged_database_is_one_line(tmp_path: Path, change: str) -> None:
 def test_an_address_that_is_none_is_one_line(tmp_path: Path) -> None:
     assert "expected a database such as" in refused("postgresql://host:abc/db", None, tmp_path)
     assert "no such file" in refused(f"sqlite:///{'x' * 300}.db", None, tmp_path)
+
+
+# --- from a journal
+
+
+def stock_journal(folder: Path, *names: str) -> Path:
+    """What Optuna itself wrote: studies of two finished trials, and one that runs for ever."""
+    journal = folder / "foreign.log"
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    for name in names:
+        study = optuna.create_study(storage=storage, study_name=name)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+        study.ask()
+    return journal
+
+
+def test_a_stock_journal_comes_under_its_name_or_another(tmp_path: Path) -> None:
+    journal = stock_journal(tmp_path, "one")
+    before = journal.read_bytes()
+    studies = str(tmp_path / "studies")
+    found = import_study(str(journal), None, studies)
+    assert found.name == "one" and found.counts == {"COMPLETE": 2} and found.left_out == 1
+    other = import_study(str(journal), "mine", studies, "one")
+    assert other.name == "mine"
+    old = optuna.load_study(
+        study_name="one", storage=JournalStorage(JournalFileBackend(str(journal)))
+    )
+    for new in (stock(found.journal), stock(other.journal)):
+        assert [t.params for t in new.trials] == [t.params for t in old.trials[:2]]
+    assert journal.read_bytes() == before
+
+
+def test_of_several_studies_one_is_chosen(tmp_path: Path) -> None:
+    journal = str(stock_journal(tmp_path, "one", "two"))
+    assert refused(journal, None, tmp_path) == (
+        "which study? give --study-name; studies there: one, two"
+    )
+    assert "no study three in the database; studies there: one, two; for a name of its own" in (
+        refused(journal, "three", tmp_path)
+    )
+    studies = str(tmp_path / "studies")
+    assert import_study(journal, "two", studies).name == "two"
+    assert import_study(journal, "three", studies, "one").name == "three"
+    assert "expected a database such as" in refused("nowhere", None, tmp_path)
+
+
+OBJECTIVE = """
+def objective(trial):
+    opt = trial.suggest_categorical("opt", {choices})
+    n = trial.suggest_int("n", 1, 4)
+    return trial.suggest_float("lr", 0.001, 1.0, log=True) + (opt == "a") + n
+"""
+
+
+def test_an_objective_with_another_choice_keeps_its_trials(workshop: Workshop) -> None:
+    workshop.write(OBJECTIVE.format(choices=["a", "b"]))
+    workshop.launch(n_trials=6)
+    workshop.write(OBJECTIVE.format(choices=["b", "a", "c"]))
+    said = str(workshop.launch(n_trials=8).message)
+    command = "journal-launcher import study --study-name NEW --config FILE.toml"
+    assert "carry over the trials that fit" in said and said.endswith(command)
+    config = workshop.folder / "space.toml"
+    config.write_text('[space]\nopt = ["b", "a", "c"]\nlr = {low = 0.001, high = 2, log = true}\n')
+    ended = workshop_import(workshop, "study", "--study-name", "new", "--config", "space.toml")
+    assert ended.returncode == 0 and "6 COMPLETE" in ended.stdout, ended.stderr
+    assert "go on: the study's command with --study-name new" in ended.stderr
+    result = workshop.launch(n_trials=8, study_name="new")
+    assert result.exit_code == 0
+    new = stock(workshop.paths.folder / "new.log")
+    kept = [trial for trial in workshop.trials() if trial.state == TrialState.COMPLETE]
+    done = [trial.params for trial in new.trials if trial.state == TrialState.COMPLETE]
+    assert len(done) == 8 and done[:6] == [trial.params for trial in kept]
+    assert new.trials[0].distributions["lr"] == FloatDistribution(0.001, 2.0, log=True)
+
+
+def workshop_import(workshop: Workshop, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-P", "-m", "journal_launcher", "import", *words]
+    command += ["--studies-dir", str(workshop.paths.folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=workshop.folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_scripts_grown_space(workshop: Workshop) -> None:
+    def given(**space: object) -> dict[str, object]:
+        return {"objective": None, "command": "echo {lr} {opt}", "space": space}
+
+    value = {"value": {"pattern": r"^(?P<value>\S+)"}}
+    few = {"lr": {"low": 0.1, "high": 1.0}, "opt": ["a", "b", "c"]}
+    many = {"lr": {"low": 0.1, "high": 5.0}, "opt": ["a", "b", "d"]}
+    queued = [{"lr": 0.5, "opt": name} for name in ("a", "b", "c")]
+    workshop.launch(n_trials=3, enqueue=queued, **given(**few), **value)
+    with pytest.raises(
+        UsageError, match=r"carry over .* new \[space\]: journal-launcher import st"
+    ):
+        workshop.launch(n_trials=5, **given(**many), **value)
+    config = workshop.folder / "tune.toml"
+    config.write_text('[space]\nlr = {low = 0.1, high = 5.0}\nopt = ["a", "b", "d"]\n')
+    ended = workshop_import(workshop, "study", "--study-name", "new", "--config", "tune.toml")
+    assert "imported 2 COMPLETE" in ended.stdout, ended.stderr
+    assert "left out 1 that do not fit the new space: 1 x opt is c\n" in ended.stderr
+    result = workshop.launch(n_trials=4, study_name="new", **given(**many), **value)
+    assert result.exit_code == 0, result.message
+    assert len(stock(workshop.paths.folder / "new.log").trials) == 4
+
+
+def test_what_the_file_must_say(workshop: Workshop) -> None:
+    workshop.write(OBJECTIVE.format(choices=["a", "b"]))
+    workshop.launch(n_trials=1)
+    config = workshop.folder / "c.toml"
+    config.write_text("n_trials = 3\n")
+    ended = workshop_import(workshop, "study", "--study-name", "new", "--config", "c.toml")
+    assert ended.returncode == 2
+    assert "--config: expected a table [space] with the parameters that changed" in ended.stderr
+    config.write_text("[space]\nlr = {low = 2}\n")
+    ended = workshop_import(workshop, "study", "--study-name", "new", "--config", "c.toml")
+    assert ended.returncode == 2 and "[space] lr: expected a number for high" in ended.stderr
+    assert not (workshop.paths.folder / "new.log").exists()
+
+
+def test_status_says_what_a_foreign_journal_is(workshop: Workshop) -> None:
+    workshop.paths.folder.mkdir()
+    stock_journal(workshop.paths.folder, "one", "two")
+    for words in ([], ["foreign"]):
+        command = [sys.executable, "-P", "-m", "journal_launcher", "status", *words]
+        ended = subprocess.run(
+            [*command, "--studies-dir", str(workshop.paths.folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert "damaged" not in ended.stdout
+        assert "a journal of another program with the studies one, two; to go on: " in ended.stdout
+    (line,) = [line for line in ended.stdout.splitlines() if "to go on" in line]
+    words = shlex.split(line.partition("journal-launcher import ")[2].replace("NAME", "two"))
+    ended = workshop_import(workshop, *words[: words.index("--studies-dir")])
+    assert ended.returncode == 0 and (workshop.paths.folder / "two.log").exists(), ended.stderr

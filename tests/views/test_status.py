@@ -183,6 +183,7 @@ def test_json_says_all_of_one_study(studies: StudiesFolder) -> None:
         "study": "mine",
         "journal": str(paths.journal),
         "damage": None,
+        "other_studies": None,
         "metric": "r2",
         "directions": ["maximize"],
         "n_trials": 3,
