@@ -18,6 +18,7 @@ from typing import Any
 __all__ = ["CodeDigest", "imported_name"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
+_LONGEST = 10_000  # items of a container; what has more is data
 _OF_CLASSES = ("__dict__", "__weakref__", "__module__", "__firstlineno__", "__static_attributes__")
 
 
@@ -59,12 +60,15 @@ class CodeDigest:
         if isinstance(value, _PLAIN):
             yield f"{type(value).__name__} {value!r}"
             return
-        if id(value) in self._seen:  # a function may call itself
-            yield f"again {self._seen[id(value)]}"
-            return
-        self._seen[id(value)] = len(self._seen)
+        if not isinstance(value, tuple | frozenset):  # of those, equal constants may be one
+            if id(value) in self._seen:  # a function may call itself
+                yield f"again {self._seen[id(value)]}"
+                return
+            self._seen[id(value)] = len(self._seen)
         yield type(value).__name__
         match value:
+            case list() | tuple() | dict() | set() | frozenset() if len(value) > _LONGEST:
+                yield f"{len(value)} items"
             case types.ModuleType():
                 yield value.__name__
             case set() | frozenset():  # in the order of their hashes, which differ between sessions

@@ -245,8 +245,10 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
     if ended.model_path is not None and (ended.sidecar or Sidecar()).job_kind.predicts:
         command = f"{typed()} predict {ended.study} --data new.csv --out predictions.csv"
         yield "predict", command + studies_dir(ended.journal.parent)
-    if ended.n_waiting and ended.n_finished >= ended.n_trials:
-        yield "waiting", f"{_trials(ended.n_waiting, 'queued ')}, for a larger --n-trials"
+    out_of_patience = ended.exit_reason == "patience"
+    if ended.n_waiting and (out_of_patience or ended.n_finished >= ended.n_trials):
+        larger = "--patience" if out_of_patience else "--n-trials"
+        yield "waiting", f"{_trials(ended.n_waiting, 'queued ')}, for a larger {larger}"
     command = f"{typed()} dashboard {ended.study}"
     yield "dashboard", command + studies_dir(ended.journal.parent)
     again = "repeat the same command" + (" without --overwrite" if ended.overwrite else "")
@@ -254,7 +256,7 @@ def _next_steps(ended: LaunchEnded) -> Iterator[Row]:
         yield "go on", f"{again}; finished trials are kept"
     elif ended.exit_code == ExitCode.DONE and ended.exit_reason == "stopped":
         yield "go on", "study.stop() ended it; with another --n-trials it goes on"
-    elif ended.exit_code == ExitCode.DONE and ended.exit_reason == "patience":
+    elif out_of_patience and ended.exit_code == ExitCode.DONE:
         yield "go on", "with a larger --patience, or without it, the same command goes on"
     elif ended.exit_code == ExitCode.DONE and ended.n_finished < ended.n_trials:
         yield "go on", f"{again} for the trials that are left"

@@ -219,6 +219,18 @@ def test_each_change_is_seen(old: str, new: str) -> None:
     assert digest(CODE.replace(old, new, 1)) != digest(CODE)
 
 
+def test_where_equal_constants_are_does_not_count() -> None:
+    """Cells that are divided or joined are the same code."""
+    code = "def one():\n    return (1, 2)\ndef objective(trial):\n    return (1, 2), one()\n"
+    both: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(code, "<cell>", "exec"), both)
+    apart: dict[str, Any] = {"__name__": "__main__"}
+    first, second = code.split("def objective")
+    for cell in (first, f"def objective{second}"):
+        exec(compile(cell, "<cell>", "exec"), apart)
+    assert CodeDigest(both["objective"]).sha256 == CodeDigest(apart["objective"]).sha256
+
+
 def test_data_is_no_code() -> None:
     assert CodeDigest(made(1)).sha256 != CodeDigest(made(2)).sha256
     held = [inspect.currentframe(), object()]
@@ -226,6 +238,8 @@ def test_data_is_no_code() -> None:
     def uses(thing: Any) -> Callable[[Any], Any]:
         return lambda trial: thing
 
+    first, second = (CodeDigest(uses([n] * 20_000)).sha256 for n in (1, 2))
+    assert first == second
     first, second = (CodeDigest(uses(np.full(3, n))).sha256 for n in (1, 2))
     assert first == second
     assert CodeDigest(uses(held)).sha256 == CodeDigest(uses([held[0], object()])).sha256

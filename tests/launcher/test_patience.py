@@ -31,6 +31,11 @@ def test_it_is_done_and_stays_done(workshop: Workshop) -> None:
     again = workshop.launch(n_trials=50, patience=4, workers=2)
     assert (again.exit_code, again.message) == (0, said) and len(workshop.trials()) == 7
     assert len(workshop.of(events.WorkerStarted)) == 1  # for what may be left to publish
+    # What is queued meanwhile waits: the same command trains nothing.
+    workshop.study().enqueue_trial({"x": 0.5})
+    workshop.launch(n_trials=50, patience=4)
+    ended = workshop.of(events.LaunchEnded)[0]
+    assert dict(summary(ended)[1])["waiting"] == "1 queued trial, for a larger --patience"
     assert workshop.launch(n_trials=50, patience=5).exit_code == 0
     assert len(workshop.trials()) == 8
     result = workshop.launch(n_trials=10)
