@@ -167,10 +167,10 @@ def _opened(source: str, studies: StudiesFolder) -> Iterator[tuple[BaseStorage, 
             yield storage, None
         return
     ours = studies.study(source) if is_study_name(source) else None
-    if os.path.isfile(source):
-        yield open_storage(Path(source), read_only=True, allow_network_fs=True), None
-    elif ours is not None and ours.journal.is_file():
+    if ours is not None and ours.journal.is_file():
         yield open_storage(ours.journal, read_only=True, allow_network_fs=True), ours.name
+    elif os.path.isfile(source):
+        yield open_storage(Path(source), read_only=True, allow_network_fs=True), None
     else:
         raise UsageError(
             f"expected a database such as sqlite:///old.db, found {source}, which is neither a "

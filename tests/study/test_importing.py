@@ -13,13 +13,15 @@ from pathlib import Path
 import optuna
 import pytest
 from launcher.harness import ROOT, Workshop
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.study.importing import import_study
+from journal_launcher.study.journal.storage import open_storage
+from journal_launcher.study.study import StudyHandle
 
 
 def make(folder: Path, name: str = "study", directions: tuple[str, ...] = ("maximize",)) -> str:
@@ -346,6 +348,34 @@ def test_a_scripts_grown_space(workshop: Workshop) -> None:
     result = workshop.launch(n_trials=4, study_name="new", **given(**many), **value)
     assert result.exit_code == 0, result.message
     assert len(stock(workshop.paths.folder / "new.log").trials) == 4
+
+
+def test_a_model_types_grown_choices(tmp_path: Path) -> None:
+    """Parameters that the file does not name stay, and numbers stay of their kind."""
+    identity = {"kind": "table", "model_type": "catboost", "directions": ["minimize"], "seed": 0}
+    storage = open_storage(tmp_path / "old.log", create=True)
+    StudyHandle.create(storage, "old", identity)
+    study = optuna.load_study(study_name="old", storage=storage)
+    for depth in (4, 6, 8):
+        study.enqueue_trial({"depth": depth})
+        trial = study.ask()
+        trial.suggest_categorical("depth", [4, 6, 8])
+        trial.suggest_float("rate", 0.1, 0.9, log=True)
+        trial.suggest_int("leaf", 1, 5)
+        study.tell(trial, 1.0)
+    tables = {"spaces": {"catboost": {"depth": [4, 6, 10], "rate": {"low": 0.1, "high": 1}}}}
+    with pytest.raises(UsageError, match=r"expected a table \[catboost\] with the parameters"):
+        import_study("old", "new", str(tmp_path), tables={"space": {"depth": [4]}})
+    found = import_study("old", "new", str(tmp_path), tables=tables)
+    assert found.counts == {"COMPLETE": 2} and found.misfits == {"depth is 8": 1}
+    new = stock(found.journal)
+    assert [trial.params["depth"] for trial in new.trials] == [4, 6]
+    assert new.trials[0].distributions == {
+        "depth": CategoricalDistribution([4, 6, 10]),
+        "rate": FloatDistribution(0.1, 1.0, log=True),
+        "leaf": IntDistribution(1, 5),
+    }
+    assert new.user_attrs["journal_launcher"] == identity
 
 
 def test_what_the_file_must_say(workshop: Workshop) -> None:
