@@ -59,6 +59,21 @@ def test_ids_are_those_of_the_storage() -> None:
     assert private.trial_id(trial) == private.trial_id(study.trials[0]) == expected == 1
 
 
+def test_a_renumbered_copy_is_what_a_storage_shows_and_the_original_stays() -> None:
+    storage = InMemoryStorage()
+    study = created(storage)
+    study.set_user_attr("a", 1)
+    study.ask().set_user_attr("b", 2)
+    found = next(one for one in storage.get_all_studies() if one.study_name == "second")
+    shown = private.renumbered(found, 7, {"c": 3})
+    assert (private.study_id(shown), shown.study_name, shown.user_attrs) == (7, "second", {"c": 3})
+    assert (private.study_id(found), found.user_attrs) == (1, {"a": 1})
+    (trial,) = study.get_trials(deepcopy=False)
+    copy = private.renumbered(trial, None, {"c": 3})
+    assert (copy.number, copy.user_attrs, trial.user_attrs) == (0, {"c": 3}, {"b": 2})
+    assert private.trial_id(copy) == private.trial_id(trial)
+
+
 def test_a_trial_says_where_it_records() -> None:
     storage = InMemoryStorage()
     assert private.storage_of(created(storage).ask()) is storage

@@ -47,7 +47,7 @@ class ShownStudies(BaseStorage):
         names: Callable[[], Iterable[str]],
         say: Callable[[str], None],
     ) -> None:
-        self._studies = studies
+        self._folder = studies
         self._names = names
         self._say = say
         self._storages: dict[str, StudyStorage] = {}
@@ -61,7 +61,7 @@ class ShownStudies(BaseStorage):
 
     def _of(self, name: str) -> Iterable[FrozenStudy]:
         try:
-            found = self._storage(name).get_all_studies()
+            found = self._opened(name).get_all_studies()
         except JournalLauncherError as problem:
             self._storages.pop(name, None)
             if name not in self._said:
@@ -75,9 +75,9 @@ class ShownStudies(BaseStorage):
             attributes = _of_study(study.user_attrs)
             yield renumbered(study, self._places.index(place), attributes)
 
-    def _storage(self, name: str) -> StudyStorage:
+    def _opened(self, name: str) -> StudyStorage:
         if name not in self._storages:
-            journal = self._studies.study(name).journal
+            journal = self._folder.study(name).journal
             self._storages[name] = open_storage(journal, read_only=True, allow_network_fs=True)
         return self._storages[name]
 
@@ -86,7 +86,7 @@ class ShownStudies(BaseStorage):
             if not 0 <= study_id < len(self._places):
                 raise KeyError(study_id)
             name, inner = self._places[study_id]
-            return self._storage(name), inner
+            return self._opened(name), inner
 
     def get_all_trials(
         self,
