@@ -332,6 +332,27 @@ def test_a_launch_of_a_table(tmp_path: Path) -> None:
     assert "data sha256" in page.text("provenance") and "bmi" in json.dumps(page.charts["features"])
 
 
+def test_calibration_is_drawn_by_bins_and_names_the_class(paths: StudyPaths) -> None:
+    made = Listed(paths, {"kind": "table", "directions": ["minimize"], "metric": "log_loss"})
+    made.add(0.5)
+    metrics = {"holdout_metrics": {"log_loss": 0.5}, "files": {"best_model.x": "abc"}}
+    model = {"schema_version": 1, "kind": "table", "trial": 0, "model_file": "best_model.x"}
+    paths.directory.mkdir()
+    paths.sidecar.write_text(json.dumps({**model, **metrics, "metric": "log_loss"}))
+    kept = {"rows": 12, "calibration": [[0.1, 0.0, 3], [0.9, 1.0, 9]], "of": "malignant"}
+    found = {"schema_version": 1, "trial": 0, "model_sha256": "abc", "holdout": kept}
+    paths.diagnostics.write_text(json.dumps({**found, "non_finite": []}))
+    page = page_of(paths)
+    (chart,) = page.charts["holdout"]
+    bins, line = chart["data"]
+    assert (bins["x"], bins["y"], line["y"]) == ([0.1, 0.9], [0.0, 1.0], [0, 1])
+    assert bins["text"][1] == "9 rows: said 90%, was so 100%"
+    assert chart["layout"]["xaxis"]["title"]["text"] == "probability of malignant"
+    assert "says of malignant" in page.text("holdout")
+    paths.diagnostics.unlink()
+    assert "No prediction of these rows was kept" in page_of(paths).text("holdout")
+
+
 def test_what_is_no_report_is_never_overwritten(paths: StudyPaths, tmp_path: Path) -> None:
     of_every_kind(paths)
     file = report_path(paths)

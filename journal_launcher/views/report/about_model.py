@@ -209,9 +209,7 @@ def holdout(known: Known) -> Section:
     ]
     held_out = known.measured.holdout if known.measured else None
     if held_out is None:
-        parts.append(
-            note("No prediction of these rows was kept: the model is of an older version.")
-        )
+        parts.append(note("No prediction of these rows was kept with this model."))
     else:
         parts += [*_residuals(held_out), *_calibration(held_out)]
     return Section("holdout", "Hold-out", parts)
@@ -241,18 +239,17 @@ def _calibration(held_out: HeldOut) -> Iterator[Chart | str]:
     bins = held_out.calibration
     if not bins:
         return
-    what = "the predicted class" if held_out.of is None else f"class {held_out.of}"
+    what = "the class it names" if held_out.of is None else held_out.of
     texts = [f"{n:g} rows: said {p:.0%}, was so {share:.0%}" for p, share, n in bins]
     said, so = [p for p, _, _ in bins], [share for _, share, _ in bins]
     most = max(n for _, _, n in bins)
     found = points("this model", said, so, texts, opacity=0.9)
     found["marker"]["size"] = [6 + 14 * (n / most) ** 0.5 for _, _, n in bins]
     traces = [found, line("calibrated", (0, 1), (0, 1), GREY, dash="dot")]
-    layout = {"xaxis": axis(f"said probability of {what}"), "yaxis": axis("share that was so")}
+    layout = {"xaxis": axis(f"probability of {what}"), "yaxis": axis("share that was so")}
     yield Chart(traces, layout)
-    yield note(
-        f"Calibration, in bins of probability: a larger point is more of {held_out.rows} rows."
-    )
+    text = f"Calibration, in bins of the probability that the model says of {what}"
+    yield note(f"{text}; the larger a point, the more of the {held_out.rows} rows are in it.")
 
 
 def _score(value: float | None) -> str:
