@@ -74,3 +74,8 @@ def test_every_page_has_its_place_in_the_site() -> None:
     placed = re.findall(r": (\w[\w-]*\.md)$", SITE.partition("\nnav:")[2], flags=re.M)
     assert sorted(placed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
     assert len(placed) == len(set(placed))
+
+
+def test_no_page_links_out_of_the_site() -> None:
+    for path in (ROOT / "docs").glob("*.md"):
+        assert "](../" not in path.read_text(), f"{path.name}: the site has only the pages of docs/"
