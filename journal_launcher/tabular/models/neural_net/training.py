@@ -79,12 +79,12 @@ class Step:
         self._run: Callable[..., None] = self._take
         if captured:
             masks = (net.layers if net.dropout else 0, batch, folds, net.width)
-            weights = [] if like.weights is None else [torch.ones(batch, folds, 1, device=device)]
+            weights = [] if like.weights is None else [self._flat.new_ones(batch, folds, 1)]
             self._run = _Graph(
                 self._take,
-                torch.zeros(batch, folds, like.x.shape[1], device=device),
+                self._flat.new_zeros(batch, folds, like.x.shape[1]),
                 torch.zeros(batch, folds, 1, device=device, dtype=like.y.dtype),
-                torch.zeros(masks, device=device),
+                self._flat.new_zeros(masks),
                 torch.zeros(3, device=device),
                 *weights,
             )
@@ -129,7 +129,7 @@ class Step:
             amsgrad=False,
             maximize=False,
         )
-        self.average.flat.lerp_(self._flat, share_of_new)
+        self.average.flat.lerp_(self._flat, share_of_new.to(self._flat.dtype))
 
 
 class _Graph:
@@ -192,7 +192,9 @@ class Training:
         flat = step.average.flat
         self._random = [torch.Generator(flat.device).manual_seed(seed) for seed in seeds]
         step.begin(net.initial(self._random, flat.dtype))
-        self._rates = _schedule(learning_rate, weight_decay, batches * epochs).to(flat)
+        # A GPU's optimiser reads the rate as 32 bits, whatever the weights are.
+        rates = _schedule(learning_rate, weight_decay, batches * epochs)
+        self._rates = rates.to(flat.device, torch.float32)
         self._done = 0  # epochs
 
     def snapshot(self) -> list[Weights]:

@@ -142,6 +142,28 @@ def test_a_step_that_was_recorded_once_does_what_it_says_for_every_trial(
         assert torch.equal(one.flat, two.flat) and torch.equal(one.stats, two.stats)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("captured", [False, True])
+def test_the_learning_rate_is_what_a_gpus_optimiser_takes(
+    dtype: torch.dtype, captured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the rate and the count of steps as 32 bits each, also for weights of 64."""
+    taken: list[tuple[torch.dtype, torch.dtype, torch.dtype]] = []
+    fused = torch._fused_adamw_
+
+    def watched(flat: list[Tensor], *rest: list[Tensor], lr: Tensor, **more: object) -> None:
+        taken.append((flat[0].dtype, lr.dtype, rest[-1][0].dtype))
+        assert lr.dim() == 0
+        fused(flat, *rest, lr=lr, **more)
+
+    monkeypatch.setattr(training, "_Graph", Recorded)
+    monkeypatch.setattr(torch, "_fused_adamw_", watched)
+    net = NETS["dropout"]
+    folds = [table(net, fold, dtype) for fold in range(2)]
+    trained(start(net, folds, seeds=[1, 2], captured=captured), epochs=1)
+    assert set(taken) == {(dtype, torch.float32, torch.float32)}
+
+
 def test_one_fold_moves_no_other() -> None:
     """A fold with a target a thousand times as large has its own clipping and statistics."""
     folds = [table(PLAIN, fold) for fold in range(2)]
