@@ -12,7 +12,7 @@ from pathlib import Path
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.plain_files import open_plain
 
-__all__ = ["Claims", "claimant_of"]
+__all__ = ["Claims", "claimant_of", "lock_file"]
 
 
 class Claims:
@@ -30,7 +30,7 @@ class Claims:
 
     def take(self, uuid: str) -> str | None:
         """Claim a GPU; or return who has it, "pid 4711"."""
-        descriptor = _opened(uuid, os.O_RDWR | os.O_CREAT)
+        descriptor = lock_file(uuid, os.O_RDWR | os.O_CREAT)
         if descriptor is None:
             return None
         try:
@@ -44,8 +44,8 @@ class Claims:
 
 def claimant_of(uuid: str) -> str | None:
     """Who has a GPU, "pid 4711"; None if no launch of this user has."""
-    descriptor = _opened(uuid, os.O_RDONLY)
-    if descriptor is None:
+    descriptor = lock_file(uuid, os.O_RDONLY)
+    if descriptor is None:  # NVML alone decides
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -55,15 +55,15 @@ def claimant_of(uuid: str) -> str | None:
     return None
 
 
-def _opened(uuid: str, flags: int) -> int | None:
-    """The GPU's file; None where there is none, or no place for one: then NVML alone decides."""
+def lock_file(name: str, flags: int) -> int | None:
+    """A file to lock, named by a GPU's UUID; None where there is none, or no place for one."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime or f"{tempfile.gettempdir()}/journal_launcher-{os.getuid()}")
     folder = folder / "journal_launcher-gpus"
     try:
         if flags & os.O_CREAT:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return open_plain(folder / uuid.replace("/", "_"), flags)
+        return open_plain(folder / name.replace("/", "_"), flags)
     except (OSError, UsageError):
         return None
 

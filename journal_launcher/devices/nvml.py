@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
@@ -17,6 +18,7 @@ from journal_launcher.base.dataclass import dataclass
 __all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "User", "open_nvml", "process_name"]
 
 _GIB = 2**30
+_MAPS = Path("/proc/self/maps")
 _NVLINK = 2  # NVML_P2P_CAPS_INDEX_NVLINK
 
 
@@ -154,7 +156,9 @@ class Nvml:
         for user in self.users(gpu):  # one process can be there twice
             held[user.pid] = max(held.get(user.pid, 0), user.memory)
             pids[user.kind].add(user.pid)
-        own = held.pop(os.getpid(), 0)
+        # In a container a listed pid may be another's: one without CUDA is not there itself.
+        me = os.getpid() if _has_cuda() else None
+        own = held.pop(me, 0) if me is not None else 0
         used, total = self.memory(gpu)
         largest_first = sorted(held, key=lambda pid: -held[pid])
         names = [name for pid in largest_first if (name := process_name(pid))]
@@ -163,7 +167,7 @@ class Nvml:
             others,
             total,
             ", ".join(names[:3]),
-            computes=any(map(_works, pids["compute"] - pids["graphics"] - {os.getpid()})),
+            computes=any(map(_works, pids["compute"] - pids["graphics"] - {me})),
             draws=bool(pids["graphics"] or self._has_screen(gpu) or _in_wsl()),
         )
 
@@ -207,6 +211,14 @@ class Nvml:
             memory = self.ask("nvmlDeviceGetMemoryInfo", gpu.handle)
         return (0, 0) if memory is None else (memory.used, memory.total)
 
+    def free_memory(self, uuid: str) -> tuple[int, int] | None:
+        """Return free and total bytes of a GPU or a MIG instance; None where unknown."""
+        handle = self.ask("nvmlDeviceGetHandleByUUID", uuid)
+        if handle is None:
+            return None
+        used, total = self.memory(Gpu(-1, "", uuid, uuid, handle=handle))
+        return (total - used, total) if total else None
+
     def _gpu(self, index: int) -> Gpu:
         handle = self._library.nvmlDeviceGetHandleByIndex(index)
         uuid = _text(self._library.nvmlDeviceGetUUID(handle))
@@ -239,6 +251,14 @@ def _text(value: str | bytes) -> str:
 def _works(pid: int) -> bool:
     """Whether a process computes for somebody: the server of MPS only waits for those that do."""
     return "nvidia-cuda-mps-server" not in (process_name(pid) or "")
+
+
+def _has_cuda() -> bool:
+    """Whether this process has loaded the CUDA driver, as one that launches from Python may."""
+    try:
+        return "libcuda.so" in _MAPS.read_text()
+    except OSError:  # no Linux
+        return True
 
 
 def _in_wsl() -> bool:

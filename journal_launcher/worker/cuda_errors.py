@@ -4,11 +4,13 @@ Known by their words (torch, CatBoost, CuPy, JAX and others each have their own 
 device, where torch can ask it: the same words are said of a wrong launch and of a lost context.
 """
 
+import gc
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 
-__all__ = ["breaks_process", "chain", "is_out_of_memory", "words"]
+__all__ = ["breaks_process", "chain", "is_out_of_memory", "let_go", "words"]
 
 # torch: "CUDA out of memory. Tried…", "CUDA error: out of memory", "… CUBLAS_STATUS_ALLOC_FAILED";
 # CatBoost: "CUDA error 2: out of memory"; JAX: "RESOURCE_EXHAUSTED: Out of memory while trying…".
@@ -37,6 +39,16 @@ def breaks_process(error: BaseException) -> bool:
         if works is not None:
             return not works
     return any(_BROKEN.search(words(link)) and not _says_full(link) for link in chain(error))
+
+
+def let_go(error: BaseException) -> None:
+    """Free what the exception's tracebacks hold, and after a full GPU what torch keeps of it."""
+    for link in chain(error):  # tracebacks hold the objective's frames, and so its tensors
+        traceback.clear_frames(link.__traceback__)
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if is_out_of_memory(error) and torch is not None:
+        torch.cuda.empty_cache()
 
 
 def _device_works() -> bool | None:

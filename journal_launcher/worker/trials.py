@@ -1,7 +1,6 @@
 """Run one trial: call the job, make an outcome of what came back, and write it to the journal."""
 
 import contextlib
-import gc
 import math
 import numbers
 import os
@@ -20,7 +19,7 @@ from journal_launcher.base.errors import limit_met
 from journal_launcher.base.visible import visible
 from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.optuna_private import trial_id
-from journal_launcher.worker.cuda_errors import breaks_process, chain, is_out_of_memory, words
+from journal_launcher.worker.cuda_errors import breaks_process, is_out_of_memory, let_go, words
 from journal_launcher.worker.jobs.base import Job, ScriptFailedError
 from journal_launcher.worker.user_errors import missing_module, traceback_of
 
@@ -95,9 +94,7 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
             reason = f"{reason}: {limit}"
         incompatible = _raised_by_distribution_check(error)
         broken = breaks_process(error)
-        for link in chain(error):  # tracebacks hold the objective's frames, and so its tensors
-            traceback.clear_frames(link.__traceback__)
-        _free_memory(is_out_of_memory(error))
+        let_go(error)
         return Outcome(TrialState.FAIL, None, reason[:2000], True, incompatible, broken)
 
 
@@ -133,13 +130,6 @@ def _as_float(item: Any) -> float | None:
 def _raised_by_distribution_check(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and frames[-1].name == "check_distribution_compatibility"
-
-
-def _free_memory(out_of_memory: bool) -> None:
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if out_of_memory and torch is not None:
-        torch.cuda.empty_cache()
 
 
 def finish_trial(

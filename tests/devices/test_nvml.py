@@ -3,10 +3,12 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from journal_launcher.devices import nvml as nvml_module
 from journal_launcher.devices.nvml import Gpu, NvmlUnavailableError, Usage, open_nvml
 
 GIB = 2**30
@@ -41,6 +43,13 @@ OPTIONAL = [
 ]
 
 SetMachine = Callable[..., None]  # the fixture `machine`
+
+
+@pytest.fixture
+def with_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This process computes on a GPU itself."""
+    (tmp_path / "maps").write_text("7f00-7f10 r-xp 0 08:01 42 /usr/lib/libcuda.so.535.183\n")
+    monkeypatch.setattr(nvml_module, "_MAPS", tmp_path / "maps")
 
 
 def gpus() -> tuple[list[Gpu], list[str]]:
@@ -144,11 +153,36 @@ def test_one_missing_call_does_not_hide_a_busy_gpu(machine: SetMachine, missing:
     ],
 )
 def test_usage_is_what_others_hold(
-    machine: SetMachine, facts: dict[str, Any], others: int, busy: bool
+    machine: SetMachine,
+    with_cuda: None,
+    facts: dict[str, Any],
+    others: int,
+    busy: bool,
 ) -> None:
     machine([{"uuid": A, **facts}])
     usage = usage_of_first()
     assert (usage.others, usage.busy) == (others, busy)
+
+
+def test_a_process_without_cuda_is_not_on_the_gpu_whatever_pid_is_listed(
+    machine: SetMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a container the list has the host's pids, of which one may be the same number."""
+    (tmp_path / "maps").write_text("7f00-7f10 r-xp 0 08:01 42 /usr/lib/libnvidia-ml.so.1\n")
+    monkeypatch.setattr(nvml_module, "_MAPS", tmp_path / "maps")
+    machine([{"uuid": A, "used": 20 * GIB, "compute": [[os.getpid(), 20 * GIB]]}])
+    usage = usage_of_first()
+    assert (usage.others, usage.busy) == (20 * GIB, True)
+
+
+def test_the_memory_of_a_gpu_is_asked_by_its_uuid(machine: SetMachine) -> None:
+    machine([{"uuid": A, "used": 3 * GIB}, {**WITH_MIG[1], "used": 9 * GIB}])
+    with open_nvml() as nvml:
+        assert nvml.free_memory(A) == (77 * GIB, 80 * GIB)
+        assert nvml.free_memory(MIG_2) == (80 * GIB, 80 * GIB)
+        assert nvml.free_memory("GPU-other") is None
+        machine([{"uuid": A}], failing={"nvmlDeviceGetMemoryInfo": "Not Supported"})
+        assert nvml.free_memory(A) is None
 
 
 def test_memory_that_the_driver_reserves_is_nobodys(machine: SetMachine) -> None:

@@ -52,6 +52,16 @@ def _handle(index: int) -> tuple[int]:
     return (index,)
 
 
+def _handle_of(uuid: str) -> tuple[int, ...]:
+    for index, gpu in enumerate(_state()["gpus"]):
+        if gpu["uuid"] == uuid:
+            return _handle(index)
+        for number, instance in enumerate(gpu.get("mig", [])):
+            if instance is not None and instance["uuid"] == uuid:
+                return (index, number)
+    raise NVMLError("Not Found")
+
+
 def _mig_handle(device: tuple[int], index: int) -> tuple[int, int]:
     if _gpu(device)["mig"][index] is None:
         raise NVMLError("Not Found")
@@ -95,6 +105,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     ],
     "nvmlDeviceGetCount": lambda: len(_state()["gpus"]),
     "nvmlDeviceGetHandleByIndex": _handle,
+    "nvmlDeviceGetHandleByUUID": _handle_of,
     "nvmlDeviceGetUUID": lambda handle: _text(_gpu(handle)["uuid"]),
     "nvmlDeviceGetName": lambda handle: _text(_gpu(handle).get("name", "NVIDIA H100 80GB HBM3")),
     "nvmlDeviceGetMemoryInfo": _memory,

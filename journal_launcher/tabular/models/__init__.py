@@ -207,6 +207,13 @@ class ModelType(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Drop what is only kept so that the next training begins sooner, a GPU's memory above all.
+
+        Called where that memory did not suffice, before the training is tried once more.
+        """
+        ...
+
     def cross_validate(
         self,
         params: Params,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from journal_launcher.devices.own_gpu import own_memory
 from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.models import Params, Predictions, Rounds, RowWeights
 from journal_launcher.tabular.models.boosting import Boosting
@@ -18,6 +19,10 @@ from journal_launcher.tabular.models.space import Space, between
 __all__ = ["CatBoost"]
 
 _BORDERS = 254
+_OF_GPU = 0.9
+"""Of a GPU's memory, for all of its workers together."""
+_OF_FREE = 0.95
+"""The most of what is free: CatBoost's own default."""
 
 
 class CatBoost(Boosting):
@@ -64,15 +69,29 @@ class CatBoost(Boosting):
         if middle:
             scale, bias = model.get_scale_and_bias()
             model.set_scale_and_bias(scale, bias + middle)
-        return FittedCatBoost(model, self.settings.schema, taken)
+        return self._fitted(model, taken)
 
     def _train(self, model: catboost.CatBoost, pool: catboost.Pool, steps: int) -> None:
         if self.settings.gpu:  # where it takes no callbacks
+            model.set_params(gpu_ram_part=self._part_of_free())
             model.fit(pool)
             return
         telling = _Telling(self.on_round, steps)
         model.fit(pool, callbacks=[telling])
         telling.check()
+
+    def _part_of_free(self) -> float:
+        """What `gpu_ram_part` must be for an equal share of the GPU's whole memory.
+
+        It is a part of what is free as a fit begins, which is taken at once: as a constant it gave
+        two workers 45 and 25 % of the memory, and the last of four 10.
+        """
+        share = _OF_GPU / self.settings.workers_per_gpu
+        memory = own_memory()
+        if memory is None:
+            return share
+        free, total = memory
+        return min(_OF_FREE, share * total / max(1, free))
 
     def _fit_prior(
         self,
@@ -100,7 +119,10 @@ class CatBoost(Boosting):
         model = catboost.CatBoost()
         model.load_model(str(path))
         taken = {int(column): middle for column, middle in state.get("middles", {}).items()}
-        return FittedCatBoost(model, self.settings.schema, taken)
+        return self._fitted(model, taken)
+
+    def _fitted(self, model: catboost.CatBoost, taken: dict[int, float]) -> "FittedCatBoost":
+        return FittedCatBoost(model, self.settings.schema, taken, self.settings.threads)
 
     def fixed(self) -> dict[str, Any]:
         """What is not tuned; the same on CPU and GPU but for the device."""
@@ -118,8 +140,7 @@ class CatBoost(Boosting):
             "thread_count": self.settings.threads,
         }
         if self.settings.gpu:
-            # It takes this part of the memory at once: each worker of a GPU an equal one.
-            part = 0.9 / self.settings.workers_per_gpu
+            part = _OF_GPU / self.settings.workers_per_gpu  # see `_part_of_free`
             fixed |= {"task_type": "GPU", "devices": "0", "gpu_ram_part": part}
         if schema.task == "regression":
             return {**fixed, "loss_function": "RMSE"}
@@ -155,9 +176,12 @@ class FittedCatBoost:
     taken: what is taken off the columns that 32-bit floats could not hold.
     """
 
-    def __init__(self, model: catboost.CatBoost, schema: Schema, taken: dict[int, float]) -> None:
+    def __init__(
+        self, model: catboost.CatBoost, schema: Schema, taken: dict[int, float], threads: int
+    ) -> None:
         self._model = model
         self._taken = taken
+        self._threads = threads  # by itself it would take all cores, also those of other workers
         self._kind = "RawFormulaVal" if schema.task == "regression" else "Probability"
 
     def predict(self, features: Features) -> Predictions:
@@ -165,12 +189,17 @@ class FittedCatBoost:
 
     def predict_at(self, features: Features, steps: int) -> Predictions:
         pool = _pool(features, self._taken)
-        found = self._model.predict(pool, prediction_type=self._kind, ntree_end=steps)
+        found = self._model.predict(
+            pool, prediction_type=self._kind, ntree_end=steps, thread_count=self._threads
+        )
         return np.asarray(found, dtype=np.float64)
 
     def staged(self, features: Features, every: int) -> Iterator[Predictions]:
         yield from self._model.staged_predict(
-            _pool(features, self._taken), prediction_type=self._kind, eval_period=every
+            _pool(features, self._taken),
+            prediction_type=self._kind,
+            eval_period=every,
+            thread_count=self._threads,
         )
 
     def save(self, path: Path) -> dict[str, Any]:

@@ -96,6 +96,9 @@ class Tuned(ABC):
     def precompute(self, folds: Sequence[FoldData]) -> None:  # noqa: B027, most have nothing to share
         """Nothing: what the libraries derive from the rows cannot be mapped."""
 
+    def release(self) -> None:  # noqa: B027, most keep nothing
+        """Nothing: what the libraries take of a GPU they give back after each training."""
+
     def suggest(self, trial: Suggester) -> Params:
         return {name: parameter.suggest(trial, name) for name, parameter in self.searched.items()}
 

@@ -77,6 +77,9 @@ class WithWords:
     def precompute(self, folds: Sequence[FoldData]) -> None:
         self._model.precompute(self._with_words(folds))
 
+    def release(self) -> None:
+        self._model.release()
+
     def cross_validate(
         self,
         params: Params,

@@ -1,9 +1,11 @@
 """A table as a job: a trial is K folds of one model type."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
@@ -42,10 +44,13 @@ from journal_launcher.tabular.models import (
 )
 from journal_launcher.tabular.refit import refit, rehearse
 from journal_launcher.tabular.task import ScoredTrial, TableTask
+from journal_launcher.worker.cuda_errors import breaks_process, is_out_of_memory, let_go
 from journal_launcher.worker.device_check import require_gpu
 from journal_launcher.worker.jobs.base import Job, Progress
 
 __all__ = ["TableJob", "TableObjective"]
+
+Found = TypeVar("Found")
 
 REPORTS = 8
 """Parts of the epochs after which a trial reports; folds are so few that each is one.
@@ -183,6 +188,8 @@ class TableJob(Job):
             curves=confirmed.curves if confirmed and self._settings.confirm else None,
             metrics=scored.metrics,
         )
+        if self._gpu:  # the refit has a model of its own
+            self._objective.model.release()
         sidecar = refit(
             self._task,
             trial,
@@ -249,19 +256,21 @@ class TableObjective:
         self._said = 0, len(self.task.folds), None
         with suggesting(trial):
             params = self.model.suggest(trial)
+        reported: set[int] = set()
 
         def report(step: int, total: int, value: float) -> None:
             self._show(step, total, value)
             # A report is a journal append with an fsync: only where somebody reads it, not for each
             # short epoch, and not at the end, where pruning would save nothing and lose the score.
             due = step < total and step % max(1, total // REPORTS) == 0
-            if self._prunes and due and np.isfinite(value):
+            if self._prunes and due and step not in reported and np.isfinite(value):
+                reported.add(step)
                 trial.report(value, step)
                 if trial.should_prune():
                     raise optuna.TrialPruned(f"pruned at {self.model.unit} {step} of {total}")
 
         seed = trial_seed(self.task.seed, trial.number)
-        curve = cross_validate(self.task, self.model, params, seed, report)
+        curve = self._with_room(lambda: cross_validate(self.task, self.model, params, seed, report))
         scored = FoldScores(
             fold_scores=curve.scores.tolist(),
             train_scores=curve.train_scores.tolist(),
@@ -281,7 +290,9 @@ class TableObjective:
         """
         self._said = 0, len(fresh.folds), None
         seed = trial_seed(self.task.seed, number, "confirm")
-        curve = cross_validate(fresh, self.model, params, seed, self._show, steps)
+        curve = self._with_room(
+            lambda: cross_validate(fresh, self.model, params, seed, self._show, steps)
+        )
         assert curve.history is not None
         validation, train = ([_short(value) for value in scores] for scores in curve.history)
         return Confirmation(
@@ -292,6 +303,21 @@ class TableObjective:
             curves={"every": curve.every, "validation": validation, "train": train},
             metrics=finite_metrics(curve),
         )
+
+    def _with_room(self, train: Callable[[], Found]) -> Found:
+        """Train; where the GPU's memory does not suffice, once more with all that can be freed.
+
+        Steps of other architectures may fill it, or for a moment another worker.
+        """
+        try:
+            return train()
+        except Exception as error:
+            if not is_out_of_memory(error) or breaks_process(error):
+                raise
+            self.model.release()
+            let_go(error)
+        print("the GPU's memory did not suffice; again without what was kept", file=sys.stderr)
+        return train()
 
     def _show(self, step: int, total: int, value: float) -> None:
         self._said = step, total, value if np.isfinite(value) else None

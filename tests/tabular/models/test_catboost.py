@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import catboost
 import numpy as np
 import optuna
 import pytest
@@ -14,6 +16,7 @@ from journal_launcher.tabular.data.dataset import Dataset, Features
 from journal_launcher.tabular.models.catboost import CatBoost
 
 MakeTable = Callable[..., Dataset]
+GPU = "GPU-aaaa0000-0000-4000-8000-000000000000"
 
 
 def _model(table: Dataset, metric: str) -> CatBoost:
@@ -120,3 +123,59 @@ def test_workers_of_one_gpu_share_its_memory(make_table: MakeTable, workers: int
     model = task.make_model()
     assert isinstance(model, CatBoost)
     assert model.fixed()["gpu_ram_part"] == pytest.approx(0.9 / workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_each_of_them_takes_as_much_however_many_have_begun(
+    make_table: MakeTable,
+    machine: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    """CatBoost takes a part of what is free as a fit begins, and NVML says what that is."""
+    held: list[float] = []
+
+    def fit(model: catboost.CatBoost, pool: catboost.Pool) -> None:
+        free = 80 - sum(held)
+        held.append(model.get_params()["gpu_ram_part"] * free)
+        machine([{"uuid": GPU, "used": int(sum(held) * 2**30)}])
+
+    machine([{"uuid": GPU}])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", GPU)
+    monkeypatch.setattr(catboost.CatBoost, "fit", fit)
+    table = make_table()
+    task = task_of(table, "catboost", gpu=True, workers_per_gpu=workers)
+    for _ in range(workers):
+        model = task.make_model()
+        assert isinstance(model, CatBoost)
+        model._train(catboost.CatBoost(model.fixed()), catboost.Pool([[1.0]]), 1)
+    assert held == pytest.approx([0.9 * 80 / workers] * workers)
+    machine([{"uuid": GPU, "used": 79 * 2**30}])
+    assert model._part_of_free() == 0.95  # no more than there is
+    machine([], failing={"nvmlInit": "Unknown Error"})
+    assert model._part_of_free() == pytest.approx(0.9 / workers)
+
+
+def test_predicting_takes_the_threads_of_its_worker_alone(
+    make_table: MakeTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself CatBoost takes all cores."""
+    table = make_table()
+    model = CatBoost(replace(_model(table, "r2").settings, threads=3))
+    fitted = model.fit({"depth": 3}, table.features, table.target, 20, 0)
+    state = fitted.save(tmp_path / "model.cbm")
+    taken: list[int] = []
+    for name in ("predict", "staged_predict"):
+        method = getattr(catboost.CatBoost, name)
+
+        def watched(
+            *arguments: Any, method: Any = method, thread_count: int = -1, **more: Any
+        ) -> Any:
+            taken.append(thread_count)
+            return method(*arguments, thread_count=thread_count, **more)
+
+        monkeypatch.setattr(catboost.CatBoost, name, watched)
+    list(fitted.staged(table.features, 10))
+    fitted.predict(table.features)
+    model.load(tmp_path / "model.cbm", state).predict(table.features)
+    assert taken == [3, 3, 3]

@@ -93,6 +93,56 @@ def test_the_seed_is_the_trials_own(make_table: MakeTable, monkeypatch: pytest.M
     assert seeds == [trial_seed(5, 0), trial_seed(5, 1)]
 
 
+class OutOfMemoryError(RuntimeError):
+    """Named like torch's."""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_where_the_gpus_memory_does_not_suffice_a_trial_is_tried_once_more_with_all_of_it(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    done: list[str] = []
+    train = CatBoost.cross_validate
+
+    def filling(self: CatBoost, params: Any, folds: Any, score: Any, seed: int, *more: Any) -> Any:
+        done.append("train")
+        report, *fixed = more
+        if done.count("train") <= times:
+            report(1, 3, 0.5)
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return train(self, params, folds, score, seed, report, *fixed)
+
+    monkeypatch.setattr(CatBoost, "cross_validate", filling)
+    monkeypatch.setattr(CatBoost, "release", lambda self: done.append("release"))
+    objective = _objective(make_table(), [])
+    study = optuna.create_study(direction="maximize")
+    study.enqueue_trial(objective.defaults())
+    study.optimize(objective, n_trials=1, catch=OutOfMemoryError)
+    assert done == ["train", "release", "train"]
+    assert study.trials[0].state.name == ("COMPLETE" if times == 1 else "FAIL")
+    if times == 1:  # on fresh folds likewise
+        done.clear()
+        steps = objective.attributes["jl_steps"]
+        objective.confirm(0, objective.defaults(), steps, objective.task)
+        assert done == ["train", "release", "train"]
+
+
+def test_another_error_is_no_reason_to_train_again(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+
+    def failing(*_: Any) -> None:
+        done.append(1)
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(CatBoost, "cross_validate", failing)
+    objective = _objective(make_table(), [])
+    with pytest.raises(RuntimeError, match="device-side"):
+        objective(optuna.trial.FixedTrial(objective.defaults(), number=0))
+    assert done == [1]
+
+
 def test_a_pruner_ends_a_trial_between_folds(make_table: MakeTable) -> None:
     steps: Steps = []
     objective = _objective(make_table(), steps)

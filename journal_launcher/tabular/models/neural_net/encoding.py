@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from journal_launcher.devices.own_gpu import measuring
 from journal_launcher.tabular.data.arrays import are_stored, map_arrays, one_at_a_time, store
 from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import FoldData, Predictions, RowWeights
@@ -25,7 +26,7 @@ _logger = logging.getLogger("journal_launcher.tabular")
 _VERSION = 1
 """Counts up when the same rows would be encoded in another way."""
 _SHARE = 0.5
-"""Of a GPU's free memory that the rows may take; other workers may be about to take theirs."""
+"""Of a GPU's free memory that the rows may take, and of all of it for the rows of all workers."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,22 @@ def encode(
 
 
 def encode_folds(
-    folds: Sequence[FoldData], regression: bool, scale: bool, device: torch.device
+    folds: Sequence[FoldData],
+    regression: bool,
+    scale: bool,
+    device: torch.device,
+    workers: int = 1,
 ) -> list[EncodedFold]:
     """Every fold with an encoder of its own, equally wide, on the device if all fit there.
 
-    Folds that have a directory are encoded once, into one beside it, and then mapped.
+    Folds that have a directory are encoded once, into one beside it, and then mapped. workers: so
+    many have the device.
     """
     arrays = _kept(folds, regression, scale) or _encoded(folds, regression, scale)
     weights = [_as_tensor(fold.train_weights) for fold in folds]
     parts = [_tensor(arrays["x"]), _tensor(arrays["y"])]
-    x, y, *moved = move_to_device([*parts, *(w for w in weights if w is not None)], device)
+    weighed = [own for own in weights if own is not None]
+    x, y, *moved = move_to_device([*parts, *weighed], device, workers)
     found = []
     at = 0
     y_at = 0
@@ -156,20 +163,26 @@ def _tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array)
 
 
-def move_to_device(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Move them to the device, or leave all on the host, and say so, if they would fill it."""
-    if device.type == "cuda":
-        needed = sum(tensor.nbytes for tensor in tensors)
-        free, _ = torch.cuda.mem_get_info(device)
-        if needed > _SHARE * free:
+def move_to_device(tensors: list[Tensor], device: torch.device, workers: int = 1) -> list[Tensor]:
+    """Move them to the device, or leave all on the host, and say so, if they would fill it.
+
+    workers: so many have the device, each of which may take as much.
+    """
+    if device.type != "cuda":
+        return [tensor.to(device) for tensor in tensors]
+    needed = sum(tensor.nbytes for tensor in tensors)
+    with measuring():
+        free, total = torch.cuda.mem_get_info(device)
+        if needed > _SHARE * min(free, total / workers):
             _logger.warning(
-                "the encoded rows need %.3g GB, of the GPU's memory %.3g GB are free: they stay in "
-                "the host's memory and stream to the GPU, which is slower",
+                "the encoded rows need %.3g GB, of the GPU's memory %.3g GB are free%s: they stay "
+                "in the host's memory and stream to the GPU, which is slower",
                 needed / 1e9,
                 free / 1e9,
+                f" for {workers} workers" if workers > 1 else "",
             )
             return tensors
-    return [tensor.to(device) for tensor in tensors]
+        return [tensor.to(device) for tensor in tensors]
 
 
 def predictions(output: Tensor, scaling: Scaling | None) -> Predictions:

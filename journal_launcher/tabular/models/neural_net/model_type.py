@@ -144,6 +144,10 @@ class NeuralNet(Tuned):
     def precompute(self, folds: Sequence[FoldData]) -> None:
         encode_folds(folds, self._regression, self._scale, torch.device("cpu"))
 
+    def release(self) -> None:
+        self._steps.clear()
+        self._prepared = None
+
     def cross_validate(
         self,
         params: Params,
@@ -197,7 +201,8 @@ class NeuralNet(Tuned):
     ) -> FittedNet:
         """Train `steps` epochs; an epoch is ⌊rows ÷ batch⌋ full batches, as in a fold."""
         encoder, rows, scaling = encode(features, target, weights, self._regression, self._scale)
-        rows = TensorRows(*move_to_device(rows.tensors, self._device))
+        workers = self._settings.workers_per_gpu
+        rows = TensorRows(*move_to_device(rows.tensors, self._device, workers))
         (training,) = self._trainings(params, [rows], seed)
         for _ in range(steps):
             training.epoch()
@@ -279,7 +284,8 @@ class NeuralNet(Tuned):
             self._prepared = None  # before the next ones take their memory
             if self._settings.gpu:
                 torch.cuda.empty_cache()  # or else it would not count as free
-            encoded = encode_folds(folds, self._regression, self._scale, self._device)
+            workers = self._settings.workers_per_gpu
+            encoded = encode_folds(folds, self._regression, self._scale, self._device, workers)
             self._prepared = folds, encoded
         return self._prepared[1]
 

@@ -1,5 +1,7 @@
 """Which folds train together, and that it decides nothing but the time it takes."""
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -102,6 +104,22 @@ def test_on_a_gpu_the_steps_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) 
         model._step(nets[0], range(3), 32, rows)
     kept = [step.width for step in model._steps.values()]
     assert kept == [net.width for net in [*nets[-most + 1 :], nets[0]]]
+
+
+def test_what_is_kept_for_the_next_trial_can_be_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows too: where others have filled the GPU they may have to stay on the host."""
+    monkeypatch.setattr("journal_launcher.tabular.models.neural_net.training._Graph", Recorded)
+    monkeypatch.setattr(neural_net, "_TF32", torch.backends.cuda.matmul.allow_tf32)
+    data, score = folds(*table(rows=100)), metrics.score_function("r2", "regression")
+    model = NeuralNet(settings(gpu=True))
+    model._device = torch.device("cpu")
+    first = model.cross_validate(SMALL, data, score, 1, Reports())
+    (step,) = map(weakref.ref, model._steps.values())
+    model.release()
+    gc.collect()
+    assert step() is None and model._prepared is None
+    again = model.cross_validate(SMALL, data, score, 1, Reports())
+    np.testing.assert_array_equal(again.scores, first.scores)
 
 
 def test_folds_may_differ_in_their_rare_categories() -> None:

@@ -237,17 +237,27 @@ def test_the_next_item_is_under_way_before_one_is_given_away() -> None:
     assert list(given) == [1, 2]
 
 
-@pytest.mark.parametrize(("free", "stays"), [(30, True), (80, False)])
+@pytest.mark.parametrize(
+    ("free", "workers", "stays"),
+    [(30, 1, True), (80, 1, False), (80, 2, False), (80, 3, True), (60, 2, False)],
+)
 def test_rows_that_would_fill_the_gpu_stay_on_the_host_and_it_is_said_once(
-    free: int, stays: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    free: int,
+    workers: int,
+    stays: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """20 GB of rows; the GPU has 80, half of which are for the rows of all workers."""
     moved: list[object] = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * 10**9, 80 * 10**9))
     monkeypatch.setattr(Tensor, "to", lambda tensor, device: moved.append(device) or tensor)
     monkeypatch.setattr(Tensor, "nbytes", property(lambda tensor: 10 * 10**9))
     with caplog.at_level(logging.WARNING):
-        assert len(move_to_device([torch.zeros(1), torch.zeros(1)], torch.device("cuda:0"))) == 2
+        rows = [torch.zeros(1), torch.zeros(1)]
+        assert len(move_to_device(rows, torch.device("cuda:0"), workers)) == 2
     assert moved == ([] if stays else [torch.device("cuda:0")] * 2)
-    expected = "the encoded rows need 20 GB, of the GPU's memory 30 GB are free: they stay in the "
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ([expected + "host's memory and stream to the GPU, which is slower"] * stays)
+    among = f" for {workers} workers" if workers > 1 else ""
+    expected = f"the encoded rows need 20 GB, of the GPU's memory {free} GB are free{among}: they "
+    expected += "stay in the host's memory and stream to the GPU, which is slower"
+    assert [record.getMessage() for record in caplog.records] == [expected] * stays
