@@ -230,7 +230,8 @@ class Failed(FromWorker):
 class ForegroundTask:
     """What a worker in the foreground is told on its command line, instead of all messages.
 
-    folder to exact are of a replay: which trial, and whether nothing but equal bits will do.
+    folder to unlike are of a replay: which trial, whether nothing but equal bits will do, and the
+    device of the trial, if what another one computes says nothing about it.
     """
 
     settings: dict[str, Any]
@@ -241,6 +242,7 @@ class ForegroundTask:
     study: str = ""
     number: int = 0
     exact: bool = False
+    unlike: str = ""
 
 
 Kind = TypeVar("Kind", bound=Message)

@@ -15,7 +15,7 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.devices.claims import claimant_of
 from journal_launcher.devices.nvml import Gpu, Nvml, NvmlUnavailableError, Usage, open_nvml
 
-__all__ = ["CPU", "Choice", "Device", "choose_devices", "pin_environment"]
+__all__ = ["CPU", "Choice", "Device", "choose_devices", "model_of", "pin_environment"]
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",  # torch, scikit-learn, CatBoost's OpenMP parts
@@ -51,6 +51,11 @@ class Device:
 
 
 CPU = Device("cpu", None, None, "CPU")
+
+
+def model_of(label: str) -> str:
+    """Return what device a label names, without its number: "NVIDIA H100", "CPU"."""
+    return re.sub(r"^GPU [0-9,]+ ", "", label)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,13 @@ from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.messages import ForegroundTask
 from journal_launcher.base.paths import StudiesFolder, typed
-from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
+from journal_launcher.devices.choose import (
+    CPU,
+    Device,
+    choose_devices,
+    model_of,
+    pin_environment,
+)
 from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher.engines.local import WORKER_PROGRAM
 from journal_launcher.launcher.plan import devices_for, plan_workers
@@ -64,7 +70,8 @@ def replay_in_foreground(
         again = f"{typed()} replay {name} {number} --studies-dir {shlex.quote(str(studies_dir))}"
         told = "the objective had arguments, which no file keeps"
         print(f"{told}; to give them again: {again} -- ARGUMENTS", file=sys.stderr)
-    device = _device(uuid)
+    had = placed.device or "a GPU that it did not name"
+    device = _device(uuid, had)
     task = ForegroundTask(
         settings={**settings.to_json(), "arguments": arguments},
         device=device.label,
@@ -74,6 +81,7 @@ def replay_in_foreground(
         study=study.name,
         number=number,
         exact=uuid is None and device.uuid is None and threads is not None,
+        unlike=had if uuid is not None and model_of(device.label) != model_of(had) else "",
     )
     environment = pin_environment(device, threads or available_cores(), os.environ)
     _become_worker("--replay", task, environment)
@@ -98,8 +106,8 @@ def _recorded(study: "StudyHandle", number: int) -> "FrozenTrial":
     return trial
 
 
-def _device(uuid: str | None) -> Device:
-    """Where the trial ran; another GPU, or the CPU, where that one is not."""
+def _device(uuid: str | None, label: str) -> Device:
+    """Where the trial ran; else a GPU of the same model, else any other, else the CPU."""
     if uuid is None:
         return CPU
     gpus = uuid.count(",") + 1
@@ -107,4 +115,5 @@ def _device(uuid: str | None) -> Device:
         found = choose_devices(uuid, os.environ, together=gpus)
     except UsageError:
         found = choose_devices("auto", os.environ, together=gpus)
-    return found.devices[0] if found.devices else CPU
+    alike = [device for device in found.devices if model_of(device.label) == model_of(label)]
+    return [*alike, *found.devices, CPU][0]

@@ -98,7 +98,7 @@ def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: Stu
 
 
 def replay(task: ForegroundTask) -> int:
-    """0: the same score; 1: another one; 2: there is nothing to compare. Writes no journal."""
+    """0: the same score; 1: another one; 2: nothing can be compared. Writes no journal."""
     try:
         verify_device(task.device_uuid)
         return _replay(task)
@@ -171,29 +171,44 @@ def _compare(
     print(f"recorded  {_shown(recorded.values)}")
     if outcome.values is None:
         reason = visible(outcome.reason or "no value")
-        print(f"now       {outcome.state.name}: {reason}\ndifferent")
-        return ExitCode.FAILED
+        print(f"now       {outcome.state.name}: {reason}")
+        print(_not_comparable(task.unlike) if task.unlike else "different")
+        return ExitCode.USAGE if task.unlike else ExitCode.FAILED
     print(f"now       {_shown(outcome.values)}")
     asked = sorted({*trial.params} ^ {*recorded.params})
     if asked:
         names = one_line(", ".join(asked))
         print(f"the parameters asked for are others now: {names}", file=sys.stderr)
-    same, verdict = compare_scores(recorded.values, outcome.values, task.exact)
+    same, verdict = compare_scores(recorded.values, outcome.values, task.exact, task.unlike)
     print(verdict)
+    if same is None:
+        return ExitCode.USAGE
     return ExitCode.DONE if same else ExitCode.FAILED
 
 
 def compare_scores(
-    recorded: Sequence[float], now: Sequence[float], exact: bool
-) -> tuple[bool, str]:
-    """(the same?, in words). `exact`: nothing but equal bits will do."""
+    recorded: Sequence[float], now: Sequence[float], exact: bool, unlike: str = ""
+) -> tuple[bool | None, str]:
+    """(the same?, in words); None: nobody can tell.
+
+    `exact`: nothing but equal bits will do. `unlike`: where it ran, which this device is not like.
+    """
     if list(recorded) == list(now):
         return True, "the same, bit by bit"
+    if unlike:
+        return None, _not_comparable(unlike)
     if exact:
         return False, "different: on a CPU with as many threads every bit should be the same"
     near = all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(recorded, now, strict=True))
     where = f"{TOLERANCE:.0%}, for a GPU or another number of threads"
     return near, f"the same within {where}" if near else f"different by more than {where}"
+
+
+def _not_comparable(unlike: str) -> str:
+    return (
+        f"not comparable: it ran on {unlike}; another model of GPU, or a CPU, draws other random "
+        "numbers"
+    )
 
 
 def _shown(values: Sequence[float]) -> str:

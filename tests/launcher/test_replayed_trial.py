@@ -161,12 +161,44 @@ def test_the_tolerance_is_for_gpus_and_other_threads(
 
 
 def test_a_trial_of_a_gpu_that_is_not_here_runs_on_another_or_on_the_cpu(machine: Any) -> None:
-    machine([{"uuid": "GPU-aaaaaaaa"}, {"uuid": "GPU-bbbbbbbb"}])
-    assert parent._device("GPU-bbbbbbbb").uuid == "GPU-bbbbbbbb"
-    assert parent._device("GPU-cccccccc").uuid == "GPU-aaaaaaaa"
-    assert parent._device(None) == CPU
+    t4, h100 = "GPU 3 Tesla T4", "GPU 3 NVIDIA H100"
+    machine([{"uuid": "GPU-aaaaaaaa"}, {"uuid": "GPU-bbbbbbbb", "name": "Tesla T4"}])
+    assert parent._device("GPU-bbbbbbbb", t4).uuid == "GPU-bbbbbbbb"
+    assert parent._device("GPU-cccccccc", h100).uuid == "GPU-aaaaaaaa"
+    assert parent._device("GPU-cccccccc", t4).uuid == "GPU-bbbbbbbb"
+    assert parent._device("GPU-cccccccc", "GPU 0 NVIDIA A100").uuid == "GPU-aaaaaaaa"
+    assert parent._device(None, "CPU") == CPU
     machine([])
-    assert parent._device("GPU-cccccccc") == CPU
+    assert parent._device("GPU-cccccccc", t4) == CPU
+
+
+def test_on_another_model_of_gpu_only_equal_bits_say_anything() -> None:
+    same, text = compare_scores((0.5,), (0.5,), False, "GPU 0 NVIDIA H100")
+    assert same and text == "the same, bit by bit"
+    for now in (0.5000001, 0.7):
+        same, text = compare_scores((0.5,), (now,), False, "GPU 0 NVIDIA H100")
+        assert same is None
+        assert text.startswith("not comparable: it ran on GPU 0 NVIDIA H100; another model")
+
+
+def test_a_gpus_trial_on_a_cpu_is_not_comparable(workshop: Workshop) -> None:
+    """Neither the same nor another: 2, with both scores."""
+    workshop.write("import os\ndef objective(trial): return float(os.environ.get('SCORE', 0.5))\n")
+    assert workshop.launch(n_trials=1).exit_code == 0
+    lines = workshop.paths.journal.read_text()
+    placed = '"jl_device":"CPU","jl_device_uuid":null'
+    assert placed in lines
+    on_gpu = '"jl_device":"GPU 0 NVIDIA H100","jl_device_uuid":"GPU-cccccccc"'
+    workshop.paths.journal.write_text(lines.replace(placed, on_gpu))
+    ended = replay(workshop, 0, SCORE="0.6")
+    assert ended.code == 2, ended.err
+    assert ended.out.splitlines()[1:] == [
+        "recorded  0.5",
+        "now       0.6",
+        "not comparable: it ran on GPU 0 NVIDIA H100; another model of GPU, or a CPU, draws other "
+        "random numbers",
+    ]
+    assert replay(workshop, 0).code == 0
 
 
 @pytest.mark.slow  # scikit-learn is imported twice
