@@ -49,8 +49,9 @@ class ModelSpec:
     package: what its library is imported as, and distribution what it is installed as, where that
     is another name. extra: of this program's, that installs the library, if no install has it.
     uses_gpu: trains faster on one. gpu_check: "module:function" that raises DeviceError where the
-    library cannot use the worker's GPU. flags: settings that are only its own; they are part of
-    what its studies are, and one that is None by default fixes the parameter of its name.
+    library cannot use the worker's GPU. gpu_rows: with fewer rows a CPU is probably faster, an
+    estimate (docs/gpu.md). flags: settings that are only its own; they are part of what its studies
+    are, and one that is None by default fixes the parameter of its name.
     judges_overfit: the error on its training rows says something, which that of trees does not.
     remedies: what each cure means for it: `slower` or `regularised` with ranges, the others if they
     apply.
@@ -62,6 +63,7 @@ class ModelSpec:
     extra: str | None = None
     uses_gpu: bool = False
     gpu_check: str | None = None
+    gpu_rows: int = 0
     flags: tuple[str, ...] = ()
     judges_overfit: bool = False
     remedies: Mapping[Cure, Remedy] = field(default_factory=dict)
@@ -85,6 +87,7 @@ MODEL_TYPES = {
         package="torch",
         uses_gpu=True,
         gpu_check="journal_launcher.worker.device_check:require_torch_cuda",
+        gpu_rows=2_000,
         flags=("normalize_features", "use_leaky_relu", "dropout"),
         judges_overfit=True,
         remedies={
@@ -104,6 +107,7 @@ MODEL_TYPES = {
         package="catboost",
         uses_gpu=True,
         gpu_check="journal_launcher.worker.device_check:require_catboost_gpu",
+        gpu_rows=20_000,
         remedies={
             "slower": Remedy(ranges={"learning_rate": {"low": 0.01, "high": 0.05}}),
             "regularised": Remedy(ranges={"l2_leaf_reg": {"low": 10.0, "high": 100.0}}),

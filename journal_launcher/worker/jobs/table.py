@@ -98,13 +98,25 @@ class TableJob(Job):
             reading=table["reading"] or None,
             weight_column=table.get("weight_column"),
         )
-        said = [table["summary"], *table["notes"], *notes]
+        n_rows = task.settings.n_rows
+        said = [table["summary"], *table["notes"], *notes, *self._of_small_table(n_rows)]
         return Preparation(
             identity,
             notes=said,
             noted={TABLE_VALUES: table["values_sha256"]},
             content={**table, "rounds": rounds},
         )
+
+    def _of_small_table(self, n_rows: int) -> list[str]:
+        """Free GPUs are always used; a line says so where a CPU is probably faster."""
+        name = self._settings.model_type
+        enough = MODEL_TYPES[name].gpu_rows
+        if not self._gpu or self._settings.gpus != "auto" or n_rows >= enough:
+            return []
+        return [
+            f"{n_rows:,} rows: below some {enough:,} {name} is probably faster on the CPU; "
+            "try --gpus none"
+        ]
 
     def warm_up(self) -> None:
         model_type(self._settings.model_type)

@@ -271,3 +271,28 @@ def test_a_limit_outlives_the_rule_that_set_it(tmp_path: Path) -> None:
     identity = replace(prepared(tmp_path)[0].identity, flags={"rounds": 730})
     found, made = prepared(tmp_path, Identity.from_json(identity.to_json()))
     assert found.identity.to_json() == identity.to_json() and made._objective.model.max_steps == 730
+
+
+@pytest.mark.parametrize(
+    ("gpu", "gpus", "model_type", "said"),
+    [
+        (True, "auto", "neural_net", True),
+        (True, "auto", "catboost", True),
+        (True, "0", "neural_net", False),  # asked for
+        (False, "auto", "neural_net", False),
+        (True, "auto", "xgboost", False),  # nobody knows
+    ],
+)
+def test_of_a_small_table_it_is_said_that_a_cpu_may_be_faster(
+    tmp_path: Path, gpu: bool, gpus: str, model_type: str, said: bool
+) -> None:
+    settings = LaunchSettings(
+        data=csv_of(tmp_path, columns()), target="y", model_type=model_type, k_folds=3, gpus=gpus
+    )
+    made = TableJob(settings, StudiesFolder(tmp_path / "studies").study("study"), gpu, 1)
+    notes = [line for line in made.prepare(0).notes if "--gpus none" in line]
+    assert len(notes) == said
+    for line in notes:
+        rows, _, rest = line.partition(" rows: below some ")
+        assert int(rows) < int(rest.split()[0].replace(",", ""))
+    assert made._of_small_table(20_000) == []
