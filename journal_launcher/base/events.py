@@ -19,6 +19,8 @@ __all__ = [
     "ComparedModel",
     "Comparison",
     "Event",
+    "GpuLoad",
+    "GpusMeasured",
     "LaunchEnded",
     "LaunchStarted",
     "Listener",
@@ -136,6 +138,25 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class GpuLoad:
+    """What a GPU is at. used, total: bytes of its memory, of all processes; utilization: the share
+    of the time in which it computed, None where NVML does not say (MIG)."""
+
+    device: str
+    uuid: str
+    used: int
+    total: int
+    utilization: float | None
+
+
+@dataclass(frozen=True)
+class GpusMeasured:
+    """Once a second at most, and never on a CPU."""
+
+    gpus: tuple[GpuLoad, ...]
+
+
+@dataclass(frozen=True)
 class BestTrial:
     """The trial that won; of several objectives, the first of the Pareto-optimal ones.
 
@@ -168,7 +189,8 @@ class LaunchEnded:
     `sidecar` is the published model's, if there is one; `baselines` holds the scores of the dummy
     and the linear model on the same folds; `health` is the verdict on the published model.
     `overwrite`: the same command would start anew. `busy`: how much of the time for trials each
-    worker spent with one; None if none ran. `n_before`: of `n_finished`, those that had finished
+    worker spent with one; None if none ran. `gpus`: each with the most memory in use and its mean
+    utilisation. `n_before`: of `n_finished`, those that had finished
     before this launch; `n_pruned`: those that are PRUNED; `n_waiting`: queued ones. `folds`: a hash
     of which rows are where.
     """
@@ -198,6 +220,7 @@ class LaunchEnded:
     n_pruned: int = 0
     n_waiting: int = 0
     folds: str | None = None
+    gpus: tuple[GpuLoad, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -269,6 +292,7 @@ Event = (
     | TrialStarted
     | TrialProgress
     | TrialEnded
+    | GpusMeasured
     | LaunchEnded
 )
 Listener = Callable[[Event], None]

@@ -8,6 +8,7 @@ differently. The user's CUDA_VISIBLE_DEVICES is a mask to respect; its numbers a
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from journal_launcher.base.dataclass import dataclass
@@ -15,7 +16,7 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.devices.claims import claimant_of
 from journal_launcher.devices.nvml import Gpu, Nvml, NvmlUnavailableError, Usage, open_nvml
 
-__all__ = ["CPU", "Choice", "Device", "choose_devices", "model_of", "pin_environment"]
+__all__ = ["CPU", "Choice", "Device", "choose_devices", "gpu_label", "model_of", "pin_environment"]
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",  # torch, scikit-learn, CatBoost's OpenMP parts
@@ -53,6 +54,11 @@ class Device:
 CPU = Device("cpu", None, None, "CPU")
 
 
+def gpu_label(gpus: Sequence[Gpu]) -> str:
+    """Return how people name a GPU, or several of one worker: "GPU 0 NVIDIA H100"."""
+    return _device(gpus).label
+
+
 def model_of(label: str) -> str:
     """Return what device a label names, without its number: "NVIDIA H100", "CPU"."""
     return re.sub(r"^GPU [0-9,]+ ", "", label)
@@ -71,6 +77,7 @@ def choose_devices(
     environment: Mapping[str, str],
     *,
     together: int = 1,
+    nvml: Callable[[], AbstractContextManager[Nvml]] = open_nvml,
     claim: Callable[[str], str | None] = claimant_of,
     wait_seconds: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
@@ -84,6 +91,7 @@ def choose_devices(
 
     together: how many GPUs each worker shall see; they are grouped by how near NVML says they are,
     or as a list names them. `auto` and `all` leave those over that fill no group.
+    nvml: opens it; for a launch, so that it stays open.
     claim: called with the UUID of each GPU that is taken; it returns which other launch has it
     ("pid 4711"), see `Claims.take`. The default only looks.
 
@@ -94,8 +102,8 @@ def choose_devices(
     if request == "none":
         return Choice((), ())
     try:
-        with open_nvml() as nvml:
-            gpus, notes = nvml.gpus()
+        with nvml() as opened:
+            gpus, notes = opened.gpus()
             mask = environment.get("CUDA_VISIBLE_DEVICES")
             visible, mask_notes = _visible_gpus(mask, gpus)
             notes += mask_notes
@@ -105,12 +113,12 @@ def choose_devices(
                 return _without_gpu(request, _why_none(gpus, mask, notes))
             else:
                 chosen = visible
-            users = _Gpus(nvml, claim)
+            users = _Gpus(opened, claim)
             if request == "auto":
                 chosen, notes_on_use = users.take_free(visible, wait_seconds, clock, sleep)
             else:
                 notes_on_use = users.take_all(chosen)
-            groups, notes_on_rest = _grouped(nvml, chosen, together, in_order=bool(names))
+            groups, notes_on_rest = _grouped(opened, chosen, together, in_order=bool(names))
             return Choice(tuple(map(_device, groups)), (*notes, *notes_on_rest, *notes_on_use))
     except NvmlUnavailableError as error:
         if request == "auto" and any(_DEVICES.glob("nvidia[0-9]*")):

@@ -15,7 +15,16 @@ from typing import Any
 
 from journal_launcher.base.dataclass import dataclass
 
-__all__ = ["Gpu", "Nvml", "NvmlUnavailableError", "Usage", "User", "open_nvml", "process_name"]
+__all__ = [
+    "Gpu",
+    "KeptNvml",
+    "Nvml",
+    "NvmlUnavailableError",
+    "Usage",
+    "User",
+    "open_nvml",
+    "process_name",
+]
 
 _GIB = 2**30
 _MAPS = Path("/proc/self/maps")
@@ -85,6 +94,14 @@ class Usage:
 @contextmanager
 def open_nvml() -> Iterator["Nvml"]:
     """Initialise NVML for the length of a `with` block, or raise NvmlUnavailableError."""
+    nvml = _initialised()
+    try:
+        yield nvml
+    finally:
+        nvml.ask("nvmlShutdown")
+
+
+def _initialised() -> "Nvml":
     try:
         library = importlib.import_module("pynvml")
     except ImportError:
@@ -95,11 +112,37 @@ def open_nvml() -> Iterator["Nvml"]:
         library.nvmlInit()
     except Exception as error:  # bindings differ in what they raise without a (working) driver
         raise NvmlUnavailableError(_of_nvml(error)) from error
-    nvml = Nvml(library)
-    try:
-        yield nvml
-    finally:
-        nvml.ask("nvmlShutdown")
+    return Nvml(library)
+
+
+class KeptNvml:
+    """NVML for the length of a launch, initialised when it is first asked for.
+
+    Without persistence mode a driver that nobody has open sleeps: what looks for GPUs, the check of
+    each worker and its library would each wait until it has woken up, seconds on a big machine.
+    """
+
+    def __init__(self) -> None:
+        self._abandoned = False
+        self.nvml: Nvml | None = None
+
+    def __enter__(self) -> "KeptNvml":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.nvml is not None and not self._abandoned:
+            self.nvml.ask("nvmlShutdown")
+
+    @contextmanager
+    def open(self) -> Iterator["Nvml"]:
+        """As `open_nvml`, but it stays open behind the block."""
+        if self.nvml is None:
+            self.nvml = _initialised()
+        yield self.nvml
+
+    def abandon(self) -> None:
+        """Leave it open: its driver hangs, and closing it would hang with it."""
+        self._abandoned = True
 
 
 def _of_nvml(error: Exception) -> str:
@@ -210,6 +253,11 @@ class Nvml:
         if memory is None:
             memory = self.ask("nvmlDeviceGetMemoryInfo", gpu.handle)
         return (0, 0) if memory is None else (memory.used, memory.total)
+
+    def utilization(self, gpu: Gpu) -> float | None:
+        """Return the share of the last moments in which the GPU computed; MIG does not tell."""
+        rates = self.ask("nvmlDeviceGetUtilizationRates", gpu.handle)
+        return None if rates is None else rates.gpu / 100
 
     def free_memory(self, uuid: str) -> tuple[int, int] | None:
         """Return free and total bytes of a GPU or a MIG instance; None where unknown."""

@@ -218,6 +218,7 @@ class Course:
             folds=self.folds,
             n_pruned=len(study.trials(TrialState.PRUNED)),
             n_waiting=len(list(study.waiting())),
+            gpus=self.launch.meter.over_launch(),
         )
         self._write_record(ended)
         return ended

@@ -18,6 +18,8 @@ from journal_launcher.base.times import utc
 from journal_launcher.base.verdict import Verdict
 from journal_launcher.devices.claims import Claims
 from journal_launcher.devices.cpus import available_cores
+from journal_launcher.devices.meter import GpuMeter
+from journal_launcher.devices.nvml import KeptNvml
 from journal_launcher.launcher.engine import Engine, WorkerProcess, WorkerSpec, left_behind
 from journal_launcher.launcher.engines.local import LocalEngine, inherited
 from journal_launcher.launcher.plan import devices_for, plan_workers
@@ -59,16 +61,23 @@ def run_launch(
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     check_inputs(settings)
-    with SignalInbox() as inbox, Claims() as claims, inherited(code) as given:
-        choice = devices_for(settings, environment, claims.take, inbox.sleep)
+    with (
+        SignalInbox() as inbox,
+        Claims() as claims,
+        KeptNvml() as kept,
+        inherited(code) as given,
+    ):
+        choice = devices_for(settings, environment, claims.take, inbox.sleep, kept.open)
         specs = plan_workers(settings, choice, available_cores(), environment)
+        meter = GpuMeter(kept, choice.devices)
         engine = LocalEngine(given)
-        launch = Launch(settings, paths, specs, emit, part_of, on_published, engine=engine)
+        launch = Launch(settings, paths, specs, emit, part_of, on_published, meter, engine=engine)
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
             launch.lease,
             launch.workers(inbox, limit) as supervisor,
+            meter,
         ):
             import_optuna()
 
@@ -87,6 +96,7 @@ class Launch:
     emit: events.Listener
     part_of: str | None
     on_published: OnPublished | None
+    meter: GpuMeter
     id: str = field(default_factory=lambda: os.urandom(16).hex())
     began: float = field(default_factory=time.monotonic)
     began_at: str = field(default_factory=utc)
@@ -115,6 +125,7 @@ class Launch:
                 no_trials_after=None if timeout is None else self.began + timeout,
                 limit=limit,
                 paths=self.paths,
+                meter=self.meter,
             )
             # One is always needed; how many, a study that exists says once it has been read.
             first, *others = pool.slots

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.devices.choose import CPU, Choice, choose_devices, pin_environment
 from journal_launcher.devices.claims import claimant_of
 from journal_launcher.devices.cpus import threads_per_worker
+from journal_launcher.devices.nvml import Nvml, open_nvml
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.settings.launch_settings import LaunchSettings
 
@@ -18,12 +20,18 @@ def devices_for(
     environment: Mapping[str, str],
     claim: Callable[[str], str | None] = claimant_of,
     sleep: Callable[[float], None] = time.sleep,
+    nvml: Callable[[], AbstractContextManager[Nvml]] = open_nvml,
 ) -> Choice:
     """The devices that `--gpus` means for this model type; see `choose_devices` for the errors."""
     if settings.cpu_only and settings.gpus == "auto":
         return Choice((), (f"running on the CPU: {settings.model_type} cannot use a GPU",))
     return choose_devices(
-        settings.gpus, environment, together=settings.gpus_per_worker, claim=claim, sleep=sleep
+        settings.gpus,
+        environment,
+        together=settings.gpus_per_worker,
+        nvml=nvml,
+        claim=claim,
+        sleep=sleep,
     )
 
 

@@ -11,6 +11,7 @@ from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.processes import describe_exit
+from journal_launcher.devices.meter import GpuMeter
 from journal_launcher.launcher.dispatch import Dispatcher
 from journal_launcher.launcher.engine import left_behind
 from journal_launcher.launcher.pool import WorkerPool
@@ -46,6 +47,7 @@ class Supervisor:
     inbox: SignalInbox
     no_trials_after: float | None
     paths: StudyPaths
+    meter: GpuMeter | None = None
     limit: float | None = None
     ledger: "TrialLedger | None" = None
     dispatcher: Dispatcher | None = None
@@ -147,10 +149,13 @@ class Supervisor:
         if self.ledger is not None:
             self.ledger.study.check()  # notice a vanished journal although every worker is busy
         self.silence.look()
+        if self.meter is not None and (loads := self.meter.take()) is not None:
+            self.emit(events.GpusMeasured(loads))
 
     def _seconds_to_next_deadline(self) -> float:
         now = time.monotonic()
-        times = [now + LOOK, *(at for _, at in self.trial_timeout.deadlines())]
+        look = (self.meter and self.meter.period) or LOOK
+        times = [now + look, *(at for _, at in self.trial_timeout.deadlines())]
         if self.no_trials_after is not None and self.stop is None:
             times.append(self.no_trials_after)
         opens_at = self.dispatcher.opens_at if self.dispatcher is not None else None

@@ -10,6 +10,8 @@ from typing import Any
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.events import (
     Event,
+    GpuLoad,
+    GpusMeasured,
     LaunchStarted,
     PhaseChanged,
     TrialEnded,
@@ -93,6 +95,7 @@ class Board:
         self.best_number: int | None = None
         self.bests: list[float] = []  # the best value after each trial of this launch
         self.workers: dict[int, WorkerRow] = {}
+        self.gpus: tuple[GpuLoad, ...] = ()
 
     def fold(self, event: Event) -> None:
         """Take in one event; those that change nothing here (notes, the end) are ignored."""
@@ -115,6 +118,8 @@ class Board:
                 self._progress(event, now)
             case TrialEnded():
                 self._end(event, now)
+            case GpusMeasured():
+                self.gpus = event.gpus
 
     def _start(self, event: LaunchStarted) -> None:
         self.study = event.study

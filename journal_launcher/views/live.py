@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from journal_launcher.base.events import Event, LaunchEnded
+from journal_launcher.base.events import Event, GpuLoad, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
 from journal_launcher.views.figures import clock_time, counted, duration, number, sparkline
 from journal_launcher.views.ticker import TickingView
@@ -23,6 +23,8 @@ _LONG_PROGRESS = 24
 _WIDE = 100
 _CELL = 24
 _SPARK = 24
+_GPU_LINES = 3
+_GIB = 2**30
 
 
 class LiveView(TickingView):
@@ -85,6 +87,7 @@ class Screen:
         totals = [
             *self._head(width, ascii_only=options.ascii_only),
             *self._totals(width, options.ascii_only),
+            *self._gpus(width),
         ]
         yield from totals
         yield from self._workers(width, max(1, console.height - len(totals) - 1))
@@ -118,13 +121,19 @@ class Screen:
         parts += [("running trials" if running else PHASES.get(board.phase, board.phase), "")]
         course = "" if ascii_only else sparkline(board.bests, _SPARK)
         parts += [(f"{goal(board)}  {course}".strip(), "")] if goal(board) else []
-        line = Text()
-        for text, style in parts:
-            if line and len(line) + 3 + len(text) > width:
-                yield _line(line)
-                line = Text()
-            line.append("   " if line else "").append(text, style)
-        yield _line(line)
+        yield from _wrapped(parts, width)
+
+    def _gpus(self, width: int) -> Iterator[Text]:
+        """Memory and utilisation of each GPU; of more than fit three lines, of all together."""
+        gpus = self._board.gpus
+        lines = list(_wrapped([(_gpu(gpu), "bright_black") for gpu in gpus], width)) if gpus else []
+        if len(lines) <= _GPU_LINES:
+            yield from lines
+            return
+        known = [gpu.utilization for gpu in gpus if gpu.utilization is not None]
+        used, total = sum(gpu.used for gpu in gpus), sum(gpu.total for gpu in gpus)
+        mean = sum(known) / len(known) if known else None
+        yield _line((_load(f"{len(gpus)} GPUs", used, total, mean), "bright_black"))
 
     def _workers(self, width: int, height: int) -> Iterator[Text]:
         """A line for each worker; where they are too many, several to a line."""
@@ -168,6 +177,28 @@ class Screen:
         name = " ".join(row.device.split()[:2]) if alone else f"w{row.index}"
         age = duration(self._board.age(row))
         return f"{_cut(name, 6):<6} {_cut(state, 5):<5}{share:>4} {age:>7}"
+
+
+def _gpu(gpu: GpuLoad) -> str:
+    return _load(" ".join(gpu.device.split()[:2]), gpu.used, gpu.total, gpu.utilization)
+
+
+def _load(name: str, used: int, total: int, share: float | None) -> str:
+    """ "GPU 0 12.3/79.6 GiB 87%"."""
+    return f"{name} {used / _GIB:.1f}/{total / _GIB:.1f} GiB" + (
+        "" if share is None else f" {share:.0%}"
+    )
+
+
+def _wrapped(parts: list[tuple[str, str]], width: int) -> Iterator[Text]:
+    """Texts with their styles, on as many lines as they need."""
+    line = Text()
+    for text, style in parts:
+        if line and len(line) + 3 + len(text) > width:
+            yield _line(line)
+            line = Text()
+        line.append("   " if line else "").append(text, style)
+    yield _line(line)
 
 
 def _line(*parts: str | Text | tuple[str, str]) -> Text:

@@ -301,6 +301,7 @@ def result_json(ended: LaunchEnded) -> dict[str, Any]:
         "scores": scores_json(ended.sidecar or Sidecar()),
         "health": None if ended.health is None else ended.health.level,
         "busy": None if ended.busy is None else list(ended.busy),
+        "gpus": [vars(gpu) for gpu in ended.gpus] or None,
         "journal": str(ended.journal),
     }
 
@@ -314,5 +315,5 @@ def failure_json(exit_code: int, message: str) -> dict[str, Any]:
         "exit_reason": "signal" if exit_code == ExitCode.INTERRUPTED else "failed",
         "exit_code": int(exit_code),
         "message": message,
-        **dict.fromkeys((*unknown, "busy", "journal")),
+        **dict.fromkeys((*unknown, "busy", "gpus", "journal")),
     }

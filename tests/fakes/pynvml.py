@@ -5,6 +5,7 @@ FAKE_NVML is JSON and is read again at every call, so a test can change the mach
     {"gpus": [{"uuid": "GPU-…", "name": "…", "used": bytes, "total": bytes,
                "compute": [[pid, bytes or null], …], "graphics": [[pid, bytes], …],
                "mode": 0 to 3,       the compute mode
+               "busy": 0 to 100,     utilisation; absent: it does not say
                "screen": true,       a screen is connected
                "near": {"uuid": topology level, …}, "nvlink": ["uuid", …],
                "mig": [null or {"uuid": "MIG-…", "gi": 1, "ci": 0, …as a GPU…}, …]}, …],
@@ -109,6 +110,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nvmlDeviceGetUUID": lambda handle: _text(_gpu(handle)["uuid"]),
     "nvmlDeviceGetName": lambda handle: _text(_gpu(handle).get("name", "NVIDIA H100 80GB HBM3")),
     "nvmlDeviceGetMemoryInfo": _memory,
+    "nvmlDeviceGetUtilizationRates": lambda handle: SimpleNamespace(gpu=_gpu(handle)["busy"]),
     "nvmlDeviceGetComputeRunningProcesses": _processes("compute"),
     "nvmlDeviceGetGraphicsRunningProcesses": _processes("graphics"),
     "nvmlDeviceGetMigMode": _mig_mode,

@@ -61,6 +61,27 @@ def test_the_second_launch_takes_what_the_first_has_not_and_the_third_nothing(
     assert again.code == 0 and "another launch" not in again.err
 
 
+def test_what_a_launchs_gpus_were_at_is_in_its_events_and_its_json(
+    workshop: Workshop, environment: dict[str, Any]
+) -> None:
+    """NVML, which may fail at any moment, is asked by the parent alone."""
+    workshop.tell("go")
+    used = {**gpu(A), "used": 7 * 2**30, "total": 80 * 2**30, "busy": 50}
+    environment["FAKE_NVML"] = json.dumps({"gpus": [used, gpu(B)]})
+    command = ("--gpus", "0", "--n-trials", "2", "--json")
+    ended = workshop.run(*command, environment=environment)
+    assert ended.code == 0, ended.err
+    (found,) = ended.json["gpus"]
+    assert (found["device"], found["uuid"], found["used"]) == (NAME, A, 7 * 2**30)
+    assert found["utilization"] == 0.5
+    broken = {"gpus": [used], "failing": {"nvmlDeviceGetMemoryInfo": "GPU is lost"}}
+    environment["FAKE_NVML"] = json.dumps(broken)
+    ended = workshop.run(*command, "--study-name", "second", environment=environment)
+    assert ended.code == 0 and ended.json["gpus"] is None
+    ended = workshop.run(*command[2:], "--gpus", "none", "--study-name", "third")
+    assert ended.code == 0 and ended.json["gpus"] is None
+
+
 def test_a_worker_of_two_gpus_sees_both_and_its_trials_say_so(
     workshop: Workshop, environment: dict[str, Any]
 ) -> None:

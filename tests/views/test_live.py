@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from journal_launcher.base.events import (
+    GpuLoad,
+    GpusMeasured,
     LaunchEnded,
     LaunchStarted,
     Note,
@@ -55,6 +57,35 @@ def drawn(board: Board, width: int, height: int = 24) -> list[str]:
     )
     console.print(Screen(board))
     return console.export_text().splitlines()
+
+
+def loads(count: int) -> tuple[GpuLoad, ...]:
+    gib = 2**30
+    return tuple(
+        GpuLoad(f"GPU {n} NVIDIA H100", f"GPU-{n}", (12 + n) * gib, 80 * gib, n / 10 or None)
+        for n in range(count)
+    )
+
+
+def test_each_gpus_memory_and_utilisation_are_shown() -> None:
+    full = board(2)
+    without = drawn(full, 80)
+    full.fold(GpusMeasured(loads(2)))
+    with_gpus = drawn(full, 80)
+    (line,) = [line for line in with_gpus if line not in without]
+    assert line.split("   ") == ["GPU 0 12.0/80.0 GiB", "GPU 1 13.0/80.0 GiB 10%"]
+    full.fold(GpusMeasured(()))
+    assert drawn(full, 80) == without
+
+
+@pytest.mark.parametrize(("width", "lines"), [(140, 2), (80, 3), (50, 1)])
+def test_many_gpus_take_three_lines_or_one_for_all(width: int, lines: int) -> None:
+    full = board(8)
+    without = drawn(full, width, height=30)
+    full.fold(GpusMeasured(loads(8)))
+    found = [line for line in drawn(full, width, height=30) if line not in without]
+    assert len(found) == lines and max(map(len, found)) <= width
+    assert (found == ["8 GPUs 124.0/640.0 GiB 40%"]) is (lines == 1)
 
 
 @pytest.mark.parametrize("width", [20, 30, 50, 80, 120])

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from views.ended import OBJECTIVE, PARAMS, TABLE
 
+from journal_launcher.base.events import GpuLoad
 from journal_launcher.views.summary import failure_json, result_json, result_line
 
 
@@ -27,9 +28,20 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
         "scores": {"folds": None, "fresh_folds": None, "holdout": {"r2": 0.431, "rmse": 55.1}},
         "health": None,
         "busy": None,
+        "gpus": None,
         "journal": "/data/my studies/diabetes_neural_net.log",
     }
     assert result_json(replace(TABLE, busy=(0.98, 0.97)))["busy"] == [0.98, 0.97]
+    load = GpuLoad("GPU 0 NVIDIA H100", "GPU-aaaa", 3 * 2**30, 80 * 2**30, 0.5)
+    assert json.loads(json.dumps(result_json(replace(TABLE, gpus=(load,)))))["gpus"] == [
+        {
+            "device": "GPU 0 NVIDIA H100",
+            "uuid": "GPU-aaaa",
+            "used": 3 * 2**30,
+            "total": 80 * 2**30,
+            "utilization": 0.5,
+        }
+    ]
     nothing = result_json(replace(OBJECTIVE, best_trial=None))
     assert (nothing["best_trial"], nothing["model_path"], nothing["holdout"]) == (None,) * 3
 
