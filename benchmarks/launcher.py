@@ -7,8 +7,9 @@
     python benchmarks/launcher.py memory     of workers that train on 98,783 x 62, `--workers 8` say
 
 Every peer gets the same queue of trials {"index": 0}, {"index": 1}, ... and one thread per process.
-The peers take turns, `--rounds` times; the table shows medians. Ray Tune takes part if it is
-installed (`pip install '.[bench]'`).
+The peers take turns, `--rounds` times; the table shows medians. One that takes longer than
+`--limit` seconds is ended and left out, and a line says so. Ray Tune takes part if it is installed
+(`pip install '.[bench]'`).
 """
 
 import argparse
@@ -33,6 +34,7 @@ from optuna.trial import TrialState
 
 HERE = Path(__file__).resolve().parent
 OBJECTIVE = HERE / "peers" / "objective.py"
+LIMIT = 300.0  # seconds of a peer in a round; --limit
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -65,7 +67,16 @@ def environment(work: str, folder: Path) -> dict[str, str]:
     return {**kept, **ONE_THREAD, "PYTHONPATH": path, "BENCH_WORK": work, "BENCH_DIR": str(folder)}
 
 
+class TookTooLongError(SystemExit):
+    """A peer that hangs, say. What does not know how to go on without it ends with this line."""
+
+
 def processes(commands: list[list[str]], work: str, folder: Path) -> None:
+    """Run them all to their end.
+
+    Raises:
+        TookTooLongError: they have not ended after LIMIT seconds; all of them are ended.
+    """
     with (folder / "output").open("w") as output:
         # Each in a session of its own, as our workers are: on a busy machine Linux may divide the
         # CPU among sessions (sched_autogroup), and nobody shall have more of it than the others.
@@ -74,9 +85,27 @@ def processes(commands: list[list[str]], work: str, folder: Path) -> None:
             subprocess.Popen(command, env=environment(work, folder), **options)
             for command in commands
         ]
-        codes = [process.wait() for process in started]
+        until = time.monotonic() + LIMIT
+        try:
+            codes = [process.wait(max(0.0, until - time.monotonic())) for process in started]
+        except subprocess.TimeoutExpired:
+            who = Path(commands[0][1]).name
+            raise TookTooLongError(f"{who}: took longer than {LIMIT:g} s and was ended") from None
+        finally:
+            end(started)
     if any(codes):
         raise SystemExit(f"{commands[0]} failed:\n{(folder / 'output').read_text()[-3000:]}")
+
+
+def end(started: list["subprocess.Popen[bytes]"]) -> None:
+    """Whatever of them still runs, with all that it started."""
+    for process in started:
+        if process.poll() is None:
+            family = psutil.Process(process.pid)
+            for one in [*family.children(recursive=True), family]:
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
+            process.wait()
 
 
 def peer(name: str, *arguments: object) -> list[str]:
@@ -135,19 +164,29 @@ def seconds(run: Peer, work: str, n_trials: int, workers: int) -> float:
 
 
 def in_turns(options: argparse.Namespace, work: str) -> dict[str, float]:
-    """Median seconds of every peer; they take turns, each round begins with another one."""
+    """Median seconds of every peer; they take turns, each round begins with another one.
+
+    Without those that took too long.
+    """
     found: dict[str, list[float]] = {name: [] for name in PEERS}
     names = list(PEERS)
     for turn in range(options.rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            found[name].append(seconds(PEERS[name], work, options.n_trials, options.workers))
+            if name not in found:
+                continue
+            try:
+                found[name].append(seconds(PEERS[name], work, options.n_trials, options.workers))
+            except TookTooLongError as error:
+                print(f"{name}: left out, {error}", flush=True)
+                del found[name]
     return {name: statistics.median(values) for name, values in found.items()}
 
 
 def print_ratios(found: dict[str, float], base: str) -> None:
     print(f"| who | seconds | against {base} |\n|---|---:|---:|")
     for name, value in sorted(found.items(), key=lambda item: item[1]):
-        print(f"| {name} | {value:.1f} | {value / found[base]:.2f} |")
+        against = f"{value / found[base]:.2f}" if base in found else "-"
+        print(f"| {name} | {value:.1f} | {against} |")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -155,6 +194,8 @@ def train(options: argparse.Namespace) -> None:
     print_ratios(found, "journal_launcher")
     print("\n| who | one worker, seconds | times as long as two |\n|---|---:|---:|")
     for name in ("bare processes, no Optuna", "journal_launcher"):
+        if name not in found:
+            continue
         took = [seconds(PEERS[name], "train", options.n_trials, 1) for _ in range(options.rounds)]
         one = statistics.median(took)
         print(f"| {name} | {one:.1f} | {one / found[name]:.2f} |")
@@ -190,6 +231,9 @@ def overhead(options: argparse.Namespace) -> None:
             memory = 0
             busy = process.cpu_times()
             while process.poll() is None:
+                if time.monotonic() > began + LIMIT:
+                    end([process])
+                    raise TookTooLongError(f"{sampler}: took longer than {LIMIT:g} s")
                 try:
                     memory, busy = process.memory_info().rss, process.cpu_times()
                     process.wait(0.2)
@@ -236,6 +280,8 @@ def memory(options: argparse.Namespace) -> None:
         stack.callback(process.terminate)
         began, training, most = time.monotonic(), math.inf, (0, 0)
         while (now := time.monotonic()) < training + 20 and process.poll() is None:
+            if training == math.inf and now > began + LIMIT:
+                raise TookTooLongError(f"no trial in every worker within {LIMIT:g} s")
             time.sleep(1)
             log = folder / "study.log"
             if training == math.inf and log.exists():
@@ -269,7 +315,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--longest", type=float, default=2.0, help="seconds of a sleeping trial")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of a peer in a round")
     options = parser.parse_args()
+    globals()["LIMIT"] = options.limit
     measures[options.measure](options)
 
 
