@@ -4,6 +4,7 @@
 #   ./launch.sh --gpus auto              all but `test` and `pip` goes to python -m journal_launcher
 #   ./launch.sh test [--slow] [-k name]  run our own tests; further arguments go to pytest, and
 #                                        -n 0 runs one test at a time, as --slow and --pdb do
+#   ./launch.sh test --gpu [--cpu]       those that need a GPU; with --cpu a small dry run
 #   ./launch.sh pip install NAME         pip of our own .venv, which keeps the versions that we need
 #
 # The Python is $JOURNAL_LAUNCHER_PYTHON, else that of an active virtual or conda environment that
@@ -69,15 +70,23 @@ done
 root=${self%/*}
 venv=$root/.venv
 
+opens_gpu() { "$venv/bin/python" -P -c 'import torch; torch.ones(1, device="cuda")' 2>/dev/null; }
+
 if [[ ${1-} == test ]]; then
   shift
-  if [[ ${1-} == --slow ]]; then
+  kind=${1-}
+  if [[ $kind == --slow || $kind == --gpu ]]; then
     shift
   else # `logical`: one process for each core, and none with --pdb
     set -- -n logical --maxprocesses 2 --dist worksteal -m 'not slow' "$@"
   fi
   prepare_own_venv test
   cd -- "$root"
+  if [[ $kind == --gpu ]]; then
+    [[ " $* " == *' --cpu '* ]] || opens_gpu ||
+      fail "expected a GPU that torch can open, found none; --cpu after --gpu makes a dry run"
+    set -- tests/gpu "$@"
+  fi
   exec "$venv/bin/python" -P -m pytest "$@"
 fi
 

@@ -52,14 +52,15 @@ if launcher.ray_tune in launcher.PEERS.values():
     WAYS["Ray Tune + OptunaSearch, folds in process"] = ("loader", launcher.ray_tune)
 
 
-def synthetic(path: Path) -> None:
+def synthetic(path: Path, rows: int = 98_783) -> Path:
     """A target with CEILING of its variance in waves, products and kinks, the rest in noise."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((98_783, 62), dtype=np.float32)
+    x = rng.standard_normal((rows, 62), dtype=np.float32)
     signal = np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2] + np.abs(x[:, 3]) + x[:, 4:12].sum(1) / 4
     signal = (signal - signal.mean()) / signal.std()
     noise = rng.standard_normal(len(x))
     np.savez(path, X=x, y=CEILING**0.5 * signal + (1 - CEILING) ** 0.5 * noise)
+    return path
 
 
 def write_table(options: argparse.Namespace, folder: Path) -> None:

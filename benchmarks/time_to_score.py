@@ -68,7 +68,7 @@ class PlainLoop:
     def __init__(self, table: Table, way: str) -> None:
         self.model = table.objective("none").model
         self._way, self._regression = WAYS[way], table.dataset.schema.task == "regression"
-        self._score = metrics.score(table.prepared["metric"], table.dataset.schema.task)
+        self._score = metrics.score_function(table.prepared["metric"], table.dataset.schema.task)
         self.folds = table.folds
         self._encoded: dict[int, Any] = {}
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # As in a worker; read when the libraries load.
@@ -191,6 +191,58 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=10)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What the ways took: median seconds and mean score of each, and what failed of which one."""
+
+    size: str
+    steps: int
+    metric: str
+    seconds: dict[str, float]
+    scores: dict[str, float]
+    failed: dict[str, str]
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    """Let the ways take turns; one that fails is left out of the later rounds."""
+    torch.set_num_threads(1)
+    device = torch.device(options.device)
+    dataset, folds = read(options, device)
+    recipe = make_recipe(options, dataset, folds[0].train.x.shape[1])
+    ways = make_ways(options, dataset, recipe, device)
+    metric = "r2" if dataset.schema.task == "regression" else "log_loss"
+    score = metrics.score_function(metric, dataset.schema.task)
+    targets = [dataset.target[fold.valid] for fold in dataset.folds]
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    scores: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    for number in range(options.rounds + 1):  # the first warms up: imports, graphs, caches
+        for name, (way, own) in ways.items():
+            if name in failed:
+                continue
+            print(f"round {number}: {name}", file=sys.stderr)
+            began = time.perf_counter()
+            try:
+                found = [part.cpu() for part in way(folds, own, device)]
+            except Exception as error:  # a compiler that is not there, say
+                failed[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
+                print(f"{name} failed: {failed[name]}", file=sys.stderr)
+                continue
+            seconds[name].append(time.perf_counter() - began)
+            scores[name] = statistics.mean(
+                score(target, predictions(part, fold.scaling))
+                for target, part, fold in zip(targets, found, folds, strict=True)
+            )
+    return Measured(
+        size=f"{recipe.net.layers} x {recipe.net.width}, batch {recipe.batch}",
+        steps=whole_batches(folds, recipe) * recipe.epochs * len(folds),
+        metric=metric,
+        seconds={name: statistics.median(s[1:]) for name, s in seconds.items() if len(s) > 1},
+        scores=scores,
+        failed=failed,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data")
@@ -200,37 +252,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    device = torch.device(options.device)
-    dataset, folds = read(options, device)
-    recipe = make_recipe(options, dataset, folds[0].train.x.shape[1])
-    ways = make_ways(options, dataset, recipe, device)
-    metric = "r2" if dataset.schema.task == "regression" else "log_loss"
-    score = metrics.score(metric, dataset.schema.task)
-    targets = [dataset.target[fold.valid] for fold in dataset.folds]
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    scores: dict[str, float] = {}
-    for number in range(options.rounds + 1):  # the first warms up: imports, graphs, caches
-        for name, (way, own) in ways.items():
-            print(f"round {number}: {name}", file=sys.stderr)
-            began = time.perf_counter()
-            found = [part.cpu() for part in way(folds, own, device)]
-            seconds[name].append(time.perf_counter() - began)
-            scores[name] = statistics.mean(
-                score(target, predictions(part, fold.scaling))
-                for target, part, fold in zip(targets, found, folds, strict=True)
-            )
-    steps = whole_batches(folds, recipe) * recipe.epochs * len(folds)
-    size = f"{recipe.net.layers} x {recipe.net.width}, batch {recipe.batch}"
-    print(f"{options.device}, load {os.getloadavg()[0]:.1f}, {size}, {steps:,} fold-steps\n")
-    print(f"| way | s a trial | fold-steps/s | against the DataLoader loop | {metric} |")
+    found = measure(options)
+    load = os.getloadavg()[0]
+    print(f"{options.device}, load {load:.1f}, {found.size}, {found.steps:,} fold-steps\n")
+    print(f"| way | s a trial | fold-steps/s | against the DataLoader loop | {found.metric} |")
     print("|---|---:|---:|---:|---:|")
-    medians = {name: statistics.median(found[1:]) for name, found in seconds.items()}
-    for name, median in medians.items():
-        times = medians["DataLoader loop"] / median
-        print(
-            f"| {name} | {median:.2f} | {steps / median:,.0f} | {times:.2f} | {scores[name]:.4f} |"
-        )
+    for name, median in found.seconds.items():
+        times = found.seconds["DataLoader loop"] / median
+        rate = f"{found.steps / median:,.0f}"
+        print(f"| {name} | {median:.2f} | {rate} | {times:.2f} | {found.scores[name]:.4f} |")
+    for name, why in found.failed.items():
+        print(f"\n{name} failed: {why}")
 
 
 if __name__ == "__main__":

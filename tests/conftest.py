@@ -33,6 +33,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 compileall.compile_dir(ROOT / "journal_launcher", quiet=1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    said = "run the tests in tests/gpu in a small size on the CPU, as far as one can"
+    parser.addoption("--cpu", action="store_true", help=said)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Launches of tests that run beside these, on fake GPUs of the same names, are no concern."""

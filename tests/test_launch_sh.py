@@ -339,4 +339,14 @@ def test_tests_always_run_in_the_own_venv(bench: Bench, checkout: Path, tmp_path
     assert list(checkout.glob(".venv/lib/python*/site-packages/twig.py"))  # an extra's extra
     again = bench.run(checkout / "launch.sh", "test", "--slow", "-x", **active)
     assert (again.told["argv"], again.err) == (["-x"], "")
+    without = bench.run(checkout / "launch.sh", "test", "--gpu", "-x", **active)
+    assert (without.code, without.out) == (2, "")
+    assert without.err.startswith("error: expected a GPU that torch can open, found none; --cpu ")
+    assert without.err.count("\n") == 1
+    dry = bench.run(checkout / "launch.sh", "test", "--gpu", "--cpu", "-x", **active)
+    assert (dry.told["argv"], dry.err) == (["tests/gpu", "--cpu", "-x"], "")
+    (site,) = checkout.glob(".venv/lib/python*/site-packages")
+    (site / "torch.py").write_text("def ones(size, device): assert device == 'cuda'")
+    on_gpu = bench.run(checkout / "launch.sh", "test", "--gpu", "-x", **active)
+    assert (on_gpu.told["argv"], on_gpu.err) == (["tests/gpu", "-x"], "")
     assert bench.run(checkout / "launch.sh").err == ""

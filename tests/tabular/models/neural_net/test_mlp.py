@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tabular.models.neural_net.plainly import one_fold
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,28 +31,6 @@ def drawn_masks(net: Mlp, dropout: float) -> Tensor:
     shape = (net.layers if dropout else 0, ROWS, FOLDS, net.width)
     random = torch.Generator().manual_seed(7)
     return (torch.rand(shape, generator=random, dtype=torch.float64) >= dropout).double()
-
-
-def embedded(x: Tensor, frequencies: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-    """As the paper writes it, one feature after the other; x: (rows, inputs)."""
-    parts = []
-    for number, own in enumerate(frequencies):
-        waves = 2 * torch.pi * x[:, number : number + 1] * own
-        waves = torch.cat([torch.cos(waves), torch.sin(waves)], dim=1)
-        parts.append(functional.relu(functional.linear(waves, matrix[number], bias[number])))
-    return torch.cat([*parts, x[:, len(frequencies) :]], dim=1)
-
-
-def one_fold(net: Mlp, flat: Tensor, masks: Tensor, x: Tensor) -> Tensor:
-    """The output of a fold alone, in training, written plainly; flat: (weights,)."""
-    layers = net.unflatten(flat[None])
-    if net.numbers:
-        x = embedded(x, *(weights[0] for weights in layers.periodic))
-    for number, (matrix, scale, shift) in enumerate(layers.hidden):
-        x = functional.batch_norm(x @ matrix[0].T, None, None, scale[0], shift[0], training=True)
-        x = functional.leaky_relu(x, net.slope)
-        x = x * masks[number] if len(masks) else x
-    return x @ layers.matrix[0].T + layers.bias[0]
 
 
 @pytest.mark.parametrize("net", [PLAIN, PERIODIC], ids=["plain", "periodic"])
