@@ -71,7 +71,9 @@ def run_launch(
         specs = plan_workers(settings, choice, available_cores(), environment)
         meter = GpuMeter(kept, choice.devices)
         engine = LocalEngine(given)
-        launch = Launch(settings, paths, specs, emit, part_of, on_published, meter, engine=engine)
+        launch = Launch(
+            settings, paths, specs, emit, part_of, on_published, engine=engine, meter=meter
+        )
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
@@ -96,12 +98,12 @@ class Launch:
     emit: events.Listener
     part_of: str | None
     on_published: OnPublished | None
-    meter: GpuMeter
     id: str = field(default_factory=lambda: os.urandom(16).hex())
     began: float = field(default_factory=time.monotonic)
     began_at: str = field(default_factory=utc)
     again: str = AGAIN
     engine: Engine = field(default_factory=LocalEngine)
+    meter: GpuMeter = field(default_factory=lambda: GpuMeter(KeptNvml(), ()))
 
     def __post_init__(self) -> None:
         self.lease = Lease(self.paths.lease, self.paths.name, self.id)
