@@ -3,6 +3,7 @@
     trainer   one trial's folds in all the ways of trainer.py, on 98,783 x 62
     job       20 trials of that table from the process's start to the published model, without and
               with periodic embeddings
+    workers   the same, plain, with 2 and 4 workers on each GPU
     packing   the same training in 1, 2 and 4 processes on the GPU at once
     profile   what a step is made of: its kernels, its parts, several steps in one graph
 
@@ -14,13 +15,13 @@ sizes on a machine without a GPU: its figures mean nothing, and it is how this f
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 240.0  # seconds of a part
-ROWS, COLUMNS = 98_783, 62
-PERIODIC = (16, 8, 0.2)
+ROWS = 98_783
 
 
 @dataclass(frozen=True)
@@ -84,29 +84,40 @@ def table(cpu: bool, folder: Path) -> Path:
 
 def job(cpu: bool, folder: Path) -> list[Row]:
     data = table(cpu, folder)
-    rows = []
-    for embedding in ("none",) if cpu else ("none", "periodic"):
-        config = folder / f"{embedding}.toml"
-        config.write_text(f'[neural_net]\nembedding = "{embedding}"\n')
-        place = ["--studies-dir", str(folder / embedding), "--study-name", "job", "--json"]
-        size = ["--n-trials", "2" if cpu else "20", "--gpus", "none" if cpu else "auto"]
-        size += ["--k-folds", "2", "--confirm", "0"] if cpu else []
-        command = [sys.executable, "-P", "-m", "journal_launcher", "run", "--data", str(data)]
-        command += ["--target", "y", "--config", str(config), "--pruner", "none", *size, *place]
-        began = time.monotonic()
-        done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
-        took = time.monotonic() - began
-        if done.returncode:
-            print(done.stderr[-3000:], file=sys.stderr)
-            rows.append(Row(f"job, embedding {embedding}", None, "s", f"exit {done.returncode}"))
-            continue
-        result = json.loads(done.stdout)
-        note = f"{result['n_finished']} trials, best {result['best_trial']['value']:.4f}"
-        for gpu in result["gpus"] or []:
-            share = gpu["utilization"]
-            note += f", {gpu['used'] / 2**30:.1f} GiB" + (f" {share:.0%}" if share else "")
-        rows.append(Row(f"job, embedding {embedding}", took, "s", note))
-    return rows
+    return [launched(cpu, folder, data, kind) for kind in ("none", "periodic")[: 1 if cpu else 2]]
+
+
+def workers(cpu: bool, folder: Path) -> list[Row]:
+    """The plain job with several workers on each GPU; `job` has it with one."""
+    data = table(cpu, folder)
+    return [launched(cpu, folder, data, "none", count) for count in ((2,) if cpu else (2, 4))]
+
+
+def launched(cpu: bool, folder: Path, data: Path, embedding: str, workers: int = 1) -> Row:
+    """A launch of as many epochs as the product trains there, from its start to its model."""
+    what = f"embedding {embedding}, workers {workers}"
+    config = folder / "network.toml"
+    config.write_text(f'[neural_net]\nembedding = "{embedding}"\n')
+    options = ["--data", str(data), "--target", "y", "--config", str(config), "--pruner", "none"]
+    options += ["--studies-dir", str(folder / what), "--study-name", "job", "--json"]
+    if cpu:
+        options += ["--gpus", "none", "--workers", str(workers), "--n-trials", "2"]
+        options += ["--k-folds", "2", "--confirm", "0"]
+    else:
+        options += ["--gpus", "auto", "--workers-per-gpu", str(workers), "--n-trials", "20"]
+    command = [sys.executable, "-P", "-m", "journal_launcher", "run", *options]
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
+    took = time.monotonic() - began
+    if done.returncode:
+        print(done.stderr[-3000:], file=sys.stderr)
+        return Row(what, None, "s", f"exit {done.returncode}")
+    result = json.loads(done.stdout)
+    note = f"{result['n_finished']} trials, best {result['best_trial']['value']:.4f}"
+    for gpu in result["gpus"] or []:
+        share = gpu["utilization"]
+        note += f", {gpu['used'] / 2**30:.1f} GiB" + (f" {share:.0%}" if share else "")
+    return Row(what, took, "s", note)
 
 
 # --- packing
@@ -139,6 +150,8 @@ def packing(cpu: bool, folder: Path) -> list[Row]:
 
 def packed(cpu: bool) -> None:
     """One of them: wait for a word, train for a while, say how fast."""
+    from gpu_steps import some_training, synchronize
+
     training, batches = some_training(cpu)
     training.epoch()
     synchronize(cpu)
@@ -152,65 +165,12 @@ def packed(cpu: bool) -> None:
     print(taken / (time.monotonic() - began), flush=True)
 
 
-def some_training(cpu: bool) -> tuple[Any, int]:
-    from journal_launcher.tabular.models.neural_net.training import Step, Training
-
-    net, device = some_net(cpu, periodic=False), some_device(cpu)
-    folds, batch = some_folds(cpu), 64 if cpu else 512
-    step = Step(net, len(folds), batch, folds[0], device, captured=not cpu)
-    batches = len(folds[0].x) // batch
-    training = Training(
-        net,
-        step,
-        folds,
-        learning_rate=1e-3,
-        weight_decay=1e-2,
-        batches=batches,
-        epochs=1000,
-        seeds=list(range(len(folds))),
-    )
-    return training, batches
-
-
-def some_device(cpu: bool) -> Any:
-    import torch
-
-    torch.set_num_threads(1)
-    torch.backends.cuda.matmul.allow_tf32 = True  # as the product
-    return torch.device("cpu" if cpu else "cuda:0")
-
-
-def some_net(cpu: bool, periodic: bool) -> Any:
-    from journal_launcher.tabular.models.neural_net.mlp import Mlp
-
-    width, inputs = (16, 6) if cpu else (256, COLUMNS)
-    waves = (inputs, *PERIODIC) if periodic else (0, 0, 0, 0.0)
-    return Mlp(inputs, 1, 2, width, 0.0, 0.1, *waves)
-
-
-def some_folds(cpu: bool, rows: int | None = None) -> list[Any]:
-    import torch
-
-    from journal_launcher.tabular.models.neural_net.training import TensorRows
-
-    device, random = some_device(cpu), torch.Generator().manual_seed(0)
-    rows = rows or (400 if cpu else ROWS * 16 // 25)  # four fifths, a fifth of them held out
-    x = torch.randn(rows, 6 if cpu else COLUMNS, generator=random)
-    y = (2 * x[:, :1]).sin() + x[:, 1:2] * x[:, 2:3]
-    return [TensorRows(x.to(device), y.to(device)) for _ in range(5)]
-
-
-def synchronize(cpu: bool) -> None:
-    import torch
-
-    if not cpu:
-        torch.cuda.synchronize()
-
-
 # --- profile
 
 
 def profile(cpu: bool, folder: Path) -> list[Row]:
+    from gpu_steps import profile_of
+
     rows = []
     for periodic in (False, True):
         kind = "periodic" if periodic else "plain"
@@ -219,135 +179,12 @@ def profile(cpu: bool, folder: Path) -> list[Row]:
     return rows
 
 
-def profile_of(cpu: bool, periodic: bool) -> list[tuple[str, float, str, str]]:
-    import torch
-
-    from journal_launcher.tabular.models.neural_net.training import Step
-
-    net, device, batch = some_net(cpu, periodic), some_device(cpu), 64 if cpu else 512
-    folds = some_folds(cpu, 2 * batch)
-    step = Step(net, 5, batch, folds[0], device, captured=False)
-    step.begin(
-        net.initial([torch.Generator(device).manual_seed(k) for k in range(5)], torch.float32)
-    )
-    x, y = (torch.stack([getattr(rows, k)[:batch] for rows in folds], 1) for k in "xy")
-    masks = torch.ones(net.layers, batch, 5, net.width, device=device)
-    rates = torch.tensor([1e-3, 0.9999, 0.01], device=device)
-    inputs = (x, y, masks, rates)
-
-    def whole() -> None:
-        step._take(*inputs)
-
-    found = [("eager step", timed(whole, cpu), "us", "")]
-    kernels = kernels_of(whole, cpu)
-    if kernels:
-        slowest = sorted(kernels, key=lambda pair: -pair[1])[:5]
-        note = "; ".join(f"{name[:40]} {us:.1f}" for name, us in slowest)
-        found.append(("kernels of a step", float(len(kernels)), "", note))
-        found.append(("their time", sum(us for _, us in kernels), "us", ""))
-    for name, run in parts_of(step, net, inputs).items():
-        found.append((name, timed(run, cpu, graphs=1), "us", "" if cpu else "in a graph"))
-    for steps in (1, 4, 16):
-        took = timed(whole, cpu, graphs=steps) if not cpu or steps == 1 else None
-        if took is not None:
-            found.append(
-                (f"captured step, {steps} a graph", took, "us", f"{5e6 / took:,.0f} fold-steps/s")
-            )
-    return found
-
-
-def parts_of(step: Any, net: Any, inputs: tuple[Any, ...]) -> dict[str, Callable[[], Any]]:
-    """Each part alone, and Adam over the same memory in more pieces, which it spreads over more
-    multiprocessors."""
-    import torch
-
-    x, y, masks, rates = inputs
-    state = (step._flat, step._gradient, step._first_moment, step._second_moment)
-
-    def adam(pieces: int) -> None:
-        size = -(-step._flat.numel() // (4 * pieces)) * 4
-        lists = [list(torch.split(tensor.view(-1), size)) for tensor in state]
-        torch._fused_adamw_(
-            *lists,
-            [],
-            [step._count] * len(lists[0]),
-            lr=rates[0],
-            beta1=0.9,
-            beta2=0.99,
-            weight_decay=0.0,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
-        )
-
-    def clip() -> None:
-        norms = torch.linalg.vector_norm(step._gradient, dim=1, keepdim=True)
-        step._gradient.mul_((1.0 / (norms + 1e-6)).clamp_(max=1.0))
-
-    def average() -> None:
-        step._flat.mul_(rates[1])
-        step.average.flat.lerp_(step._flat, rates[2])
-
-    return {
-        "gradient": lambda: net.backpropagate(
-            step._layers, step._gradients, step.average.stats, x, y, masks
-        ),
-        "clip": clip,
-        "clip by renorm": lambda: torch.renorm(step._gradient, 2, 0, 1.0),
-        "decay and average": average,
-        **{
-            f"Adam in {pieces} pieces": lambda pieces=pieces: adam(pieces) for pieces in (1, 12, 36)
-        },
-    }
-
-
-def timed(run: Callable[[], Any], cpu: bool, graphs: int = 0) -> float:
-    """Median microseconds of a run; graphs: of so many runs in one CUDA graph."""
-    import torch
-
-    inner = 3 if cpu else 200
-    if graphs and not cpu:
-        one = run
-        graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            one()
-        torch.cuda.synchronize()
-        with torch.cuda.graph(graph, stream=side):
-            for _ in range(graphs):
-                one()
-        run = graph.replay
-    run()
-    found = []
-    for _ in range(3 if cpu else 5):
-        synchronize(cpu)
-        began = time.perf_counter()
-        for _ in range(inner):
-            run()
-        synchronize(cpu)
-        found.append((time.perf_counter() - began) / inner)
-    return 1e6 * statistics.median(found) / max(1, graphs)
-
-
-def kernels_of(run: Callable[[], Any], cpu: bool) -> list[tuple[str, float]]:
-    """Each kernel that a run launches, and its microseconds."""
-    import torch
-    from torch.profiler import ProfilerActivity
-
-    run()
-    synchronize(cpu)
-    activities = [ProfilerActivity.CPU] if cpu else [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as seen:
-        run()
-        synchronize(cpu)
-    return [(e.name, e.device_time) for e in seen.events() if str(e.device_type).endswith("CUDA")]
-
-
 # --- all of it
 
 PARTS: dict[str, Part] = {
     "trainer": trainer,
     "job": job,
+    "workers": workers,
     "packing": packing,
     "profile": profile,
 }
@@ -355,20 +192,19 @@ PARTS: dict[str, Part] = {
 
 def machine(cpu: bool) -> dict[str, Any]:
     """What the figures belong to."""
+    found = {"torch": version("torch"), "python": sys.version.split()[0], "dry_run": cpu}
+    if cpu:
+        return {**found, "device": "CPU"}
     import torch
 
     from journal_launcher.devices.nvml import NvmlUnavailableError, open_nvml
 
-    found = {"torch": torch.__version__, "cuda": torch.version.cuda, "dry_run": cpu}
-    found |= {"python": sys.version.split()[0], "device": "CPU", "driver": None}
-    if not cpu:
-        found["device"] = torch.cuda.get_device_name(0)
-        try:
-            with open_nvml() as nvml:
-                found["driver"] = nvml.driver()[0]
-        except NvmlUnavailableError as error:
-            found["driver"] = str(error)
-    return found
+    found |= {"cuda": torch.version.cuda, "device": torch.cuda.get_device_name(0)}
+    try:
+        with open_nvml() as nvml:
+            return {**found, "driver": nvml.driver()[0]}
+    except NvmlUnavailableError as error:
+        return {**found, "driver": str(error)}
 
 
 def measured(name: str, cpu: bool) -> list[Row]:
@@ -419,10 +255,11 @@ def main() -> None:
             rows = PARTS[options.parts[0]](options.cpu, Path(folder))
         options.part.write_text(json.dumps([vars(row) for row in rows]))
         return
-    import torch
+    if not options.cpu:
+        import torch
 
-    if not options.cpu and not torch.cuda.is_available():
-        parser.error("expected a GPU that torch can open, found none; --cpu makes a dry run")
+        if not torch.cuda.is_available():
+            parser.error("expected a GPU that torch can open, found none; --cpu makes a dry run")
     about = machine(options.cpu)
     found = {name: measured(name, options.cpu) for name in options.parts or PARTS}
     print(", ".join(f"{key} {value}" for key, value in about.items()) + "\n")

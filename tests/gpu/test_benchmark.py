@@ -12,8 +12,9 @@ from launcher.harness import ROOT
 pytestmark = pytest.mark.gpu
 
 
-@pytest.mark.parametrize("part", ["trainer", "job", "packing", "profile"])
+@pytest.mark.parametrize("part", ["trainer", "workers", "packing", "profile"])
 def test_each_part_of_the_benchmark_runs(place: Place, part: str, tmp_path: Path) -> None:
+    """Those of a launch are one function: `workers` stands for `job`."""
     if not place.cpu:
         pytest.skip("on a GPU, type: python benchmarks/gpu.py")
     command = [sys.executable, "-P", str(ROOT / "benchmarks" / "gpu.py"), part, "--cpu"]
