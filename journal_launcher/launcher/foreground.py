@@ -81,7 +81,7 @@ def replay_in_foreground(
         study=study.name,
         number=number,
         exact=uuid is None and device.uuid is None and threads is not None,
-        unlike=had if uuid is not None and model_of(device.label) != model_of(had) else "",
+        unlike="" if device.uuid == uuid or model_of(device.label) == model_of(had) else had,
     )
     environment = pin_environment(device, threads or available_cores(), os.environ)
     _become_worker("--replay", task, environment)

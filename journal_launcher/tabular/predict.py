@@ -16,7 +16,6 @@ from journal_launcher.base.files import check_result, read_json, write_result
 from journal_launcher.base.job_kinds import kind_of
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.unknown_names import did_you_mean_or_all
-from journal_launcher.devices.cpus import available_cores
 from journal_launcher.settings.model_types import MODEL_TYPES, check_installed
 from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.data.prepared import features_from_frame, read_features
@@ -135,7 +134,6 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
         n_rows=sidecar["rows"]["train"],
         metric=sidecar["metric"],
         flags=sidecar["flags"],
-        threads=available_cores(),
         name=sidecar["model_type"],
     )
     fitted = make_model(settings).load(file, sidecar["model_state"])

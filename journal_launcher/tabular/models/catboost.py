@@ -69,7 +69,7 @@ class CatBoost(Boosting):
         if middle:
             scale, bias = model.get_scale_and_bias()
             model.set_scale_and_bias(scale, bias + middle)
-        return self._fitted(model, taken)
+        return FittedCatBoost(model, self.settings.schema, taken, self.settings.threads)
 
     def _train(self, model: catboost.CatBoost, pool: catboost.Pool, steps: int) -> None:
         if self.settings.gpu:  # where it takes no callbacks
@@ -119,10 +119,7 @@ class CatBoost(Boosting):
         model = catboost.CatBoost()
         model.load_model(str(path))
         taken = {int(column): middle for column, middle in state.get("middles", {}).items()}
-        return self._fitted(model, taken)
-
-    def _fitted(self, model: catboost.CatBoost, taken: dict[int, float]) -> "FittedCatBoost":
-        return FittedCatBoost(model, self.settings.schema, taken, self.settings.threads)
+        return FittedCatBoost(model, self.settings.schema, taken, threads=-1)  # all: it is alone
 
     def fixed(self) -> dict[str, Any]:
         """What is not tuned; the same on CPU and GPU but for the device."""
