@@ -20,7 +20,8 @@ class JobKind:
     more, on fresh folds. refits: the best parameters are trained anew for the model that is
     published; the trials of others lack what that needs. has_health: diagnostics are published with
     the model, which judge it. predicts: `predict` can load the model. has_folders: each trial has a
-    folder of its own. stop_grace: seconds between the SIGTERM and the SIGKILL of a running trial.
+    folder of its own, which outlives interruptions. stop_grace: seconds between the SIGTERM and the
+    SIGKILL of a running trial.
     """
 
     name: str
@@ -43,7 +44,7 @@ TABLE = JobKind(
     has_health=True,
     predicts=True,
 )
-OBJECTIVE = JobKind("objective")
+OBJECTIVE = JobKind("objective", has_folders=True)
 COMMAND = JobKind("command", has_folders=True, stop_grace=5.0)  # its worker still has to say so
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, UsageError
+from journal_launcher.base.trial_dir import mark_of
 from journal_launcher.base.unknown_names import nearest
 
 __all__ = [
@@ -203,7 +204,7 @@ class StudyPaths:
 
     @property
     def trials(self) -> Path:
-        """Folders of the scripts of running trials and of the best so far."""
+        """Folders of running and interrupted trials and of the best so far."""
         return self.directory / "trials"
 
     def trial_folder(self, number: int) -> Path:
@@ -219,8 +220,8 @@ class StudyPaths:
                 yield int(folder.name)
 
     def trial_mark(self, number: int) -> Path:
-        """Beside a folder that a trial made: the folder itself is the script's."""
-        return self.trials / f".{number}"
+        """Beside a folder that a trial made."""
+        return mark_of(self.trial_folder(number))
 
     def remove_trial_folder(self, number: int) -> None:
         """Remove the folder that a trial made, and its mark."""
@@ -245,7 +246,7 @@ class StudyPaths:
 
     @property
     def best_model_directory(self) -> Path:
-        """What a user's `save_best` or the best trial's script wrote."""
+        """What a user's `save_best` and the best trial wrote."""
         return self.directory / "best_model"
 
     @property

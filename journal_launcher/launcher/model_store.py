@@ -27,7 +27,6 @@ __all__ = [
     "clear_staging",
     "complete",
     "drop_staging",
-    "drop_trials",
     "hash_files",
     "leave_out",
     "model_path",
@@ -82,15 +81,6 @@ def drop_staging(paths: StudyPaths) -> None:
             path.unlink(missing_ok=True)
     with suppress(OSError):  # there is none, or something else is in it
         paths.staging.rmdir()
-
-
-def drop_trials(paths: StudyPaths, below: int) -> None:
-    """Remove the folders of trials 0 to `below` - 1: what was in the best one is published."""
-    for number in list(paths.trial_folders()):
-        if number < below:
-            paths.remove_trial_folder(number)
-    with suppress(OSError):  # there is none, or something else is in it
-        paths.trials.rmdir()
 
 
 def stage(paths: StudyPaths, sidecar: Sidecar) -> Sidecar:

@@ -1,5 +1,7 @@
 """When the best model is saved, what the save must agree with, and who refits it."""
 
+from collections.abc import Set
+from contextlib import suppress
 from dataclasses import replace
 
 from journal_launcher.base.artifacts.identity import Identity
@@ -23,6 +25,7 @@ from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
+from journal_launcher.study import trial_folders
 from journal_launcher.study.confirmation import candidates, confirmation_of
 from journal_launcher.study.study import BEST_ATTRIBUTE
 
@@ -39,8 +42,6 @@ def save_best_model(
     Nothing is refitted if the best model is published already, or staged by an earlier launch.
     `facts` (versions, times) are added to what the worker says of the model.
     """
-    if supervisor.aborting:
-        return None
     try:
         return _saved(supervisor, ledger, paths, facts)
     except JournalLauncherError as problem:
@@ -54,11 +55,14 @@ def save_best_model(
 def _saved(
     supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, facts: Provenance
 ) -> Sidecar | None:
+    wanted = _wanted(ledger)
+    _keep_folders(ledger, paths, set() if wanted is None else wanted.numbers)
+    if supervisor.aborting:
+        return None
     foreign = ledger.study.passed_over()
     if foreign is not None:
         text = f"trial {foreign.number} ({foreign.value:.5g}) of a foreign writer is better, but"
         supervisor.emit(Note(f"{text} cannot be refitted: it is passed over"))
-    wanted = _wanted(ledger)
     if wanted is None:
         return None
     baselines = ledger.baselines
@@ -68,7 +72,7 @@ def _saved(
     left_out = sidecar is not None and sidecar.left_out and not facts.part_of
     if sidecar is not None and not left_out:
         model_store.drop_staging(paths)
-        _drop_trials(ledger, paths)
+        _keep_folders(ledger, paths, set())
         _mark(ledger, wanted)
         # Still the best after more trials: only counts and scores moved on.
         return model_store.rewrite(paths, replace(sidecar, counts=counts, confirmed=confirmed))
@@ -89,7 +93,7 @@ def _saved(
     )
     sidecar = model_store.publish(paths, model_store.stage(paths, sidecar))
     _mark(ledger, wanted)
-    _drop_trials(ledger, paths)
+    _keep_folders(ledger, paths, set())
     return sidecar
 
 
@@ -99,9 +103,12 @@ def _mark(ledger: TrialLedger, wanted: Best) -> None:
     ledger.study.remember(BEST_ATTRIBUTE, wanted.trial if front is None else front)
 
 
-def _drop_trials(ledger: TrialLedger, paths: StudyPaths) -> None:
+def _keep_folders(ledger: TrialLedger, paths: StudyPaths, kept: Set[int]) -> None:
+    """Keep the folders of these trials and of queued ones: what was in the best is published."""
     if ledger.settings.job_kind.has_folders:
-        model_store.drop_trials(paths, len(ledger.study.trials()))
+        trial_folders.remove_unneeded(paths, ledger.study.trials(), kept)
+        with suppress(OSError):  # there is none, or something is left in it
+            paths.trials.rmdir()
 
 
 def _wanted(ledger: TrialLedger) -> Best | None:

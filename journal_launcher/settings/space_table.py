@@ -33,7 +33,7 @@ def parse_space(table: Mapping[str, Any]) -> AskedSpace:
         twin = variables.setdefault(name.upper(), name)
         if twin != name:
             raise UsageError(f"[space] {name} and {twin} would both be JL_{name.upper()}")
-        if name.upper() == "DIR":
+        if name.upper() in ("DIR", "TRIAL_DIR"):
             raise UsageError(f"[space] {name}: this name belongs to the trial's folder")
     return {name: _parse(f"[space] {name}", found) for name, found in table.items()}
 

@@ -22,6 +22,7 @@ from journal_launcher.study.optuna_private import (
 
 __all__ = [
     "ARGUMENTS",
+    "COPY_OF",
     "arguments_mark",
     "baselines",
     "changed_notes",
@@ -30,6 +31,7 @@ __all__ = [
     "numbers",
     "optunas_own",
     "refittable",
+    "repeated",
     "retries",
     "seconds",
     "table",
@@ -39,6 +41,9 @@ __all__ = [
 
 ARGUMENTS = "arguments after --"
 """Under which a study notes a mark of what followed `--`."""
+
+COPY_OF = "journal_launcher_copy_of"
+"""System attribute of a trial that is queued again: the number of the one that it repeats."""
 
 
 # --- of a study
@@ -94,6 +99,11 @@ def retries(system_attributes: Mapping[str, Any]) -> list[int]:
     """The failed trials that this one repeats."""
     found = system_attributes.get(RETRY_HISTORY)
     return [n for n in found if whole(n) is not None] if isinstance(found, list) else []
+
+
+def repeated(system_attributes: Mapping[str, Any]) -> int | None:
+    """The trial that this one repeats: it was interrupted, or its worker died."""
+    return whole(system_attributes.get(COPY_OF))
 
 
 def queued_params(system_attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ __all__ = [
     "renumbered",
     "storage_of",
     "study_id",
+    "system_attributes",
     "trial_id",
 ]
 
@@ -88,6 +89,12 @@ def storage_of(trial: BaseTrial) -> BaseStorage | None:
 def fixed_params(trial: optuna.Trial) -> Mapping[str, Any]:
     """What it was queued with: the sampler is not asked for that."""
     found: dict[str, Any] = trial._fixed_params
+    return found
+
+
+def system_attributes(trial: optuna.Trial) -> Mapping[str, Any]:
+    """What it had when it began, which its own process asks for without a look into the journal."""
+    found: dict[str, Any] = trial._cached_frozen_trial.system_attrs
     return found
 
 

@@ -18,8 +18,10 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import IdentityError, JournalDamagedError, OtherStudiesError
 from journal_launcher.base.paths import is_frame_name, typed
 from journal_launcher.study.attributes import (
+    COPY_OF,
     changed_notes,
     refittable,
+    repeated,
     retries,
     table,
     text,
@@ -46,7 +48,6 @@ SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a r
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
 STOPPED_ATTRIBUTE = "journal_launcher_stopped"  # n_trials of the launch that study.stop() ended
 BEST_ATTRIBUTE = "journal_launcher_best_trial"  # saved as the best: its number, or a front's
-COPY_OF = "journal_launcher_copy_of"  # system attribute of a trial that is queued again
 
 
 _NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
@@ -422,7 +423,7 @@ class StudyHandle:
         with contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attrs(trial_id(trial), said)
             later = self.trials()[trial.number :]
-            copied = any(whole(t.system_attrs.get(COPY_OF)) == trial.number for t in later)
+            copied = any(repeated(t.system_attrs) == trial.number for t in later)
             with self.storage.together():
                 if not copied:
                     self.queue_again(trial, retry=retry)

@@ -27,7 +27,7 @@ from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.study.study import NOTED_ATTRIBUTE, StudyHandle
 from journal_launcher.worker.device_check import verify_device
 from journal_launcher.worker.jobs import Job, make_job
-from journal_launcher.worker.jobs.base import ScriptFailedError
+from journal_launcher.worker.jobs.base import TrialFailedError
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, outcome_of
 from journal_launcher.worker.user_errors import missing_module, traceback_of
@@ -77,7 +77,7 @@ def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: Stu
         value = job(trial)
     except optuna.TrialPruned:
         value = "pruned"
-    except ScriptFailedError as error:  # its output was just seen
+    except TrialFailedError as error:  # its output was just seen
         print(f"params: {trial.params}", file=sys.stderr)
         said = visible(str(error).splitlines()[0].removesuffix(":"))
         print(f"error: {said}", file=sys.stderr)

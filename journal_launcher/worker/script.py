@@ -19,7 +19,7 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import limit_met
 from journal_launcher.base.job_kinds import COMMAND
 from journal_launcher.base.processes import pidfd
-from journal_launcher.worker.jobs.base import ScriptFailedError
+from journal_launcher.worker.jobs.base import TrialFailedError
 
 __all__ = ["Line", "Script"]
 
@@ -87,7 +87,7 @@ class Script:
     It stays in this worker's process group, so that whoever kills the group kills it too.
 
     Raises:
-        ScriptFailedError: it cannot be started.
+        TrialFailedError: it cannot be started.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Script:
             )
         except OSError as error:
             why = limit_met(error) or error.strerror
-            raise ScriptFailedError(f"cannot start {arguments[0]}: {why}") from None
+            raise TrialFailedError(f"cannot start {arguments[0]}: {why}") from None
         self._tail = deque[str](maxlen=_TAIL_LINES)
         self._seen: set[psutil.Process] = set()
         assert self._process.stdout is not None and self._process.stderr is not None

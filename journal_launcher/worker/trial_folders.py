@@ -1,8 +1,9 @@
-"""The folders of scripts: one for each running trial and for the best so far, no others."""
+"""The folder that a trial runs with, and what becomes of the best one's."""
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -12,38 +13,78 @@ from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import found_at, read_object
+from journal_launcher.base.trial_dir import TRIAL_DIR
+from journal_launcher.study.attributes import repeated
+from journal_launcher.study.optuna_private import system_attributes
 from journal_launcher.study.tally import best_of, pareto_front
-from journal_launcher.worker.jobs.base import ScriptFailedError
+from journal_launcher.study.trial_folders import folder_number, remove_unneeded
+from journal_launcher.worker.jobs.base import TrialFailedError
 
-__all__ = ["create", "remove_losers", "stage"]
+__all__ = ["given", "given_to_save_best", "remove_losers", "stage"]
 
 
-def create(paths: StudyPaths, number: int) -> Path:
-    """An empty folder for one trial.
+@contextmanager
+def given(paths: StudyPaths, trial: optuna.Trial) -> Iterator[None]:
+    """Let a trial, and what it starts, find its own folder; it is made on first use.
+
+    It is empty, unless the trial repeats one that was interrupted or whose worker died.
 
     Raises:
-        ScriptFailedError: a link is in the way, or a folder that no trial made.
+        TrialFailedError: a link is in the way, or what no trial made.
     """
+    number = trial.number
+    if repeated(system_attributes(trial)) is not None:
+        number = folder_number(trial.study.get_trials(deepcopy=False), number)
+    folder = _free(paths, number, again=number != trial.number)
+    with _named(folder):
+        try:
+            yield
+        finally:
+            if folder.is_dir():  # made by who knew only its name
+                paths.trial_mark(number).touch(mode=0o600)
+
+
+def _free(paths: StudyPaths, number: int, *, again: bool) -> Path:
+    """The place of a trial's folder; a folder is there only if the trial is run `again`."""
     folder = paths.trial_folder(number)
-    mark = paths.trial_mark(number)
-    if mark.exists() and not paths.trials.is_symlink() and not folder.is_symlink():
-        shutil.rmtree(folder, ignore_errors=True)
-    if paths.trials.is_symlink() or found_at(folder) is not None:
-        at = paths.trials if paths.trials.is_symlink() else folder
-        raise ScriptFailedError(f"{at}: expected no {found_at(at)} there; move it away and {AGAIN}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch(mode=0o600)
-    folder.mkdir()
+    at = paths.trials if paths.trials.is_symlink() else folder
+    found = found_at(at)
+    if at == folder and found == "a folder":
+        if again:
+            return folder
+        if paths.trial_mark(number).exists():  # of a study whose journal was removed
+            shutil.rmtree(folder, ignore_errors=True)
+            found = found_at(at)
+    if found is not None:
+        raise TrialFailedError(f"{at}: expected no {found} there; move it away and {AGAIN}")
     return folder
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    os.environ[TRIAL_DIR] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(TRIAL_DIR, None)
+
+
+@contextmanager
+def given_to_save_best(paths: StudyPaths, study: optuna.Study) -> Iterator[None]:
+    """The same for the best trial's folder, while `save_best` runs; several have none to name."""
+    best = winners(study)
+    if len(best) != 1 or len(study.directions) > 1:
+        yield
+        return
+    with _named(_source(paths, study, best[0].number)):
+        yield
 
 
 def remove_losers(paths: StudyPaths, study: optuna.Study) -> None:
     """Remove the folders of trials that have ended and cannot become the best any more."""
-    trials = study.get_trials(deepcopy=False)
-    kept = {trial.number for trial in winners(study)}
-    for number in list(paths.trial_folders()):
-        if number < len(trials) and trials[number].state.is_finished() and number not in kept:
-            paths.remove_trial_folder(number)
+    if any(True for _ in paths.trial_folders()):
+        best = {trial.number for trial in winners(study)}
+        remove_unneeded(paths, study.get_trials(deepcopy=False), best)
 
 
 def winners(study: optuna.Study) -> list[FrozenTrial]:
@@ -64,11 +105,17 @@ def stage(paths: StudyPaths, study: optuna.Study, staging: Path) -> None:
     several = len(study.directions) > 1
     for trial in winners(study):
         inside = str(trial.number) if several else ""
-        source = paths.trial_folder(trial.number)
-        if not source.exists() and trial.number in _published(paths):
-            source = paths.best_model_directory / inside
+        source = _source(paths, study, trial.number, inside)
         if source.exists():
             _link(source, staging / paths.best_model_directory.name / inside)
+
+
+def _source(paths: StudyPaths, study: optuna.Study, number: int, inside: str = "") -> Path:
+    """Where a best trial's files are: its folder, else where an earlier launch published them."""
+    folder = paths.trial_folder(folder_number(study.get_trials(deepcopy=False), number))
+    if not folder.exists() and number in _published(paths):
+        return paths.best_model_directory / inside
+    return folder
 
 
 def _published(paths: StudyPaths) -> set[int]:
@@ -78,14 +125,17 @@ def _published(paths: StudyPaths) -> set[int]:
 
 def _link(source: Path, target: Path) -> None:
     """Give every file of `source` a second name below `target`; nothing is copied or moved, so a
-    kill at any moment loses nothing."""
+    kill at any moment loses nothing. What `save_best` wrote under the same name stays."""
     for file, name in _files(source):
         there = target / name
         there.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(file, there)
+        except FileExistsError:
+            print(f"left out of best_model, where save_best wrote one: {file}", flush=True)
         except OSError:  # a file system without links
-            shutil.copy2(file, there)
+            if not there.exists():
+                shutil.copy2(file, there)
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Path]]:

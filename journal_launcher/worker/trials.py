@@ -20,7 +20,7 @@ from journal_launcher.base.visible import visible
 from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.optuna_private import trial_id
 from journal_launcher.worker.cuda_errors import breaks_process, is_out_of_memory, let_go, words
-from journal_launcher.worker.jobs.base import Job, ScriptFailedError
+from journal_launcher.worker.jobs.base import Job, TrialFailedError
 from journal_launcher.worker.user_errors import missing_module, traceback_of
 
 __all__ = ["Outcome", "WorkerStudy", "evaluate", "finish_trial", "forks_end_here", "outcome_of"]
@@ -80,7 +80,7 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
             return outcome_of(job(trial), n_objectives)
     except optuna.TrialPruned as pruned:
         return Outcome(TrialState.PRUNED, broken=breaks_process(pruned))
-    except ScriptFailedError as error:
+    except TrialFailedError as error:
         print(visible(f"trial {trial.number}: {error}"), file=sys.stderr)
         return Outcome(TrialState.FAIL, None, str(error)[:2000], raised=error.always)
     except (Exception, SystemExit) as error:

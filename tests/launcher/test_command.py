@@ -29,6 +29,7 @@ x, gpu = float(sys.argv[1]), os.environ["CUDA_VISIBLE_DEVICES"]
 note(f"began {gpu}")
 told("began GPU-aaaaaaaa"), told("began GPU-bbbbbbbb")
 assert (list(DIR.iterdir()), sys.argv[2], os.environ["JL_X"]) == ([], str(DIR), sys.argv[1])
+assert os.environ["JL_TRIAL_DIR"] == str(DIR)
 (DIR / "sub").mkdir()
 (DIR / "sub" / "weights").write_text(sys.argv[1])
 (DIR / "gpu").write_text(gpu)

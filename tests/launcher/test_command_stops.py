@@ -15,6 +15,7 @@ __all__ = ["scripts"]
 
 # The first trial is quick. Each other one has a child in its group and waits until it is told.
 PATIENT = """
+note(f"found {DIR.name}", sorted(path.name for path in DIR.iterdir()))
 (DIR / "weights").write_text(sys.argv[1])
 if (HERE / "first").exists():
     child = subprocess.Popen(["sleep", "1000"])
@@ -94,10 +95,11 @@ def test_a_stop_ends_scripts_and_the_same_command_goes_on(
     ended = finish(process)
     assert ended.code == (75 if number == signal.SIGTERM else 130) and "Traceback" not in ended.err
     assert "running trials have 5 s to end" in ended.err, "a script has less than its worker"
-    assert gone(pids) and scripts.trials == ["0"]
+    assert gone(pids) and scripts.trials == ["0", "1"]
     scripts.shop.tell("go")
     assert scripts.shop.run(*options, command=True).code == 0
     assert scripts.shop.states().count("COMPLETE") == 3
+    assert scripts.shop.noted("found 1") == "['weights']", "who repeats trial 1 has its folder"
     check_the_best_is_all_that_is_left(scripts)
 
 

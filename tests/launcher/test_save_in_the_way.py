@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from launcher.harness import Workshop, finish
 from launcher.test_save import of, put
@@ -16,6 +17,7 @@ from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
+from journal_launcher.study import trial_folders
 
 # --- what is beside a model
 
@@ -67,6 +69,7 @@ def test_a_model_that_is_left_out_takes_nothing_of_the_users_along(tmp_path: Pat
 
 def test_only_marked_folders_are_folders_of_trials(tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "study")
+    ended = [optuna.create_trial(state=optuna.trial.TrialState.FAIL)] * 12
     for name in ("0", "3", "12", "007", "mine", "12.bak", "٣"):
         (paths.trials / name).mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
@@ -74,7 +77,7 @@ def test_only_marked_folders_are_folders_of_trials(tmp_path: Path) -> None:
     (paths.trials / "5").symlink_to(tmp_path / "elsewhere")
     for number in (0, 5, 7, 12):
         paths.trial_mark(number).touch()
-    model_store.drop_trials(paths, 12)
+    trial_folders.remove_unneeded(paths, ended, set())
     left = {"3", "007", "mine", "12", "12.bak", "٣", "5"}  # there was no trial 12, and 3 is theirs
     assert {path.name for path in paths.trials.iterdir() if path.name[0] != "."} == left
     assert (tmp_path / "elsewhere" / "file").exists()
@@ -82,7 +85,7 @@ def test_only_marked_folders_are_folders_of_trials(tmp_path: Path) -> None:
     (tmp_path / "victim" / "0").mkdir(parents=True)
     (tmp_path / "victim" / ".0").touch()
     paths.trials.symlink_to(tmp_path / "victim")
-    model_store.drop_trials(paths, 12)
+    trial_folders.remove_unneeded(paths, ended, set())
     assert (tmp_path / "victim" / "0").exists()
 
 

@@ -43,6 +43,7 @@ MISTAKES = [
     ({"x": {5: 1}}, "[space] x: unknown key 5; known: low, high, log, step"),
     ({"lr": [1], "LR": [1]}, "[space] LR and lr would both be JL_LR"),
     ({"dir": [1]}, "[space] dir: this name belongs to the trial's folder"),
+    ({"trial_dir": [1]}, "[space] trial_dir: this name belongs to the trial's folder"),
     ({"x": []}, "[space] x: expected at least one choice, found an empty list"),
     ({"x": [[1]]}, "[space] x: expected a value, a list of values or {low = …, high = …}, found"),
     ({"x": None}, "[space] x: expected a value, a list of values or {low = …, high = …}, found"),

@@ -91,6 +91,14 @@ def test_what_was_queued_is_a_system_attribute_and_known_to_its_trial() -> None:
     assert not private.fixed_params(study.ask())
 
 
+def test_a_trial_knows_the_system_attributes_that_it_began_with() -> None:
+    study = created(InMemoryStorage())
+    waiting = optuna.create_trial(state=TrialState.WAITING, system_attrs={"copy": 3})
+    study.add_trial(waiting)
+    assert private.system_attributes(study.ask()) == {"copy": 3}
+    assert private.system_attributes(study.ask()) == {}
+
+
 def test_metric_names_are_a_system_attribute() -> None:
     study = created(storage := InMemoryStorage())
     storage.set_study_system_attr(private.study_id(study), private.METRIC_NAMES, ["r2"])
@@ -333,7 +341,15 @@ NAMES = {
         "worker_id",
     ),
     *("_distributions", "_params", "_system_attrs", "_user_attrs"),
-    *("_fixed_params", "_lock_file", "_storage", "_study_id", "_suggest", "_trial_id"),
+    *(
+        "_cached_frozen_trial",
+        "_fixed_params",
+        "_lock_file",
+        "_storage",
+        "_study_id",
+        "_suggest",
+        "_trial_id",
+    ),
 }
 TEXTS = {
     *(private.METRIC_NAMES, private.FAILED_TRIAL, private.RETRY_HISTORY),

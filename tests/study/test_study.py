@@ -13,9 +13,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from journal_launcher.base.errors import JournalDamagedError, JournalLauncherError, UsageError
+from journal_launcher.study.attributes import COPY_OF
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
-from journal_launcher.study.study import COPY_OF, StudyHandle
+from journal_launcher.study.study import StudyHandle
 
 IDENTITY: dict[str, Any] = {"objective": "a.py:f", "directions": ["minimize"], "seed": 0}
 ME = Owner.this_process("ours", 0)

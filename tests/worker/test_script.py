@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from journal_launcher.worker import script as module
-from journal_launcher.worker.jobs.base import ScriptFailedError
+from journal_launcher.worker.jobs.base import TrialFailedError
 from journal_launcher.worker.script import Line, Script
 
 
@@ -123,7 +123,7 @@ def test_a_script_reads_nothing_from_the_launchs_terminal() -> None:
 
 
 def test_a_program_that_cannot_start_says_why() -> None:
-    with pytest.raises(ScriptFailedError, match="cannot start nowhere: No such file or directory"):
+    with pytest.raises(TrialFailedError, match="cannot start nowhere: No such file or directory"):
         Script(["nowhere"], os.environ)
 
 
@@ -134,5 +134,5 @@ def test_a_program_for_which_there_is_no_process_says_what_to_do(
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     monkeypatch.setattr(subprocess.Popen, "_execute_child", refuse)
-    with pytest.raises(ScriptFailedError, match=r"cannot start true: no more .*`ulimit -u`.*again"):
+    with pytest.raises(TrialFailedError, match=r"cannot start true: no more .*`ulimit -u`.*again"):
         Script(["true"], os.environ)

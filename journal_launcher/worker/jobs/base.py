@@ -17,7 +17,7 @@ from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.messages import Preparation
 
-__all__ = ["Job", "Progress", "ScriptFailedError"]
+__all__ = ["Job", "Progress", "TrialFailedError"]
 
 
 class Progress(Protocol):
@@ -34,8 +34,11 @@ class Progress(Protocol):
     ) -> None: ...
 
 
-class ScriptFailedError(JournalLauncherError):
-    """A script gave no value; `always`: it would not with other parameters either."""
+class TrialFailedError(JournalLauncherError):
+    """A trial has no value, for a reason that one line says; of a script, with its last lines.
+
+    `always`: it would have none with other parameters either.
+    """
 
     def __init__(self, reason: str, *, always: bool = True) -> None:
         super().__init__(reason)

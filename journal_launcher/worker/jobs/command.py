@@ -19,6 +19,7 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.processes import describe_exit
+from journal_launcher.base.trial_dir import trial_dir
 from journal_launcher.settings.command_template import (
     LAST_LINE,
     Value,
@@ -33,7 +34,7 @@ from journal_launcher.settings.ranges import Asked, Range
 from journal_launcher.settings.space_table import kind_of, parse_space
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
-from journal_launcher.worker.jobs.base import Job, Progress, ScriptFailedError
+from journal_launcher.worker.jobs.base import Job, Progress, TrialFailedError
 from journal_launcher.worker.script import Line, Script
 from journal_launcher.worker.user_errors import missing_in_script
 
@@ -81,13 +82,9 @@ class CommandJob(Job):
     def __call__(self, trial: optuna.Trial) -> float | list[float]:
         with suggesting(trial):
             values = {name: _suggest(trial, name, asked) for name, asked in self._space.items()}
-        folder = trial_folders.create(self._paths, trial.number)
-        try:
-            given = {name: as_text(value) for name, value in values.items()}
-            read = self._run(trial, folder, given)
-        except BaseException:
-            self._paths.remove_trial_folder(trial.number)
-            raise
+        given = {name: as_text(value) for name, value in values.items()}
+        with trial_folders.given(self._paths, trial):
+            read = self._run(trial, trial_dir(), given)
         return read if len(read) > 1 else read[0]
 
     def _run(self, trial: optuna.Trial, folder: Path, values: Mapping[str, str]) -> list[float]:
@@ -112,17 +109,17 @@ class CommandJob(Job):
         if status != 0:
             missing = missing_in_script(self._template.program, tail.rpartition("\n")[2])
             if missing is not None:
-                raise ScriptFailedError(missing)
+                raise TrialFailedError(missing)
             was = "was " if status < 0 else ""
-            raise ScriptFailedError(f"the script {was}{describe_exit(status)}:\n{tail}")
+            raise TrialFailedError(f"the script {was}{describe_exit(status)}:\n{tail}")
         try:
             read = reader.values(folder, self._settings.n_directions)
         except ValueError as error:
-            raise ScriptFailedError(f"no value: {error}; its last lines:\n{tail}") from None
+            raise TrialFailedError(f"no value: {error}; its last lines:\n{tail}") from None
         if not all(map(math.isfinite, read)):
             shown = ", ".join(map(str, read))
             reason = f"not finite: the script gave {shown}; its last lines:\n{tail}"
-            raise ScriptFailedError(reason, always=False)
+            raise TrialFailedError(reason, always=False)
         return read
 
     def recorded(self, study: optuna.Study) -> None:

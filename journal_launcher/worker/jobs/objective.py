@@ -14,6 +14,7 @@ from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import ARGUMENTS, arguments_mark
+from journal_launcher.worker import trial_folders
 from journal_launcher.worker.jobs.base import Job, Progress
 from journal_launcher.worker.user_code import Reporter, UserObjective, load_objective
 
@@ -79,12 +80,19 @@ class ObjectiveJob(Job):
 
     def __call__(self, trial: optuna.Trial) -> Any:
         vars(trial)["report"] = Reporter(trial, self._progress)
-        return self._load().function(trial)
+        with trial_folders.given(self._paths, trial):
+            return self._load().function(trial)
+
+    def recorded(self, study: optuna.Study) -> None:
+        trial_folders.remove_losers(self._paths, study)
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> Sidecar:
         save_best = self._load().save_best
         if save_best is not None:
             directory = staging / "best_model"
             directory.mkdir()
-            save_best(study, directory)
+            with trial_folders.given_to_save_best(self._paths, study):
+                save_best(study, directory)
+        # Afterwards: a file that `save_best` writes anew must not be the trial's own.
+        trial_folders.stage(self._paths, study, staging)
         return Sidecar.from_json({"kind": "objective", "objective": self._settings.objective})
