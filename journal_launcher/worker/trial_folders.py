@@ -20,7 +20,7 @@ from journal_launcher.study.tally import best_of, pareto_front
 from journal_launcher.study.trial_folders import folder_number, remove_unneeded
 from journal_launcher.worker.jobs.base import TrialFailedError
 
-__all__ = ["given", "given_to_save_best", "remove_losers", "stage"]
+__all__ = ["given", "given_to_save_best", "remove_losers", "stage", "winners"]
 
 
 @contextmanager

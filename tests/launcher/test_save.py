@@ -255,6 +255,50 @@ def test_a_save_best_that_raises_is_shown(workshop: Workshop) -> None:
     assert len(warnings) == 1 and "in save_best" in warnings[0]
 
 
+UNSAVED = """
+import os
+from journal_launcher import trial_dir
+
+def objective(trial):
+    (trial_dir() / "checkpoint.pt").write_text(str(trial.number))
+    note(f"trained {trial.number}")
+    return VALUES[trial.number] if isinstance(VALUES[0], float) else tuple(VALUES[trial.number])
+
+def save_best(study, directory):
+    (directory / "half").touch()
+    if not (HERE / "mended").exists():
+        raise RuntimeError("no such shelf")
+    (directory / "card").write_text(str(len(study.best_trials)))
+"""
+
+
+def test_a_save_best_that_raises_is_repeated_alone(workshop: Workshop) -> None:
+    workshop.write(UNSAVED, VALUES=[3.0, 1.0, 2.0])
+    result = workshop.launch(n_trials=3)
+    assert result.exit_code == 1 and result.model_path is None
+    assert str(result.message).startswith(
+        "save_best raised for trial 1: RuntimeError: no such shelf; every trial is kept: mend that "
+        "and type the same command again, which repeats the save alone (CPU, log "
+    )
+    assert workshop.states() == ["COMPLETE"] * 3 and not workshop.paths.sidecar.exists()
+    for number in range(3):
+        (workshop.folder / f"trained {number}").unlink()
+    workshop.tell("mended")
+    result = workshop.launch(n_trials=3)
+    assert result.exit_code == 0 and not list(workshop.folder.glob("trained *"))
+    folder = workshop.paths.best_model_directory
+    found = {path.name: path.read_text() for path in folder.iterdir()}
+    assert found == {"half": "", "card": "1", "checkpoint.pt": "1"}
+
+
+def test_every_trial_that_was_not_saved_is_named(workshop: Workshop) -> None:
+    values = [[99.0, 99.0], *([float(n), 20.0 - n] for n in range(12))]
+    workshop.write(UNSAVED, VALUES=values)
+    result = workshop.launch(n_trials=13, direction=["minimize", "minimize"])
+    named = ", ".join(map(str, range(1, 11)))
+    assert f"raised for trials {named} and 2 more: RuntimeError" in str(result.message)
+
+
 def test_several_objectives_have_a_pareto_front(workshop: Workshop) -> None:
     workshop.write(
         """

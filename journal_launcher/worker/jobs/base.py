@@ -17,7 +17,7 @@ from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.messages import Preparation
 
-__all__ = ["Job", "Progress", "TrialFailedError"]
+__all__ = ["Job", "Progress", "SaveFailedError", "TrialFailedError"]
 
 
 class Progress(Protocol):
@@ -43,6 +43,10 @@ class TrialFailedError(JournalLauncherError):
     def __init__(self, reason: str, *, always: bool = True) -> None:
         super().__init__(reason)
         self.always = always
+
+
+class SaveFailedError(JournalLauncherError):
+    """The user's code raised while it saved the best model; its exception is the cause."""
 
 
 class Job(ABC):

@@ -9,16 +9,21 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.sidecar import Sidecar
+from journal_launcher.base.errors import is_full_disk, limit_met
 from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.settings.inputs import find_reference
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import ARGUMENTS, arguments_mark
 from journal_launcher.worker import trial_folders
-from journal_launcher.worker.jobs.base import Job, Progress
+from journal_launcher.worker.cuda_errors import words
+from journal_launcher.worker.jobs.base import Job, Progress, SaveFailedError
 from journal_launcher.worker.user_code import Reporter, UserObjective, load_objective
+from journal_launcher.worker.user_errors import missing_module
 
 __all__ = ["ObjectiveJob"]
+
+_NAMED = 10  # trials that a message names
 
 
 class ObjectiveJob(Job):
@@ -91,8 +96,25 @@ class ObjectiveJob(Job):
         if save_best is not None:
             directory = staging / "best_model"
             directory.mkdir()
-            with trial_folders.given_to_save_best(self._paths, study):
-                save_best(study, directory)
+            try:
+                with trial_folders.given_to_save_best(self._paths, study):
+                    save_best(study, directory)
+            except (Exception, SystemExit) as error:
+                if is_full_disk(error):
+                    raise
+                raise SaveFailedError(self._unsaved(study, error)) from error
         # Afterwards: a file that `save_best` writes anew must not be the trial's own.
         trial_folders.stage(self._paths, study, staging)
         return Sidecar.from_json({"kind": "objective", "objective": self._settings.objective})
+
+    def _unsaved(self, study: optuna.Study, error: BaseException) -> str:
+        """What was not saved, and what to do about it."""
+        why = limit_met(error) or missing_module(error)
+        why = why or f"{type(error).__name__}: {words(error)}".removesuffix(": ")
+        numbers = [str(trial.number) for trial in trial_folders.winners(study)]
+        more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+        which = f"trial{'s' * (len(numbers) > 1)} {', '.join(numbers[:_NAMED])}{more}"
+        return (
+            f"save_best raised for {which}: {why}; every trial is kept: mend that and "
+            f"{self._settings.again}, which repeats the save alone"
+        )
