@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from journal_launcher.base.plain_json import as_json
 from journal_launcher.study.optuna_private import HookedTrial
 
 __all__ = ["JournalTrial", "as_kept"]
@@ -52,7 +53,8 @@ def as_kept(distribution: BaseDistribution) -> BaseDistribution:
 
 
 class JournalTrial(HookedTrial):
-    """A trial that suggests the objective's own choices, however they were kept."""
+    """A trial that suggests the objective's own choices, however they were kept, and keeps what
+    NumPy and torch call a number."""
 
     def __init__(self, study: optuna.Study, trial_id: int) -> None:
         super().__init__(study, trial_id)
@@ -65,6 +67,14 @@ class JournalTrial(HookedTrial):
             value = distribution.choices[int(kept.to_internal_repr(value))]
             self._own[name] = value
         return value
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """As Optuna's.
+
+        Raises:
+            TypeError: names the trial, the attribute, and what JSON has nothing for in its value.
+        """
+        super().set_user_attr(key, as_json(value, f"trial {self.number}, attribute {key!r}"))
 
     @property
     def params(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: Stu
     defaults = job.defaults()
     if defaults is not None:
         study.enqueue_trial(defaults)
-    trial = study.ask()
+    trial = JournalTrial(study, trial_id(study.ask()))  # as in a launch
     for line in (f"debug: one trial on {task.device}, nothing is kept", *prepared.notes):
         print(visible(line), file=sys.stderr)
     try:

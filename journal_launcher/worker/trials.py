@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import limit_met
+from journal_launcher.base.plain_json import as_json
 from journal_launcher.base.visible import visible
 from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.optuna_private import trial_id
@@ -33,6 +34,9 @@ class WorkerStudy(optuna.study.Study):
 
     def stop(self) -> None:
         self.ends_launch = True
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        super().set_user_attr(key, as_json(value, f"study {self.study_name}, attribute {key!r}"))
 
 
 @dataclass(frozen=True)
