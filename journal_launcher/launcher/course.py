@@ -210,7 +210,7 @@ class Course:
             sidecar=sidecar,
             baselines=self.ledger.baselines,
             health=judged,
-            failures=dict(self.ledger.failures),
+            failures=self.ledger.causes(),
             overwrite=self.settings.overwrite,
             trial_seconds=self.ledger.trial_seconds(),
             busy=self.supervisor.pool.busy_shares(),

@@ -20,7 +20,7 @@ from journal_launcher.study.study import (
     StudyHandle,
     carry_over,
 )
-from journal_launcher.study.tally import failure_kind
+from journal_launcher.study.tally import by_cause, failure_kind
 
 __all__ = ["TrialLedger"]
 
@@ -228,9 +228,14 @@ class TrialLedger:
             if self.study.fail_and_queue(trial, reason, retry=False):
                 self.emit(events.Note(f"trial {trial.number} was interrupted and is queued again"))
 
+    def causes(self) -> dict[str, int]:
+        """How many trials failed in this launch, by cause."""
+        found = by_cause(self.failures.elements())
+        return {cause: len(places) for cause, places in found.items()}
+
     def reason_to_stop(self) -> str | None:
         """Why the launch must end: too many failures; None to go on."""
-        kinds = ", ".join(f"{count} x {kind}" for kind, count in self.failures.most_common())
+        kinds = ", ".join(f"{count} x {cause}" for cause, count in self.causes().items())
         total = self.failures.total()
         if total >= self.settings.failure_limit:
             return f"{total} trials failed: {kinds}; --max-failures sets this limit"

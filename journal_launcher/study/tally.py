@@ -1,7 +1,8 @@
 """How many trials have finished and which is the best, kept up to date instead of counted anew."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +15,7 @@ __all__ = [
     "FINISHED",
     "Tally",
     "best_of",
+    "by_cause",
     "check_values",
     "failure_kind",
     "has_failed",
@@ -23,6 +25,10 @@ __all__ = [
 ]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+# Several with nothing but commas and spaces between them are one, also where a text was cut off.
+_NUMBER = r"[-+]?(?:0x[0-9a-f]+|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d*)?|(?:inf|nan)\b)"
+_NUMBERS = re.compile(rf"(?<![\w.]){_NUMBER}(?:[\s,]+{_NUMBER})*(?:[\s,]+[-+]?$)?")
 
 Best = Callable[[Sequence[FrozenTrial]], FrozenTrial | None]
 
@@ -92,8 +98,27 @@ def has_failed(trial: FrozenTrial) -> bool:
 
 
 def failure_kind(reason: str | None) -> str:
-    """Under what failures are counted: the reason's first words, up to a colon."""
+    """Under what a failure is counted: the reason's first words, up to a colon."""
     return (reason or "unknown").partition(":")[0]
+
+
+def by_cause(reasons: Iterable[str | None]) -> dict[str, list[int]]:
+    """Which of the reasons, by their place, have one cause, the most frequent cause first.
+
+    They have if their first words differ in numbers alone; those are then left out of its name.
+    """
+    kinds: dict[str, dict[str, None]] = {}
+    places: dict[str, list[int]] = {}
+    for place, reason in enumerate(reasons):
+        kind = failure_kind(reason)
+        cause = _NUMBERS.sub("…", kind)
+        kinds.setdefault(cause, {})[kind] = None
+        places.setdefault(cause, []).append(place)
+    ranked = sorted(places, key=lambda cause: -len(places[cause]))
+    return {
+        next(iter(kinds[cause])) if len(kinds[cause]) == 1 else cause: places[cause]
+        for cause in ranked
+    }
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyHandle
-from journal_launcher.study.tally import FINISHED, best_of, has_failed
+from journal_launcher.study.tally import FINISHED, best_of, by_cause, has_failed
 
 IDENTITY = {"directions": ["maximize"], "kind": "objective", "seed": 0}
 
@@ -67,3 +67,29 @@ def test_the_best_is_found_without_reading_what_the_study_is_with_every_trial(
         study.tell(study.ask(), 1.0)
         assert record.best() is None  # a foreign writer's trial cannot be refitted
     assert len(read) <= 1
+
+
+@pytest.mark.parametrize(
+    ("reasons", "causes"),
+    [
+        (["ValueError: loss 3.5 at 7", "ValueError: loss 1e-9 at 12"], {"ValueError": 2}),
+        (["trial timeout after 0.6 s"] * 2, {"trial timeout after 0.6 s": 2}),
+        (["trial timeout after 0.6 s", "trial timeout after 30 s"], {"trial timeout after … s": 2}),
+        (["returned nan", "returned -inf", "returned 1e400"], {"returned …": 3}),
+        (["returned [0.5, 1.25, 3", "returned [-7.0, nan, ", "returned [1"], {"returned […": 3}),
+        (
+            ["killed by SIGKILL", "killed by SIGSEGV"],
+            {"killed by SIGKILL": 1, "killed by SIGSEGV": 1},
+        ),
+        (["no conv2d", "no conv3d"], {"no conv2d": 1, "no conv3d": 1}),
+        (["a.py, line 3 needs x", "a.py, line 12 needs x"], {"a.py, line … needs x": 2}),
+        (["at 0x7f01", "at 0x7fab", None, None, None], {"unknown": 3, "at …": 2}),
+        (["9" * 2000 + "x"], {"9" * 2000 + "x": 1}),
+        ([], {}),
+    ],
+)
+def test_reasons_that_differ_in_numbers_alone_have_one_cause(
+    reasons: list[str | None], causes: dict[str, int]
+) -> None:
+    found = {cause: len(places) for cause, places in by_cause(reasons).items()}
+    assert list(found.items()) == list(causes.items())

@@ -1,10 +1,9 @@
 """Sections about the running of it: what each worker did when, and what failed."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from journal_launcher.base.events import INTERRUPTED
-from journal_launcher.study.tally import failure_kind
+from journal_launcher.study.tally import by_cause
 from journal_launcher.views.figures import duration
 from journal_launcher.views.report.about_trials import told, unit_of_time
 from journal_launcher.views.report.charts import (
@@ -151,11 +150,11 @@ def failures(known: Known) -> Section:
     failed = [row for row in known.rows if row.state in ("fail", INTERRUPTED)]
     if not failed:
         return Section("failures", "", ())
-    counts = Counter(failure_kind(row.reason) for row in failed)
-    last = {failure_kind(row.reason): row for row in failed}
+    causes = by_cause(row.reason for row in failed)
+    last = {cause: failed[places[-1]] for cause, places in causes.items()}
     rows = [
-        (kind, str(count), str(last[kind].number), last[kind].reason or "")
-        for kind, count in counts.most_common()
+        (cause, str(len(causes[cause])), str(row.number), row.reason or "")
+        for cause, row in last.items()
     ]
     parts = [small_table(("kind", "trials", "last", "its reason"), rows, (1, 2))]
     if INTERRUPTED in last:
