@@ -94,8 +94,11 @@ class WorkerEnded:
 
 @dataclass(frozen=True)
 class TrialStarted:
+    """`repeats`: the trial in whose place this one was queued, if any."""
+
     worker: int
     number: int
+    repeats: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class TrialEnded:
     """`state` is COMPLETE, PRUNED or FAIL; the counts are the study's after this trial.
 
     `params` and `attributes` are the trial's, as the journal has them: own user attributes and ours
-    (`jl_…`).
+    (`jl_…`). `queued_as`: the trial that repeats it, if it was queued again.
     """
 
     worker: int
@@ -135,6 +138,7 @@ class TrialEnded:
     best_number: int | None
     params: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    queued_as: int | None = None
 
 
 @dataclass(frozen=True)

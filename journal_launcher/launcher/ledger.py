@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base import events
 from journal_launcher.base.artifacts.scores import Baselines, Confirmation
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
@@ -145,10 +146,20 @@ class TrialLedger:
         """What all trials took so far, in the whole life of the study."""
         return sum(map(attributes.seconds, self.study.trials()))
 
+    def repeats(self, number: int) -> int | None:
+        """The trial that this one was queued for again."""
+        return TrialAttributes.from_json(self.study.trial(number).user_attrs).repeats
+
     # --- how trials end
 
     def announce_end(
-        self, worker: int, number: int, state: str, reason: str | None, seconds: float
+        self,
+        worker: int,
+        number: int,
+        state: str,
+        reason: str | None,
+        seconds: float,
+        queued_as: int | None = None,
     ) -> None:
         """Tell whoever watches."""
         best = self.study.best()
@@ -172,6 +183,7 @@ class TrialLedger:
                 best_number=best.number if best else None,
                 params=trial.params,
                 attributes=trial.user_attrs,
+                queued_as=queued_as,
             )
         )
 
@@ -210,23 +222,24 @@ class TrialLedger:
                 interrupted
                 or len(attributes.retries(trial.system_attrs)) < self.settings.max_retries
             )
+            copy = None
             if again:
-                ended = self.study.fail_and_queue(trial, reason, retry=not interrupted)
-            else:
-                ended = self.study.fail(trial, reason)
-            if not ended:
+                copy = self.study.fail_and_queue(trial, reason, retry=not interrupted)
+            if copy is None and (again or not self.study.fail(trial, reason)):
                 continue  # it had finished: the journal is the truth, not the message that got lost
             if not again:
                 self.count_failure(reason, raised=False)
             self.interrupted += interrupted
-            self.announce_end(worker, trial.number, "FAIL", reason, seconds)
+            self.announce_end(worker, trial.number, "FAIL", reason, seconds, copy)
 
     def fail_stale_trials(self) -> None:
         """Fail the trials of launches that are gone; they were interrupted, so queue them again."""
         for trial in self.study.stale_trials():
             reason = f"{events.INTERRUPTED}: {events.DIED_WITH_LAUNCH}"
-            if self.study.fail_and_queue(trial, reason, retry=False):
-                self.emit(events.Note(f"trial {trial.number} was interrupted and is queued again"))
+            copy = self.study.fail_and_queue(trial, reason, retry=False)
+            if copy is not None:
+                text = f"trial {trial.number} was interrupted and is queued again as trial {copy}"
+                self.emit(events.Note(text))
 
     def causes(self) -> dict[str, int]:
         """How many trials failed in this launch, by cause."""

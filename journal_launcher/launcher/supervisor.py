@@ -203,7 +203,7 @@ class Supervisor:
                 slot.free()
             case messages.Started(number):
                 slot.begin_trial(number)
-                self.emit(events.TrialStarted(slot.index, number))
+                self.emit(events.TrialStarted(slot.index, number, self._repeats(slot, number)))
             case messages.Progress():
                 self.emit(events.TrialProgress(slot.index, **vars(message)))
             case messages.Note(text):
@@ -220,6 +220,11 @@ class Supervisor:
                 self._on_failed(slot, message)
             case _:
                 raise messages.unexpected(message)
+
+    def _repeats(self, slot: Slot, number: int) -> int | None:
+        """Only a queued trial can repeat one, so that most starts need no look at the journal."""
+        queued = slot.work.grant is not None and slot.work.grant.trial is not None
+        return self.ledger.repeats(number) if queued and self.ledger is not None else None
 
     def _on_ready(self, slot: Slot, message: messages.Ready) -> None:
         assert self.ledger is not None and self.dispatcher is not None

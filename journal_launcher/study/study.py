@@ -412,8 +412,10 @@ class StudyHandle:
             return True
         return False
 
-    def fail_and_queue(self, trial: FrozenTrial, reason: str, *, retry: bool) -> bool:
-        """End a dead worker's trial and queue its parameters again; False if it had finished.
+    def fail_and_queue(self, trial: FrozenTrial, reason: str, *, retry: bool) -> int | None:
+        """End a dead worker's trial and queue its parameters again.
+
+        Returns the number of the copy, None if the trial had finished.
 
         Copy and end are one append, the copy first. If a power loss keeps only the beginning of it,
         the next launch finds the trial still RUNNING; its first append here completes what was
@@ -422,14 +424,17 @@ class StudyHandle:
         said = TrialAttributes(fail_reason=reason).to_json()
         with contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attrs(trial_id(trial), said)
-            later = self.trials()[trial.number :]
-            copied = any(repeated(t.system_attrs) == trial.number for t in later)
+            copied = self._copy_of(trial) is not None
             with self.storage.together():
                 if not copied:
                     self.queue_again(trial, retry=retry)
                 self.storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
-            return True
-        return False
+            return self._copy_of(trial)
+        return None
+
+    def _copy_of(self, trial: FrozenTrial) -> int | None:
+        later = self.trials()[trial.number :]
+        return next((t.number for t in later if repeated(t.system_attrs) == trial.number), None)
 
     def queue_again(self, trial: FrozenTrial, *, retry: bool) -> None:
         """Queue the parameters of a failed trial anew.
@@ -446,7 +451,10 @@ class StudyHandle:
                 state=TrialState.WAITING,
                 params=trial.params,
                 distributions={name: as_kept(d) for name, d in trial.distributions.items()},
-                user_attrs=without_ours(trial.user_attrs),
+                user_attrs={
+                    **without_ours(trial.user_attrs),
+                    **TrialAttributes(repeats=trial.number).to_json(),
+                },
                 system_attrs=system,
             )
         )

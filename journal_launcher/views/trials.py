@@ -35,7 +35,7 @@ class Row:
 
     values: one for each of `n_values` objectives; of a pruned trial the last that it reported.
     seconds: what it took. metrics: every one, of a table, each the mean over the folds. reason: why
-    it failed, or cannot be the best.
+    it failed, or cannot be the best. repeats: the trial in whose place it was queued.
     """
 
     number: int
@@ -48,6 +48,7 @@ class Row:
     fold_scores: Sequence[float]
     metrics: Mapping[str, float | None]
     reason: str | None
+    repeats: int | None
 
     @classmethod
     def of(cls, trial: FrozenTrial, n_values: int, *, launched: bool) -> "Row":
@@ -75,6 +76,7 @@ class Row:
             said.scored.fold_scores or (),
             said.scored.metrics or {},
             reason,
+            said.repeats,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ class Row:
             "fold_scores": list(self.fold_scores) or None,
             "metrics": self.metrics or None,
             "reason": self.reason,
+            "repeats": self.repeats,
         }
 
 
@@ -140,6 +143,7 @@ class TrialList:
         n_folds = max((len(row.fold_scores) for row in rows), default=0)
         values = ["value"] if n_values == 1 else [f"values_{n}" for n in range(n_values)]
         metrics = dict.fromkeys(name for row in rows for name in row.metrics)
+        repeats = [row.repeats for row in rows]
         return {
             "number": [row.number for row in rows],
             "state": [row.state for row in rows],
@@ -149,6 +153,7 @@ class TrialList:
             "duration_s": [row.seconds for row in rows],
             **{f"fold_{n}": [_at(row.fold_scores, n) for row in rows] for n in range(n_folds)},
             **{f"metric_{name}": [row.metrics.get(name) for row in rows] for name in metrics},
+            **({"repeats": repeats} if repeats.count(None) < len(repeats) else {}),
             "reason": [row.reason for row in rows],
         }
 
@@ -220,8 +225,10 @@ def table_lines(
     times = ["" if row.seconds is None else duration(row.seconds) for row in rows]
     time = Column.of("time", times, right=True)
     folds = Column.of("folds", [" ".join(map(number, row.fold_scores)) for row in rows])
+    repeated = ["" if row.repeats is None else str(row.repeats) for row in rows]
+    repeats = Column.of("repeats", repeated, right=True)
     reason = Column.of("reason", [row.reason or "" for row in rows], least=_REASON)
-    columns = [*first, *params, device, time, folds, reason]
+    columns = [*first, *params, device, time, folds, repeats, reason]
     columns = [column for column in columns if any(column.cells)]
     if width is None:
         return lines(columns), None

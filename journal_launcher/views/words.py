@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from rich.text import Text
 
+from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.events import (
     INTERRUPTED,
     Event,
@@ -99,8 +100,9 @@ class Narrator:
             case WorkerEnded(problem=str()):
                 who = board.label(event.worker, numbered=True)
                 return Text(f"{who}: {event.problem}", style="yellow")
-            case TrialStarted() if self._detail == Detail.ALL:
-                return Text(f"trial {event.number} starts on {board.label(event.worker)}")
+            case TrialStarted() if self._detail == Detail.ALL or event.repeats is not None:
+                name = _named(event.number, event.repeats)
+                return Text(f"{name} starts on {board.label(event.worker)}")
             case TrialEnded() if event.state == "FAIL" or self._detail >= Detail.TRIALS:
                 return self._within_allowance(_ended(event, board))
         return None
@@ -133,13 +135,20 @@ def _opening(event: LaunchStarted) -> str:
     return f"{event.study}: {', '.join(parts)}, journal {event.journal}"
 
 
+def _named(number: int, repeats: int | None) -> str:
+    return f"trial {number}" if repeats is None else f"trial {number} (trial {repeats} again)"
+
+
 def _ended(event: TrialEnded, board: Board) -> Text:
     where = f"{duration(event.seconds)} on {board.label(event.worker)}"
-    name = f"trial {event.number}"
+    name = _named(event.number, TrialAttributes.from_json(event.attributes).repeats)
+    again = "" if event.queued_as is None else f" as trial {event.queued_as}"
     if event.state == "FAIL" and (event.reason or "").startswith(INTERRUPTED):
-        return Text(f"{name} was interrupted after {where}; it is queued again")
+        return Text(f"{name} was interrupted after {where}; it is queued again{again}")
     if event.state == "FAIL":
-        return Text(f"{name} failed after {where}: {event.reason or 'no reason'}", style="yellow")
+        again = again and f"; queued again{again}"
+        reason = event.reason or "no reason"
+        return Text(f"{name} failed after {where}: {reason}{again}", style="yellow")
     if event.state == "PRUNED" or not event.values:
         return Text(f"{name}: pruned after {where}")
     new = ", new best" if event.number == event.best_number else ""

@@ -23,6 +23,11 @@ if __name__ == "__main__":
     # At the end: an installed package, a user's own module or PYTHONPATH comes first.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+    from journal_launcher.worker.numbered_lines import number_lines
+
+    if not sys.argv[1].startswith("--"):  # else it is in the foreground, with one trial
+        number_lines()  # before anybody keeps a stream, as a logger does
+
     from journal_launcher.study.lean_optuna import import_optuna
 
     import_optuna()

@@ -42,6 +42,7 @@ from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceStatus, verify_device
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.jobs.base import SaveFailedError
+from journal_launcher.worker.numbered_lines import of_trial
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, finish_trial, forks_end_here
 from journal_launcher.worker.user_errors import missing_module, traceback_of
@@ -235,7 +236,8 @@ class Worker:
         started = time.monotonic()
         self._study.sampler = self._search.sampler(self._seed, number)
         trial = JournalTrial(self._study, trial_id)
-        outcome = evaluate(self._job, trial, len(self._study.directions))
+        with of_trial(number):
+            outcome = evaluate(self._job, trial, len(self._study.directions))
         if _ToldToLeave.told:  # and a bare `except:` of the objective swallowed it
             raise _ToldToLeave
         if self._storage.broken is not None:

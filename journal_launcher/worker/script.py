@@ -20,6 +20,7 @@ from journal_launcher.base.errors import limit_met
 from journal_launcher.base.job_kinds import COMMAND
 from journal_launcher.base.processes import pidfd
 from journal_launcher.worker.jobs.base import TrialFailedError
+from journal_launcher.worker.numbered_lines import marked
 
 __all__ = ["Line", "Script"]
 
@@ -43,10 +44,15 @@ class Line:
 
 
 class _Stream:
-    """One of the script's pipes: its bytes go on to our own output and are cut into lines."""
+    """One of the script's pipes: its bytes go on to our own output and are cut into lines.
 
-    def __init__(self, pipe: IO[bytes], descriptor: int) -> None:
+    mark: what each line begins with in our output.
+    """
+
+    def __init__(self, pipe: IO[bytes], descriptor: int, mark: bytes) -> None:
         self.pipe = pipe
+        self._mark = mark
+        self._begun = False  # is our output in mid-line?
         self._ours = descriptor
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._rest = ""
@@ -61,7 +67,7 @@ class _Stream:
             return None
         self.ended = not chunk
         with contextlib.suppress(OSError):  # a log that cannot be written must not end the trial
-            os.write(self._ours, chunk)
+            os.write(self._ours, self._marked(chunk))
         text = self._rest + self._decoder.decode(chunk, final=self.ended)
         lines = []
         start = 0
@@ -70,6 +76,12 @@ class _Stream:
             start = end.end()
         self._rest = text[start:][-_LONGEST_LINE:]
         return None if self.ended else lines
+
+    def _marked(self, chunk: bytes) -> bytes:
+        if not chunk:
+            return chunk
+        begun, self._begun = self._begun, not chunk.endswith(b"\n")
+        return marked(chunk, self._mark, b"\n", begun=begun)
 
     def last(self) -> list[Line]:
         """What came without a line end."""
@@ -86,12 +98,20 @@ class Script:
 
     It stays in this worker's process group, so that whoever kills the group kills it too.
 
+    Args:
+        mark: what each line of its output begins with in ours.
+
     Raises:
         TrialFailedError: it cannot be started.
     """
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], *, terminal: bool = False
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        terminal: bool = False,
+        mark: bytes = b"",
     ) -> None:
         self._strangers = _group()
         try:
@@ -108,7 +128,8 @@ class Script:
         self._tail = deque[str](maxlen=_TAIL_LINES)
         self._seen: set[psutil.Process] = set()
         assert self._process.stdout is not None and self._process.stderr is not None
-        self._streams = (_Stream(self._process.stdout, 1), _Stream(self._process.stderr, 2))
+        pipes = (self._process.stdout, self._process.stderr)
+        self._streams = tuple(_Stream(pipe, ours, mark) for ours, pipe in enumerate(pipes, 1))
         self._selector = selectors.DefaultSelector()
         for stream in self._streams:
             self._selector.register(stream.pipe, selectors.EVENT_READ, stream)

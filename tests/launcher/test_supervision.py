@@ -106,7 +106,8 @@ def objective(trial):
     )
     assert workshop.launch(n_trials=1, max_retries=2).exit_code == 0
     waiting = [record for record in workshop.records() if record["op_code"] == 4][1:]
-    assert [record["user_attrs"] for record in waiting] == [{"mine": "kept"}] * 2
+    expected = [{"mine": "kept", "jl_repeats": number} for number in (0, 1)]
+    assert [record["user_attrs"] for record in waiting] == expected
     assert [(record["state"], len(record["params"])) for record in waiting] == [(4, 1)] * 2
     assert [t.system_attrs.get("retry_history") for t in workshop.trials()] == [None, [0], [0, 1]]
 

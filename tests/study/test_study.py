@@ -260,7 +260,8 @@ def test_a_retry_is_linked_and_carries_nothing_of_the_dead_run(
     assert copy.params == stock(journal).trials[0].params
     assert copy.system_attrs["retry_history"] == [0, 1]
     assert copy.system_attrs["failed_trial"] == 0
-    assert set(copy.user_attrs) == {"mine", OWNER_ATTRIBUTE}
+    assert set(copy.user_attrs) == {"mine", OWNER_ATTRIBUTE, "jl_repeats"}
+    assert copy.user_attrs["jl_repeats"] == 1
 
 
 def test_an_interrupted_trial_is_no_retry(study: StudyHandle) -> None:

@@ -171,6 +171,24 @@ def test_an_interrupted_trial_is_not_called_a_failure() -> None:
     assert run.lines[-1].endswith("trial 3 was interrupted after 5.0 s on CPU; it is queued again")
 
 
+def test_a_trial_that_repeats_one_names_it_and_so_does_the_one_that_it_repeats() -> None:
+    run = Run()
+    ended = (0, 3, "FAIL", None, "worker killed by SIGKILL", 5.0, 2, 0, 0.5, 1)
+    run.view(TrialEnded(*ended, queued_as=7))
+    expected = (
+        "trial 3 failed after 5.0 s on CPU: worker killed by SIGKILL; queued again as trial 7"
+    )
+    assert run.lines[-1].endswith(expected)
+    run.view(TrialEnded(0, 4, "FAIL", None, "interrupted", 5.0, 2, 0, 0.5, 1, queued_as=8))
+    assert run.lines[-1].endswith(
+        "trial 4 was interrupted after 5.0 s on CPU; it is queued again as trial 8"
+    )
+    run.view(TrialStarted(0, 7, repeats=3))
+    assert run.lines[-1].endswith("trial 7 (trial 3 again) starts on CPU")
+    run.view(TrialEnded(0, 7, "COMPLETE", (0.25,), None, 5.0, 2, 0, 0.5, 1, {}, {"jl_repeats": 3}))
+    assert run.lines[-1].endswith("trial 7 (trial 3 again): 0.25 after 5.0 s on CPU")
+
+
 def test_a_budget_below_what_is_finished_is_left_out() -> None:
     run = Run(n_trials=3)
     run.view(LaunchStarted("s", JOURNAL, True, 3, 20, 0, ("maximize",), "r2", 0.5))

@@ -176,6 +176,7 @@ def test_json_is_json(paths: StudyPaths) -> None:
         "fold_scores": [0.25, 0.75],
         "metrics": None,
         "reason": None,
+        "repeats": None,
     }
     assert found["trials"][3]["value"] is None and found["trials"][8]["value"] == "-inf"
     assert found["trials"][8]["params"]["loss"] == "inf"
@@ -191,6 +192,20 @@ def test_all_metrics_of_a_trial_are_in_json_and_csv(paths: StudyPaths) -> None:
     head, *rows = (line.split(",") for line in listed.to_csv().splitlines())
     assert head[-4:] == ["metric_r2", "metric_rmse", "metric_mae", "reason"]
     assert [row[-4:] for row in rows] == [["", "", "", ""], ["0.5", "2.0", "", ""]]
+
+
+def test_a_trial_that_repeats_one_says_which(paths: StudyPaths) -> None:
+    made = Listed(paths, {"directions": ["maximize"], "seed": 0})
+    made.add(state=TrialState.FAIL, jl_fail_reason="worker killed by SIGKILL")
+    made.add(0.5, jl_repeats=0)
+    made.add(0.25, jl_repeats="odd")
+    listed = TrialList(paths)
+    assert [trial["repeats"] for trial in listed.to_json()["trials"]] == [None, 0, None]
+    head, *rows = (line.split(",") for line in listed.to_csv().splitlines())
+    assert head[-2:] == ["repeats", "reason"] and [row[-2] for row in rows] == ["", "0", ""]
+    lines, _ = shown(paths)
+    assert lines[0].split()[-2:] == ["repeats", "reason"]
+    assert lines[2].split()[-1] == "0"
 
 
 def test_no_trial_yet(paths: StudyPaths) -> None:

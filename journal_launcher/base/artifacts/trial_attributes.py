@@ -89,10 +89,12 @@ class FoldScores(Part):
 class TrialAttributes(Whole):
     """All of them. What was not written yet is None, as everything is of a foreign writer's trial.
 
-    duration_s: seconds that it took, as its worker says.
+    duration_s: seconds that it took, as its worker says. repeats: the trial in whose place it was
+    queued, which was interrupted or whose worker died.
     """
 
     placed: Placed = field(default_factory=Placed, metadata=part(Placed))
     scored: FoldScores = field(default_factory=FoldScores, metadata=part(FoldScores))
     duration_s: float | None = field(default=None, metadata=key(_seconds, "jl_duration_s"))
     fail_reason: str | None = field(default=None, metadata=key(string, "jl_fail_reason"))
+    repeats: int | None = field(default=None, metadata=key(whole, "jl_repeats"))

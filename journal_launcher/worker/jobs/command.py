@@ -35,6 +35,7 @@ from journal_launcher.settings.space_table import kind_of, parse_space
 from journal_launcher.study.journal.storage import suggesting
 from journal_launcher.worker import trial_folders
 from journal_launcher.worker.jobs.base import Job, Progress, TrialFailedError
+from journal_launcher.worker.numbered_lines import mark_of
 from journal_launcher.worker.script import Line, Script
 from journal_launcher.worker.user_errors import missing_in_script
 
@@ -92,11 +93,10 @@ class CommandJob(Job):
         environment = {**os.environ, **{variable(name): v for name, v in given.items()}}
         arguments = self._template.fill(given)
         debug = self._settings.debug
-        if not debug:
-            print(f"--- trial {trial.number}", flush=True)  # whose output follows in this log
         reader = _Reader(self._value, debugged=debug)
         reports = _Reports(trial, self._report)
-        with Script(arguments, environment, terminal=debug) as script:
+        mark = b"" if debug else mark_of(trial.number).encode()
+        with Script(arguments, environment, terminal=debug, mark=mark) as script:
             for line in script.lines():
                 reader.see(line)
                 found = reports.see(line)
