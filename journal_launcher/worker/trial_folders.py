@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -40,14 +40,17 @@ def given(paths: StudyPaths, trial: optuna.Trial) -> Iterator[None]:
         try:
             yield
         finally:
-            if folder.is_dir():  # made by who knew only its name
+            if os.path.isdir(folder):  # made by who knew only its name
                 paths.trial_mark(number).touch(mode=0o600)
 
 
 def _free(paths: StudyPaths, number: int, *, again: bool) -> Path:
     """The place of a trial's folder; a folder is there only if the trial is run `again`."""
     folder = paths.trial_folder(number)
-    at = paths.trials if paths.trials.is_symlink() else folder
+    around = found_at(paths.trials)
+    if around is None:
+        return folder
+    at = folder if around == "a folder" else paths.trials
     found = found_at(at)
     if at == folder and found == "a folder":
         if again:
@@ -71,9 +74,12 @@ def _named(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def given_to_save_best(paths: StudyPaths, study: optuna.Study) -> Iterator[None]:
-    """The same for the best trial's folder, while `save_best` runs; several have none to name."""
+    """The same for the best trial's folder, while `save_best` runs.
+
+    Of several objectives there is none to name: `save_best` has the front's in its own.
+    """
     best = winners(study)
-    if len(best) != 1 or len(study.directions) > 1:
+    if len(study.directions) > 1 or not best:
         yield
         return
     with _named(_source(paths, study, best[0].number)):
@@ -96,9 +102,10 @@ def winners(study: optuna.Study) -> list[FrozenTrial]:
     return [] if best is None else [best]
 
 
-def stage(paths: StudyPaths, study: optuna.Study, staging: Path) -> None:
+def stage(paths: StudyPaths, study: optuna.Study, staging: Path, *, copied: bool = False) -> None:
     """Link the files of the best trial into the staged `best_model`.
 
+    copied: instead of linked, for whoever may change them there while the trials' own are needed.
     Several objectives have a folder each for the trials of the Pareto front. What an earlier launch
     published is taken from there; a trial that never had a folder (an imported one) leaves none.
     """
@@ -107,7 +114,7 @@ def stage(paths: StudyPaths, study: optuna.Study, staging: Path) -> None:
         inside = str(trial.number) if several else ""
         source = _source(paths, study, trial.number, inside)
         if source.exists():
-            _link(source, staging / paths.best_model_directory.name / inside)
+            _link(source, staging / paths.best_model_directory.name / inside, copied=copied)
 
 
 def _source(paths: StudyPaths, study: optuna.Study, number: int, inside: str = "") -> Path:
@@ -123,19 +130,26 @@ def _published(paths: StudyPaths) -> set[int]:
     return Sidecar.from_json(read_object(paths.sidecar)).best.numbers
 
 
-def _link(source: Path, target: Path) -> None:
-    """Give every file of `source` a second name below `target`; nothing is copied or moved, so a
-    kill at any moment loses nothing. What `save_best` wrote under the same name stays."""
+def _link(source: Path, target: Path, *, copied: bool) -> None:
+    """Give every file of `source` a second name below `target`; nothing is moved, so a kill at any
+    moment loses nothing. What `save_best` wrote under the same name stays."""
     for file, name in _files(source):
         there = target / name
-        there.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(file, there)
-        except FileExistsError:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            _give(file, there, copied=copied)
+        except (FileExistsError, NotADirectoryError):
             print(f"left out of best_model, where save_best wrote one: {file}", flush=True)
-        except OSError:  # a file system without links
-            if not there.exists():
-                shutil.copy2(file, there)
+
+
+def _give(file: Path, there: Path, *, copied: bool) -> None:
+    if os.path.lexists(there):
+        raise FileExistsError
+    if not copied:
+        with suppress(OSError):  # a file system without links
+            os.link(file, there)
+            return
+    shutil.copy2(file, there)
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Path]]:

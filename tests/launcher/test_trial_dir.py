@@ -201,13 +201,21 @@ def objective(trial):
     return (x, 1 - x) if trial.number % 2 else (7.0, 7.0)
 
 def save_best(study, directory):
+    for trial in study.best_trials:
+        point = directory / str(trial.number) / "point"
+        published = len(study.trials) > 4 and trial.number < 4
+        assert point.read_text() == ("smaller " if published else "") + str(trial.number)
+        point.write_text("smaller " + str(trial.number))
+    if not (HERE / "died").exists():
+        note("died")
+        os._exit(1)
     (directory / "card").write_text(str(len(study.best_trials)))
 """
     )
     direction = ["minimize", "minimize"]
     for n_trials, front in [(4, {"1", "3"}), (6, {"1", "3", "5"})]:
         assert workshop.launch(n_trials=n_trials, direction=direction).exit_code == 0
-        points = {f"{number}/point": number for number in front}
+        points = {f"{number}/point": f"smaller {number}" for number in front}
         assert published(workshop) == {"card": str(len(front)), **points}
 
 
@@ -219,18 +227,21 @@ from journal_launcher import trial_dir
 def objective(trial):
     (trial_dir() / "checkpoint.pt").write_text("the trial's")
     (trial_dir() / "log").write_text("steps")
+    (trial_dir() / "card").mkdir()
+    (trial_dir() / "card" / "inside").touch()
     return 0.0
 
 def save_best(study, directory):
     assert (trial_dir() / "checkpoint.pt").read_text() == "the trial's"
     (directory / "checkpoint.pt").write_text("smaller")
+    (directory / "card").write_text("a file")
     if not (HERE / "died").exists():
         note("died")
         os._exit(1)
 """
     )
     assert workshop.launch(n_trials=1).exit_code == 0
-    assert published(workshop) == {"checkpoint.pt": "smaller", "log": "steps"}
+    assert published(workshop) == {"checkpoint.pt": "smaller", "card": "a file", "log": "steps"}
     left_out = "left out of best_model, where save_best wrote one: "
     assert left_out in workshop.paths.worker_log(0).read_text()
 

@@ -93,9 +93,12 @@ class ObjectiveJob(Job):
 
     def refit(self, study: optuna.Study, best: FrozenTrial | None, staging: Path) -> Sidecar:
         save_best = self._load().save_best
+        several = len(study.directions) > 1
         if save_best is not None:
             directory = staging / "best_model"
             directory.mkdir()
+            if several:
+                trial_folders.stage(self._paths, study, staging, copied=True)
             try:
                 with trial_folders.given_to_save_best(self._paths, study):
                     save_best(study, directory)
@@ -103,8 +106,9 @@ class ObjectiveJob(Job):
                 if is_full_disk(error):
                     raise
                 raise SaveFailedError(self._unsaved(study, error)) from error
-        # Afterwards: a file that `save_best` writes anew must not be the trial's own.
-        trial_folders.stage(self._paths, study, staging)
+        if not (several and save_best is not None):
+            # Afterwards: a file that `save_best` writes anew must not be the trial's own.
+            trial_folders.stage(self._paths, study, staging)
         return Sidecar.from_json({"kind": "objective", "objective": self._settings.objective})
 
     def _unsaved(self, study: optuna.Study, error: BaseException) -> str:
