@@ -1,4 +1,4 @@
-"""A PyTorch training loop with pruning; the best network is trained once more and saved.
+"""A PyTorch training loop with pruning, which goes on from checkpoints; the best one is saved.
 
 journal-launcher run --objective examples/torch_loop.py:objective --direction maximize \
     --pruner median --n-trials 20
@@ -11,6 +11,8 @@ from typing import Any
 import optuna
 import torch
 from torch import nn
+
+from journal_launcher import trial_dir
 
 EPOCHS = 15
 # A worker sees the one GPU that it is pinned to, so this is always the right one.
@@ -27,23 +29,40 @@ def rings(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return points.to(DEVICE), ring.to(DEVICE)
 
 
-def train(params: Mapping[str, Any], report: Callable[[float, int], None]) -> nn.Module:
-    """Train with `params`, and report the validation accuracy after each epoch."""
+def network(width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, 3)).to(DEVICE)
+
+
+def train(params: Mapping[str, Any], folder: Path, report: Callable[[float, int], None]) -> float:
+    """Train with `params`, reporting the validation accuracy after each epoch; return the last.
+
+    A trial that was interrupted goes on from the checkpoint that it left in its `folder`.
+    """
     torch.manual_seed(0)
-    width = params["width"]
-    net = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, 3)).to(DEVICE)
+    net = network(params["width"])
     optimizer = torch.optim.AdamW(net.parameters(), lr=params["lr"])
+    checkpoint = folder / "checkpoint.pt"
+    first, accuracy = 0, 0.0
+    if checkpoint.exists():
+        kept = torch.load(checkpoint, map_location=DEVICE)
+        net.load_state_dict(kept["net"])
+        optimizer.load_state_dict(kept["optimizer"])
+        first, accuracy = kept["epoch"] + 1, kept["accuracy"]
     x, y = rings(2000, seed=1)
     valid_x, valid_y = rings(1000, seed=2)
-    for epoch in range(EPOCHS):
+    for epoch in range(first, EPOCHS):
         for batch in torch.randperm(len(x)).split(params["batch_size"]):
             optimizer.zero_grad()
             nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
             optimizer.step()
         with torch.no_grad():
             accuracy = (net(valid_x).argmax(dim=1) == valid_y).float().mean().item()
+        state = {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
+        part = folder / "checkpoint.part"  # never half a checkpoint under its name
+        torch.save({**state, "epoch": epoch, "accuracy": accuracy}, part)
+        part.replace(checkpoint)
         report(accuracy, epoch)
-    return net
+    return accuracy
 
 
 def objective(trial: optuna.Trial) -> float:
@@ -52,19 +71,16 @@ def objective(trial: optuna.Trial) -> float:
         "width": trial.suggest_int("width", 4, 64, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [64, 128, 256]),
     }
-    reported: list[float] = []
 
     def report(accuracy: float, epoch: int) -> None:
-        reported.append(accuracy)
         trial.report(accuracy, epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    train(params, report)
-    return reported[-1]
+    return train(params, trial_dir(), report)
 
 
 def save_best(study: optuna.Study, directory: Path) -> None:
-    """Runs once, after the last trial."""
-    net = train(study.best_params, lambda accuracy, epoch: None)
-    torch.save(net.state_dict(), directory / "weights.pt")
+    """Runs once, after the last trial; nothing is trained again."""
+    kept = torch.load(trial_dir() / "checkpoint.pt", map_location="cpu")
+    torch.save(kept["net"], directory / "weights.pt")

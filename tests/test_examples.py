@@ -20,7 +20,7 @@ TRACKED = {  # what it imports, and what it leaves of each trial
 }
 SAVED = {
     "plain_function.py": [],
-    "torch_loop.py": ["weights.pt"],
+    "torch_loop.py": ["checkpoint.pt", "weights.pt"],
     "lightning_fit.py": ["best.ckpt"],
     "hugging_face.py": ["config.json", "model.safetensors", "training_args.bin"],
     "scikit_learn.py": ["pipeline.skops"],
