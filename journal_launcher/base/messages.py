@@ -31,10 +31,13 @@ __all__ = [
     "LineBuffer",
     "Message",
     "Preparation",
+    "program_of",
+    "type_of",
     "unexpected",
 ]
 
 VERSION = 1
+_TYPE = b'"type":"'
 
 
 class Message:
@@ -69,7 +72,10 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Spec(FromParent):
-    """The first line: who the worker is. `prepare`: it is told to, before it warms up."""
+    """The first line: who the worker is. `prepare`: it is told to, before it warms up.
+
+    through_parent: the parent writes and reads the journal for it.
+    """
 
     settings: dict[str, Any]
     folder: str
@@ -78,6 +84,7 @@ class Spec(FromParent):
     device_uuid: str | None
     threads: int
     prepare: bool
+    through_parent: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,41 @@ class Refit(FromParent):
 
     trial: int | None
     staging: str
+
+
+@dataclass(frozen=True)
+class Records(FromParent):
+    """Answer to `Append` and `Read`: whole lines of the journal, up to byte `offset`.
+
+    more: others follow. error, errno: why nothing that was to be appended counts.
+    """
+
+    id: int
+    lines: str
+    offset: int
+    more: bool
+    error: str | None
+    errno: int | None
+
+
+@dataclass(frozen=True)
+class Carry(FromParent):
+    """The first line to an agent, before the spec: what its node must have, and what it gives.
+
+    lease: the launch that the study's lease names. sources: digests of the user's code. gpus: what
+    the worker's device consists of; 0 is the CPU.
+    """
+
+    lease: str
+    sources: dict[str, Any]
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Signal(FromParent):
+    """To an agent: send SIGTERM, SIGKILL or SIGUSR2 to the worker, as `name` (TERM) says."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -208,6 +250,61 @@ class Staged(FromWorker):
     """Answer to `Refit`: what the worker knows of the sidecar."""
 
     content: Sidecar
+
+
+@dataclass(frozen=True)
+class Append(FromWorker):
+    """Write records to the journal for a worker that cannot; then as `Read`."""
+
+    id: int
+    offset: int
+    records: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Read(FromWorker):
+    """What follows in the journal from byte `offset` on."""
+
+    id: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Placed(FromWorker):
+    """An agent has found its node to be right, and starts the worker there, on this device.
+
+    step: what the scheduler calls it.
+    """
+
+    host: str
+    step: str | None
+    kind: str
+    device_uuid: str | None
+    index: str | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Used(FromWorker):
+    """CPU time of the worker and of everything it started, as its agent sees it."""
+
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class File(FromWorker):
+    """Part of a staged file, or a `folder`, by its name in the staging folder; base64."""
+
+    name: str
+    data: str
+    folder: bool
+
+
+@dataclass(frozen=True)
+class Exited(FromWorker):
+    """The worker has ended, with this status; a signal is a negative number."""
+
+    status: int
 
 
 @dataclass(frozen=True)
@@ -359,6 +456,17 @@ def _to_json(value: Any) -> Any:
 
 
 _to_line = json.JSONEncoder(separators=(",", ":"), default=_to_json).encode
+
+
+def type_of(line: bytes) -> str:
+    """The type that a line says it is, without parsing it; what it holds comes after that."""
+    start = line.find(_TYPE) + len(_TYPE)
+    return line[start : line.find(b'"', start)].decode(errors="replace")
+
+
+def program_of(line: bytes) -> str:
+    """The version of the program that has encoded a line."""
+    return str(json.loads(line)["program"])
 
 
 def unexpected(message: Message) -> JournalLauncherError:

@@ -42,13 +42,16 @@ class Device:
     uuid: str | None  # "GPU-…", "MIG-…" or "GPU-…,GPU-…"; None for a CPU share
     index: int | str | None  # nvidia-smi's; None for a CPU share
     name: str  # "NVIDIA H100 80GB HBM3", "CPU"
+    host: str | None = None  # where it is; None on this machine
 
     @property
     def label(self) -> str:
-        """Return a short name for people: "GPU 0 NVIDIA H100", "CPU"."""
-        if self.kind == "cpu":
-            return self.name
-        return f"GPU {self.index} {re.sub(r'[ -][0-9]+GB( HBM[0-9a-z]*)?', '', self.name)}"
+        """Return a short name for people: "GPU 0 NVIDIA H100", "CPU", "n2 · CPU"."""
+        place = "" if self.host is None else f"{self.host} · "
+        if self.kind == "cpu" or self.index is None:
+            return f"{place}{self.name}"
+        short = re.sub(r"[ -][0-9]+GB( HBM[0-9a-z]*)?", "", self.name)
+        return f"{place}GPU {self.index} {short}"
 
 
 CPU = Device("cpu", None, None, "CPU")

@@ -26,6 +26,7 @@ from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, S
 __all__ = ["Course"]
 
 PREPARE_ATTEMPTS = 3
+PLACES_WAIT = 60.0  # seconds; a worker that is queued for longer is checked when it starts
 
 
 class Course:
@@ -44,6 +45,7 @@ class Course:
         seed = self._seed(found)
         self._start_others(found)
         prepared = self._prepare(seed, found)
+        self._check_nodes()
         self.folds = prepared.content.get("folds_sha256")
         study = self._open_study(found, prepared)
         self._announce(study, found is not None, [*notes, *prepared.notes])
@@ -108,6 +110,13 @@ class Course:
                 log = self.paths.worker_log(slot.index)
                 raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
         raise Stop.failed("; ".join(str(s.unusable) for s in slots), ExitCode.USAGE).as_error()
+
+    def _check_nodes(self) -> None:
+        """What a node lacks ends the launch before there is a study."""
+        if self.launch.engine.through_parent:
+            self.supervisor.await_places(PLACES_WAIT)
+            if self.supervisor.stop is not None:
+                raise self.supervisor.stop.as_error()
 
     # --- the study
 
@@ -227,7 +236,7 @@ class Course:
         """launch.json: the last launch, for people; read back for the study's name alone."""
         workers = [
             {"index": spec.index, "device": spec.device.label, "threads": spec.threads}
-            for spec in self.launch.specs
+            for spec in (slot.spec for slot in self.supervisor.pool.slots)
         ]
         record = launch_record(self.launch.id, self.settings, workers, self.launch.began_at, ended)
         self.launch.lease.check_folder()  # whoever removed it cost us nothing yet

@@ -58,8 +58,14 @@ class WorkerProcess(Protocol):
         ...
 
     @property
-    def unsent(self) -> bytes:
+    def unsent(self) -> bytes | bytearray:
         """What was sent and has not left the parent yet; empty once the worker reads no more."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """After its end: is only what carried its words gone? Then neither it nor its trial is to
+        blame, and it may still run somewhere, but can say nothing any more."""
         ...
 
     def send(self, message: FromParent) -> None:
@@ -114,6 +120,11 @@ class WorkerProcess(Protocol):
 
 class Engine(Protocol):
     """Who starts workers, and thereby where they run."""
+
+    @property
+    def through_parent(self) -> bool:
+        """Do its workers reach the journal through the parent alone?"""
+        ...
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> WorkerProcess:
         """Start one worker of a launch; its output is appended to `log`.

@@ -71,9 +71,7 @@ def run_launch(
         specs = plan_workers(settings, choice, available_cores(), environment)
         meter = GpuMeter(kept, choice.devices)
         engine = LocalEngine(given)
-        launch = Launch(
-            settings, paths, specs, emit, part_of, on_published, engine=engine, meter=meter
-        )
+        launch = Launch(settings, paths, specs, emit, part_of, on_published, engine, meter=meter)
         with (
             full_disk_is_resumable(lambda: launch.again),
             nothing_left_of_bad_input(paths),
@@ -98,11 +96,11 @@ class Launch:
     emit: events.Listener
     part_of: str | None
     on_published: OnPublished | None
+    engine: Engine = field(default_factory=LocalEngine)
     id: str = field(default_factory=lambda: os.urandom(16).hex())
     began: float = field(default_factory=time.monotonic)
     began_at: str = field(default_factory=utc)
     again: str = AGAIN
-    engine: Engine = field(default_factory=LocalEngine)
     meter: GpuMeter = field(default_factory=lambda: GpuMeter(KeptNvml(), ()))
 
     def __post_init__(self) -> None:
@@ -128,6 +126,7 @@ class Launch:
                 limit=limit,
                 paths=self.paths,
                 meter=self.meter,
+                through_parent=self.engine.through_parent,
             )
             # One is always needed; how many, a study that exists says once it has been read.
             first, *others = pool.slots

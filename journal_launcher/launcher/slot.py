@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import Enum, auto
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.job_kinds import WORKER_GRACE
 from journal_launcher.base.messages import Grant
+from journal_launcher.devices.choose import Device
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 
 __all__ = ["STOP_GRACE", "Phase", "Slot"]
@@ -16,6 +17,8 @@ __all__ = ["STOP_GRACE", "Phase", "Slot"]
 STOP_GRACE = WORKER_GRACE  # seconds between SIGTERM and SIGKILL of any worker
 BACKOFF_FIRST = 1.0  # seconds until the restart after a death; it doubles with the next one
 MAX_DEATHS = 3  # deaths in a row without a finished trial that stop a worker for good
+LOSS_FIRST, LOSS_LONGEST = 2.0, 60.0  # seconds until the restart of a lost one; it doubles too
+MAX_LOSSES = 10  # in a row without a finished trial; further ones count as deaths
 
 
 class Phase(Enum):
@@ -94,7 +97,9 @@ class Slot:
     work: Work = field(default_factory=Work)
     times: TrialTimes = field(default_factory=TrialTimes)
     deaths: int = 0  # in a row, without a finished trial
+    losses: int = 0  # of workers that are not to blame, likewise
     restart_at: float = 0.0  # 0: no restart is due
+    placed: bool = False  # has an agent said where it is, in this slot's whole life?
     unusable: str | None = None  # why its device cannot be used, named
     _phase: Phase = field(default=Phase.DOWN, init=False)
 
@@ -125,6 +130,11 @@ class Slot:
 
     # --- its process
 
+    def place(self, device: Device) -> None:
+        """An agent has said which device it is."""
+        self.placed = True
+        self.spec = replace(self.spec, device=device)
+
     def process_started(self, process: WorkerProcess) -> None:
         self._become(Phase.STARTING)
         self.process, self.ending, self.restart_at = process, Ending(), 0.0
@@ -154,6 +164,15 @@ class Slot:
             self.close()
         else:
             self.schedule_restart(BACKOFF_FIRST * 2 ** (self.deaths - 1))
+
+    def count_loss(self) -> None:
+        """What carried its process is gone, a node say: try again after a growing while."""
+        self.schedule_restart(min(LOSS_LONGEST, LOSS_FIRST * 2**self.losses))
+        self.losses += 1
+
+    def count_success(self) -> None:
+        """It finished a trial: what went wrong before is forgotten."""
+        self.deaths = self.losses = 0
 
     def reset_deaths(self) -> None:
         """Forget all deaths so far; if it was closed for them it is started again."""

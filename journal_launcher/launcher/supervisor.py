@@ -11,17 +11,19 @@ from journal_launcher.base.errors import ExitCode
 from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.processes import describe_exit
+from journal_launcher.devices.choose import Device
 from journal_launcher.devices.meter import GpuMeter
 from journal_launcher.launcher.dispatch import Dispatcher
 from journal_launcher.launcher.engine import left_behind
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
-from journal_launcher.launcher.slot import Phase, Slot
+from journal_launcher.launcher.slot import MAX_LOSSES, Phase, Slot
 from journal_launcher.launcher.stop import Stop, stopping
 from journal_launcher.launcher.watchdog import SilenceWatch, TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 if TYPE_CHECKING:  # it imports Optuna, which comes after the workers' start
+    from journal_launcher.launcher.journal_service import JournalService
     from journal_launcher.launcher.ledger import TrialLedger
 
 __all__ = ["Supervisor"]
@@ -37,7 +39,7 @@ class Supervisor:
 
     `opened` is the second message to every worker, after its spec, once the study exists.
     `no_trials_after`: when the last trial may start; `limit`: seconds until the model must be
-    published.
+    published. `through_parent`: workers reach the journal through us alone.
     `answer` holds the last message that a phase of the launch waits for (prepared, staged).
     """
 
@@ -49,8 +51,10 @@ class Supervisor:
     paths: StudyPaths
     meter: GpuMeter | None = None
     limit: float | None = None
+    through_parent: bool = False
     ledger: "TrialLedger | None" = None
     dispatcher: Dispatcher | None = None
+    journal: "JournalService | None" = None
     opened: messages.Open | None = None
     stop: Stop | None = None
     answer: Answer | None = None
@@ -84,6 +88,7 @@ class Supervisor:
                 device_uuid=device.uuid,
                 threads=slot.spec.threads,
                 prepare=prepare,
+                through_parent=self.through_parent,
             )
         )
         if self.opened is not None:
@@ -101,6 +106,10 @@ class Supervisor:
     def open(self, ledger: "TrialLedger", prepared: messages.Preparation, seed: int) -> None:
         """The study exists: tell every worker. Deaths before it did do not count."""
         self.ledger, self.opened = ledger, messages.Open(prepared, seed)
+        if self.through_parent:
+            from journal_launcher.launcher.journal_service import JournalService
+
+            self.journal = JournalService(ledger.study.storage.journal)
         self.dispatcher = Dispatcher(self.pool, ledger, self.settings.job_kind.has_baselines)
         for slot in self.pool.slots:
             if slot.process is not None:
@@ -127,6 +136,14 @@ class Supervisor:
             self.step()
         return None if self.aborting else self.answer
 
+    def await_places(self, seconds: float) -> None:
+        """Wait until every worker's node was found to be right; no longer for those in a queue."""
+        until = time.monotonic() + seconds
+        while self.stop is None and time.monotonic() < until:
+            if not any(slot.alive and not slot.placed for slot in self.pool.slots):
+                return
+            self.step()
+
     def dismiss(self) -> None:
         """Let every worker leave, and wait until all are reaped."""
         self.limit = None  # what is published is no failure any more
@@ -141,6 +158,8 @@ class Supervisor:
             self._on_signal(number)
         for slot, message in self.pool.messages():
             self._on_message(slot, message)
+        if self.journal is not None:
+            self.journal.answer()
         self.pool.kill_overdue()
         for slot in self.pool.exited():
             self._on_exit(slot)
@@ -214,6 +233,11 @@ class Supervisor:
                 self.ledger.keep_baselines(baselines)
             case messages.Confirmed(number, found) if self.ledger is not None:
                 self.ledger.keep_confirmation(number, found)
+            case messages.Append() | messages.Read() if self.journal is not None:
+                assert slot.process is not None
+                self.journal.take(slot.process, message)
+            case messages.Placed():
+                self._on_placed(slot, message)
             case messages.Unusable(text):
                 self._on_unusable(slot, text)
             case messages.Failed():
@@ -225,6 +249,12 @@ class Supervisor:
         """Only a queued trial can repeat one, so that most starts need no look at the journal."""
         queued = slot.work.grant is not None and slot.work.grant.trial is not None
         return self.ledger.repeats(number) if queued and self.ledger is not None else None
+
+    def _on_placed(self, slot: Slot, message: messages.Placed) -> None:
+        uuid, index, name = message.device_uuid, message.index, message.device
+        slot.place(Device(message.kind, uuid, index, name, message.host))
+        assert slot.process is not None
+        self.emit(events.WorkerStarted(slot.index, slot.spec.device.label, slot.process.log))
 
     def _on_ready(self, slot: Slot, message: messages.Ready) -> None:
         assert self.ledger is not None and self.dispatcher is not None
@@ -240,7 +270,7 @@ class Supervisor:
         if message.state == "FAIL":
             self.ledger.count_failure(message.reason, raised=message.raised)
         else:
-            slot.deaths = 0
+            slot.count_success()
         reason = message.reason
         self.ledger.announce_end(slot.index, message.number, message.state, reason, message.seconds)
         if message.incompatible:
@@ -279,17 +309,25 @@ class Supervisor:
         assert process is not None
         for message in process.receive():  # said just before it died
             self._on_message(slot, message)
+        if self.journal is not None:
+            self.journal.answer()  # what it wrote counts; after this nobody reads its words
         expected = slot.phase is Phase.LEAVING or self.aborting
         status = self.pool.reap(slot)
         if status is None:
             self.emit(events.Note(left_behind(process.pid), "warning"))
         ended = "killed, but it does not end" if status is None else describe_exit(status)
-        problem = slot.ending.trials_fault or f"worker {ended}"
+        lost = process.lost and slot.ending.trials_fault is None and slot.losses < MAX_LOSSES
+        problem = slot.ending.trials_fault or f"worker {'was lost' if lost else ended}"
         if self.ledger is not None:
             seconds = time.monotonic() - slot.work.since
-            self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=self.aborting)
+            innocent = self.aborting or lost
+            self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=innocent)
             self._check_failures()
         slot.end_work()
+        if lost and not slot.placed and not expected:
+            said = process.log_tail(1) or f"exit status {status}"
+            slot.unusable = f"{slot.spec.device.label}: no worker started there: {said}"
+            expected = True
         if expected:
             slot.close()
             self.emit(events.WorkerEnded(slot.index))
@@ -302,6 +340,8 @@ class Supervisor:
             slot.close()
         elif status is None:
             self._on_closed(slot)
+        elif lost:
+            slot.count_loss()
         elif slot.ending.trials_fault:  # its trial was to blame
             slot.schedule_restart(0.0)
         else:

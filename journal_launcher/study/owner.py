@@ -20,6 +20,7 @@ class Owner:
 
     `started` is the start time in clock ticks since boot (Linux), which no change of the wall clock
     moves; `namespace` tells containers of one machine apart, where pids mean different processes.
+    `via` is "parent" where the parent writes the journal for it.
     """
 
     launch: str
@@ -29,14 +30,19 @@ class Owner:
     namespace: str
     pid: int
     started: float
+    via: str | None = None
 
     @classmethod
-    def this_process(cls, launch: str, worker: int) -> "Owner":
+    def this_process(cls, launch: str, worker: int, via: str | None = None) -> "Owner":
         pid = os.getpid()
-        return cls(launch, worker, os.uname().nodename, _boot(), _namespace(), pid, _started(pid))
+        host = os.uname().nodename
+        return cls(launch, worker, host, _boot(), _namespace(), pid, _started(pid), via)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        content = asdict(self)
+        if self.via is None:  # as earlier versions have it, which read no other key
+            del content["via"]
+        return content
 
     def is_dead(self) -> bool:
         """True only with proof. Call it while holding the study's lease.
@@ -44,8 +50,11 @@ class Owner:
         Same boot and namespace: the pid is gone or was given to another process. Same boot, other
         namespace (a container that is gone or unreachable): the lease proves that the owner's
         parent is dead, and a worker does not outlive its parent. Another boot of the same host:
-        dead. Another host: unknown.
+        dead. Another host: unknown. One that wrote through its parent is dead to the journal
+        wherever it was: whoever holds the lease knows that nobody writes for it any more.
         """
+        if self.via is not None:
+            return True
         if self.boot != _boot():
             return self.host == os.uname().nodename
         if self.namespace != _namespace():
@@ -62,7 +71,8 @@ class Owner:
 def owner_of(user_attributes: dict[str, Any]) -> Owner | None:
     """The owner recorded in a trial's user attributes; None for a foreign writer's trial."""
     content = user_attributes.get(OWNER_ATTRIBUTE)
-    if not isinstance(content, dict) or set(content) != {f.name for f in fields(Owner)}:
+    names = {field.name for field in fields(Owner)}
+    if not isinstance(content, dict) or {*content, "via"} != names:
         return None
     read: dict[str, Callable[[Any], Any]] = dict.fromkeys(content, text)
     read |= {"worker": whole, "pid": whole, "started": number}

@@ -15,7 +15,6 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from types import FrameType
 
 import optuna
 
@@ -37,6 +36,7 @@ from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.optuna_private import study_id
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
+from journal_launcher.worker import leaving
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceStatus, verify_device
@@ -50,20 +50,8 @@ from journal_launcher.worker.user_errors import missing_module, traceback_of
 __all__ = ["Notes", "main"]
 
 
-class _ToldToLeave(BaseException):
-    """SIGTERM from the parent: unwind the objective (its `finally` blocks run) and leave."""
-
-    told = False
-
-
 class _ContextLostError(Exception):
     """A CUDA error that this process does not survive."""
-
-
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told once; a second would cut the unwinding
-    _ToldToLeave.told = True
-    raise _ToldToLeave
 
 
 class Notes(logging.Handler):
@@ -89,9 +77,7 @@ def main(arguments: list[str]) -> int:
         return debug(task) if arguments[0] == "--debug" else replay(task)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    # A child that the objective forks is nobody's worker: SIGTERM ends it like any process.
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    leaving.listen()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     incoming, outgoing, *given = map(int, arguments)
@@ -102,7 +88,7 @@ def main(arguments: list[str]) -> int:
     try:
         with forks_end_here():
             Worker(connection, *given).run()
-    except _ToldToLeave:
+    except leaving.ToldToLeave:
         return ExitCode.RESUMABLE
     except ParentGoneError:
         return ExitCode.FAILED
@@ -145,7 +131,11 @@ class Worker:
         spec = self._spec
         self._settings = LaunchSettings.from_json(spec.settings)
         self._paths = StudyPaths(Path(spec.folder), spec.study)
-        self._owner = Owner.this_process(connection.channel.launch, connection.channel.worker)
+        self._owner = Owner.this_process(
+            connection.channel.launch,
+            connection.channel.worker,
+            via="parent" if spec.through_parent else None,
+        )
         self._number: int | None = None
         self._device_status: DeviceStatus
         self._job: Job
@@ -192,12 +182,18 @@ class Worker:
         self._seed = message.seed
         self._again = self._settings.again
         self._job.open(message.prepared, self._seed, self._progress)
-        self._storage = open_storage(
-            self._paths.journal, allow_network_fs=self._settings.allow_network_fs
-        )
+        self._storage = self._open_storage()
         self._storage.again = self._again
         self._study = WorkerStudy(self._paths.name, self._storage)
         self._study.pruner = self._search.pruner
+
+    def _open_storage(self) -> StudyStorage:
+        if self._spec.through_parent:
+            from journal_launcher.worker.remote_journal import open_through_parent
+
+            return open_through_parent(self._connection, self._paths.journal)
+        allow = self._settings.allow_network_fs
+        return open_storage(self._paths.journal, allow_network_fs=allow)
 
     def _serve(self) -> None:
         self._connection.send(messages.Request())
@@ -238,8 +234,8 @@ class Worker:
         trial = JournalTrial(self._study, trial_id)
         with of_trial(number):
             outcome = evaluate(self._job, trial, len(self._study.directions))
-        if _ToldToLeave.told:  # and a bare `except:` of the objective swallowed it
-            raise _ToldToLeave
+        if leaving.told():  # and a bare `except:` of the objective swallowed it
+            raise leaving.ToldToLeave
         if self._storage.broken is not None:
             raise self._storage.broken
         seconds = time.monotonic() - started

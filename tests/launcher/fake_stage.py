@@ -21,6 +21,7 @@ class FakeProcess:
 
     pid = 2**31 - 2  # nobody's
     unsent = b""
+    lost = False
     messages_descriptor = exit_descriptor = out_descriptor = 0
 
     def __init__(self) -> None:

@@ -10,7 +10,14 @@ from launcher.fake_stage import Clock, Stage
 from journal_launcher.base import events
 from journal_launcher.base.events import Note
 from journal_launcher.launcher.engine import left_behind
-from journal_launcher.launcher.slot import BACKOFF_FIRST, MAX_DEATHS, STOP_GRACE, Phase
+from journal_launcher.launcher.slot import (
+    BACKOFF_FIRST,
+    LOSS_FIRST,
+    MAX_DEATHS,
+    MAX_LOSSES,
+    STOP_GRACE,
+    Phase,
+)
 from journal_launcher.launcher.supervisor import LOOK
 
 
@@ -334,3 +341,45 @@ def test_what_a_worker_notes_is_a_line_for_the_user(clock: Clock) -> None:
     stage.turns(1.0)
     notes = [event.text for event in stage.seen if isinstance(event, events.Note)]
     assert notes == ["CPU: the rows stream"]
+
+
+def lose(stage: Stage) -> None:
+    stage.process().lost = True
+    stage.process().status = 0  # as srun ends when its node is gone
+    stage.turn()
+
+
+def test_a_lost_worker_is_no_strike_and_costs_its_trial_no_retry(clock: Clock) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    lose(stage)
+    slot = stage.pool.slots[0]
+    assert stage.ledger.failed == [(0, "worker was lost", True)]
+    assert (slot.deaths, slot.losses) == (0, 1) and slot.awaits_restart
+    assert slot.restart_at == pytest.approx(clock.now + LOSS_FIRST, abs=0.1)
+
+
+def test_losses_are_followed_by_growing_pauses_and_at_last_count_as_deaths(clock: Clock) -> None:
+    stage = Stage(clock)
+    slot = stage.pool.slots[0]
+    pauses = []
+    for _ in range(MAX_LOSSES):
+        lose(stage)
+        pauses.append(slot.restart_at - clock.now)
+        clock.now = slot.restart_at
+        stage.turn()
+        assert slot.alive
+    assert pauses[:3] == pytest.approx([2, 4, 8]) and max(pauses) == pytest.approx(60)
+    lose(stage)
+    assert slot.deaths == 1
+
+
+def test_a_finished_trial_makes_losses_forgotten(clock: Clock) -> None:
+    stage = Stage(clock)
+    slot = stage.pool.slots[0]
+    slot.losses = 5
+    stage.run_trial()
+    ended = {"reason": None, "raised": False, "incompatible": False, "seconds": 1.0, "stop": False}
+    stage.process().say("ended", number=0, state="COMPLETE", **ended)
+    stage.turn()
+    assert slot.losses == 0

@@ -64,6 +64,7 @@ def test_a_jump_of_the_clock_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> No
         ({"boot": "another boot", "host": "elsewhere"}, False),
         ({"namespace": "pid:[1]"}, True),
         ({"host": "renamed since"}, False),
+        ({"boot": "another boot", "host": "elsewhere", "via": "parent"}, True),
     ],
 )
 def test_where_it_ran_decides(change: dict[str, str], dead: bool) -> None:

@@ -38,6 +38,8 @@ class LocalEngine:
     given: a descriptor of functions that have no file, which every worker inherits.
     """
 
+    through_parent = False
+
     def __init__(self, given: int | None = None) -> None:
         self._given = given
 
@@ -54,7 +56,7 @@ class LocalProcess:
         self._given = () if given is None else (given,)
         self._channel = Channel(launch, spec.index)
         self._lines = LineBuffer()
-        self.unsent = b""  # of messages for which the pipe had no room
+        self.unsent = bytearray()  # of messages for which the pipe had no room
         try:
             self._start()
         except OSError as error:
@@ -72,24 +74,37 @@ class LocalProcess:
             to_worker, self.out_descriptor = _pipe(theirs, ours)
             self.messages_descriptor, from_worker = _pipe(ours, theirs)
             lifeline, self._lifeline = _pipe(theirs, ours)
-            with _open_log(self.log) as output:
-                self.log_start = output.tell()
-                self._process = subprocess.Popen(
-                    [
-                        *("/bin/sh", "-c", _GUARDED, "worker"),
-                        *(sys.executable, "-P", str(WORKER_PROGRAM)),
-                        *map(str, (to_worker, from_worker, *self._given)),
-                    ],
-                    stdin=lifeline,
-                    stdout=output,
-                    stderr=output,
-                    env=dict(self.spec.environment),
-                    pass_fds=(to_worker, from_worker, *self._given),
-                    start_new_session=True,
-                )
+            with self._open_output() as output:
+                self._process = self._popen(to_worker, from_worker, lifeline, output)
             ours.pop_all()  # they stay open
         os.set_blocking(self.messages_descriptor, False)
         os.set_blocking(self.out_descriptor, False)
+
+    def _open_output(self) -> BinaryIO:
+        output = _open_log(self.log)
+        self.log_start = output.tell()
+        return output
+
+    def _popen(
+        self, to_worker: int, from_worker: int, lifeline: int, output: BinaryIO
+    ) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [
+                *("/bin/sh", "-c", _GUARDED, "worker"),
+                *(sys.executable, "-P", str(WORKER_PROGRAM)),
+                *map(str, (to_worker, from_worker, *self._given)),
+            ],
+            stdin=lifeline,
+            stdout=output,
+            stderr=output,
+            env=dict(self.spec.environment),
+            pass_fds=(to_worker, from_worker, *self._given),
+            start_new_session=True,
+        )
+
+    @property
+    def lost(self) -> bool:
+        return False  # it is a child of ours: what became of it is known
 
     @property
     def pid(self) -> int:
@@ -97,27 +112,34 @@ class LocalProcess:
 
     def send(self, message: FromParent) -> None:
         """Send one message, as far as the pipe has room; `send_rest` sends what is left."""
-        self.unsent += self._channel.encode(message)
+        self.send_line(self._channel.encode(message))
+
+    def send_line(self, line: bytes) -> None:
+        """Send a message that is encoded already, its line end included."""
+        self.unsent += line
         self.send_rest()
 
     def send_rest(self) -> None:
         """Go on sending. A dead worker is noticed elsewhere; here it is no error."""
         try:
-            while self.unsent:
-                self.unsent = self.unsent[os.write(self.out_descriptor, self.unsent) :]
+            while self.unsent:  # a bytearray loses its beginning without a copy of the rest
+                del self.unsent[: os.write(self.out_descriptor, self.unsent)]
         except BlockingIOError:  # the worker reads its messages at its pace
             return
         except BrokenPipeError:
-            self.unsent = b""
+            self.unsent.clear()
 
     def receive(self) -> list[FromWorker]:
         """All messages that have arrived, without waiting."""
+        return [self._channel.decode(line, FromWorker) for line in self.receive_lines()]
+
+    def receive_lines(self) -> list[bytes]:
+        """The same, not decoded."""
         chunks = []
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.messages_descriptor, 1 << 16):
                 chunks.append(chunk)
-        lines = self._lines.feed(b"".join(chunks))
-        return [self._channel.decode(line, FromWorker) for line in lines]
+        return self._lines.feed(b"".join(chunks))
 
     def has_exited(self) -> bool:
         """Look without reaping, so that the pid stays ours until the group is killed."""

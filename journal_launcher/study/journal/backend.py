@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from optuna.storages.journal import (
     JournalFileBackend,
@@ -28,12 +28,26 @@ from journal_launcher.base.errors import JournalDamagedError, UsageError
 from journal_launcher.base.files import fsync_directory
 from journal_launcher.base.paths import typed
 from journal_launcher.base.plain_files import SAFELY, open_plain
-from journal_launcher.study.journal.lines import MEANINGLESS, NotOptunasError, parse_record
+from journal_launcher.study.journal.lines import (
+    MEANINGLESS,
+    NotOptunas,
+    NotOptunasError,
+    parse_record,
+)
 from journal_launcher.study.journal.lock import JournalLock, holding
 from journal_launcher.study.journal.network import network_file_system, refuse_network
 from journal_launcher.study.optuna_private import BaseJournalFileLock, lock_file
 
-__all__ = ["DurableJournalFileBackend", "loading", "network_file_system", "save_torn"]
+__all__ = [
+    "DurableJournalFileBackend",
+    "Journal",
+    "changed",
+    "damaged",
+    "loading",
+    "meaning_nothing",
+    "network_file_system",
+    "save_torn",
+]
 
 _logger = logging.getLogger("journal_launcher")
 
@@ -128,7 +142,7 @@ class DurableJournalFileBackend(JournalFileBackend):
                         record = parse_record(line)
                     except NotOptunasError as error:
                         damage = self._damaged(number, start, str(error))
-                        record = _NotOptunas(error.content, damage)
+                        record = NotOptunas(error.content, damage)
                     except ValueError as error:
                         raise self._damaged(number, start, str(error)) from None
                     # Before the yield: Optuna counts a record as read also when applying it raises.
@@ -248,36 +262,53 @@ class DurableJournalFileBackend(JournalFileBackend):
 
     def changed(self, how: str, then: str = "put the file back and resume") -> JournalDamagedError:
         """What to raise when somebody did something to the log that no other writer does."""
-        return JournalDamagedError(f"{self.path}: journal changed underneath ({how}); {then}")
+        return changed(self.path, how, then)
 
     def meaningless(self, error: Exception) -> JournalDamagedError:
         """What to raise when Optuna could not apply the record that was read last."""
         number, _, start = self._position
-        found = f"one that means nothing ({type(error).__name__}: {error})"
-        return self._damaged(number, start, found)
+        return self._damaged(number, start, meaning_nothing(error))
 
     def _damaged(self, number: int, byte: int, found: str) -> JournalDamagedError:
-        folder, name = os.path.split(self.path)
-        command = f"{typed()} repair {shlex.quote(name.removesuffix('.log'))}"
-        return JournalDamagedError(
-            f"{self.path}, line {number}, byte {byte}: expected a journal record, found "
-            f"{found}; run: {command} --studies-dir {shlex.quote(folder)}"
-        )
+        return damaged(self.path, number, byte, found)
 
 
-class _NotOptunas(dict[str, Any]):
-    """An object that is somebody else's until Optuna asks for its operation: then it is damage."""
+def changed(path: str, how: str, then: str) -> JournalDamagedError:
+    """What to raise when somebody did something to the log that no other writer does."""
+    return JournalDamagedError(f"{path}: journal changed underneath ({how}); {then}")
 
-    def __init__(self, content: dict[str, Any], damage: JournalDamagedError) -> None:
-        super().__init__(content)
-        self._damage = damage
 
-    def __missing__(self, key: str) -> Any:
-        raise self._damage if key == "op_code" else KeyError(key)
+def damaged(path: str, number: int, byte: int, found: str) -> JournalDamagedError:
+    """What to raise over a line that is no record."""
+    folder, name = os.path.split(path)
+    command = f"{typed()} repair {shlex.quote(name.removesuffix('.log'))}"
+    return JournalDamagedError(
+        f"{path}, line {number}, byte {byte}: expected a journal record, found "
+        f"{found}; run: {command} --studies-dir {shlex.quote(folder)}"
+    )
+
+
+def meaning_nothing(error: Exception) -> str:
+    """What was found where Optuna could not apply a record."""
+    return f"one that means nothing ({type(error).__name__}: {error})"
+
+
+class Journal(Protocol):
+    """What a storage needs of the backend that it stands on: a file, or a parent that has it."""
+
+    path: str
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]: ...
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None: ...
+
+    def changed(self, how: str, then: str = ...) -> JournalDamagedError: ...
+
+    def meaningless(self, error: Exception) -> JournalDamagedError: ...
 
 
 @contextmanager
-def loading(backend: DurableJournalFileBackend) -> Iterator[None]:
+def loading(backend: Journal) -> Iterator[None]:
     """Around `JournalStorage(backend)`: faster, and meaningless records are JournalDamagedError.
 
     Loading makes millions of objects and no garbage: collecting costs a quarter of its time.

@@ -5,9 +5,10 @@ from typing import Any
 
 from optuna.exceptions import OptunaError
 
+from journal_launcher.base.errors import JournalDamagedError
 from journal_launcher.study.optuna_private import JournalOperation
 
-__all__ = ["MEANINGLESS", "NotOptunasError", "parse_record"]
+__all__ = ["MEANINGLESS", "NotOptunas", "NotOptunasError", "parse_record"]
 
 # What Optuna raises over a record that parses but makes no sense.
 MEANINGLESS = (
@@ -31,6 +32,17 @@ class NotOptunasError(ValueError):
     def __init__(self, content: dict[str, Any]) -> None:
         super().__init__("JSON that is not a record")
         self.content = content
+
+
+class NotOptunas(dict[str, Any]):
+    """An object that is somebody else's until Optuna asks for its operation: then it is damage."""
+
+    def __init__(self, content: dict[str, Any], damage: JournalDamagedError) -> None:
+        super().__init__(content)
+        self._damage = damage
+
+    def __missing__(self, key: str) -> Any:
+        raise self._damage if key == "op_code" else KeyError(key)
 
 
 def parse_record(line: bytes) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from journal_launcher.base.errors import (
 from journal_launcher.base.paths import is_study_name
 from journal_launcher.study.attributes import optunas_own
 from journal_launcher.study.first_load import load_in_place
-from journal_launcher.study.journal.backend import DurableJournalFileBackend, loading
+from journal_launcher.study.journal.backend import DurableJournalFileBackend, Journal, loading
 from journal_launcher.study.journal.lines import MEANINGLESS
 from journal_launcher.study.optuna_private import (
     HookedJournalStorage,
@@ -50,10 +50,15 @@ class StudyStorage(HookedJournalStorage):
     _opened: int | None = None  # the study that this storage was opened for
     again = AGAIN  # what to do once there is room
 
-    def __init__(self, backend: DurableJournalFileBackend) -> None:
+    def __init__(self, backend: Journal) -> None:
         self._renamed: dict[str, str] = {}
         self._journal = backend
-        super().__init__(backend)
+        super().__init__(backend)  # type: ignore[arg-type]  # it has the two methods of theirs
+
+    @property
+    def journal(self) -> Journal:
+        """What it stands on."""
+        return self._journal
 
     def get_study_id_from_name(self, study_name: str) -> int:
         self._opened = super().get_study_id_from_name(study_name)
