@@ -4,6 +4,7 @@ import inspect
 import os
 import select
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 from launcher.fake_stage import FakeProcess
 from launcher.harness import wait_until
 
-from journal_launcher.base.messages import Bye, Note, Refit
+from journal_launcher.base.messages import Bye, Carry, Note, Placed, Records, Spec
+from journal_launcher.base.paths import StudyPaths
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher import engine
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 from journal_launcher.launcher.engines import local
+from journal_launcher.launcher.engines.carried import CarriedProcess
 from journal_launcher.launcher.engines.local import LocalEngine, LocalProcess
+from journal_launcher.settings.launch_settings import LaunchSettings
 
 # A worker that says "note" for each line that it reads, and keeps a child that outlives it.
 ECHO = """
@@ -27,8 +31,20 @@ subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
 print("here", flush=True)
 with open(int(sys.argv[1])) as heard, open(int(sys.argv[2]), "w") as said:
     for line in heard:
-        said.write(line.replace('"refit"', '"note"').replace('"staging"', '"text"'))
+        line = line.replace('"records"', '"note"').replace('"lines"', '"text"')
+        said.write(line.replace('"spec"', '"request"'))
         said.flush()
+"""
+# The agent itself, whose worker is the one above. What it is given behind its name is not read.
+AGENT = """
+import sys
+from pathlib import Path
+from journal_launcher.launcher import agent
+from journal_launcher.launcher.engines import local, scratch
+local.WORKER_PROGRAM = Path({worker!r})
+scratch.tempfile.tempdir = {folder!r}
+agent.digests = lambda settings: {{}}
+raise SystemExit(agent.main())
 """
 MEMBERS = [name for name in vars(WorkerProcess) if not name.startswith("_")]
 
@@ -41,7 +57,7 @@ class Played:
     speak: Callable[[], None]
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "carried", "fake"])
 def played(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "fake":
         fake = FakeProcess()
@@ -50,10 +66,14 @@ def played(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "echo.py").write_text(ECHO)
     monkeypatch.setattr(local, "WORKER_PROGRAM", tmp_path / "echo.py")
     spec = WorkerSpec(0, CPU, 1, dict(os.environ))
-    process = LocalEngine().start(spec, "launch", tmp_path / "logs" / "0.log")
+    log = tmp_path / "logs" / "0.log"
+    process: WorkerProcess = LocalEngine().start(spec, "launch", log)
+    if request.param == "carried":
+        process.reap(10)
+        process = carried(spec, log, tmp_path)
 
     def speak() -> None:
-        process.send(Refit(None, "hello"))
+        process.send(Records(0, "hello", 0, False, None, None))
         assert select.select([process.messages_descriptor], [], [], 60)[0]
 
     yield Played(process, speak)
@@ -61,7 +81,25 @@ def played(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         process.reap(10)
 
 
-@pytest.mark.parametrize("kind", [LocalProcess, FakeProcess])
+def carried(spec: WorkerSpec, log: Path, folder: Path) -> WorkerProcess:
+    """The same worker behind an agent, which has said where it is and that it runs."""
+    paths = StudyPaths(folder, "study")
+    paths.directory.mkdir()
+    paths.lease.write_text('{"launch": "launch"}')
+    program = folder / "agent.py"
+    program.write_text(AGENT.format(worker=str(folder / "echo.py"), folder=str(folder / "tmp")))
+    (folder / "tmp").mkdir()
+    settings = LaunchSettings(objective="pkg:f").to_json()
+    client = [sys.executable, "-P", str(program)]
+    process = CarriedProcess(spec, "launch", log, client, Carry("launch", {}, 0))
+    process.send(Spec(settings, str(folder), "study", "CPU", None, 1, prepare=False))
+    heard: list[Any] = []
+    wait_until(lambda: heard.extend(process.receive()) or len(heard) == 2)
+    assert isinstance(heard[0], Placed)
+    return process
+
+
+@pytest.mark.parametrize("kind", [LocalProcess, CarriedProcess, FakeProcess])
 def test_every_member_is_there_and_is_called_the_same_way(kind: type) -> None:
     for name in MEMBERS:
         contract = inspect.getattr_static(WorkerProcess, name)

@@ -1,0 +1,27 @@
+"""An engine for tests: the agent runs here, and what carries its lines is the agent itself."""
+
+from pathlib import Path
+from typing import Any
+
+from journal_launcher.base.messages import Carry
+from journal_launcher.launcher import launch
+from journal_launcher.launcher.engine import WorkerSpec
+from journal_launcher.launcher.engines.carried import CarriedProcess
+
+__all__ = ["CarriedEngine", "install"]
+
+
+class CarriedEngine:
+    """Starts an agent on this machine, behind `client`."""
+
+    through_parent = True
+    client: tuple[str, ...] = ()
+    sources: dict[str, Any] = {}  # noqa: RUF012, tests replace it
+
+    def start(self, spec: WorkerSpec, launch: str, log: Path) -> CarriedProcess:
+        return CarriedProcess(spec, launch, log, self.client, Carry(launch, self.sources, 0))
+
+
+def install() -> None:
+    """Let every launch of this process use it."""
+    launch.LocalEngine = CarriedEngine  # type: ignore[assignment, misc]

@@ -1,0 +1,184 @@
+"""Workers behind an agent: the same study, files and all, and nothing is left after any kill."""
+
+import os
+import signal
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from launcher import carried_engine
+from launcher.harness import PATIENT, Workshop, finish, wait_until
+from launcher.test_through_parent import SEARCH, found
+
+from journal_launcher.api import launch
+from journal_launcher.base.errors import UsageError
+from journal_launcher.launcher import launch as module
+from journal_launcher.launcher.engines import scratch
+
+TESTS = Path(__file__).parents[1]
+CARRIED = (
+    f"sys.path.insert(0, {str(TESTS)!r}); from launcher import carried_engine; "
+    "carried_engine.install()"
+)
+
+
+@pytest.fixture
+def carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LocalEngine", carried_engine.CarriedEngine)
+
+
+@pytest.fixture(autouse=True)
+def scratches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Where agents have their folders; none is left, or the next agent removes it."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    yield tmp_path / "tmp" / f"journal-launcher-{os.getuid()}"
+
+
+def kinds(shop: Workshop) -> dict[str, list[psutil.Process]]:
+    """Our living processes by what they are."""
+    named: dict[str, list[psutil.Process]] = {"agent": [], "worker": []}
+    for process in shop.processes():
+        line = " ".join(process.cmdline())
+        if "/agent.py" in line and "-c" not in line.split()[:2]:
+            named["agent"].append(process)
+        elif "worker/__main__.py" in line and "sh" not in line.split()[0]:
+            named["worker"].append(process)
+    return named
+
+
+def test_a_study_is_the_same_as_a_local_one(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, scratches: Path
+) -> None:
+    workshop.write(SEARCH)
+    assert workshop.launch(n_trials=12).exit_code == 0
+    local = found(workshop)
+    monkeypatch.setattr(module, "LocalEngine", carried_engine.CarriedEngine)
+    assert workshop.launch(n_trials=12, overwrite=True).exit_code == 0
+    assert found(workshop) == local
+    host = os.uname().nodename
+    assert {trial.user_attrs["jl_device"] for trial in workshop.trials()} == {f"{host} · CPU"}
+    assert not scratches.exists()
+
+
+def test_a_table_gives_the_same_model(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def model(name: str) -> list[bytes]:
+        launched = launch(
+            data="sklearn:diabetes",
+            model_type="linear",
+            n_trials=4,
+            study_name=name,
+            studies_dir=str(workshop.paths.folder),
+        )
+        assert launched.exit_code == 0 and launched.model_path is not None
+        with zipfile.ZipFile(launched.model_path) as archive:  # whose names are of the process
+            arrays = [name for name in archive.namelist() if name.endswith(".npy")]
+            assert arrays
+            return sorted(map(archive.read, arrays))
+
+    local = model("one")
+    monkeypatch.setattr(module, "LocalEngine", carried_engine.CarriedEngine)
+    assert model("other") == local
+
+
+@pytest.mark.parametrize("victim", ["worker", "agent"])
+def test_a_kill_keeps_the_budget(workshop: Workshop, victim: str, scratches: Path) -> None:
+    workshop.write(PATIENT)
+    process = workshop.start("--n-trials", "3", first=CARRIED)
+    workshop.noted("running")
+    for one in kinds(workshop)[victim]:
+        one.kill()
+    workshop.tell("go")
+    ended = finish(process)
+    assert ended.code == 0, ended.err
+    assert sorted(workshop.states()) == ["COMPLETE"] * 3 + ["FAIL"]
+    again = [trial.system_attrs for trial in workshop.trials() if trial.system_attrs]
+    assert any("retry_history" in one for one in again) is (victim == "worker")
+    assert not scratches.exists()
+
+
+def test_the_parents_death_is_the_end_of_everything_and_the_budget_is_kept(
+    workshop: Workshop,
+) -> None:
+    workshop.write(PATIENT)
+    process = workshop.start("--n-trials", "3", first=CARRIED)
+    workshop.noted("running")
+    process.kill()
+    finish(process)
+    wait_until(lambda: not workshop.processes())
+    workshop.tell("go")
+    ended = workshop.run("--n-trials", "3", first=CARRIED)
+    assert ended.code == 0, ended.err
+    assert sorted(workshop.states()) == ["COMPLETE"] * 3 + ["FAIL"]
+
+
+def test_what_the_scheduler_ends_is_no_fault_of_the_trial(workshop: Workshop) -> None:
+    """It signals every process of a step."""
+    workshop.write(PATIENT)
+    process = workshop.start("--n-trials", "3", "--max-retries", "0", first=CARRIED)
+    workshop.noted("running")
+    for one in [*kinds(workshop)["agent"], *kinds(workshop)["worker"]]:
+        one.send_signal(signal.SIGTERM)
+    wait_until(lambda: "FAIL" in workshop.states())
+    workshop.tell("go")
+    ended = finish(process)
+    assert ended.code == 0, ended.err
+    assert sorted(workshop.states()) == ["COMPLETE"] * 3 + ["FAIL"]
+
+
+def test_ctrl_c_leaves_nothing(workshop: Workshop, scratches: Path) -> None:
+    workshop.write(PATIENT)
+    process = workshop.start("--n-trials", "3", first=CARRIED)
+    workshop.noted("running")
+    process.send_signal(signal.SIGINT)
+    assert finish(process).code == 130
+    assert sorted(workshop.states()) == ["COMPLETE", "FAIL", "WAITING"]
+    assert not scratches.exists()
+
+
+def test_a_node_with_other_code_ends_the_launch_before_there_is_a_study(
+    workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write(PATIENT)
+    sources = {workshop.reference.rpartition(":")[0]: "a"}
+    monkeypatch.setattr(carried_engine.CarriedEngine, "sources", sources)
+    with pytest.raises(UsageError, match=r"expected .*my train.py as the launch has it"):
+        workshop.launch()
+    assert not workshop.paths.journal.exists()
+
+
+def test_a_client_that_starts_nothing_is_said_with_its_last_words(
+    workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write(PATIENT)
+    words = ("/bin/sh", "-c", "echo srun: error: no such node >&2; exit 1")
+    monkeypatch.setattr(carried_engine.CarriedEngine, "client", words)
+    with pytest.raises(UsageError, match="CPU: no worker started there: srun: error: no such node"):
+        workshop.launch()
+    assert not workshop.paths.journal.exists()
+
+
+def test_who_never_got_a_place_is_told_to_leave(workshop: Workshop, tmp_path: Path) -> None:
+    """As in a queue: the second client waits until it is told by SIGTERM."""
+    workshop.write("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    client = tmp_path / "client"
+    client.write_text(f'#!/bin/sh\nmkdir "{tmp_path}/taken" 2>/dev/null && exec "$@"\nsleep 1000\n')
+    client.chmod(0o755)
+    first = f"{CARRIED}; carried_engine.CarriedEngine.client = ({str(client)!r},)"
+    first += "; from journal_launcher.launcher import course; course.PLACES_WAIT = 0.1"
+    ended = workshop.run("--n-trials", "2", "--workers", "2", first=first)
+    assert ended.code == 0, ended.err
+    assert workshop.states() == ["COMPLETE"] * 2
+
+
+def test_the_folder_of_a_killed_agent_is_swept(scratches: Path) -> None:
+    with scratch.scratch_folder() as living:
+        (living.parent / "dead").mkdir()
+        (living.parent / "dead" / "lock").touch()
+        with scratch.scratch_folder() as other:
+            assert sorted(scratches.iterdir()) == sorted([living, other])
+    assert not scratches.exists()
