@@ -1,4 +1,4 @@
-"""`journal-launcher init`: a config file and an example objective, here."""
+"""`journal-launcher init`: a config file and an example objective, here; or a Slurm job."""
 
 import os
 from pathlib import Path
@@ -18,24 +18,65 @@ _HEADER = f"""\
 # set one. Flags and environment variables (JOURNAL_LAUNCHER_N_TRIALS) come before this file.
 
 """
+_JOB = Path("study.sbatch")
+_BATCH = """\
+#!/bin/bash
+# A study as a Slurm job: `sbatch study.sbatch`, with the options of `run` behind it if you like.
+# One worker a GPU; of a job without GPUs, one a task (--ntasks=8 --cpus-per-task=4). Cancelled,
+# killed or preempted, it goes on where it was when the same line is typed, or Slurm requeues it.
+#SBATCH --job-name=study
+#SBATCH --nodes=1
+#SBATCH --gpus-per-node=1
+#SBATCH --cpus-per-gpu=4
+#SBATCH --time=04:00:00
+#SBATCH --output=%x-%j.out
+#SBATCH --open-mode=append
+#SBATCH --requeue
+#SBATCH --signal=B:TERM@120
+
+[ $# -gt 0 ] || set -- --config study.toml
+told=
+{run} run --engine slurm "$@" &
+study=$!
+trap 'told=yes; kill -TERM $study' TERM # two minutes before the limit, as --signal says
+wait $study
+code=$?
+while kill -0 $study 2>/dev/null; do # it was the trap that ended the wait
+  wait $study
+  code=$?
+done
+if [ -n "$told" ] && [ $code -eq 75 ]; then
+  scontrol requeue "$SLURM_JOB_ID" # queue this job once more; it goes on with the study
+fi
+exit $code
+"""
 
 
 @click.command()
-def command() -> None:
+@click.option("--slurm", is_flag=True, help="Write study.sbatch instead: a Slurm job that runs it.")
+def command(slurm: bool) -> None:
     """Write study.toml, which explains every option, and example.py.
 
     Both go into the current directory; nothing is ever overwritten.
     """
-    for path in (_CONFIG, _SCRIPT):
-        if os.path.lexists(path):
-            raise UsageError(f"{absolute(path)} exists; move it away, or type this elsewhere")
+    if slurm:
+        _write({_JOB: _BATCH.format(run=typed())})
+        click.echo(f"try: sbatch {_JOB}", err=True)
+        return
     config = _HEADER + explained({"objective": f"{_SCRIPT}:objective"})
     example = Path(__file__).with_name("example.py").read_text()
-    for path, content in ((_SCRIPT, example), (_CONFIG, config)):
+    _write({_SCRIPT: example, _CONFIG: config})
+    click.echo(f"try: {typed()} run --config {_CONFIG}", err=True)
+
+
+def _write(files: dict[Path, str]) -> None:
+    for path in reversed(files):
+        if os.path.lexists(path):
+            raise UsageError(f"{absolute(path)} exists; move it away, or type this elsewhere")
+    for path, content in files.items():
         try:
             with path.open("x") as file:
                 file.write(content)
         except OSError as error:
             raise UsageError(f"{absolute(path)}: cannot be written: {error.strerror}") from None
         click.echo(f"wrote {path}")
-    click.echo(f"try: {typed()} run --config {_CONFIG}", err=True)

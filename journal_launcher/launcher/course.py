@@ -70,7 +70,8 @@ class Course:
         return StudyHandle.find(self._storage(), self.paths.name)
 
     def _storage(self, *, create: bool = False) -> StudyStorage:
-        allow = self.settings.allow_network_fs
+        # Where workers write through us we are the only writer, on whatever file system.
+        allow = self.settings.allow_network_fs or self.launch.engine.through_parent
         storage = open_storage(self.paths.journal, create=create, allow_network_fs=allow)
         storage.again = self.settings.again
         return storage

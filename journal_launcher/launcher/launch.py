@@ -12,7 +12,7 @@ from dataclasses import field
 
 from journal_launcher.base import events
 from journal_launcher.base.dataclass import dataclass
-from journal_launcher.base.errors import AGAIN
+from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.times import utc
 from journal_launcher.base.verdict import Verdict
@@ -67,10 +67,8 @@ def run_launch(
         KeptNvml() as kept,
         inherited(code) as given,
     ):
-        choice = devices_for(settings, environment, claims.take, inbox.sleep, kept.open)
-        specs = plan_workers(settings, choice, available_cores(), environment)
-        meter = GpuMeter(kept, choice.devices)
-        engine = LocalEngine(given)
+        engine, specs, notes = _planned(settings, environment, claims, inbox, kept, given)
+        meter = GpuMeter(kept, (spec.device for spec in specs))
         launch = Launch(settings, paths, specs, emit, part_of, on_published, engine, meter=meter)
         with (
             full_disk_is_resumable(lambda: launch.again),
@@ -83,7 +81,31 @@ def run_launch(
 
             from journal_launcher.launcher.course import Course
 
-            return Course(launch, supervisor).run(choice.notes)
+            return Course(launch, supervisor).run(notes)
+
+
+def _planned(
+    settings: LaunchSettings,
+    environment: Mapping[str, str],
+    claims: Claims,
+    inbox: SignalInbox,
+    kept: KeptNvml,
+    given: int | None,
+) -> tuple[Engine, tuple[WorkerSpec, ...], tuple[str, ...]]:
+    """Who starts the workers, which ones, and what is said of that."""
+    if settings.engine == "slurm":
+        if given is not None:
+            raise UsageError(
+                "--engine slurm: expected a function of a file or a module, which the nodes can "
+                "import, found one that only this process has; write it into a file"
+            )
+        from journal_launcher.launcher.engines.slurm import SlurmEngine
+
+        engine = SlurmEngine(settings, environment)
+        return engine, *engine.plan()
+    choice = devices_for(settings, environment, claims.take, inbox.sleep, kept.open)
+    specs = plan_workers(settings, choice, available_cores(), environment)
+    return LocalEngine(given), specs, choice.notes
 
 
 @dataclass

@@ -88,6 +88,12 @@ class StudyGroup:
 class DevicesGroup:
     """Where workers run."""
 
+    engine: str = option(
+        "local",
+        DEVICES,
+        "Where workers run: here, or as steps of the Slurm job that this is.",
+        choices=("local", "slurm"),
+    )
     gpus: str = option(
         "auto",
         DEVICES,

@@ -76,6 +76,11 @@ class LaunchSettings(
                 "use --workers N for several CPU workers"
             )
 
+        if self.engine != "local" and (self.compare_models or self.debug):
+            what = "--debug" if self.debug else "--compare-models"
+            raise UsageError(
+                f"--engine {self.engine}: not with {what}, which runs here; leave one of them away"
+            )
         if self.job_kind.has_model_type and self.gpus_per_worker > 1:
             raise UsageError(
                 f"--gpus-per-worker {self.gpus_per_worker}: each built-in model trains on one GPU; "

@@ -60,3 +60,29 @@ def test_a_removed_current_directory_is_one_line(
         main(["init"])
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("error: the current directory was removed; cd ")
+
+
+def test_a_slurm_job_is_written_that_a_shell_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrote = run("init", "--slurm")
+    assert wrote.returncode == 0 and wrote.stderr == "try: sbatch study.sbatch\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["study.sbatch"]
+    assert subprocess.run(["bash", "-n", "study.sbatch"]).returncode == 0
+    text = (tmp_path / "study.sbatch").read_text()
+    assert text.startswith("#!/bin/bash\n") and "run --engine slurm" in text
+    refused = run("init", "--slurm")
+    assert refused.returncode == 2 and "study.sbatch exists" in refused.stderr
+
+
+def test_outside_a_slurm_job_the_engine_is_refused_with_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert run("init").returncode == 0
+    refused = run("run", "--config", "study.toml", "--engine", "slurm")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "journal-launcher init --slurm && sbatch study.sbatch" in refused.stderr
+    assert not (tmp_path / "optuna_studies").exists()

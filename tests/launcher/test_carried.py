@@ -14,7 +14,9 @@ from launcher.harness import PATIENT, Workshop, finish, wait_until
 from launcher.test_through_parent import SEARCH, found
 
 from journal_launcher.api import launch
+from journal_launcher.base import messages
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.messages import Carry
 from journal_launcher.launcher import launch as module
 from journal_launcher.launcher.engines import scratch
 
@@ -147,6 +149,26 @@ def test_a_node_with_other_code_ends_the_launch_before_there_is_a_study(
     sources = {workshop.reference.rpartition(":")[0]: "a"}
     monkeypatch.setattr(carried_engine.CarriedEngine, "sources", sources)
     with pytest.raises(UsageError, match=r"expected .*my train.py as the launch has it"):
+        workshop.launch()
+    assert not workshop.paths.journal.exists()
+
+
+def test_a_node_with_another_version_is_told_what_to_install(
+    workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write(PATIENT)
+    monkeypatch.setattr(messages, "__version__", "9.8.7")
+    with pytest.raises(UsageError, match=r"-m pip install journal-launcher==9\.8\.7"):
+        workshop.launch()
+    assert not workshop.paths.journal.exists()
+
+
+def test_a_node_that_sees_another_studies_folder_ends_the_launch_likewise(
+    workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write(PATIENT)
+    monkeypatch.setattr(carried_engine, "Carry", lambda launch, *rest: Carry("other", *rest))
+    with pytest.raises(UsageError, match="that all nodes share with --studies-dir"):
         workshop.launch()
     assert not workshop.paths.journal.exists()
 

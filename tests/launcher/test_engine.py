@@ -44,6 +44,7 @@ from journal_launcher.launcher.engines import local, scratch
 local.WORKER_PROGRAM = Path({worker!r})
 scratch.tempfile.tempdir = {folder!r}
 agent.digests = lambda settings: {{}}
+agent._CPU_EVERY = 0.05
 raise SystemExit(agent.main())
 """
 MEMBERS = [name for name in vars(WorkerProcess) if not name.startswith("_")]
@@ -161,6 +162,14 @@ def test_nothing_is_an_error_after_its_end(played: Played) -> None:
     assert process.unsent == b"" and process.receive() == []
     assert process.has_exited() and process.cpu_seconds() >= 0
     assert process.reap(10) is not None
+
+
+def test_its_cpu_time_is_seen(played: Played) -> None:
+    if not isinstance(played.process, FakeProcess):
+        played.speak()
+        wait_until(
+            lambda: played.process.receive() is not None and played.process.cpu_seconds() > 0
+        )
 
 
 def test_collecting_ends_it(played: Played) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,18 @@ def test_a_message_larger_than_the_pipe_arrives_whole_and_keeps_nobody_waiting(
     wait_until(lambda: lengths.exists() and len(lengths.read_text().split()) == 2)
     first, second = map(int, lengths.read_text().split())
     assert first - second == 2_000_000 - 10
+
+
+def test_a_long_message_costs_no_copy_of_its_rest_with_each_write(
+    pool: WorkerPool, tmp_path: Path
+) -> None:
+    (tmp_path / "worker.py").write_text(SLOW)
+    worker = pool.start(pool.slots[0])
+    (tmp_path / "go").touch()
+    worker.send(Refit(None, "c" * 30_000_000))
+    before = time.process_time()
+    wait_until(lambda: pool.wait(0.05) or not worker.unsent)
+    assert time.process_time() - before < 1.0, "it was copied about five hundred times"
 
 
 def test_a_worker_that_cannot_be_started_is_one_line_and_leaves_no_descriptor(

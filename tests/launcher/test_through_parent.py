@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from launcher.harness import PATIENT, Workshop, finish, wait_until
 
-from journal_launcher.launcher import launch as module
 from journal_launcher.launcher.engines.local import LocalEngine
+from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study import owner
 
 SEARCH = """
@@ -27,16 +27,19 @@ def objective(trial):
 def save_best(study, directory):
     (directory / "model").write_text(repr(study.best_trial.params))
 """
+# These workers have no agent that says where they are.
 THROUGH_PARENT = (
-    "from journal_launcher.launcher import launch as l, engines; "
     "from journal_launcher.launcher.engines.local import LocalEngine; "
-    "LocalEngine.through_parent = True"
+    "LocalEngine.through_parent = True; "
+    "import journal_launcher.launcher.supervisor as s; "
+    "s.Supervisor.await_places = lambda *_: None"
 )
 
 
 @pytest.fixture
 def through_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.LocalEngine, "through_parent", True)
+    monkeypatch.setattr(LocalEngine, "through_parent", True)
+    monkeypatch.setattr(Supervisor, "await_places", lambda *_: None)
 
 
 def found(shop: Workshop) -> Any:
@@ -54,6 +57,7 @@ def test_a_study_is_the_same_as_with_a_file_of_its_own(
     assert workshop.launch(n_trials=14).exit_code == 0
     local = found(workshop)
     monkeypatch.setattr(LocalEngine, "through_parent", True)
+    monkeypatch.setattr(Supervisor, "await_places", lambda *_: None)
     assert workshop.launch(n_trials=14, overwrite=True).exit_code == 0
     assert found(workshop) == local
     owners = [trial.user_attrs["jl_owner"] for trial in workshop.trials()]
@@ -105,6 +109,32 @@ def test_a_journal_that_vanishes_ends_the_launch(workshop: Workshop) -> None:
     workshop.tell("go")
     ended = finish(process)
     assert ended.code == 3 and "changed underneath" in ended.err
+
+
+FULL = """
+import errno
+from journal_launcher.study.journal.backend import DurableJournalFileBackend as Backend
+append, calls = Backend.append_logs, []
+def full(self, logs):
+    calls.append(logs)
+    if len(calls) == 20:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    append(self, logs)
+Backend.append_logs = full
+"""
+
+
+def test_a_full_disk_at_the_parent_stops_the_launch_and_nothing_is_lost(
+    workshop: Workshop,
+) -> None:
+    workshop.write(SEARCH)
+    ended = workshop.run("--n-trials", "8", first=f"{THROUGH_PARENT}; import os\n{FULL}")
+    assert ended.code == 75, ended
+    assert "No space left on device" in ended.err and "make room" in ended.err
+    again = workshop.run("--n-trials", "8", first=THROUGH_PARENT)
+    assert again.code == 0, again.err
+    finished = [state for state in workshop.states() if state in ("COMPLETE", "PRUNED")]
+    assert len(finished) == 8 and "RUNNING" not in workshop.states()
 
 
 def test_a_process_that_the_objective_forked_is_told_why_it_cannot_report(

@@ -1,0 +1,192 @@
+"""Launches in allocations of a real Slurm of two nodes, on this machine: see cluster.py."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from launcher.harness import PATIENT, ROOT, Workshop, finish, wait_until
+from slurm.cluster import NEEDED, Cluster, running_cluster
+
+MISSING = [name for name in NEEDED if shutil.which(name) is None]
+if os.geteuid() != 0:
+    MISSING.append("root")
+GPUS = [
+    {"uuid": f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000", "name": "NVIDIA H100"}
+    for n in (0, 1)
+]
+GPU = ("--engine", "slurm", "--gpus", "all")
+CPU = ("--engine", "slurm", "--gpus", "none")
+# A trial each ends only when every worker has one.
+TOGETHER = """
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    if trial.number < WORKERS:
+        note(f"at {trial.number}")
+        for number in range(WORKERS):
+            told(f"at {number}")
+    return x
+
+def save_best(study, directory):
+    (directory / "model").write_text(str(study.best_value))
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    if MISSING and os.environ.get("CI") != "true":
+        pytest.skip(f"no {', '.join(MISSING)}: apt-get install slurm-wlm munge")
+    assert not MISSING, f"missing: {MISSING}"
+    with running_cluster(Path(tempfile.mkdtemp(prefix="jl-slurm-", dir="/tmp"))) as made:
+        yield made
+
+
+@pytest.fixture
+def job(cluster: Cluster, workshop: Workshop, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of an allocation of both nodes, in which nothing is left at the end."""
+    (tmp_path / "tmp").mkdir()
+    (workshop.folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")
+    said = cluster.run(
+        *("salloc", "--no-shell", "--nodes=2", "--gpus-per-node=2", "--ntasks-per-node=2")
+    )
+    number = said.split("allocation ")[1].split()[0]
+    yield {
+        **cluster.environment,
+        "SLURM_JOB_ID": number,
+        "TMPDIR": str(tmp_path / "tmp"),
+        "FAKE_NVML": json.dumps({"gpus": GPUS}),
+        "LD_LIBRARY_PATH": str(workshop.folder),
+    }
+    assert steps(cluster, number) == ""
+    cluster.run("scancel", number)
+    wait_until(lambda: cluster.is_empty(), 30)
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def steps(cluster: Cluster, number: str) -> str:
+    return cluster.run("squeue", "--steps", "--noheader", "--jobs", number)
+
+
+def clients(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Its living sruns."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in found if child.name() == "srun"]
+
+
+def leader(of: list[psutil.Process]) -> psutil.Process:
+    return min(of, key=lambda child: child.pid)
+
+
+def test_each_gpu_of_the_job_has_one_worker(workshop: Workshop, job: dict[str, str]) -> None:
+    workshop.write(TOGETHER, WORKERS=4)
+    ended = workshop.run("--n-trials", "6", *GPU, environment=job)
+    assert ended.code == 0, ended.err
+    assert workshop.states() == ["COMPLETE"] * 6
+    placed = {
+        (trial.user_attrs["jl_device"], trial.user_attrs["jl_device_uuid"])
+        for trial in workshop.trials()[:4]
+    }
+    hosts = ("n1", "n2")
+    assert placed == {
+        (f"{host} · GPU {n} NVIDIA H100", GPUS[n]["uuid"]) for host in hosts for n in (0, 1)
+    }
+    saved = (workshop.paths.best_model_directory / "model").read_text()
+    assert float(saved) == min(trial.value for trial in workshop.trials())
+
+
+def test_a_killed_step_and_a_killed_worker_keep_the_budget(
+    workshop: Workshop, job: dict[str, str]
+) -> None:
+    workshop.write(PATIENT)
+    options = (*CPU, "--workers", "2", "--max-retries", "1")
+    process = workshop.start("--n-trials", "5", *options, environment=job)
+    pid, _ = map(int, workshop.noted("running").split())
+    os.kill(pid, signal.SIGKILL)
+    leader(clients(process)).kill()
+    workshop.tell("go")
+    ended = finish(process, 90)
+    assert ended.code == 0, ended.err
+    states = workshop.states()
+    assert states.count("COMPLETE") == 5 and set(states) == {"COMPLETE", "FAIL"}
+
+
+def test_ctrl_c_leaves_no_step_and_the_parents_death_none_either(
+    workshop: Workshop, cluster: Cluster, job: dict[str, str]
+) -> None:
+    workshop.write(PATIENT)
+    options = (*CPU, "--workers", "1")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        process = workshop.start("--n-trials", "3", *options, environment=job)
+        workshop.noted("running")
+        (workshop.folder / "running").unlink()
+        process.send_signal(number)
+        assert finish(process).code == code
+        wait_until(lambda: steps(cluster, job["SLURM_JOB_ID"]) == "")
+    workshop.tell("go")
+    ended = workshop.run("--n-trials", "3", *options, environment=job)
+    assert ended.code == 0, ended.err
+    assert workshop.states().count("COMPLETE") == 3
+    assert set(workshop.states()) == {"COMPLETE", "FAIL"}
+
+
+@pytest.mark.slow
+def test_a_job_of_init_goes_on_after_its_limit_and_after_preemption(
+    workshop: Workshop, cluster: Cluster, tmp_path: Path
+) -> None:
+    """The script stops before the limit and requeues itself; then another job preempts it."""
+    workshop.write(PATIENT)
+    environment = {
+        **os.environ,
+        **cluster.environment,
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(tmp_path),
+    }
+    init = [sys.executable, "-P", "-m", "journal_launcher", "init", "--slurm"]
+    subprocess.run(init, env=environment, cwd=workshop.folder, check=True)
+    script = workshop.folder / "study.sbatch"
+    text = script.read_text()
+    for old, new in (
+        ("\njournal-launcher run", f"\n{sys.executable} -m journal_launcher run"),
+        ("#SBATCH --gpus-per-node=1\n#SBATCH --cpus-per-gpu=4\n", ""),
+        ("TERM@120", "TERM@60"),
+        ("04:00:00", "00:02:00"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    script.write_text(text)
+    submitted = subprocess.run(
+        [
+            *("sbatch", "--parsable", str(script), "--objective", workshop.reference),
+            *("--study-name", "study", "--studies-dir", str(workshop.paths.folder)),
+            *("--n-trials", "3", "--gpus", "none"),
+        ],
+        env=environment,
+        cwd=workshop.folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    number = submitted.stdout.strip()
+
+    def restarts() -> int:
+        said = cluster.run("scontrol", "show", "job", number)
+        return int(said.split("Restarts=")[1].split()[0]) if "Restarts=" in said else -1
+
+    workshop.noted("running")
+    (workshop.folder / "running").unlink()
+    wait_until(lambda: restarts() == 1, 200)
+    wait_until(lambda: (workshop.folder / "running").exists(), 200)
+    (workshop.folder / "running").unlink()
+    cluster.run("srun", "--partition=high", "--nodes=2", "--exclusive", "true")
+    wait_until(lambda: restarts() == 2, 100)
+    workshop.tell("go")
+    wait_until(lambda: cluster.is_empty(), 200)
+    assert workshop.states().count("COMPLETE") == 3
+    assert set(workshop.states()) == {"COMPLETE", "FAIL"}
