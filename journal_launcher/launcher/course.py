@@ -17,6 +17,7 @@ from journal_launcher.launcher.launch import Launch
 from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.launcher.provenance import command_line, launch_record, versions
 from journal_launcher.launcher.publish import save_best_model
+from journal_launcher.launcher.slot import Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study.confirmation import unconfirmed
@@ -26,6 +27,7 @@ from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, S
 __all__ = ["Course"]
 
 PREPARE_ATTEMPTS = 3
+FIRST_WAIT = 10.0  # seconds until another worker than the first may prepare
 PLACES_WAIT = 60.0  # seconds; a worker that is queued for longer is checked when it starts
 
 
@@ -96,7 +98,7 @@ class Course:
 
     def _prepare(self, seed: int, found: StudyHandle | None) -> Preparation:
         """The first worker whose device works prepares while the others import."""
-        slots = self.supervisor.pool.slots
+        slots = self._placed_first()
         begun = found.identity if found else None
         for slot in slots:
             for _ in range(PREPARE_ATTEMPTS):
@@ -112,10 +114,27 @@ class Course:
                 raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
         raise Stop.failed("; ".join(str(s.unusable) for s in slots), ExitCode.USAGE).as_error()
 
+    def _placed_first(self) -> list[Slot]:
+        """All places; of those on nodes, first the ones that need not wait for a free GPU."""
+        slots = self.supervisor.pool.slots
+        if not self.launch.engine.through_parent:
+            return slots
+        self.supervisor.await_places(slots[:1], FIRST_WAIT)
+        waiting = [slot for slot in slots if slot.alive and not slot.placed]
+        if waiting == [slot for slot in slots if slot.alive] and waiting:
+            log = self.paths.worker_log(waiting[0].index)
+            self.emit(events.Note(f"no worker has got its place in the job yet; see {log}"))
+        while waiting and self.supervisor.stop is None and not any(s.placed for s in slots):
+            self.supervisor.step()
+            waiting = [slot for slot in slots if slot.alive and not slot.placed]
+        if self.supervisor.stop is not None:
+            raise self.supervisor.stop.as_error()
+        return sorted(slots, key=lambda slot: not slot.placed)
+
     def _check_nodes(self) -> None:
         """What a node lacks ends the launch before there is a study."""
         if self.launch.engine.through_parent:
-            self.supervisor.await_places(PLACES_WAIT)
+            self.supervisor.await_places(self.supervisor.pool.slots, PLACES_WAIT)
             if self.supervisor.stop is not None:
                 raise self.supervisor.stop.as_error()
 

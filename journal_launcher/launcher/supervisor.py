@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from journal_launcher.base import events, messages
@@ -136,11 +137,11 @@ class Supervisor:
             self.step()
         return None if self.aborting else self.answer
 
-    def await_places(self, seconds: float) -> None:
-        """Wait until every worker's node was found to be right; no longer for those in a queue."""
+    def await_places(self, slots: Sequence[Slot], seconds: float) -> None:
+        """Wait until these workers' nodes were found to be right, or wrong; or no longer."""
         until = time.monotonic() + seconds
         while self.stop is None and time.monotonic() < until:
-            if not any(slot.alive and not slot.placed for slot in self.pool.slots):
+            if not any(slot.alive and not slot.placed for slot in slots):
                 return
             self.step()
 

@@ -8,6 +8,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 __all__ = ["NEEDED", "Cluster", "running_cluster"]
 
@@ -66,7 +69,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf")}
-        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._daemons: list[Any] = []
 
     def start(self) -> None:
         folder = self.folder
@@ -100,6 +103,7 @@ class Cluster:
             self._daemons.append(
                 subprocess.Popen(
                     command,
+                    cwd="/",
                     env={**os.environ, **self.environment},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -125,6 +129,24 @@ class Cluster:
         queue = self.run("squeue", "-h", "-o", "%i %T")
         return not queue and self.run("sinfo", "-h", "-o", "%D %T") == "2 idle"
 
+    def fail(self, node: str) -> None:
+        """A power cut: its daemon and everything that runs there are gone at once."""
+        steps = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("SLURMD_NODENAME") == node:
+                    steps += [parent for parent in process.parents() if _is_step(parent)]
+                    steps.append(process)
+        for victim in [*(d for d in self._daemons if d.args[-1] == node), *steps]:
+            with contextlib.suppress(psutil.Error):
+                victim.kill()
+
+    def repair(self, node: str) -> None:
+        """Its daemon is started again."""
+        self._start("slurmd", "-D", "-N", node)
+        self.run("scontrol", "update", f"nodename={node}", "state=resume")
+        _wait_for(lambda: "State=IDLE " in self.run("scontrol", "show", "node", node))
+
     def stop(self) -> None:
         self.run("scancel", "--full", "-u", "root")
         with contextlib.suppress(AssertionError):
@@ -137,6 +159,10 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+
+
+def _is_step(process: psutil.Process) -> bool:
+    return process.name() == "slurmstepd"
 
 
 def _free_ports(count: int) -> list[int]:

@@ -39,6 +39,15 @@ def save_best(study, directory):
 """
 
 
+# Both workers are in a trial until the test says go.
+BOTH = """
+def objective(trial):
+    note("on " + os.environ["SLURMD_NODENAME"])
+    told("go")
+    return trial.suggest_float("x", 0, 1)
+"""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     if MISSING and os.environ.get("CI") != "true":
@@ -49,13 +58,14 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def job(cluster: Cluster, workshop: Workshop, tmp_path: Path) -> Iterator[dict[str, str]]:
+def job(
+    cluster: Cluster, workshop: Workshop, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[dict[str, str]]:
     """The environment of an allocation of both nodes, in which nothing is left at the end."""
+    options = getattr(request, "param", ("--gpus-per-node=2", "--ntasks-per-node=2"))
     (tmp_path / "tmp").mkdir()
     (workshop.folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")
-    said = cluster.run(
-        *("salloc", "--no-shell", "--nodes=2", "--gpus-per-node=2", "--ntasks-per-node=2")
-    )
+    said = cluster.run("salloc", "--no-shell", "--nodes=2", *options)
     number = said.split("allocation ")[1].split()[0]
     yield {
         **cluster.environment,
@@ -64,7 +74,8 @@ def job(cluster: Cluster, workshop: Workshop, tmp_path: Path) -> Iterator[dict[s
         "FAKE_NVML": json.dumps({"gpus": GPUS}),
         "LD_LIBRARY_PATH": str(workshop.folder),
     }
-    assert steps(cluster, number) == ""
+    if "--no-kill" not in options:  # Slurm keeps a step of a failed node until the job ends
+        wait_until(lambda: steps(cluster, number) == "", 30)
     cluster.run("scancel", number)
     wait_until(lambda: cluster.is_empty(), 30)
     assert not list((tmp_path / "tmp").iterdir())
@@ -137,6 +148,30 @@ def test_ctrl_c_leaves_no_step_and_the_parents_death_none_either(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("job", [("--no-kill", "--ntasks-per-node=1")], indirect=True)
+def test_a_node_that_fails_costs_no_retry_and_the_other_one_goes_on(
+    workshop: Workshop, cluster: Cluster, job: dict[str, str]
+) -> None:
+    """Its srun ends with 0 when Slurm gives the node up."""
+    workshop.write(BOTH)
+    options = ("--n-trials", "6", "--max-retries", "0")
+    process = workshop.start(*options, *CPU, environment=job)
+    for name in ("n1", "n2"):
+        workshop.noted(f"on {name}")
+    cluster.fail("n2")
+    wait_until(lambda: "FAIL" in workshop.states(), 120)
+    workshop.tell("go")
+    ended = finish(process, 120)
+    assert ended.code == 0, ended.err
+    assert workshop.states().count("COMPLETE") == 6
+    assert set(workshop.states()) == {"COMPLETE", "FAIL"}
+    shutil.rmtree(job["TMPDIR"])  # nobody sweeps there before the next agent of that node
+    Path(job["TMPDIR"]).mkdir()
+    cluster.repair("n2")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # Slurm waits two minutes before a requeued job may begin
 def test_a_job_of_init_goes_on_after_its_limit_and_after_preemption(
     workshop: Workshop, cluster: Cluster, tmp_path: Path
 ) -> None:

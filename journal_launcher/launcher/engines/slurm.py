@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from journal_launcher.base import messages
 from journal_launcher.base.dataclass import dataclass
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.errors import AGAIN, ResumableStop, UsageError
 from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.devices.choose import Device, pin_environment
@@ -68,6 +68,7 @@ class SlurmEngine:
         self._lease = StudiesFolder.at(settings.studies_dir).study(settings.name).lease
         self._sources = dict(digests(settings))
         self._per_worker = 0  # GPUs
+        self._started: set[int] = set()
 
     def plan(self) -> tuple[tuple[WorkerSpec, ...], tuple[str, ...]]:
         """One blueprint a GPU of the allocation, or a task where no GPU is used; and notes.
@@ -109,6 +110,9 @@ class SlurmEngine:
         return tuple(WorkerSpec(index, device, threads, environment) for index in range(workers))
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> "SlurmProcess":
+        if spec.index in self._started:
+            self._check_job()
+        self._started.add(spec.index)
         with contextlib.suppress(OSError):  # on a network file system others see it from now on
             descriptor = os.open(self._lease, os.O_RDONLY | os.O_CLOEXEC)
             os.fsync(descriptor)
@@ -120,6 +124,24 @@ class SlurmEngine:
         ]
         carry = messages.Carry(launch, dict(self._sources), self._per_worker)
         return SlurmProcess(spec, launch, log, client, carry)
+
+    def _check_job(self) -> None:
+        """Nothing can be started anew in a job that is over.
+
+        Raises:
+            ResumableStop: it is.
+        """
+        job = self._environment["SLURM_JOB_ID"]
+        command = ("squeue", "--noheader", "--format=%T", f"--jobs={job}")
+        try:
+            state = _ask(self._environment, *command).strip()
+        except UsageError as error:
+            state = "" if "Invalid job id" in str(error) else "RUNNING"  # as far as we know
+        if state != "RUNNING":
+            raise ResumableStop(
+                f"the Slurm job {job} is {state.lower() or 'over'}: nothing acknowledged is lost; "
+                f"{AGAIN} in a new one"
+            )
 
 
 class SlurmProcess(CarriedProcess):
