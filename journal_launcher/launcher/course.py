@@ -117,7 +117,7 @@ class Course:
     def _placed_first(self) -> list[Slot]:
         """All places; of those on nodes, first the ones that need not wait for a free GPU."""
         slots = self.supervisor.pool.slots
-        if not self.launch.engine.through_parent:
+        if not self.launch.engine.has_agents:
             return slots
         self.supervisor.await_places(slots[:1], FIRST_WAIT)
         waiting = [slot for slot in slots if slot.alive and not slot.placed]
@@ -133,7 +133,7 @@ class Course:
 
     def _check_nodes(self) -> None:
         """What a node lacks ends the launch before there is a study."""
-        if self.launch.engine.through_parent:
+        if self.launch.engine.has_agents:
             self.supervisor.await_places(self.supervisor.pool.slots, PLACES_WAIT)
             if self.supervisor.stop is not None:
                 raise self.supervisor.stop.as_error()

@@ -126,6 +126,11 @@ class Engine(Protocol):
         """Do its workers reach the journal through the parent alone?"""
         ...
 
+    @property
+    def has_agents(self) -> bool:
+        """Is each worker started by an agent, which says where that is, and may have to wait?"""
+        ...
+
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> WorkerProcess:
         """Start one worker of a launch; its output is appended to `log`.
 

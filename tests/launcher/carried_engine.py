@@ -14,7 +14,7 @@ __all__ = ["CarriedEngine", "install"]
 class CarriedEngine:
     """Starts an agent on this machine, behind `client`."""
 
-    through_parent = True
+    through_parent = has_agents = True
     client: tuple[str, ...] = ()
     sources: dict[str, Any] = {}  # noqa: RUF012, tests replace it
 

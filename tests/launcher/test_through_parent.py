@@ -9,7 +9,6 @@ import pytest
 from launcher.harness import PATIENT, Workshop, finish, wait_until
 
 from journal_launcher.launcher.engines.local import LocalEngine
-from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.study import owner
 
 SEARCH = """
@@ -27,19 +26,15 @@ def objective(trial):
 def save_best(study, directory):
     (directory / "model").write_text(repr(study.best_trial.params))
 """
-# These workers have no agent that says where they are.
 THROUGH_PARENT = (
     "from journal_launcher.launcher.engines.local import LocalEngine; "
-    "LocalEngine.through_parent = True; "
-    "import journal_launcher.launcher.supervisor as s; "
-    "s.Supervisor.await_places = lambda *_: None"
+    "LocalEngine.through_parent = True"
 )
 
 
 @pytest.fixture
 def through_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalEngine, "through_parent", True)
-    monkeypatch.setattr(Supervisor, "await_places", lambda *_: None)
 
 
 def found(shop: Workshop) -> Any:
@@ -57,7 +52,6 @@ def test_a_study_is_the_same_as_with_a_file_of_its_own(
     assert workshop.launch(n_trials=14).exit_code == 0
     local = found(workshop)
     monkeypatch.setattr(LocalEngine, "through_parent", True)
-    monkeypatch.setattr(Supervisor, "await_places", lambda *_: None)
     assert workshop.launch(n_trials=14, overwrite=True).exit_code == 0
     assert found(workshop) == local
     owners = [trial.user_attrs["jl_owner"] for trial in workshop.trials()]

@@ -38,7 +38,7 @@ class LocalEngine:
     given: a descriptor of functions that have no file, which every worker inherits.
     """
 
-    through_parent = False
+    through_parent = has_agents = False
 
     def __init__(self, given: int | None = None) -> None:
         self._given = given

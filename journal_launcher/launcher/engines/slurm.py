@@ -59,7 +59,7 @@ class SlurmEngine:
         UsageError: this process is not in an allocation, or is one of its steps.
     """
 
-    through_parent = True
+    through_parent = has_agents = True
 
     def __init__(self, settings: LaunchSettings, environment: Mapping[str, str]) -> None:
         _check_inside(environment)
