@@ -27,6 +27,7 @@ from journal_launcher.study.folder import check_folder, has_strange_entries
 __all__ = ["Lease", "holder_of"]
 
 _ATTEMPTS, _BETWEEN = 10, 0.02  # seconds
+_REQUEUED_WAIT = 120.0  # seconds; a file server gives up a lost node's locks after 90
 
 
 class Lease:
@@ -67,7 +68,7 @@ class Lease:
             return  # there is none yet; whoever opens it says what else may be wrong
         self._close("_journal")
         self._journal = descriptor
-        if not _lock(descriptor):
+        if not self._locks(descriptor):
             raise self._in_use()
 
     def _take_in_place(self) -> None:
@@ -84,6 +85,8 @@ class Lease:
             "study": self._study,
             "since": utc(),
         }
+        if job := os.environ.get("SLURM_JOB_ID"):
+            holder["job"] = job
         os.ftruncate(self._descriptor, os.pwrite(self._descriptor, json.dumps(holder).encode(), 0))
         with contextlib.suppress(FileNotFoundError):  # removed at this very moment
             self._folder = os.lstat(self._path.parent)
@@ -120,8 +123,23 @@ class Lease:
                 f"cannot write to the studies folder {self._path.parent.parent}: {error.strerror}; "
                 "choose another with --studies-dir"
             ) from None
-        if not _lock(self._descriptor):
+        if not self._locks(self._descriptor):
             raise self._in_use()
+
+    def _locks(self, descriptor: int) -> bool:
+        """Lock it, if nobody has it.
+
+        A requeued Slurm job is alone with its number: if that holds the lease, its run before is
+        dead, and a file server has only not noticed yet that a node is gone.
+        """
+        job = os.environ.get("SLURM_JOB_ID")
+        requeued = job and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+        ours = requeued and read_object(self._path).get("job") == job
+        until = time.monotonic() + (_REQUEUED_WAIT if ours else 0.0)
+        while not _lock(descriptor):
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def _in_use(self) -> StudyInUseError:
         return StudyInUseError(

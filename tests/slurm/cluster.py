@@ -134,7 +134,9 @@ class Cluster:
         steps = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get("SLURMD_NODENAME") == node:
+                found = process.environ()
+                ours = found.get("SLURM_CONF") == self.environment["SLURM_CONF"]
+                if ours and found.get("SLURMD_NODENAME") == node:
                     steps += [parent for parent in process.parents() if _is_step(parent)]
                     steps.append(process)
         for victim in [*(d for d in self._daemons if d.args[-1] == node), *steps]:

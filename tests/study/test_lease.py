@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,28 @@ def test_a_lease_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
     with Lease(path, "study", "ours"):
         assert f"pid {os.getpid()} " in str(holder_of(path))
     assert holder_of(path) is None
+
+
+def test_a_requeued_job_waits_for_what_a_file_server_still_holds_for_its_run_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "study" / "lease.lock"
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with start(HOLD, path) as process:
+        assert said(process) == "held"
+        with pytest.raises(StudyInUseError):
+            Lease(path, "study", "a second launch in this job").__enter__()
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        threading.Timer(1.0, process.kill).start()
+        with Lease(path, "study", "ours"):
+            assert process.wait() == -signal.SIGKILL
+        monkeypatch.setenv("SLURM_JOB_ID", "8")
+    with start(HOLD, path) as process:
+        assert said(process) == "held"
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        with pytest.raises(StudyInUseError):  # another job has it
+            Lease(path, "study", "ours").__enter__()
+        process.kill()
 
 
 def test_a_lease_that_was_removed_while_we_waited_is_taken_anew(
