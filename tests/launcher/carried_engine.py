@@ -18,6 +18,9 @@ class CarriedEngine:
     client: tuple[str, ...] = ()
     sources: dict[str, Any] = {}  # noqa: RUF012, tests replace it
 
+    def __init__(self, given: int | None = None) -> None:
+        assert given is None, "a function of this process alone goes nowhere"
+
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> CarriedProcess:
         return CarriedProcess(spec, launch, log, self.client, Carry(launch, self.sources, 0))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from journal_launcher.api import launch
 from journal_launcher.base.errors import UsageError
 from journal_launcher.launcher.engines import slurm
 from journal_launcher.launcher.engines.slurm import Allocation, NodeShare, SlurmEngine
@@ -104,3 +105,8 @@ def test_what_runs_on_one_machine_is_refused(options: dict[str, Any]) -> None:
         del given["space"]
     with pytest.raises(UsageError, match="--engine slurm: not with --"):
         LaunchSettings(engine="slurm", **given)
+
+
+def test_a_function_that_no_file_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="write it into a file"):
+        launch(objective=lambda trial: 0.0, engine="slurm")
