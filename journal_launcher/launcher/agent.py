@@ -77,7 +77,11 @@ class Agent:
             return self._refuse(messages.Failed(text, int(error.exit_code), None), error.exit_code)
         for line in first[2:]:
             self._from_parent(line)
-        return self._carry()
+        try:
+            return self._carry()
+        except JournalLauncherError as error:  # what it staged cannot be saved
+            self._worker.reap(_REAP)
+            return self._refuse(messages.Failed(str(error), 1, None), ExitCode.FAILED)
 
     def _refuse(self, why: FromWorker, status: int) -> int:
         self._say(why)

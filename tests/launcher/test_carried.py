@@ -173,6 +173,16 @@ def test_a_node_that_sees_another_studies_folder_ends_the_launch_likewise(
     assert not workshop.paths.journal.exists()
 
 
+def test_a_link_that_is_to_be_saved_ends_the_launch_in_one_line(
+    workshop: Workshop, carried: None
+) -> None:
+    link = "\ndef save_best(study, directory):\n    (directory / 'a').symlink_to('/etc/passwd')\n"
+    workshop.write("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n" + link)
+    ended = workshop.launch()
+    assert ended.exit_code == 1 and "expected a file or a folder to save" in str(ended.message)
+    assert not workshop.paths.best_model_directory.exists()
+
+
 def test_a_client_that_starts_nothing_is_said_with_its_last_words(
     workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

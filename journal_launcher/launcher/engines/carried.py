@@ -114,7 +114,7 @@ class CarriedProcess(LocalProcess):
             path.mkdir()
             return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(path, flags, 0o600), "ab") as file:
+        with open(os.open(path, flags, 0o666), "ab") as file:  # as the umask says
             file.write(b64decode(part.data))
 
     def ask_to_stop(self) -> None:
