@@ -344,6 +344,7 @@ def test_what_a_worker_notes_is_a_line_for_the_user(clock: Clock) -> None:
 
 
 def lose(stage: Stage) -> None:
+    stage.pool.slots[0].placed = True  # it had its place
     stage.process().lost = True
     stage.process().status = 0  # as srun ends when its node is gone
     stage.turn()
@@ -372,6 +373,17 @@ def test_losses_are_followed_by_growing_pauses_and_at_last_count_as_deaths(clock
     assert pauses[:3] == pytest.approx([2, 4, 8]) and max(pauses) == pytest.approx(60)
     lose(stage)
     assert slot.deaths == 1
+
+
+def test_a_client_that_ends_before_its_worker_has_a_place_is_not_started_again(
+    clock: Clock,
+) -> None:
+    stage = Stage(clock, workers=2)
+    stage.process().lost, stage.process().status = True, 1
+    stage.turn()
+    assert stage.pool.slots[0].phase is Phase.CLOSED
+    notes = [event.text for event in stage.seen if isinstance(event, Note)]
+    assert notes == ["CPU: no worker started there: exit status 1; going on without it"]
 
 
 def test_a_finished_trial_makes_losses_forgotten(clock: Clock) -> None:
