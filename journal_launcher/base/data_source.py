@@ -119,7 +119,7 @@ def locate_data(source: str) -> DataFiles:
     if glob.has_magic(str(path)):
         root = next(parent for parent in path.parents if not glob.has_magic(str(parent)))
         return _parts([Path(found) for found in glob.glob(str(path), recursive=True)], root)
-    if str(path).startswith("sklearn:"):
+    if source.startswith("sklearn:"):
         raise UsageError("expected a file with rows, found the name of a bundled table")
     bundled = [f"sklearn:{name}" for name in BUNDLED]
     hint = did_you_mean_file(path) or did_you_mean(source, bundled)
