@@ -12,6 +12,7 @@ import pytest
 from launcher import carried_engine
 from launcher.harness import PATIENT, Workshop, finish, wait_until
 from launcher.test_through_parent import SEARCH, found
+from launcher.test_trial_dir import TRAINING, check_it_went_on
 
 from journal_launcher.api import launch
 from journal_launcher.base import messages
@@ -101,6 +102,18 @@ def test_a_kill_keeps_the_budget(workshop: Workshop, victim: str, scratches: Pat
     again = [trial.system_attrs for trial in workshop.trials() if trial.system_attrs]
     assert any("retry_history" in one for one in again) is (victim == "worker")
     assert not scratches.exists()
+
+
+def test_a_trial_of_a_lost_worker_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
+    workshop.write(TRAINING)
+    process = workshop.start("--n-trials", "3", "--max-retries", "0", first=CARRIED)
+    workshop.noted("running")
+    for one in kinds(workshop)["agent"]:
+        one.kill()
+    workshop.tell("go")
+    ended = finish(process)
+    assert ended.code == 0, ended.err
+    check_it_went_on(workshop)
 
 
 def test_the_parents_death_is_the_end_of_everything_and_the_budget_is_kept(
