@@ -303,3 +303,8 @@ def test_a_frame_with_unknown_values_is_warned_of(study: Path, make_table: MakeT
     frame.loc[0, "colour"] = "pink"
     with pytest.warns(UserWarning, match="column 'colour': 1 row with categories that the"):
         load(study).predict(frame)
+
+
+def test_a_bundled_table_is_no_file_of_rows(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a file with rows, found the name of a bundled"):
+        predict_file(study, Path("sklearn:diabetes"), tmp_path / "out.csv")
