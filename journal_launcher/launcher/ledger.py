@@ -13,13 +13,13 @@ from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
+from journal_launcher.study.another import carry_over
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
 from journal_launcher.study.queueing import not_yet_queued
 from journal_launcher.study.study import (
     BASELINES_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
     StudyHandle,
-    carry_over,
 )
 from journal_launcher.study.tally import by_cause, failure_kind
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import StudyPaths, unknown_study
 from journal_launcher.settings.launch_settings import LaunchSettings
+from journal_launcher.study.another import shortened
 from journal_launcher.study.attributes import ARGUMENTS, arguments_mark, changed_notes
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import (
     NOTED_ATTRIBUTE,
     SETTINGS_ATTRIBUTE,
     StudyHandle,
-    shortened,
 )
 
 __all__ = ["had_arguments", "open_study", "recorded_settings"]

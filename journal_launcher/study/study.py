@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,11 +11,17 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE, TABLE_VALUES, Identity
+from journal_launcher.base.artifacts.identity import IDENTITY_ATTRIBUTE, Identity
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes, without_ours
-from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import IdentityError, JournalDamagedError, OtherStudiesError
-from journal_launcher.base.paths import is_frame_name, typed
+from journal_launcher.base.paths import typed
+from journal_launcher.study.another import (
+    Data,
+    carry_over,
+    same_values,
+    shortened,
+    why_another,
+)
 from journal_launcher.study.attributes import (
     COPY_OF,
     changed_notes,
@@ -48,33 +53,6 @@ SETTINGS_ATTRIBUTE = "journal_launcher_settings"  # of the last launch: what a r
 BUDGET_ATTRIBUTE = "journal_launcher_n_trials"  # of the last launch, for whoever looks
 STOPPED_ATTRIBUTE = "journal_launcher_stopped"  # n_trials of the launch that study.stop() ended
 BEST_ATTRIBUTE = "journal_launcher_best_trial"  # saved as the best: its number, or a front's
-
-
-_NOTHING_TO_KEEP = "nothing has finished in it yet: to begin anew, add --overwrite once"
-
-
-@dataclass(frozen=True)
-class _Words:
-    """What is said where the data is not what it was."""
-
-    changed: str = "the data changed since this study began"
-    rewritten: str = (
-        "the file was written anew since this study began, with the same values in other words"
-    )
-    new: str = "the new data"
-    back: str = "put the old file back"
-    aside: str = "choose another --study-name, or move the old study aside with --overwrite"
-
-
-_OF_A_FRAME = _Words(
-    changed="the DataFrame is not the one that this study began with",
-    rewritten="the DataFrame has the values that this study began with, in columns of other types",
-    new="the new DataFrame",
-    back="pass the old DataFrame",
-    aside="choose another study_name, or move the old study aside with overwrite=True",
-)
-
-_LONGEST = 300  # of what a message quotes
 
 
 @contextlib.contextmanager
@@ -227,51 +205,20 @@ class StudyHandle:
             self.set_attribute(IDENTITY_ATTRIBUTE, dict(wanted))
             self._begin_tally()  # of a table, what counts as the best is another question
             return
-        changed = {key: both for key, *both in _differences(found, wanted)}
-        before = text(self.settings.get("data"))
-        other = f" (it had {before}, this launch has {data})" if before and before != data else ""
-        words = _Words()
-        if data is not None and is_frame_name(os.path.basename(data)):
-            words = _OF_A_FRAME
-            other = f" (that one is in {before})" if before and before != data else ""
-        aside = words.aside
-        values = table(self.attribute(NOTED_ATTRIBUTE)).get(TABLE_VALUES)
-        rewritten = values is not None and values == (noted or {}).get(TABLE_VALUES)
-        if rewritten and {"data_sha256"} <= set(changed) <= {"data_sha256", "reading"}:
-            how = f" ({_read_otherwise(found, wanted)})" if "reading" in changed else ""
-            raise IdentityError(
-                f"study {self.name}: {words.rewritten}{how}{other}; {words.back}, or {aside}"
-            )
-        if list(changed) == ["data_sha256"]:
-            raise IdentityError(
-                f"study {self.name}: {words.changed}{other}; for {words.new}, {aside}; for the "
-                f"old study, {words.back}"
-            )
-        if list(changed) == ["reading"]:
-            raise IdentityError(
-                f"study {self.name}: {_read_otherwise(found, wanted)}, and scores of two readings "
-                f"do not compare; {aside}"
-            )
-        if changed:
-            told = {"data_sha256": f"{words.rewritten if rewritten else words.changed}{other}"}
-            if "reading" in changed:
-                told["reading"] = _read_otherwise(found, wanted)
-            differences = [
-                told.get(key)
-                or f"{key[:_LONGEST]}: the study has {shortened(has)}, this launch "
-                f"{shortened(asks)}"
-                for key, (has, asks) in changed.items()
-            ]
-            finished, _ = self.count()
-            if finished and all(key.startswith("space.") for key in changed):
-                aside += (
-                    f", or carry over the trials that fit the new [space]: {carry_over(self.name)}"
-                )
-            then = f"repeat the first command, {aside}" if finished else _NOTHING_TO_KEEP
-            raise IdentityError(
-                f"study {self.name} was created for something else ({'; '.join(differences)}); "
-                f"{then}"
-            )
+        finished, _ = self.count()
+        refused = why_another(
+            found,
+            wanted,
+            Data(
+                before=text(self.settings.get("data")),
+                now=data,
+                same_values=same_values(self.attribute(NOTED_ATTRIBUTE), noted),
+            ),
+            carry_over(self.name),
+            finished=finished > 0,
+        )
+        if refused is not None:
+            raise IdentityError(f"study {self.name}{refused}")
 
     def note_changes(self, noted: Mapping[str, Any]) -> list[str]:
         """Remember what may change between launches; the names of what did since the last one."""
@@ -458,48 +405,3 @@ class StudyHandle:
                 system_attrs=system,
             )
         )
-
-
-def carry_over(name: str) -> str:
-    """What to type for a study of another space."""
-    return f"{typed()} import {name} --study-name NEW --config FILE.toml"
-
-
-def _differences(
-    found: Mapping[str, Any], wanted: Mapping[str, Any], of: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """(key, what is found, what is wanted) of all that differ; in a table of both, of its keys."""
-    for key in sorted({*found, *wanted}):
-        has = found.get(key)
-        asks = wanted.get(key)
-        if has == asks:
-            continue
-        inside: list[tuple[str, Any, Any]] = []
-        # What is inside of a reading are columns: a message of their own names them.
-        if key != "reading" and isinstance(has, Mapping) and isinstance(asks, Mapping):
-            inside = list(_differences(has, asks, f"{of}{key}."))
-        yield from inside or [(f"{of}{key}", has, asks)]  # of null and absent the whole differs
-
-
-def _read_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The columns that are read otherwise than when the study began."""
-    before = table(found.get("reading"))
-    now = table(wanted.get("reading"))
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    told = [
-        f"{name[:_LONGEST]!r} (then {_shown(before.get(name))}, now {_shown(now.get(name))})"
-        for name in names[:5]
-    ]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"columns are read otherwise than when it began: {', '.join(told)}{more}"
-
-
-def _shown(reading: Any) -> str:
-    """How a column was read; most are read plainly, which is not recorded."""
-    return "plainly" if reading is None else str(reading)[:_LONGEST]
-
-
-def shortened(value: Any) -> str:
-    """The repr, as a message quotes what anybody may have written."""
-    shown = repr(value)
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
