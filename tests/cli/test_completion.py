@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,8 @@ def test_bash_completes_a_command_by_the_documented_line(folder: Path, tmp_path:
     """bash's own machinery, with the program under its name on the PATH."""
     program = tmp_path / "bin/journal-launcher"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m journal_launcher "$@"\n')
+    python = shlex.quote(sys.executable)
+    program.write_text(f'#!/bin/sh\nexec {python} -P -m journal_launcher "$@"\n')
     program.chmod(0o755)
     line = next(line for line in CLI.splitlines() if "bash_source" in line)
     command = re.sub(r"^\| bash \| `(.+?)` .*$", r"\1", line)
