@@ -386,3 +386,24 @@ def test_the_command_prints_lines_or_an_object_and_its_code_says_whether_it_can_
     assert code == 1 and told["can_launch"] is False
     (problem,) = (each for each in told["findings"] if each["level"] == "problem")
     assert problem.keys() == {"level", "topic", "text", "remedy"}
+
+
+def test_a_table_is_described_behind_the_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "houses.csv"
+    table.write_text("rooms,price\n3,10.5\n4,20.5\n5,30.5\n")
+
+    def doctor(*options: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["doctor", "--studies-dir", str(tmp_path / "studies"), *options])
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    code, out, _ = doctor("--data", str(table), "--target", "price", "--json")
+    said = json.loads(out)
+    assert said["findings"] and said["data"]["summary"].startswith("houses.csv: 3 rows, ")
+    assert "\n\nhouses.csv: 3 rows, " in doctor("--data", str(table), "--target", "price")[1]
+    code, out, problem = doctor("--data", str(table), "--target", "prize")
+    assert code == 2 and "studies" in out and "did you mean 'price'?" in problem
+    code, _, problem = doctor("--target", "price")
+    assert code == 2 and "belongs to --data FILE" in problem
