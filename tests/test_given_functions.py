@@ -14,6 +14,8 @@ from launcher.harness import ROOT, Workshop, wait_until
 from journal_launcher.api import launch
 from journal_launcher.base import events
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.paths import StudiesFolder
+from journal_launcher.study.reading import open_study
 
 
 def module_function(trial: Any) -> float:
@@ -79,8 +81,20 @@ def test_changed_code_is_named_on_resume(workshop: Workshop) -> None:
     workshop.launch(objective=made(1), n_trials=2)
     assert not any("changed" in note for note in notes())
     workshop.launch(objective=made(2), n_trials=3)
-    assert "objective source changed since the last launch; trials are kept" in notes()
+    assert "objective code changed since the last launch; trials are kept" in notes()
     assert len(workshop.trials()) == 3
+
+
+def test_a_file_and_a_given_function_are_not_compared(workshop: Workshop) -> None:
+    """The one is known by its file, the other by its code: neither has changed."""
+    workshop.write("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    assert workshop.launch(n_trials=1).exit_code == 0
+    noted = workshop.study().user_attrs["journal_launcher_noted"]
+    assert "objective source" in noted and "objective code" not in noted
+    workshop.launch(objective=lambda trial: 1.0, n_trials=1, study_name="given")
+    given = StudiesFolder.at(str(workshop.paths.folder)).study("given")
+    noted = open_study(given).attribute("journal_launcher_noted")
+    assert "objective code" in noted and "objective source" not in noted
 
 
 SCRIPT = """

@@ -15,7 +15,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.another import carry_over
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
-from journal_launcher.study.queueing import not_yet_queued
+from journal_launcher.study.queueing import misfits, not_yet_queued
 from journal_launcher.study.study import (
     BASELINES_ATTRIBUTE,
     STOPPED_ATTRIBUTE,
@@ -188,12 +188,14 @@ class TrialLedger:
         )
 
     def _compare_queued(self, trial: FrozenTrial) -> None:
-        """Warn of a name that was queued and that nothing asked for: a slip of the pen, often."""
+        """Warn of a name that was queued and that nothing asked for: a slip of the pen, often; and
+        of a value outside its range, which nobody knew when a new study was given it."""
         queued = attributes.queued_params(trial.system_attrs)
         ignored = sorted(queued.keys() - trial.params.keys() - self._names)
-        if ignored:
-            names = ", ".join(ignored)
-            text = f"trial {trial.number} was queued with {names}, which nothing asked for"
+        problems = [f"{', '.join(ignored)}, which nothing asked for"] if ignored else []
+        problems += misfits(queued, trial.distributions)
+        for problem in problems:
+            text = f"trial {trial.number} was queued with {problem}"
             self.emit(events.Note(text, "warning"))
 
     def _compare_ranges(self, number: int) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -33,6 +34,7 @@ from journal_launcher.settings.space_table import kind_of as space_kind
 from journal_launcher.study.attributes import table, text
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.fitting import fitted, misfit
+from journal_launcher.study.journal.lines import parse_record
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE
 
@@ -44,6 +46,8 @@ __all__ = ["Imported", "import_study"]
 # Of a study that is another here: its numbers are not those of the trials, its end is not the end.
 _OF_ITS_LAUNCHES = (BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE)
 _CONFIRMED = attribute_name(0).removesuffix("0")
+_SQLITE = b"SQLite format 3\0"
+_FIRST_LINES = 20  # one of them is a record, however damaged a journal is
 
 
 @dataclass(frozen=True)
@@ -170,12 +174,30 @@ def _opened(source: str, studies: StudiesFolder) -> Iterator[tuple[BaseStorage, 
     if ours is not None and ours.journal.is_file():
         yield open_storage(ours.journal, read_only=True, allow_network_fs=True), ours.name
     elif os.path.isfile(source):
+        _check_begins_like_a_journal(source)
         yield open_storage(Path(source), read_only=True, allow_network_fs=True), None
     else:
         raise UsageError(
-            f"expected a database such as sqlite:///old.db, found {source}, which is neither a "
-            f"journal file nor a study in {studies.root}"
+            f"{source}: no such file, and no such study in {studies.root}; expected a database "
+            f"such as sqlite:///old.db, a journal or a study{did_you_mean_file(Path(source))}"
         )
+
+
+def _check_begins_like_a_journal(source: str) -> None:
+    """A damaged journal can be repaired; another kind of file is not to be touched."""
+    problem = ""
+    with open(source, "rb") as file:
+        if file.read(len(_SQLITE)) == _SQLITE:
+            raise UsageError(f"{source}: is a database of SQLite: type sqlite:///{source}")
+        file.seek(0)
+        for line in islice(file, _FIRST_LINES):
+            try:
+                parse_record(line)
+                return
+            except ValueError as error:
+                problem = problem or str(error)
+    if problem:
+        raise UsageError(f"{source}: expected an Optuna journal, found {problem}")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from journal_launcher.base.unknown_names import did_you_mean_or_all
 from journal_launcher.study.attributes import queued_params
 from journal_launcher.study.study import StudyHandle
 
-__all__ = ["not_yet_queued", "parse_parameters", "queue"]
+__all__ = ["misfits", "not_yet_queued", "parse_parameters", "queue"]
 
 
 def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
@@ -69,6 +69,17 @@ def not_yet_queued(study: StudyHandle, given: Sequence[Mapping[str, Any]]) -> li
             values = {name: _checked(name, value, known) for name, value in params.items()}
             found += [values] if values not in (*asked, *found) else []
     return found
+
+
+def misfits(queued: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]) -> list[str]:
+    """What is outside of its range, such as "x=8: expected a number from -3.0 to 3.0"."""
+    found = []
+    for name in queued.keys() & ranges.keys():
+        try:
+            _checked(name, queued[name], ranges)
+        except UsageError as problem:
+            found.append(str(problem))
+    return sorted(found)
 
 
 def _known(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:

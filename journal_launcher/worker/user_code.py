@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 
@@ -29,11 +29,16 @@ _SCRIPT = "__mp_main__"
 
 @dataclass(frozen=True)
 class UserObjective:
-    """A loaded objective; `save_best(study, directory)` is optional in its module."""
+    """A loaded objective; `save_best(study, directory)` is optional in its module.
+
+    source_sha256: of its file, or of the `code` of a function that Python gave: the two do not
+    compare.
+    """
 
     function: Callable[..., Any]
     save_best: Callable[..., Any] | None
     source_sha256: str | None
+    hashed: Literal["source", "code"] = "source"
 
 
 class Reporter:
@@ -67,7 +72,7 @@ def load_objective(
     attribute = found.attribute
     sys.argv = [str(Path(source).absolute()) if found.is_file else source, *arguments]
     if given is not None and given.objective is not None:
-        return UserObjective(given.objective, given.save_best, given.sha256)
+        return UserObjective(given.objective, given.save_best, given.sha256, "code")
     module, function = load_reference("--objective", reference)
     if not callable(function):
         raise UsageError(

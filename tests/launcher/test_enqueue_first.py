@@ -103,3 +103,10 @@ def test_a_name_that_nothing_asks_for_is_told(workshop: Workshop) -> None:
     workshop.launch(n_trials=1, enqueue=[{"lrr": 0.5, "kind": "a"}])
     said = [note.text for note in workshop.of(events.Note) if note.level == "warning"]
     assert said == ["trial 0 was queued with lrr, which nothing asked for"]
+
+
+def test_a_value_outside_its_range_is_told_of_a_new_study_too(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    return trial.suggest_float('x', -3, 3)\n")
+    workshop.launch(n_trials=2, enqueue=[{"x": 8.0}, {"x": 3}])
+    said = [note.text for note in workshop.of(events.Note) if note.level == "warning"]
+    assert said == ["trial 0 was queued with x=8.0: expected a number from -3.0 to 3.0"]

@@ -114,7 +114,8 @@ def refused(url: str, name: str | None, folder: Path) -> str:
 def test_what_is_no_optuna_database_is_refused(tmp_path: Path) -> None:
     assert "no such file" in refused(f"sqlite:///{tmp_path}/none.db", "x", tmp_path)
     assert "no such file" in refused("sqlite://", "x", tmp_path)
-    assert "such as sqlite:///old.db, found old.db" in refused("old.db", "x", tmp_path)
+    said = refused("old.db", "x", tmp_path)
+    assert "old.db: no such file" in said and "such as sqlite:///old.db" in said
     assert "hunter2" not in refused("postgresql://me:hunter2@localhost:1/db", "x", tmp_path)
     text = tmp_path / "text.db"
     text.write_text("not a database, " * 100)
@@ -273,6 +274,20 @@ def test_a_stock_journal_comes_under_its_name_or_another(tmp_path: Path) -> None
     for new in (stock(found.journal), stock(other.journal)):
         assert [t.params for t in new.trials] == [t.params for t in old.trials[:2]]
     assert journal.read_bytes() == before
+
+
+def test_another_kind_of_file_is_no_damaged_journal(tmp_path: Path) -> None:
+    table = tmp_path / "houses.csv"
+    table.write_text("rooms,price\n3,10\n")
+    with pytest.raises(UsageError, match=r"houses\.csv: expected an Optuna journal, found "):
+        import_study(str(table), None, str(tmp_path / "studies"))
+    base = tmp_path / "old.db"
+    base.write_bytes(b"SQLite format 3\0" + bytes(100))
+    with pytest.raises(UsageError, match=r"a database of SQLite: type sqlite:///.*/old\.db"):
+        import_study(str(base), None, str(tmp_path / "studies"))
+    with pytest.raises(UsageError, match=r"house\.csv: no such file, .*did you mean .*houses\.csv"):
+        import_study(str(tmp_path / "house.csv"), None, str(tmp_path / "studies"))
+    assert not (tmp_path / "studies").exists()
 
 
 def test_of_several_studies_one_is_chosen(tmp_path: Path) -> None:

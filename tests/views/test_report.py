@@ -144,7 +144,7 @@ def test_pruned_trials_are_marked_or_said_to_be_missing(paths: StudyPaths) -> No
     assert pruned["text"][1].endswith("(pruned)") and complete["y"] == [1.0, 1.5, 2.0]
     assert slice_["layout"]["yaxis"]["range"][1] < 3
     assert "triangle is a pruned one" in page.text("slices")
-    assert "1 worse trials lie outside" in page.text("slices")
+    assert "1 pruned trial lies outside" in page.text("slices")
     for section in ("progress", "importance"):
         assert "The 2 pruned trials are not in it" in page.text(section), section
 
@@ -177,7 +177,7 @@ def test_the_worst_few_do_not_press_the_others_flat_and_are_counted(paths: Study
     page = page_of(paths)
     low, high = page.charts["progress"][0]["layout"]["yaxis"]["range"]
     assert low < 1.0 and 1.4 > high > 1.2
-    assert "worse trials lie outside" in page.text("progress")
+    assert "1 worse trial lies outside" in page.text("progress")
 
 
 def test_nothing_that_a_user_can_name_gets_out_of_its_place(paths: StudyPaths) -> None:

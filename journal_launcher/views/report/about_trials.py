@@ -88,11 +88,16 @@ def visible(values: Sequence[float], maximize: bool) -> tuple[float, float, int]
     return low, high, sum(not low <= value <= high for value in values)
 
 
+def _outside(n: int, what: str) -> str:
+    lie, them = ("s lie", "them") if n > 1 else (" lies", "it")
+    return f"{n} {what}{lie} outside; double-click a chart to see {them}."
+
+
 def _left_out(n: int, drawn: int, hidden: int) -> Iterator[str]:
     if drawn < n:
         yield f"Of {n} trials {drawn} are drawn, every good one; the line is of all."
     if hidden:
-        yield f"{hidden} worse trials lie outside; double-click the chart to see them."
+        yield _outside(hidden, "worse trial")
 
 
 def some(rows: Sequence[Row], most: int, always: Sequence[int] = ()) -> list[Row]:
@@ -259,7 +264,7 @@ def slices(known: Known) -> Section:
             continue
         low, high, hidden = visible([row.values[place] for row in rows], objective.maximize)
         pruned = some(known.scored(place, "pruned"), _IN_SLICE)
-        hidden += sum(not low <= row.values[place] <= high for row in pruned)
+        beyond = sum(not low <= row.values[place] <= high for row in pruned)
         any_pruned = any_pruned or bool(pruned)
         drawn = some(rows, _IN_SLICE, known.chosen)
         for chosen in foremost(known, place, n_each):
@@ -271,14 +276,16 @@ def slices(known: Known) -> Section:
             if chosen.labels is not None:
                 x = labelled_axis(chosen.labels, chosen.name)
             inside = any(low <= row.values[place] <= high for row in kept)
-            y = axis(objective.name, range=[low, high] if hidden and inside else None)
+            y = axis(objective.name, range=[low, high] if hidden + beyond and inside else None)
             charts.append(Chart(traces, {"xaxis": x, "yaxis": y, "showlegend": False}, 260))
         if len(known.parameters) > n_each:
             notes.add(f"Of {len(known.parameters)} parameters the {n_each} that matter most.")
         if len(drawn) < len(rows):
             notes.add(f"{len(drawn)} of {len(rows)} trials are drawn.")
         if hidden:
-            notes.add(f"{hidden} worse trials lie outside; double-click a chart to see them.")
+            notes.add(_outside(hidden, "worse trial"))
+        if beyond:
+            notes.add(_outside(beyond, "pruned trial"))
     if not charts:
         return Section("slices", "", ())
     text = "Each point is a trial; the stronger its colour, the later it was."

@@ -61,9 +61,9 @@ class ObjectiveJob(Job):
             directions=list(self._settings.direction or ("minimize",)),
             seed=seed,
         )
-        source = objective.source_sha256
+        hashed = f"objective {objective.hashed}"
         mark = arguments_mark(self._settings.arguments)
-        return Preparation(identity, noted={"objective source": source, ARGUMENTS: mark})
+        return Preparation(identity, noted={hashed: objective.source_sha256, ARGUMENTS: mark})
 
     def _reference(self) -> str:
         """A module's name, or a file's place seen from the studies: both may move together.
