@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import warnings
 
@@ -21,6 +22,7 @@ from journal_launcher.base.streams import (
     show_controls,
     while_read,
 )
+from journal_launcher.base.unknown_names import did_you_mean
 from journal_launcher.cli import commands
 from journal_launcher.cli.completion import COMPLETE, name_run
 
@@ -53,7 +55,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         with while_read(sys.stderr):
             _show(error)
-        return _failed(arguments, error.exit_code, error.format_message())
+        return _failed(arguments, error.exit_code, _said(error))
     except (click.Abort, KeyboardInterrupt):  # the first is a RuntimeError
         return _failed(arguments, ExitCode.INTERRUPTED, "stopped by Ctrl-C")
     except (OSError, RuntimeError, MemoryError) as error:
@@ -74,12 +76,23 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else ExitCode.DONE
 
 
+def _said(error: click.ClickException) -> str:
+    """click's words; of a mistyped choice, of which it lists all, with the nearest."""
+    text = error.format_message()
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        found = re.match(r"'(.*)' is not one of ", error.message)
+        if found is not None and isinstance(error.param.type, click.Choice):
+            hint = did_you_mean(found[1], map(str, error.param.type.choices))
+            return text.removesuffix(".") + hint
+    return text
+
+
 def _show(error: click.ClickException) -> None:
     """As click does, but for its line "Try '…' for help.": what is quoted there may have quotes."""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         path = error.ctx.command_path
         click.echo(f"{error.ctx.get_usage()}\nFor help type: {path} --help\n", err=True)
-    click.echo(f"Error: {error.format_message()}", err=True)
+    click.echo(f"Error: {_said(error)}", err=True)
 
 
 def _failed(arguments: list[str], code: int, message: str) -> int:

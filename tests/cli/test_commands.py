@@ -98,6 +98,7 @@ MISTAKES = [
     (["best", "x", "--toml", "--json"], "--json and --toml exclude each other"),
     (["health", "../x"], "try"),
     (["statsu"], "error: no command 'statsu'; did you mean 'status'?"),
+    (["--model-type", "catbost"], "'linear'; did you mean 'catboost'?"),
     (["houses.csv"], "error: no command 'houses.csv'; known: run, watch, status"),
     (["status", "--studys-dir", "x"], "For help type: journal-launcher status --help"),
     (["describe", f"{ROOT}/READM.md", "--target", "y"], "; did you mean 'README.md'?"),
