@@ -42,7 +42,13 @@ class GivenCode:
         # As the command line names it: a study that was begun there can be gone on with here.
         by_name = isinstance(objective, str) or (name is not None and "." not in name[1])
         sent = [one for one in (None if by_name else objective, save_best) if one is not None]
-        digest = CodeDigest(*sent) if sent else None
+        try:
+            digest = CodeDigest(*sent) if sent else None
+        except RecursionError:
+            raise UsageError(
+                "launch(objective=…): the function refers to what is nested too deeply to be sent "
+                "to the workers; make it inside the function"
+            ) from None
         before = {  # what has to be there when the functions are unpacked, and is read before them
             "path": [os.path.abspath(folder) for folder in sys.path],
             "sha256": None if by_name or digest is None else digest.sha256,

@@ -3,7 +3,6 @@
 Each group holds its options and checks what concerns them alone. `LaunchSettings` is all of them.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -191,17 +190,27 @@ class OutputGroup:
 
 
 def _check_enqueue(tables: Any) -> None:
-    for table in [tables] if isinstance(tables, str | Mapping) else tables or ():
-        good = tables is not table and isinstance(table, Mapping) and table
+    listed = isinstance(tables, Sequence) and not isinstance(tables, str)
+    for table in tables if listed else [] if tables is None else [tables]:
+        good = listed and isinstance(table, Mapping) and table
         if not good or not all(isinstance(name, str) for name in table):
             expected = "expected a table of parameters for each trial, such as lr = 0.01"
             raise UsageError(f"[[enqueue]]: {expected}, found {table!r:.80}")
-        try:
-            json.dumps(table)
-        except (TypeError, ValueError):
-            raise UsageError(
-                f"[[enqueue]]: expected numbers, text or true and false, found {table!r:.80}"
-            ) from None
+        for name, value in table.items():
+            if not can_be_queued(value):
+                raise UsageError(
+                    f"[[enqueue]] {name}: expected a number, text, true, false or a list of such, "
+                    f"found {value!r:.80}"
+                )
+
+
+def can_be_queued(value: Any) -> bool:
+    """What a parameter may be, and a journal can hold."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, list | tuple):  # a choice may be one
+        return all(map(can_be_queued, value))
+    return value is None or isinstance(value, str | int)
 
 
 def _check_duration(name: str, value: float | None) -> None:

@@ -4,6 +4,7 @@ The source is opened read-only and never changed. The journal is made in memory 
 its name in one step, so that a kill leaves all of it or nothing.
 """
 
+import copy
 import json
 import os
 import sqlite3
@@ -31,11 +32,12 @@ from journal_launcher.base.unknown_names import did_you_mean_file
 from journal_launcher.settings.ranges import check_tables, parse_range
 from journal_launcher.settings.space_table import AskedSpace, parse_space
 from journal_launcher.settings.space_table import kind_of as space_kind
-from journal_launcher.study.attributes import table, text
+from journal_launcher.study.attributes import COPY_OF, table, text, whole
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.fitting import fitted, misfit
 from journal_launcher.study.journal.lines import parse_record
 from journal_launcher.study.journal.storage import open_storage
+from journal_launcher.study.optuna_private import FAILED_TRIAL, RETRY_HISTORY
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ __all__ = ["Imported", "import_study"]
 # Of a study that is another here: its numbers are not those of the trials, its end is not the end.
 _OF_ITS_LAUNCHES = (BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE)
 _CONFIRMED = attribute_name(0).removesuffix("0")
+_REPEATED = frozenset({COPY_OF, FAILED_TRIAL, RETRY_HISTORY, "jl_repeats"})
 _SQLITE = b"SQLite format 3\0"
 _FIRST_LINES = 20  # one of them is a record, however damaged a journal is
 
@@ -113,14 +116,15 @@ def import_study(
             attributes = {k: v for k, v in attributes.items() if not k.startswith(_CONFIRMED)}
         _check(name, directions, trials)
         records = _Records()
-        copy = JournalStorage(records)
-        study_id = copy.create_new_study(directions, paths.name)
+        new = JournalStorage(records)
+        study_id = new.create_new_study(directions, paths.name)
         for key, value in attributes.items():
-            copy.set_study_user_attr(study_id, key, value)
+            new.set_study_user_attr(study_id, key, value)
         for key, value in storage.get_study_system_attrs(old).items():
-            copy.set_study_system_attr(study_id, key, value)
+            new.set_study_system_attr(study_id, key, value)
+        numbers = {trial.number: place for place, trial in enumerate(trials)}
         for trial in trials:
-            copy.create_new_trial(study_id, trial)
+            new.create_new_trial(study_id, _renumbered(trial, numbers))
     _publish(paths, records)
     return Imported(
         paths.name,
@@ -148,6 +152,27 @@ def _space(tables: Mapping[str, Any] | None, identity: Mapping[str, Any]) -> Ask
         return parse_space(given)
     check_tables({model_type: given}, (model_type,))
     return {name: parse_range(f"[{model_type}] {name}", asked) for name, asked in given.items()}
+
+
+def _renumbered(trial: FrozenTrial, numbers: Mapping[int, int]) -> FrozenTrial:
+    """A copy that names the trials which it repeats by their new `numbers`, as far as they came."""
+
+    def moved(attributes: Mapping[str, Any]) -> dict[str, Any]:
+        found = dict(attributes)
+        for key in _REPEATED.intersection(attributes):
+            old = attributes[key]
+            if isinstance(old, list):
+                found[key] = [numbers[number] for number in old if number in numbers]
+            elif whole(old) in numbers:
+                found[key] = numbers[old]
+            else:
+                del found[key]
+        return found
+
+    made = copy.copy(trial)
+    made.user_attrs = moved(trial.user_attrs)
+    made.system_attrs = moved(trial.system_attrs)
+    return made
 
 
 class _Records(BaseJournalBackend):

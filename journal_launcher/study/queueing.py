@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from typing import Any
 
 from optuna.distributions import (
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.unknown_names import did_you_mean_or_all
+from journal_launcher.settings.groups import can_be_queued
 from journal_launcher.study.attributes import queued_params
 from journal_launcher.study.study import StudyHandle
 
@@ -33,11 +35,21 @@ def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"expected NAME=VALUE, such as lr=0.01, found {word!r}")
         if name in found:
             raise UsageError(f"{name} is given twice")
-        try:
-            found[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[name] = text
+        found[name] = _value(text)
+        if not can_be_queued(found[name]):
+            expected = "a number, text, true, false or a list of such"
+            raise UsageError(f"{word:.80}: expected {expected}, found {found[name]!r:.80}")
     return found
+
+
+def _value(text: str) -> Any:
+    """What TOML reads, if it is one value and nothing else; dates are text to Optuna."""
+    try:
+        table = tomllib.loads(f"value = [{text}]")
+    except (ValueError, RecursionError):  # of too many digits it is not TOML's own
+        return text
+    one: Any = table["value"] if len(table) == 1 else ()
+    return text if len(one) != 1 or isinstance(one[0], date | time) else one[0]
 
 
 def queue(study: StudyHandle, params: Mapping[str, Any]) -> int:
@@ -94,7 +106,9 @@ def _checked(name: str, value: Any, known: Mapping[str, BaseDistribution]) -> An
         raise UsageError(f"no trial had a parameter {name}{did_you_mean_or_all(name, list(known))}")
     asked = known[name]
     if isinstance(asked, CategoricalDistribution):
-        fits = [choice for choice in asked.choices if choice == value or str(choice) == str(value)]
+        exact = [one for one in asked.choices if type(one) is type(value) and one == value]
+        text = [one for one in asked.choices if str(one) == str(value)]
+        fits = exact or text or [one for one in asked.choices if _is_as_number(one, value)]
         if not fits:
             choices = ", ".join(map(str, asked.choices))
             raise UsageError(f"{name}={value}: expected one of {choices}")
@@ -106,6 +120,11 @@ def _checked(name: str, value: Any, known: Mapping[str, BaseDistribution]) -> An
         expected = f"a {kind} from {asked.low} to {asked.high}{steps}"
         raise UsageError(f"{name}={value}: expected {expected}")
     return value
+
+
+def _is_as_number(one: Any, value: Any) -> bool:
+    """1 is 1.0, and True is neither."""
+    return not isinstance(one, bool) and not isinstance(value, bool) and bool(one == value)
 
 
 def _within(value: float, asked: FloatDistribution | IntDistribution) -> bool:

@@ -155,6 +155,9 @@ def _give(file: Path, there: Path, *, copied: bool) -> None:
 def _files(folder: Path) -> Iterator[tuple[Path, Path]]:
     """(file, its name in the folder). A link to a file in the folder counts as a file; what leads
     elsewhere, and what is no file, is named and left out."""
+    if folder.is_symlink():
+        print(f"left out of best_model, a link took the folder's place: {folder}", flush=True)
+        return
     root = folder.resolve()
     for place, _, names in os.walk(folder):
         for name in names:

@@ -49,7 +49,9 @@ def test_what_was_tried_by_chance_is_not_tried_again(workshop: Workshop) -> None
         ([{}], "expected a table of parameters for each trial, such as lr = 0.01, found {}"),
         ({"lr": 0.1}, "expected a table of parameters for each trial"),
         ([3], "expected a table of parameters for each trial, such as lr = 0.01, found 3"),
-        ([{"lr": object()}], "expected numbers, text or true and false"),
+        ([{"lr": object()}], "lr: expected a number, text, true, false or a list of such"),
+        ([{"lr": float("nan")}], "lr: expected a number, text, true, false or a list of such"),
+        (3, "expected a table of parameters for each trial"),
     ],
 )
 def test_mistakes_queue_nothing(workshop: Workshop, enqueue: Any, said: str) -> None:

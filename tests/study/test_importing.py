@@ -276,6 +276,24 @@ def test_a_stock_journal_comes_under_its_name_or_another(tmp_path: Path) -> None
     assert journal.read_bytes() == before
 
 
+def test_a_repeat_names_the_trial_by_the_number_that_it_has_now(tmp_path: Path) -> None:
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "old.log")))
+    study = optuna.create_study(study_name="old", storage=storage)
+    for number in range(4):
+        repeats = number - 2
+        attributes = {} if repeats < 0 else {"jl_repeats": repeats}
+        system = {} if repeats < 0 else {"failed_trial": repeats, "retry_history": [0, repeats]}
+        state = TrialState.RUNNING if number == 0 else TrialState.FAIL
+        study.add_trial(
+            optuna.trial.create_trial(state=state, user_attrs=attributes, system_attrs=system)
+        )
+    found = import_study(str(tmp_path / "old.log"), None, str(tmp_path / "studies"))
+    first, orphan, repeat = stock(found.journal).trials
+    assert first.user_attrs == {} and "jl_repeats" not in orphan.user_attrs
+    assert repeat.user_attrs["jl_repeats"] == 0 == repeat.system_attrs["failed_trial"]
+    assert repeat.system_attrs["retry_history"] == [0]
+
+
 def test_another_kind_of_file_is_no_damaged_journal(tmp_path: Path) -> None:
     table = tmp_path / "houses.csv"
     table.write_text("rooms,price\n3,10\n")

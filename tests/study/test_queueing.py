@@ -30,6 +30,41 @@ def test_values_are_tomls_or_text(words: list[str], expected: dict[str, Any] | N
     assert parse_parameters(words) == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("x=0.5\ny=3", "0.5\ny=3"),
+        ("x=0.5 # more", "0.5 # more"),
+        ("x=1]\ny=[2", "1]\ny=[2"),
+        ("x=1, 2", "1, 2"),
+        ("x=" + 5000 * "1", 5000 * "1"),
+        ("x=1979-05-27", "1979-05-27"),
+    ],
+)
+def test_what_is_more_or_other_than_one_value_is_text(word: str, value: str) -> None:
+    assert parse_parameters([word]) == {"x": value}
+
+
+@pytest.mark.parametrize("word", ["x=nan", "x=1e400", "x=[1, inf]", "x={a=1}"])
+def test_what_no_parameter_can_be_is_named(word: str) -> None:
+    with pytest.raises(UsageError, match=r"^x=.*: expected a number, text, true, false or a list"):
+        parse_parameters([word])
+
+
+def test_the_choice_of_the_type_that_was_typed_comes_first(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "s.log", create=True)
+    study = StudyHandle.create(storage, "s", IDENTITY)
+    stock = optuna.load_study(study_name="s", storage=storage)
+    trial = stock.ask()
+    for name, choices in {"o": [1, "1"], "t": ["a", True, 1, 2.5]}.items():
+        trial.suggest_categorical(name, choices)
+    stock.tell(trial, 1.0)
+    for typed, kept in (("o=1", 1), ('o="1"', "1"), ("t=1", 1), ("t=true", True), ("t=2.5", 2.5)):
+        number = queue(study, parse_parameters([typed]))
+        (found,) = study.trial(number).system_attrs["fixed_params"].values()
+        assert (type(found), found) == (type(kept), kept), typed
+
+
 @pytest.mark.parametrize("words", [["lr"], ["=1"], ["lr=1", "lr=2"]])
 def test_what_is_no_parameter_is_named(words: list[str]) -> None:
     with pytest.raises(UsageError, match=r"NAME=VALUE|twice"):

@@ -208,7 +208,9 @@ def test_with_writes_a_note_is_kept_unless_another_page_asks(
     assert b"look at this" in paths.journal.read_bytes()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "", "localhost.evil.x", "["])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "", "localhost.evil.x", "[", "evil.x@localhost"]
+)
 def test_a_foreign_host_is_refused(paths: StudyPaths, start: Start, host: str) -> None:
     of_every_kind(paths)
     url = start("mine")

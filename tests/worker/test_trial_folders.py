@@ -87,6 +87,25 @@ def test_a_folder_that_its_trial_made_by_name_counts_as_the_trials(tmp_path: Pat
     assert list(paths.trial_folders()) == [0]
 
 
+def test_a_trial_that_puts_a_link_in_its_folders_place_publishes_nothing_of_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths, theirs = StudyPaths(tmp_path, "study"), tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "gold").write_text("mine")
+    study = optuna.create_study()
+    trial = study.ask()
+    with trial_folders.given(paths, trial):
+        trial_dir().rmdir()
+        paths.trial_folder(0).symlink_to(theirs)
+    study.tell(trial, 1.0)
+    trial_folders.stage(paths, study, tmp_path / "staged")
+    assert not list((tmp_path / "staged").rglob("gold"))
+    assert "a link took the folder's place" in capfd.readouterr().out
+    paths.remove_trial_folder(0)
+    assert not os.path.lexists(paths.trial_folder(0)) and (theirs / "gold").stat().st_nlink == 1
+
+
 @pytest.mark.parametrize("what", ["a folder", "a link", "trials is a link"])
 def test_what_no_trial_made_is_neither_cleared_nor_written_to(tmp_path: Path, what: str) -> None:
     paths, theirs = StudyPaths(tmp_path, "study"), tmp_path / "theirs"

@@ -50,7 +50,7 @@ class Guard:
     def _refused(self, environ: dict[str, Any]) -> tuple[str, str] | None:
         """(status, why) of a request that is not passed on."""
         host = environ.get("HTTP_HOST", "")
-        if _name(f"//{host}") not in _HERE:
+        if "@" in host or _name(f"//{host}") not in _HERE:
             return "403 Forbidden", f"expected localhost as host, found {host!r}"
         if environ["REQUEST_METHOD"] in _LOOKING:
             return None
