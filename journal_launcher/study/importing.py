@@ -38,7 +38,7 @@ from journal_launcher.study.fitting import fitted, misfit
 from journal_launcher.study.journal.lines import parse_record
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.optuna_private import FAILED_TRIAL, RETRY_HISTORY
-from journal_launcher.study.study import BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE
+from journal_launcher.study.study import BEST_ATTRIBUTE, BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Imported", "import_study"]
 
 # Of a study that is another here: its numbers are not those of the trials, its end is not the end.
-_OF_ITS_LAUNCHES = (BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE)
+_OF_ITS_LAUNCHES = (BEST_ATTRIBUTE, BUDGET_ATTRIBUTE, STOPPED_ATTRIBUTE)
 _CONFIRMED = attribute_name(0).removesuffix("0")
 _REPEATED = frozenset({COPY_OF, FAILED_TRIAL, RETRY_HISTORY, "jl_repeats"})
 _SQLITE = b"SQLite format 3\0"
@@ -104,10 +104,7 @@ def import_study(
         misfits: Counter[str] = Counter()
         if space := _space(tables, identity):
             whole = kind_of(identity) is COMMAND
-            reasons = [misfit(trial, space, whole=whole) for trial in trials]
-            misfits.update(reason for reason in reasons if reason is not None)
-            kept = (t for t, reason in zip(trials, reasons, strict=True) if reason is None)
-            trials = [fitted(trial, space, whole=whole) for trial in kept]
+            trials, misfits = _fitting(trials, space, whole=whole)
             if whole:
                 kinds = {name: space_kind(asked) for name, asked in space.items()}
                 attributes[IDENTITY_ATTRIBUTE] = {**identity, "space": kinds}
@@ -122,9 +119,7 @@ def import_study(
             new.set_study_user_attr(study_id, key, value)
         for key, value in storage.get_study_system_attrs(old).items():
             new.set_study_system_attr(study_id, key, value)
-        numbers = {trial.number: place for place, trial in enumerate(trials)}
-        for trial in trials:
-            new.create_new_trial(study_id, _renumbered(trial, numbers))
+        _add_trials(new, study_id, trials)
     _publish(paths, records)
     return Imported(
         paths.name,
@@ -154,7 +149,23 @@ def _space(tables: Mapping[str, Any] | None, identity: Mapping[str, Any]) -> Ask
     return {name: parse_range(f"[{model_type}] {name}", asked) for name, asked in given.items()}
 
 
-def _renumbered(trial: FrozenTrial, numbers: Mapping[int, int]) -> FrozenTrial:
+def _fitting(
+    trials: Sequence[FrozenTrial], space: AskedSpace, *, whole: bool
+) -> tuple[list[FrozenTrial], Counter[str]]:
+    """(those that fit, as trials of the space; how many do not, by reason)."""
+    reasons = [misfit(trial, space, whole=whole) for trial in trials]
+    kept = [t for t, reason in zip(trials, reasons, strict=True) if reason is None]
+    misfits = Counter(reason for reason in reasons if reason is not None)
+    return [fitted(trial, space, whole=whole) for trial in kept], misfits
+
+
+def _add_trials(new: BaseStorage, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+    numbers = {trial.number: place for place, trial in enumerate(trials)}
+    for trial in trials:
+        new.create_new_trial(study_id, _naming_anew(trial, numbers))
+
+
+def _naming_anew(trial: FrozenTrial, numbers: Mapping[int, int]) -> FrozenTrial:
     """A copy that names the trials which it repeats by their new `numbers`, as far as they came."""
 
     def moved(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -279,6 +279,7 @@ def test_a_stock_journal_comes_under_its_name_or_another(tmp_path: Path) -> None
 def test_a_repeat_names_the_trial_by_the_number_that_it_has_now(tmp_path: Path) -> None:
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "old.log")))
     study = optuna.create_study(study_name="old", storage=storage)
+    study.set_user_attr("journal_launcher_best_trial", 3)  # what is saved there
     for number in range(4):
         repeats = number - 2
         attributes = {} if repeats < 0 else {"jl_repeats": repeats}
@@ -288,6 +289,7 @@ def test_a_repeat_names_the_trial_by_the_number_that_it_has_now(tmp_path: Path) 
             optuna.trial.create_trial(state=state, user_attrs=attributes, system_attrs=system)
         )
     found = import_study(str(tmp_path / "old.log"), None, str(tmp_path / "studies"))
+    assert "journal_launcher_best_trial" not in stock(found.journal).user_attrs
     first, orphan, repeat = stock(found.journal).trials
     assert first.user_attrs == {} and "jl_repeats" not in orphan.user_attrs
     assert repeat.user_attrs["jl_repeats"] == 0 == repeat.system_attrs["failed_trial"]
