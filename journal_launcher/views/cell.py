@@ -1,44 +1,33 @@
 """The view in a notebook's cell: one line that is written anew, and a line for each warning."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TextIO
 
-from journal_launcher.base.events import Event, LaunchEnded
+from rich.text import Text
+
+from journal_launcher.base.events import LaunchEnded
 from journal_launcher.base.visible import one_line, visible
-from journal_launcher.views.board import Board
 from journal_launcher.views.summary import summary
-from journal_launcher.views.ticker import TickingView
-from journal_launcher.views.words import PHASES, Detail, Narrator, standing
+from journal_launcher.views.telling import TellingView
+from journal_launcher.views.words import PHASES, Detail, standing
 
 __all__ = ["CellView"]
 
 
-class CellView(TickingView):
+class CellView(TellingView):
     """Plain text on `stream`, which is that of the cell. A carriage return begins the line anew.
 
     The line moves every second, so that a launch whose trials take hours is seen to be alive.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(1.0)
+        super().__init__(1.0, Detail.FEW, clock)
         self._stream = stream
-        self._board = Board(clock)
-        self._narrator = Narrator(Detail.FEW, clock)
         self._shown = ""
-        self._over = False
-        self._lock = threading.Lock()
 
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            self._board.fold(event)
-            line = self._narrator.line(event, self._board)
-            if line is not None:
-                self._print(line.plain)
-            if isinstance(event, LaunchEnded):
-                self._over = True
-                self._print(one_line(summary(event)[0]))
+    def _end(self, event: LaunchEnded) -> None:
+        self._stay(one_line(summary(event)[0]))
 
     def tick(self) -> None:
         """Write the line where it has changed."""
@@ -55,7 +44,10 @@ class CellView(TickingView):
         line = one_line(standing(board))
         return line if board.phase == "running" else f"{line}; {phase}"
 
-    def _print(self, text: str) -> None:
+    def _print(self, line: Text) -> None:
+        self._stay(line.plain)
+
+    def _stay(self, text: str) -> None:
         """A line that stays; what is rewritten goes on below it."""
         self._replace(visible(text))
         self._stream.write("\n")

@@ -1,6 +1,5 @@
 """The live view of a terminal: a region that is redrawn in place, notes scrolling above it."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Self
@@ -9,11 +8,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from journal_launcher.base.events import Event, GpuLoad, LaunchEnded
+from journal_launcher.base.events import GpuLoad, LaunchEnded
 from journal_launcher.views.board import Board, WorkerRow
 from journal_launcher.views.figures import clock_time, counted, duration, number, sparkline
-from journal_launcher.views.ticker import TickingView
-from journal_launcher.views.words import PHASES, Detail, Narrator, best, goal
+from journal_launcher.views.telling import TellingView
+from journal_launcher.views.words import PHASES, Detail, best, goal
 
 __all__ = ["LiveView", "Screen"]
 
@@ -27,7 +26,7 @@ _GPU_LINES = 3
 _GIB = 2**30
 
 
-class LiveView(TickingView):
+class LiveView(TellingView):
     """A view for a terminal. Its region vanishes at the end: the summary takes its place."""
 
     def __init__(
@@ -36,10 +35,8 @@ class LiveView(TickingView):
         detail: Detail = Detail.FEW,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(_REDRAW_PERIOD)
+        super().__init__(_REDRAW_PERIOD, detail, clock)
         self._console = console
-        self._board = Board(clock)
-        self._narrator = Narrator(detail, clock)
         self._live = Live(
             Screen(self._board),
             console=console,
@@ -48,7 +45,6 @@ class LiveView(TickingView):
             redirect_stdout=False,  # stdout carries results
             vertical_overflow="crop",
         )
-        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -60,14 +56,11 @@ class LiveView(TickingView):
         finally:
             self._live.stop()
 
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            self._board.fold(event)
-            line = self._narrator.line(event, self._board)
-            if line is not None:
-                self._console.print(line, soft_wrap=True, highlight=False)
-            if isinstance(event, LaunchEnded):
-                self._live.stop()
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True, highlight=False)
+
+    def _end(self, event: LaunchEnded) -> None:
+        self._live.stop()
 
     def tick(self) -> None:
         """Redraw the region."""

@@ -1,17 +1,14 @@
 """Plain lines for logs and pipes: one for each notable event, a status line every few seconds."""
 
-import threading
 import time
 from collections.abc import Callable
 
 from rich.console import Console
 from rich.text import Text
 
-from journal_launcher.base.events import Event, LaunchEnded
-from journal_launcher.views.board import Board
 from journal_launcher.views.figures import clock_time, duration
-from journal_launcher.views.ticker import TickingView
-from journal_launcher.views.words import PHASES, Detail, Narrator, standing
+from journal_launcher.views.telling import TellingView
+from journal_launcher.views.words import PHASES, Detail, standing
 
 __all__ = ["PlainView"]
 
@@ -21,7 +18,7 @@ _SOON = 60.0
 _SHOWN_WORKERS = 4
 
 
-class PlainView(TickingView):
+class PlainView(TellingView):
     """A view for anything that is not a terminal.
 
     A thread calls `tick` every second: a launch whose trials take hours and report nothing must
@@ -34,21 +31,9 @@ class PlainView(TickingView):
         detail: Detail = Detail.TRIALS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(1.0)
+        super().__init__(1.0, detail, clock)
         self._console = console
-        self._board = Board(clock)
-        self._narrator = Narrator(detail, clock)
         self._next_status = _OFTEN
-        self._over = False
-        self._lock = threading.Lock()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            self._board.fold(event)
-            line = self._narrator.line(event, self._board)
-            if line is not None:
-                self._print(line)
-            self._over = self._over or isinstance(event, LaunchEnded)
 
     def tick(self) -> None:
         """Print a status line if one is due: every 5 s, after the first minute every 30 s."""
