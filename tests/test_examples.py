@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,26 +39,28 @@ def test_every_example_is_in_the_readme_and_tested() -> None:
         assert sum(f"examples/{name}" in command for command in COMMANDS) == 1, name
 
 
-@pytest.mark.parametrize("name", SAVED)
-def test_an_example_runs_as_written(name: str, tmp_path: Path) -> None:
-    (command,) = (c for c in COMMANDS if f"examples/{name}" in c and "--callback" not in c)
-    options = f"--gpus none --workers 2 --n-trials 3 --studies-dir {shlex.quote(str(tmp_path))}"
+def result_of(command: str, n_trials: int, studies: Path, **variables: str) -> dict[str, Any]:
+    """What a command of the README prints with `--json`, on two CPU workers, with few trials."""
+    options = f"--gpus none --workers 2 --n-trials {n_trials} --json"
+    words = shlex.split(f"{command} {options} --studies-dir {shlex.quote(str(studies))}")
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     ended = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "journal_launcher",
-            *shlex.split(f"{command} {options} --json"),
-        ],
+        [sys.executable, "-P", "-m", "journal_launcher", *words],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "PYTHONPATH": path, **variables},
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert ended.returncode == 0, ended.stderr
-    result = json.loads(ended.stdout)
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_an_example_runs_as_written(name: str, tmp_path: Path) -> None:
+    (command,) = (c for c in COMMANDS if f"examples/{name}" in c and "--callback" not in c)
+    result = result_of(command, 3, tmp_path, HF_HUB_OFFLINE="1")
     assert result["n_finished"] == 3 and result["n_failed"] == 0
     model = Path(result["model_path"])
     assert sorted(path.name for path in model.glob("*")) == SAVED[name]
@@ -76,23 +79,7 @@ def test_a_tracker_has_a_run_of_each_trial(name: str, tmp_path: Path) -> None:
         "WANDB_DIR": str(runs),
         "MLFLOW_TRACKING_URI": runs.as_uri(),
     }
-    options = f"--gpus none --workers 2 --n-trials 4 --studies-dir {shlex.quote(str(studies))}"
-    ended = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "journal_launcher",
-            *shlex.split(f"{command} {options} --json"),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", **places},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["n_finished"] == 4
+    assert result_of(command, 4, studies, **places)["n_finished"] == 4
     assert len({found.parent for found in runs.glob(left)}) == 4, [*runs.rglob("*")]
 
 
