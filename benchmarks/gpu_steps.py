@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
-from journal_launcher.tabular.models.neural_net.training import Step, TensorRows, Training
+from journal_launcher.tabular.models.neural_net.training import ADAM, Step, TensorRows, Training
 
 __all__ = ["profile_of", "some_training", "synchronize"]
 
@@ -108,12 +108,7 @@ def parts_of(step: Step, net: Mlp, inputs: tuple[Any, ...]) -> dict[str, Callabl
             [],
             [step._count] * len(lists[0]),
             lr=rates[0],
-            beta1=0.9,
-            beta2=0.99,
-            weight_decay=0.0,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
+            **ADAM,
         )
 
     def clip() -> None:

@@ -1,6 +1,6 @@
 """How the networks of some folds are trained together: batches, the step, and its CUDA graph."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +12,27 @@ from torch import Tensor
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights
 
-__all__ = ["Arriving", "Step", "TensorRows", "Training", "ahead", "draw_masks", "epochs", "output"]
+__all__ = [
+    "ADAM",
+    "Arriving",
+    "Step",
+    "TensorRows",
+    "Training",
+    "ahead",
+    "draw_masks",
+    "epochs",
+    "output",
+]
 
+ADAM: Mapping[str, Any] = {
+    "beta1": 0.9,
+    "beta2": 0.99,
+    "weight_decay": 0.0,
+    "eps": 1e-8,
+    "amsgrad": False,
+    "maximize": False,
+}
+"""What is fixed of the fused optimiser, also where the parts of a step are measured alone."""
 _CLIP = 1.0
 _DECAY = 0.99
 """Of the moving average of the weights, for each step after the first 890."""
@@ -122,12 +141,7 @@ class Step:
             [],
             [self._count],
             lr=rate,
-            beta1=0.9,
-            beta2=0.99,
-            weight_decay=0.0,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
+            **ADAM,
         )
         self.average.flat.lerp_(self._flat, share_of_new.to(self._flat.dtype))
 
