@@ -224,11 +224,8 @@ class StudyPaths:
         return mark_of(self.trial_folder(number))
 
     def remove_trial_folder(self, number: int) -> None:
-        """Remove the folder that a trial made, or the link in its place, and its mark."""
-        folder = self.trial_folder(number)
-        if folder.is_symlink():
-            folder.unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        """Remove the folder that a trial made, and its mark; a link in its place stays."""
+        shutil.rmtree(self.trial_folder(number), ignore_errors=True)
         self.trial_mark(number).unlink(missing_ok=True)
 
     @property

@@ -103,7 +103,7 @@ def test_a_trial_that_puts_a_link_in_its_folders_place_publishes_nothing_of_othe
     assert not list((tmp_path / "staged").rglob("gold"))
     assert "a link took the folder's place" in capfd.readouterr().out
     paths.remove_trial_folder(0)
-    assert not os.path.lexists(paths.trial_folder(0)) and (theirs / "gold").stat().st_nlink == 1
+    assert paths.trial_folder(0).is_symlink() and (theirs / "gold").stat().st_nlink == 1
 
 
 @pytest.mark.parametrize("what", ["a folder", "a link", "trials is a link"])
