@@ -15,7 +15,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 from launcher.harness import ROOT, Workshop
+
+# How long a draw takes says how busy the machine is, not whether a test is right.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # What `./launch.sh test` was typed as must not decide how the program names itself in the tests.
 os.environ.pop("JOURNAL_LAUNCHER_TYPED", None)

@@ -156,7 +156,7 @@ def _shown(value: Any) -> Any:
     return {key: vars(item) if hasattr(item, "__dict__") else item for key, item in value.items()}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(some_records)
 def test_it_leaves_what_stock_leaves(records: list[Record]) -> None:
     assert outcome(quick, START + records) == outcome(stock, START + records)

@@ -29,7 +29,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS)
 def test_equal_rows_finds_exactly_the_equal_ones(rows: list[tuple[float, int]]) -> None:
     units = equal_rows([np.array([row[0] for row in rows]), np.array([row[1] for row in rows])])

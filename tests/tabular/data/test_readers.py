@@ -68,7 +68,7 @@ def test_gzip_has_the_fingerprint_of_its_text(tmp_path: Path) -> None:
     assert fingerprint(str(write(tmp_path, GOOD + b"3,z\n", "more.csv"))) != fingerprint(str(plain))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(2, 4).flatmap(
         lambda width: st.lists(

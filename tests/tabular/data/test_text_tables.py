@@ -205,7 +205,7 @@ class TestRows:
         frame = read(tmp_path, 'a,b\n5" pipe,"6"", ""7"\n').frame
         assert frame.to_numpy().tolist() == [['5" pipe', '6", "7']]
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(st.text('a ",\r\n', max_size=12), min_size=1, max_size=8).map("\n".join))
     def test_the_short_way_counts_as_the_parser_does(self, text: str) -> None:
         """Where the short way answers at all, the parser must say the same of the rows."""
@@ -221,7 +221,7 @@ class TestRows:
         if rows is not None:
             assert parsed == [2] * rows
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(
         st.lists(st.sampled_from(["1,2", '"1",2', '"a,b",2', '"a\nb",2', "1", "1,2,3", ""]),
                  min_size=1, max_size=12),
