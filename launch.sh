@@ -77,8 +77,10 @@ if [[ ${1-} == test ]]; then
   kind=${1-}
   if [[ $kind == --slow || $kind == --gpu ]]; then
     shift
-  else # `logical`: one process for each core, and none with --pdb
-    set -- -n logical --maxprocesses 2 --dist worksteal -m 'not slow' "$@"
+  else # three processes are busy on two cores: tests wait a third of their time
+    processes=3
+    [[ " $* " == *' --pdb '* ]] && processes=0
+    set -- -n "$processes" --dist worksteal -m 'not slow' "$@"
   fi
   prepare_own_venv test
   cd -- "$root"

@@ -334,9 +334,11 @@ def test_tests_always_run_in_the_own_venv(bench: Bench, checkout: Path, tmp_path
     ran = bench.run(checkout / "launch.sh", "test", "-k", "a name", **active)
     assert ran.told["prefix"] == str(checkout / ".venv")
     assert ran.told["cwd"] == str(checkout)
-    by_default = ["-n", "logical", "--maxprocesses", "2", "--dist", "worksteal"]
-    assert ran.told["argv"] == [*by_default, "-m", "not slow", "-k", "a name"]
+    by_default = ["-n", "3", "--dist", "worksteal", "-m", "not slow"]
+    assert ran.told["argv"] == [*by_default, "-k", "a name"]
     assert list(checkout.glob(".venv/lib/python*/site-packages/twig.py"))  # an extra's extra
+    by_hand = bench.run(checkout / "launch.sh", "test", "-x", "--pdb", **active)
+    assert by_hand.told["argv"] == ["-n", "0", *by_default[2:], "-x", "--pdb"]
     again = bench.run(checkout / "launch.sh", "test", "--slow", "-x", **active)
     assert (again.told["argv"], again.err) == (["-x"], "")
     without = bench.run(checkout / "launch.sh", "test", "--gpu", "-x", **active)
