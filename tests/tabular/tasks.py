@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from journal_launcher.settings.model_types import MODEL_TYPES
 from journal_launcher.tabular.cross_validation import cross_validate
 from journal_launcher.tabular.data.dataset import Dataset
-from journal_launcher.tabular.models import ModelSettings
+from journal_launcher.tabular.models import ModelSettings, make_model
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 
@@ -26,6 +27,8 @@ def task_of(
     """The task as a launch on a CPU makes it, with the metric that suits the table."""
     metric = metric or ("log_loss" if table.schema.task == "classification" else "r2")
     settings = ModelSettings(table.schema, len(table.train), metric, name=model_type, **more)
+    if settings.rounds is None:
+        settings = replace(settings, rounds=make_model(settings).affordable)
     return TableTask(table, settings, seed)
 
 

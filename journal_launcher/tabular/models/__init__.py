@@ -55,7 +55,8 @@ class ModelSettings:
     `flags` are settings that some types have for themselves, by name; what is not among them is as
     by default. `gpu` is True when this process is pinned to a GPU (device 0 of this process), which
     it shares with the others of `workers_per_gpu`. `name` is the model type's own, and `ranges` the
-    table of that name in the user's config file. `rounds` is the study's limit, if it has one.
+    table of that name in the user's config file. `rounds` is the most that a fold of the study
+    trains; None of types without rounds, and of studies that began when every fold trained all.
     """
 
     schema: Schema
@@ -183,7 +184,7 @@ class ModelType(Protocol):
 
     @property
     def affordable(self) -> int | None:
-        """The limit of rounds that a new study gets; None where all of them take no minutes."""
+        """The most rounds that a new study trains a fold; None of a type without rounds."""
         ...
 
     def __init__(self, settings: ModelSettings) -> None: ...

@@ -1,4 +1,4 @@
-"""Boosting whose rounds are limited where a fold of all of them would take minutes.
+"""Boosting: the most rounds of a study, fewer where a fold of all of them would take minutes.
 
 By what the table is and never by the clock, so that a replay and a refit repeat what a trial did.
 """
@@ -22,14 +22,20 @@ class Boosting(FoldByFold):
     def seconds_per_tree_and_column(self, limited: bool) -> float:
         """Seconds of one core that a round takes for each tree in it and each column.
 
-        Measured with the default parameters (docs/benchmarks.md). limited: in a study with a limit.
+        Measured with the default parameters (docs/benchmarks.md). limited: in a study that is.
         """
         ...
 
     @property
-    def affordable(self) -> int | None:
+    def limited(self) -> bool:
+        """Whether the study has fewer rounds than others of its type."""
+        rounds = self.settings.rounds
+        return rounds is not None and rounds < type(self).max_steps
+
+    @property
+    def affordable(self) -> int:
         if self._seconds(limited=False) * self.max_steps <= _A_FOLD:
-            return None
+            return self.max_steps
         rounds = int(_A_FOLD / self._seconds(limited=True)) // self.every * self.every
         return min(self.max_steps, max(_LEAST, rounds))
 

@@ -128,7 +128,7 @@ class CatBoost(Boosting):
             "boosting_type": "Plain",
             "bootstrap_type": "Bernoulli",
             "score_function": "L2",
-            "border_count": self._borders(self.settings.rounds is not None),
+            "border_count": self._borders(self.limited),
             # Few levels: one-hot, much faster than statistics of the target and no worse.
             "one_hot_max_size": 16,
             "allow_const_label": True,  # a fold's training rows may all have the same target

@@ -3,9 +3,9 @@
 No fold stops alone: each trains as far as the others, the staged predictions of its validation rows
 make its curve, and the best point of the mean curve is the number of rounds of the whole trial.
 
-That is to the end, but in a study whose rounds are limited because a fold takes minutes: there the
-first fold trains 100 rounds, then twice as many, and so on until the second half brings it nothing,
-and the others as far as it. Anew each time, which not every library can spare us.
+The first fold trains 100 rounds, then four times as many, and so on until the second half brings it
+nothing, and the others train as far. Anew each time, which not every library can spare us. Of a
+study that began before there was this rule (`ModelSettings.rounds` is None) all train to the end.
 """
 
 from abc import abstractmethod
@@ -37,7 +37,9 @@ from journal_launcher.tabular.models.space import Tuned
 __all__ = ["FoldByFold", "StagedModel", "from_margins"]
 
 _FIRST = 100
-"""Rounds after which the first fold of a limited study looks back."""
+"""Rounds after which the first fold looks back."""
+_TIMES = 4
+"""How much further it goes on from there."""
 
 
 class StagedModel(FittedModel, Protocol):
@@ -118,7 +120,7 @@ class FoldByFold(Tuned):
                 rests = int(best_of(curve)) < len(curve) // 2
                 if fixed or steps == self.max_steps or number > 1 or rests:
                     break
-                steps = min(2 * steps, self.max_steps)
+                steps = min(_TIMES * steps, self.max_steps)
             models.append(model)
             curves.append(curve)
             mean = np.mean(curves, axis=0)

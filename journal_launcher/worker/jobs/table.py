@@ -81,7 +81,7 @@ class TableJob(Job):
         own = {name: getattr(settings, name) for name in MODEL_TYPES[settings.model_type].flags}
         # Epochs decide what a trial reports, and its learning rates.
         flags = {"epochs": model.max_steps, **own} if model.unit == "epoch" else own
-        rounds, notes = _limit(model, task, begun)
+        rounds, notes = _most_rounds(model, task, begun)
         flags = flags if rounds is None else {"rounds": rounds, **flags}
         identity = Identity(
             schema_version=1,
@@ -213,28 +213,30 @@ class TableJob(Job):
         return Sidecar.from_json(sidecar | table)
 
 
-def _limit(
+def _most_rounds(
     model: ModelType, task: TableTask, begun: Identity | None
 ) -> tuple[int | None, list[str]]:
-    """The study's limit of rounds, and what is said of it. A study keeps the one it began with."""
-    affordable = model.affordable
-    settings = task.settings
-    if affordable is None and begun is None:
+    """The most rounds of the study, and what is said of them. It keeps those it began with."""
+    affordable, every = model.affordable, model.max_steps
+    if affordable is None:
         return None, []
     rounds = affordable if begun is None else whole((begun.flags or {}).get("rounds"), 1)
+    settings = task.settings
     classes = len(settings.schema.classes)
     size = f"{settings.n_rows:,} rows, {len(settings.schema.columns)} columns"
     size += f", {classes} classes" if classes > 2 else ""
-    slow = f"{size}: {model.max_steps} rounds of {settings.name} would take minutes a fold"
-    few = f"at most {rounds or affordable}, and only as many as its first fold needs"
-    if rounds is not None:
-        return rounds, [f"{slow}; a trial trains {few}"]
-    if affordable is None:
-        return None, []
-    return None, [
-        f"{slow}; this study began without a limit and goes on so, a trial of a new one "
-        f"(--overwrite) would train {few}"
-    ]
+    slow = f"{size}: {every} rounds of {settings.name} would take minutes a fold"
+    needed = "only as many as its first fold needs"
+    if rounds is None:
+        fewer = f"at most {affordable}, and {needed}" if affordable < every else needed
+        note = (
+            f"this study began when every fold trained {every} rounds and goes on so; a trial of a "
+            f"new one (--overwrite) would train {fewer}"
+        )
+        return None, [f"{slow}; {note}" if affordable < every else note]
+    if rounds < every:
+        return rounds, [f"{slow}; a trial trains at most {rounds}, and {needed}"]
+    return rounds, []
 
 
 class TableObjective:

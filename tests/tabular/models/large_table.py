@@ -69,7 +69,7 @@ def _measured(name: str, size: str, folds: int) -> dict[str, Any]:
         "steps": curve.steps,
         "score": round(float(curve.scores.mean()), 4),
         "dummy": dummy_score(task),
-        "least": 100 * model._seconds(limited=rounds is not None),
+        "least": 100 * model._seconds(limited=rounds < model.max_steps),
     }
 
 

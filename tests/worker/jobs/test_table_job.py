@@ -238,8 +238,8 @@ def prepared(folder: Path, begun: Identity | None = None) -> tuple[Preparation, 
 
 def test_where_folds_are_quick_nothing_is_limited_or_said(tmp_path: Path) -> None:
     found, made = prepared(tmp_path)
-    assert found.identity.flags == {} and SLOW not in " ".join(found.notes)
-    assert made._task.settings.rounds is None and made._objective.model.max_steps == 1500
+    assert found.identity.flags == {"rounds": 1500} and "rounds" not in " ".join(found.notes)
+    assert made._task.settings.rounds == made._objective.model.max_steps == 1500
 
 
 @pytest.mark.usefixtures("slow_folds")
@@ -263,7 +263,18 @@ def test_a_study_goes_on_under_the_rule_it_began_with(
     assert made._task.settings.rounds == rounds
     assert made._objective.model.max_steps == (rounds or 1500)
     (note,) = [note for note in found.notes if SLOW in note]
-    assert ("began without a limit" in note and "--overwrite" in note) == (rounds is None)
+    assert ("when every fold trained 1500" in note and "--overwrite" in note) == (rounds is None)
+
+
+def test_where_folds_are_quick_a_study_that_trains_all_rounds_goes_on_so_too(
+    tmp_path: Path,
+) -> None:
+    identity = replace(prepared(tmp_path)[0].identity, flags={})
+    found, made = prepared(tmp_path, Identity.from_json(identity.to_json()))
+    assert found.identity.to_json() == identity.to_json()
+    assert made._task.settings.rounds is None and made._objective.model.max_steps == 1500
+    (note,) = [note for note in found.notes if "rounds" in note]
+    assert note.startswith("this study began when every fold trained 1500") and SLOW not in note
 
 
 def test_a_limit_outlives_the_rule_that_set_it(tmp_path: Path) -> None:
