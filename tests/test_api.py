@@ -120,7 +120,8 @@ def test_an_import_error_is_an_exception(workshop: Workshop) -> None:
     workshop.write("import a_module_that_is_not_there\n")
     with pytest.raises(JournalLauncherError, match="a_module_that_is_not_there") as caught:
         workshop.launch()
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 2
+    assert not workshop.paths.directory.exists()
 
 
 def test_signal_handlers_are_the_callers_again(workshop: Workshop) -> None:
@@ -191,7 +192,8 @@ def objective(trial):
     assert list(complete["value"]) == [trial.value for trial in done]
     assert list(complete["params_x"]) == [trial.params["x"] for trial in done]
     assert list(complete["user_attrs_note"]) == [{"a": 1}] * 3
-    assert frame["reason"][1] == "ValueError: why" and (frame["duration_s"] >= 0).all()
+    assert frame["reason"][1] == f"ValueError: why {workshop.place('why')}"
+    assert (frame["duration_s"] >= 0).all()
     assert not any("jl_" in name for name in frame)
     assert result.report() == workshop.paths.folder / "study.html"
     other = workshop.folder / "page.html"

@@ -316,11 +316,16 @@ class Unusable(FromWorker):
 
 @dataclass(frozen=True)
 class Failed(FromWorker):
-    """The launch cannot go on. `traceback`: only of an error that is not ours."""
+    """The launch cannot go on.
+
+    traceback: only of an error that we do not raise on purpose. internal: no code of the user's
+    took part in it.
+    """
 
     message: str
     exit_code: int
     traceback: str | None
+    internal: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -21,7 +22,7 @@ from journal_launcher.study.study import (
     STOPPED_ATTRIBUTE,
     StudyHandle,
 )
-from journal_launcher.study.tally import by_cause, failure_kind
+from journal_launcher.study.tally import NO_MODULE, by_cause, failure_kind
 
 __all__ = ["TrialLedger"]
 
@@ -45,6 +46,7 @@ class TrialLedger:
     confirmations_answered: set[int] = field(default_factory=set)  # with or without success
     _first: list[dict[str, Any]] = field(default_factory=list)
     _names: frozenset[str] = frozenset()  # of the default parameters
+    _remedy: str | None = None  # what to type for the module that the last failed trial lacked
     _known: int | None = None  # trials of earlier launches, until their ranges were compared
 
     def __post_init__(self) -> None:
@@ -208,7 +210,10 @@ class TrialLedger:
             self._known = None
 
     def count_failure(self, reason: str | None, *, raised: bool) -> None:
-        self.failures[failure_kind(reason)] += 1
+        kind = failure_kind(reason)
+        self.failures[kind] += 1
+        lacks = kind.startswith(NO_MODULE)
+        self._remedy = (reason or "").rpartition("; ")[2] if lacks else None
         self.exceptions += raised
 
     def fail_trial_of(
@@ -248,13 +253,14 @@ class TrialLedger:
         found = by_cause(self.failures.elements())
         return {cause: len(places) for cause, places in found.items()}
 
-    def reason_to_stop(self) -> str | None:
-        """Why the launch must end: too many failures; None to go on."""
+    def reason_to_stop(self, log: Path) -> str | None:
+        """Why the launch must end: too many failures; None to go on. log: of the last one."""
         kinds = ", ".join(f"{count} x {cause}" for cause, count in self.causes().items())
+        more = self._remedy or f"see {log}"
         total = self.failures.total()
         if total >= self.settings.failure_limit:
-            return f"{total} trials failed: {kinds}; --max-failures sets this limit"
+            return f"{total} trials failed: {kinds}; --max-failures sets this limit; {more}"
         if self.exceptions >= EARLY_EXCEPTIONS and self.study.count()[0] == 0:
             what = "failed" if self.settings.command is not None else "raised exceptions"
-            return f"the first {self.exceptions} trials {what}: {kinds}"
+            return f"the first {self.exceptions} trials {what}: {kinds}; {more}"
         return None

@@ -278,7 +278,7 @@ class Supervisor:
             self.begin_stop(Stop.incompatible(reason or "", self.ledger.carry_over()))
         if message.stop:
             self.begin_stop(Stop("stopped"))
-        self._check_failures()
+        self._check_failures(slot)
 
     def _on_unusable(self, slot: Slot, text: str) -> None:
         """Its device is not right; the worker ends by itself, and others may go on."""
@@ -289,20 +289,24 @@ class Supervisor:
     def _on_failed(self, slot: Slot, message: messages.Failed) -> None:
         """A worker that cannot go on: bad input, an import error, a broken journal. No retry."""
         text = message.message
-        if message.traceback and not self.aborting:  # shown once, not once a worker
-            assert slot.process is not None
-            text = f"{text} ({slot.spec.device.label}, log {slot.process.log})"
-            self.emit(events.Note(message.traceback.rstrip(), "warning"))
         code = ExitCode(message.exit_code)
         if code == ExitCode.USAGE and self.ledger is not None:
             code = ExitCode.FAILED  # the study exists: something was started
+        if message.traceback and not self.aborting:  # shown once, not once a worker
+            assert slot.process is not None
+            if code != ExitCode.USAGE:  # after which no log is left
+                text = f"{text} ({slot.spec.device.label}, log {slot.process.log})"
+            level = "info" if message.internal else "warning"
+            self.emit(events.Note(message.traceback.rstrip(), level))
         self.begin_stop(Stop.failed(text, code))
         slot.shut_down()
 
     # --- failures and deaths
 
-    def _check_failures(self) -> None:
-        if self.ledger is not None and (text := self.ledger.reason_to_stop()) is not None:
+    def _check_failures(self, slot: Slot) -> None:
+        """Stop after too many; `slot`: where the last one was."""
+        log = self.paths.worker_log(slot.index)
+        if self.ledger is not None and (text := self.ledger.reason_to_stop(log)) is not None:
             self.begin_stop(Stop.failed(text))
 
     def _on_exit(self, slot: Slot) -> None:
@@ -323,7 +327,7 @@ class Supervisor:
             seconds = time.monotonic() - slot.work.since
             innocent = self.aborting or lost
             self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=innocent)
-            self._check_failures()
+            self._check_failures(slot)
         slot.end_work()
         if lost and not slot.placed and not expected:
             said = process.log_tail(1) or f"exit status {status}"

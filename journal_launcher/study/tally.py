@@ -13,6 +13,7 @@ from journal_launcher.base.events import INTERRUPTED
 
 __all__ = [
     "FINISHED",
+    "NO_MODULE",
     "Tally",
     "best_of",
     "by_cause",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+NO_MODULE = "no module "  # so begins the reason of a trial that lacked one; what to type ends it
 
 # Several with nothing but commas and spaces between them are one, also where a text was cut off.
 _NUMBER = r"[-+]?(?:0x[0-9a-f]+|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d*)?|(?:inf|nan)\b)"

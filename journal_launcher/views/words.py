@@ -82,6 +82,7 @@ class Narrator:
         self._clock = clock
         self._allowance = float(_BURST)
         self._counted = clock()
+        self._said: tuple[str, int] | None = None  # why a trial failed, and its number
         self.hidden = 0
 
     def line(self, event: Event, board: Board) -> Text | None:
@@ -104,8 +105,18 @@ class Narrator:
                 name = _named(event.number, event.repeats)
                 return Text(f"{name} starts on {board.label(event.worker)}")
             case TrialEnded() if event.state == "FAIL" or self._detail >= Detail.TRIALS:
-                return self._within_allowance(_ended(event, board))
+                return self._ended(event, board)
         return None
+
+    def _ended(self, event: TrialEnded, board: Board) -> Text | None:
+        """A reason that was said of the last trial that failed is not said again."""
+        reason = event.reason or "no reason"
+        if self._said is not None and self._said[0] == reason:
+            return self._within_allowance(_ended(event, board, f"as trial {self._said[1]}"))
+        line = self._within_allowance(_ended(event, board, reason))
+        if line is not None and event.state == "FAIL":
+            self._said = reason, event.number
+        return line
 
     def _tells(self, phase: str) -> bool:
         late = phase in ("stopping", "confirming", "refitting", "publishing")
@@ -139,7 +150,7 @@ def _named(number: int, repeats: int | None) -> str:
     return f"trial {number}" if repeats is None else f"trial {number} (trial {repeats} again)"
 
 
-def _ended(event: TrialEnded, board: Board) -> Text:
+def _ended(event: TrialEnded, board: Board, reason: str) -> Text:
     where = f"{duration(event.seconds)} on {board.label(event.worker)}"
     name = _named(event.number, TrialAttributes.from_json(event.attributes).repeats)
     again = "" if event.queued_as is None else f" as trial {event.queued_as}"
@@ -147,7 +158,6 @@ def _ended(event: TrialEnded, board: Board) -> Text:
         return Text(f"{name} was interrupted after {where}; it is queued again{again}")
     if event.state == "FAIL":
         again = again and f"; queued again{again}"
-        reason = event.reason or "no reason"
         return Text(f"{name} failed after {where}: {reason}{again}", style="yellow")
     if event.state == "PRUNED" or not event.values:
         return Text(f"{name}: pruned after {where}")

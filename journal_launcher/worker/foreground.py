@@ -30,7 +30,12 @@ from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.jobs.base import TrialFailedError
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, outcome_of
-from journal_launcher.worker.user_errors import missing_module, traceback_of
+from journal_launcher.worker.user_errors import (
+    BrokenCodeError,
+    missing_module,
+    told_of,
+    traceback_of,
+)
 
 __all__ = ["compare_scores", "debug", "replay"]
 
@@ -47,13 +52,17 @@ def debug(task: ForegroundTask) -> int:
         with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
             return _debug(settings, seed, task, StudyPaths(Path(folder), settings.name))
     except JournalLauncherError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
-        return int(error.exit_code)
+        return _refused(error)
     except Exception as error:  # the user's
         missing = missing_module(error)
         said = f"error: {missing}\n" if missing else traceback_of(error)
         print(visible(said), end="", file=sys.stderr)
         return int(ExitCode.FAILED)
+
+
+def _refused(error: JournalLauncherError, what: str = "") -> int:
+    print(visible(f"{told_of(error) or ''}error: {what}{error}"), file=sys.stderr)
+    return int(error.exit_code)
 
 
 def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: StudyPaths) -> int:
@@ -103,9 +112,9 @@ def replay(task: ForegroundTask) -> int:
         verify_device(task.device_uuid)
         return _replay(task)
     except JournalLauncherError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
-        return int(error.exit_code)
-    except Exception as error:  # the user's module, or a full disk
+        broken = isinstance(error, BrokenCodeError)
+        return _refused(error, "nothing could be compared: " if broken else "")
+    except Exception as error:  # of the prepared data, or a full disk
         missing = missing_module(error)
         problem = missing or f"{type(error).__name__}: {error}"
         whole = "" if missing else traceback_of(error)

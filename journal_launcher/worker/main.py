@@ -41,11 +41,15 @@ from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceStatus, verify_device
 from journal_launcher.worker.jobs import Job, make_job
-from journal_launcher.worker.jobs.base import SaveFailedError
 from journal_launcher.worker.numbered_lines import of_trial
 from journal_launcher.worker.sampling import Search
 from journal_launcher.worker.trials import WorkerStudy, evaluate, finish_trial, forks_end_here
-from journal_launcher.worker.user_errors import missing_module, traceback_of
+from journal_launcher.worker.user_errors import (
+    is_all_ours,
+    missing_module,
+    told_of,
+    traceback_of,
+)
 
 __all__ = ["Notes", "main"]
 
@@ -105,7 +109,6 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
     """Tell the parent what ended this worker; our own errors are one line, others a traceback."""
     limit = limit_met(error) or missing_module(error)
     ours = isinstance(error, JournalLauncherError) or limit is not None
-    users = error.__cause__ if isinstance(error, SaveFailedError) else None
     with contextlib.suppress(OSError):  # the disk may be full
         traceback.print_exc()
     if isinstance(error, DeviceError):
@@ -115,7 +118,8 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
         messages.Failed(
             message=limit or str(error) if ours else f"{type(error).__name__}: {error}",
             exit_code=int(error.exit_code) if isinstance(error, JournalLauncherError) else 1,
-            traceback=None if ours and users is None else traceback_of(users or error),
+            traceback=told_of(error) if ours else traceback_of(error),
+            internal=not ours and is_all_ours(error),
         )
     )
     return ExitCode.FAILED

@@ -17,6 +17,7 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import is_reference
 from journal_launcher.worker.user_code import load_reference
+from journal_launcher.worker.user_errors import importing
 
 __all__ = ["Search", "make_pruner", "make_sampler"]
 
@@ -27,8 +28,8 @@ class Search:
     """The sampler, the pruner and the callbacks of one worker.
 
     Raises:
-        UsageError: a reference that leads nowhere, or to something else.
-        Exception: whatever the user's module raises while it is imported.
+        UsageError: a reference that leads nowhere, or to something else, or to code that cannot be
+            imported.
     """
 
     def __init__(self, settings: LaunchSettings) -> None:
@@ -54,22 +55,25 @@ def load_own_sampler(reference: str) -> Callable[[int], BaseSampler]:
     What takes a `seed` is called for every trial. Anything else is made once and gets a seed of its
     own, as Optuna does it with several jobs; or else all workers would draw the same parameters.
     """
-    found = load_reference("--sampler", reference)[1]
-    if callable(found) and "seed" in inspect.signature(found).parameters:
-        return lambda seed: _expect(BaseSampler, "--sampler", reference, found(seed=seed))
-    sampler: BaseSampler = _expect(BaseSampler, "--sampler", reference, found)
+    with importing(f"--sampler: {reference}"):
+        found = load_reference("--sampler", reference)[1]
+        if callable(found) and "seed" in inspect.signature(found).parameters:
+            return lambda seed: _expect(BaseSampler, "--sampler", reference, found(seed=seed))
+        sampler: BaseSampler = _expect(BaseSampler, "--sampler", reference, found)
     sampler.reseed_rng()
     return lambda seed: sampler
 
 
 def load_own_pruner(reference: str) -> BasePruner:
-    found = load_reference("--pruner", reference)[1]
-    pruner: BasePruner = _expect(BasePruner, "--pruner", reference, found)
+    with importing(f"--pruner: {reference}"):
+        found = load_reference("--pruner", reference)[1]
+        pruner: BasePruner = _expect(BasePruner, "--pruner", reference, found)
     return pruner
 
 
 def load_callback(reference: str) -> Callback:
-    found = load_reference("--callback", reference)[1]
+    with importing(f"--callback: {reference}"):
+        found = load_reference("--callback", reference)[1]
     if not callable(found):
         raise UsageError(
             f"--callback: expected a function (study, trial), {reference} is a "

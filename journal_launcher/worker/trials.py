@@ -15,14 +15,13 @@ from optuna.trial import TrialState
 
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.dataclass import dataclass
-from journal_launcher.base.errors import limit_met
 from journal_launcher.base.plain_json import as_json
 from journal_launcher.base.visible import visible
 from journal_launcher.study.journal.storage import StudyStorage
 from journal_launcher.study.optuna_private import trial_id
-from journal_launcher.worker.cuda_errors import breaks_process, is_out_of_memory, let_go, words
+from journal_launcher.worker.cuda_errors import breaks_process, let_go
 from journal_launcher.worker.jobs.base import Job, TrialFailedError
-from journal_launcher.worker.user_errors import missing_module, traceback_of
+from journal_launcher.worker.user_errors import reason_of, traceback_of
 
 __all__ = ["Outcome", "WorkerStudy", "evaluate", "finish_trial", "forks_end_here", "outcome_of"]
 
@@ -91,11 +90,7 @@ def evaluate(job: Job, trial: optuna.Trial, n_objectives: int) -> Outcome:
         with contextlib.suppress(ValueError):  # the objective may have closed it
             # All of the user's, into this worker's log file; of a replay, onto the terminal.
             print(visible(traceback_of(error)), end="", file=sys.stderr)
-        kind = "CUDA out of memory" if is_out_of_memory(error) else type(error).__name__
-        # Without a kind before it: failures are counted, and named at the end, by what is.
-        reason = missing_module(error) or f"{kind}: {words(error)}".strip().removesuffix(":")
-        if (limit := limit_met(error)) is not None:
-            reason = f"{reason}: {limit}"
+        reason = reason_of(error)
         incompatible = _raised_by_distribution_check(error)
         broken = breaks_process(error)
         let_go(error)

@@ -130,7 +130,7 @@ class FakeLedger:
     def count_failure(self, *_: object, **__: object) -> None:
         pass
 
-    def reason_to_stop(self) -> None:
+    def reason_to_stop(self, *_: object) -> None:
         return None
 
 

@@ -77,6 +77,12 @@ class Workshop:
         given = "".join(f"{name} = {value!r}\n" for name, value in values.items())
         (self.folder / "my train.py").write_text(_PRELUDE + given + code)
 
+    def place(self, text: str) -> str:
+        """How a reason names the first line of the objective's file that has `text`."""
+        lines = (self.folder / "my train.py").read_text().splitlines()
+        number = next(number for number, line in enumerate(lines, 1) if text in line)
+        return f"(my train.py, line {number})"
+
     def tell(self, name: str) -> None:
         (self.folder / name).touch()
 

@@ -136,7 +136,7 @@ FILE = {"file": "m.json", "key": "loss"}
 FAILURES = [
     (None, "print('a'); sys.exit('no lr')", "the script exited with 1:\na\nno lr", True),
     (None, "sys.exit(3)", "the script exited with 3:\n(it printed nothing)", True),
-    (None, "import nowhere.here", "the script needs the module 'nowhere', found", True),
+    (None, "import nowhere.here", "no module 'nowhere': the script needs it, found", True),
     (None, "os.kill(os.getpid(), 11)", "the script was killed by SIGSEGV:\n(it printed", True),
     (None, "pass", "no value: expected a number in the last line of stdout, which is empty", True),
     (None, "print('loss 1')", "expected a number in the last line of stdout, found 'loss 1'", True),

@@ -1,6 +1,7 @@
 """Trials that fail by themselves and objectives that cannot be used: nothing of it is retried."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from launcher.harness import Workshop
@@ -37,9 +38,9 @@ def test_what_fails_by_itself_is_not_retried_and_another_takes_its_place(
     assert Counter(t.state.name for t in trials) == {"FAIL": 8, "COMPLETE": 3}
     number = "expected a finite number, the objective returned"
     assert [trial.user_attrs["jl_fail_reason"] for trial in trials[1:9]] == [
-        "ValueError: wrong",
-        "SystemExit: away",
-        "CUDA out of memory: tried to allocate 80 GiB",
+        f"ValueError: wrong {workshop.place('wrong')}",
+        f"SystemExit: away {workshop.place('away')}",
+        f"CUDA out of memory: tried to allocate 80 GiB {workshop.place('80 GiB')}",
         f"{number} nan",
         f"{number} inf",
         f"{number} None",
@@ -75,7 +76,8 @@ def save_best(study, directory):
     assert workshop.launch(n_trials=2).exit_code == 0
     trials = workshop.trials()
     assert workshop.states() == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert trials[1].user_attrs["jl_fail_reason"] == "ValueError: the step failed"
+    reason = f"ValueError: the step failed {workshop.place('the step failed')}"
+    assert trials[1].user_attrs["jl_fail_reason"] == reason
     assert "retry_history" not in trials[2].system_attrs, "an exception is not retried"
     first, second, third = (trial.user_attrs["jl_owner"]["pid"] for trial in trials)
     assert first == second != third
@@ -100,18 +102,69 @@ def test_three_exceptions_before_any_success_end_the_launch(workshop: Workshop) 
     workshop.write("def objective(trial):\n    raise KeyError('column')\n")
     result = workshop.launch(n_trials=20)
     assert (result.exit_code, workshop.states()) == (1, ["FAIL"] * 3)
-    assert "the first 3 trials raised exceptions: 3 x KeyError" in str(result.message)
+    said = str(result.message)
+    assert "the first 3 trials raised exceptions: 3 x KeyError" in said
+    log = Path(said.partition("; see ")[2])
+    assert "KeyError: 'column'" in log.read_text()
+
+
+def test_a_slip_on_the_trial_is_said_with_its_line_and_the_near_name(workshop: Workshop) -> None:
+    workshop.write("def objective(trial):\n    return trial.sugest_float('x', 0, 1)\n")
+    ended = workshop.run("--n-trials", "3")
+    assert ended.code == 1 and "JournalTrial" not in ended.err
+    said = (
+        "AttributeError: 'Trial' object has no attribute 'sugest_float'; did you mean "
+        f"'suggest_float'? {workshop.place('sugest')}"
+    )
+    assert ended.err.count(said) == 1 and ended.err.count(": as trial 0") == 2, ended.err
+
+
+SYNTAX = "def objective(trial):\n    return trial.suggest_float('x', 0, 1\n"
+
+
+@pytest.mark.parametrize("how", [(), ("--debug",)], ids=str)
+@pytest.mark.parametrize("option", ["--objective", "--sampler", "--pruner", "--callback"])
+def test_code_that_cannot_be_parsed_is_shown_alone_and_leaves_nothing(
+    workshop: Workshop, option: str, how: tuple[str, ...]
+) -> None:
+    workshop.write("def objective(trial):\n    return 0.0\n")
+    (workshop.folder / "slip.py").write_text(SYNTAX)
+    before = set(workshop.folder.rglob("*"))
+    ended = workshop.run(option, "slip.py:objective", *how)
+    assert ended.code == 2
+    assert f'File "{workshop.folder}/slip.py", line 2' in ended.err and " ^\n" in ended.err
+    assert "journal_launcher/" not in ended.err and "importlib" not in ended.err
+    *_, last = ended.err.splitlines()
+    assert last == (
+        f"error: {option}: slip.py:objective cannot be imported: SyntaxError: '(' was never "
+        "closed (slip.py, line 2)"
+    )
+    assert {p for p in workshop.folder.rglob("*") if "__pycache__" not in p.parts} == before
+
+
+def test_code_that_raises_at_its_import_is_bad_input_and_its_own_study_stays(
+    workshop: Workshop,
+) -> None:
+    workshop.write("def objective(trial):\n    return 0.0\n")
+    assert workshop.launch(n_trials=1).exit_code == 0
+    journal = workshop.paths.journal.read_bytes()
+    workshop.write("LIMIT = {}['limit']\ndef objective(trial):\n    return 0.0\n")
+    ended = workshop.run("--n-trials", "2")
+    assert ended.code == 2 and f"KeyError: 'limit' {workshop.place('LIMIT')}" in ended.err
+    assert "user_code.py" not in ended.err
+    assert workshop.paths.journal.read_bytes() == journal
 
 
 def test_an_import_error_ends_the_launch_at_once(workshop: Workshop) -> None:
     workshop.write("import a_module_that_is_not_there\n\ndef objective(trial):\n    return 0.0\n")
     ended = workshop.run("--workers", "2")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "Traceback" not in ended.err
     at = f"{workshop.folder / 'my train.py'}, line "
-    assert ended.err.splitlines()[-1].startswith(f"error: {at}")
+    said = f"error: no module 'a_module_that_is_not_there': {at}"
+    assert ended.err.splitlines()[-1].startswith(said)
     assert ended.err.endswith("-m pip install a_module_that_is_not_there\n")
-    assert not workshop.paths.journal.exists()
+    assert not workshop.paths.directory.exists()
 
 
 def test_a_module_that_a_trial_misses_is_said_to_the_end(workshop: Workshop) -> None:
@@ -119,6 +172,9 @@ def test_a_module_that_a_trial_misses_is_said_to_the_end(workshop: Workshop) -> 
     result = workshop.launch(n_trials=20)
     assert (result.exit_code, workshop.states()) == (1, ["FAIL"] * 3)
     assert str(result.message).endswith("-m pip install a_module_that_is_not_there")
+    reason = str(workshop.trials()[0].user_attrs["jl_fail_reason"])
+    assert reason.endswith("-m pip install a_module_that_is_not_there")
+    assert str(result.message).count("not_there") == 2, "its name, and what to type"
 
 
 @pytest.mark.parametrize(

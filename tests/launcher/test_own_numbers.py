@@ -47,7 +47,8 @@ def objective(trial):
     assert workshop.states() == ["COMPLETE", "FAIL", "COMPLETE"]
     ended = [event.reason for event in workshop.of(events.TrialEnded) if event.state == "FAIL"]
     expected = "expected numbers, text, lists and dictionaries, found ndarray of shape (3,)"
-    assert ended == [f"TypeError: trial 1, attribute 'history': {expected}"]
+    at = workshop.place("np.zeros")
+    assert ended == [f"TypeError: trial 1, attribute 'history': {expected} {at}"]
     debugged = workshop.run("--debug", "--objective", workshop.reference)
     assert debugged.code == 0, "trial 0 sets none"
 

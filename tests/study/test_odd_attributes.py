@@ -150,7 +150,7 @@ def steps(paths: StudyPaths, said: list[events.Event]) -> Iterator[Callable[[], 
     yield lambda: (
         ledger.remaining(0),
         ledger.next_queued(set()),
-        ledger.reason_to_stop(),
+        ledger.reason_to_stop(Path("0.log")),
         study.passed_over(),
     )
     yield lambda: (candidates(study, 3), unconfirmed(study, 3), study.pareto_front())

@@ -6,6 +6,7 @@ import os
 
 from journal_launcher.worker.connection import Connection
 from journal_launcher.worker.main import Notes, _report_failure
+from journal_launcher.worker.sampling import make_sampler
 
 
 def test_what_a_worker_logs_is_told_to_the_parent() -> None:
@@ -29,3 +30,19 @@ def test_a_limit_that_ends_a_worker_is_one_line_with_what_to_do() -> None:
         limit, other = map(json.loads, lines)
     assert "`ulimit -u`" in limit["message"] and limit["traceback"] is None
     assert other["message"] == "RuntimeError: of another kind" and other["traceback"]
+
+
+def test_a_traceback_without_a_line_of_the_users_is_internal() -> None:
+    reader, writer = os.pipe()
+    connection = Connection(os.dup(reader), writer)
+    try:
+        make_sampler("no such sampler", 0, 0)
+    except ValueError as error:
+        assert error.__traceback__ is not None
+        users, ours = error, error.with_traceback(error.__traceback__)
+        _report_failure(connection, users)
+        _report_failure(connection, ours.with_traceback(error.__traceback__.tb_next))
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        of_users, of_ours = map(json.loads, lines)
+    assert (of_users["internal"], of_ours["internal"]) == (False, True)

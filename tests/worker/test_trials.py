@@ -21,6 +21,11 @@ from journal_launcher.worker.sampling import make_pruner, make_sampler
 from journal_launcher.worker.trials import Outcome, WorkerStudy, evaluate, finish_trial
 
 
+def place_in(objective: Callable[..., Any], line: int) -> str:
+    """As a reason names a line of a function in this file, the `def` being line 0."""
+    return f"test_trials.py, line {objective.__code__.co_firstlineno + line}"
+
+
 def outcome_of(objective: Callable[[Any], Any], n_objectives: int = 1) -> Outcome:
     trial = optuna.create_study(directions=["minimize"] * n_objectives).ask()
     return evaluate(objective, trial, n_objectives)  # type: ignore[arg-type]
@@ -73,7 +78,8 @@ class _Hostile(Exception):
 
 def test_a_value_that_cannot_be_looked_at_costs_its_trial_alone() -> None:
     outcome = outcome_of(lambda trial: _Hostile())
-    assert (outcome.state, outcome.reason) == (TrialState.FAIL, "KeyError: 'str'")
+    place = place_in(_Hostile.__str__, 1)
+    assert (outcome.state, outcome.reason) == (TrialState.FAIL, f"KeyError: 'str' ({place})")
 
 
 def test_an_exception_that_cannot_be_printed_costs_its_trial_alone(
@@ -85,7 +91,8 @@ def test_an_exception_that_cannot_be_printed_costs_its_trial_alone(
 
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     outcome = outcome_of(objective)
-    assert (outcome.state, outcome.reason) == (TrialState.FAIL, "_Hostile")
+    reason = f"_Hostile: {place_in(objective, 2)}"
+    assert (outcome.state, outcome.reason) == (TrialState.FAIL, reason)
 
 
 class OutOfMemoryError(RuntimeError):
@@ -95,11 +102,11 @@ class OutOfMemoryError(RuntimeError):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (ValueError("wrong: here"), "ValueError: wrong: here"),
-        (ValueError(), "ValueError"),
-        (SystemExit(3), "SystemExit: 3"),
-        (OutOfMemoryError("80 GiB"), "CUDA out of memory: 80 GiB"),
-        (ValueError("x" * 9000), ("ValueError: " + "x" * 9000)[:2000]),
+        (ValueError("wrong: here"), "ValueError: wrong: here (AT)"),
+        (ValueError(), "ValueError: AT"),
+        (SystemExit(3), "SystemExit: 3 (AT)"),
+        (OutOfMemoryError("80 GiB"), "CUDA out of memory: 80 GiB (AT)"),
+        (ValueError("x" * 9000), "ValueError: " + "x" * 1900 + " (AT)"),
     ],
 )
 def test_an_exception_is_a_failed_trial_with_its_reason(
@@ -109,6 +116,7 @@ def test_an_exception_is_a_failed_trial_with_its_reason(
         raise error
 
     outcome = outcome_of(objective)
+    reason = reason.replace("AT", place_in(objective, 1))
     assert (outcome.state, outcome.reason, outcome.raised) == (TrialState.FAIL, reason, True)
     assert "in objective" in capsys.readouterr().err  # whole, in the worker's log
 
@@ -178,7 +186,8 @@ def test_a_full_gpu_is_named_whoever_says_so(text: str) -> None:
     def fail(trial: Any) -> float:
         raise RuntimeError(text)
 
-    assert outcome_of(fail).reason == f"CUDA out of memory: {text}"
+    reason = f"CUDA out of memory: {text} ({place_in(fail, 1)})"
+    assert outcome_of(fail).reason == reason
 
 
 def test_a_failed_trial_frees_what_its_frames_held() -> None:

@@ -41,11 +41,11 @@ def test_a_missing_module_is_a_line_with_its_place_and_command(write: Write) -> 
     path = write("import os\nimport no_such_thing.inner\n")
     error = raised_by(lambda: load_objective(f"{path}:objective"))
     assert missing_module(error) == (
-        f"{path}, line 2 needs the module 'no_such_thing', found neither installed nor beside it; "
-        "type pip no_such_thing"
+        f"no module 'no_such_thing': {path}, line 2 needs it, found neither installed nor beside "
+        "it; type pip no_such_thing"
     )
     sampler = LaunchSettings(sampler=f"{path}:make")
-    assert missing_module(raised_by(lambda: Search(sampler))) == missing_module(error)
+    assert str(raised_by(lambda: Search(sampler))) == missing_module(error)
 
 
 def test_a_misspelt_module_is_not_what_pip_should_install(write: Write) -> None:
@@ -112,7 +112,7 @@ def test_an_error_of_ours_alone_is_shown_whole() -> None:
 )
 def test_a_script_has_a_python_of_its_own(write: Write, program: str | None, said: str) -> None:
     line = "ModuleNotFoundError: No module named 'timm'\n"
-    text = "the script needs the module 'timm', found neither installed nor beside it; "
+    text = "no module 'timm': the script needs it, found neither installed nor beside it; "
     assert missing_in_script(program, line) == text + said
     for other in ("KeyError: 'timm'", "ModuleNotFoundError: No module named 'optuna.no_such_part'"):
         assert missing_in_script(program, other) is None

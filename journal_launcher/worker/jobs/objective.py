@@ -19,7 +19,7 @@ from journal_launcher.worker import trial_folders
 from journal_launcher.worker.cuda_errors import words
 from journal_launcher.worker.jobs.base import Job, Progress, SaveFailedError
 from journal_launcher.worker.user_code import Reporter, UserObjective, load_objective
-from journal_launcher.worker.user_errors import missing_module
+from journal_launcher.worker.user_errors import importing, missing_module
 
 __all__ = ["ObjectiveJob"]
 
@@ -49,7 +49,8 @@ class ObjectiveJob(Job):
                 from journal_launcher.worker.given_code import unpacked
 
                 given = unpacked(self._given)
-            self._loaded = load_objective(settings.objective, settings.arguments, given)
+            with importing(f"--objective: {settings.objective}"):
+                self._loaded = load_objective(settings.objective, settings.arguments, given)
         return self._loaded
 
     def prepare(self, seed: int, begun: Identity | None = None) -> Preparation:
