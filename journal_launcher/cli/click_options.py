@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "GroupedCommand",
     "config_option",
     "make_settings",
+    "naming_config",
     "settings_options",
     "some_options",
     "studies_dir_option",
@@ -161,9 +163,16 @@ def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 
 
 def make_settings(options: dict[str, Any]) -> LaunchSettings:
-    """The settings of a parsed command line; a mistake in a table names the file it is in."""
-    try:
+    """The settings of a parsed command line."""
+    with naming_config():
         return LaunchSettings(**options)
+
+
+@contextmanager
+def naming_config() -> Iterator[None]:
+    """Let an error that is in a table of the config file name that file."""
+    try:
+        yield
     except UsageError as error:
         file = click.get_current_context().meta.get(_CONFIG)
         if file is not None and str(error).startswith("["):

@@ -16,6 +16,7 @@ from journal_launcher.cli.click_options import (
     GroupedCommand,
     config_option,
     make_settings,
+    naming_config,
     settings_options,
     unknown_variables,
 )
@@ -67,7 +68,8 @@ def perform(
     if settings.compare_models:
         return _compare(settings, launch, verbose, quiet, as_json, watched)
     with _view(quiet, verbose) as view:
-        ended = launch(settings, view, None)
+        with naming_config():
+            ended = launch(settings, view, None)
         view(ended)
     from journal_launcher.views.summary import result_json, result_line
 

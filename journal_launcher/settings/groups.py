@@ -191,17 +191,24 @@ class OutputGroup:
 
 def _check_enqueue(tables: Any) -> None:
     listed = isinstance(tables, Sequence) and not isinstance(tables, str)
-    for table in tables if listed else [] if tables is None else [tables]:
+    tables = tables if listed else [] if tables is None else [tables]
+    for place, table in enumerate(tables):
+        key = enqueue_key(tables, place)
         good = listed and isinstance(table, Mapping) and table
         if not good or not all(isinstance(name, str) for name in table):
             expected = "expected a table of parameters for each trial, such as lr = 0.01"
-            raise UsageError(f"[[enqueue]]: {expected}, found {table!r:.80}")
+            raise UsageError(f"{key}: {expected}, found {table!r:.80}")
         for name, value in table.items():
             if not can_be_queued(value):
                 raise UsageError(
-                    f"[[enqueue]] {name}: expected a number, text, true, false or a list of such, "
+                    f"{key} {name}: expected a number, text, true, false or a list of such, "
                     f"found {value!r:.80}"
                 )
+
+
+def enqueue_key(tables: Sequence[Any], place: int) -> str:
+    """How to name one of the tables in a message; of several, by which one it is in the file."""
+    return "[[enqueue]]" if len(tables) == 1 else f"[[enqueue]] number {place + 1}:"
 
 
 def can_be_queued(value: Any) -> bool:

@@ -20,6 +20,7 @@ from journal_launcher.settings.groups import (
     OutputGroup,
     SearchGroup,
     StudyGroup,
+    enqueue_key,
 )
 from journal_launcher.settings.job_groups import (
     MODEL,
@@ -93,10 +94,12 @@ class LaunchSettings(
                 "[[enqueue]] is for one model type, and --compare-models has several: run the one "
                 "alone first"
             )
-        names = {name for params in self.enqueue or () for name in params}
-        for name in sorted(names.difference(self.space or names)):
-            known = did_you_mean_or_all(name, list(self.space or ()))
-            raise UsageError(f"[[enqueue]] {name}: no parameter of [space]{known}")
+        tables = self.enqueue or ()
+        for place, params in enumerate(tables):
+            for name in sorted(set(params).difference(self.space or params)):
+                known = did_you_mean_or_all(name, list(self.space or ()))
+                key = enqueue_key(tables, place)
+                raise UsageError(f"{key} {name}: no parameter of [space]{known}")
 
     def _check_no_table_options(self) -> None:
         if self.job_kind.has_model_type:

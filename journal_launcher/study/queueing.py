@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.unknown_names import did_you_mean_or_all
-from journal_launcher.settings.groups import can_be_queued
+from journal_launcher.settings.groups import can_be_queued, enqueue_key
 from journal_launcher.study.attributes import queued_params
 from journal_launcher.study.study import StudyHandle
 
@@ -76,9 +76,12 @@ def not_yet_queued(study: StudyHandle, given: Sequence[Mapping[str, Any]]) -> li
     known = _known(trials)
     asked = [queued_params(trial.system_attrs) or trial.params for trial in trials]
     found: list[dict[str, Any]] = []
-    for params in given:
+    for place, params in enumerate(given):
         if dict(params) not in (*asked, *found):
-            values = {name: _checked(name, value, known) for name, value in params.items()}
+            try:
+                values = {name: _checked(name, value, known) for name, value in params.items()}
+            except UsageError as problem:
+                raise UsageError(f"{enqueue_key(given, place)} {problem}") from None
             found += [values] if values not in (*asked, *found) else []
     return found
 

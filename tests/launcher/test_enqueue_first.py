@@ -77,6 +77,15 @@ def test_in_the_config_file(workshop: Workshop) -> None:
     ended = workshop.run("--config", "c.toml")
     assert ended.code == 2
     assert "--config c.toml: [[enqueue]]: expected a table of parameters for each" in ended.err
+    for wrong, said in (
+        ("lr = 8", "lr=8: expected a number from 0.001 to 1.0"),
+        ("lrr = 0.5", "no trial had a parameter lrr; did you mean 'lr'?"),
+        ("lr = 2020-01-01", "lr: expected a number, text, true, false or a list of such"),
+    ):
+        config.write_text(f"n_trials = 4\n[[enqueue]]\nlr = 0.5\n[[enqueue]]\n{wrong}\n")
+        ended = workshop.run("--config", "c.toml")
+        assert ended.code == 2 and len(workshop.trials()) == 2
+        assert f"error: --config c.toml: [[enqueue]] number 2: {said}" in ended.err
 
 
 def test_a_scripts_space_is_known_before_the_first_trial(workshop: Workshop) -> None:
