@@ -47,6 +47,9 @@ def command(
     click.echo(f"imported {states or 'no trials'} into {found.journal}")
     if found.left_out:
         click.echo(f"left out {found.left_out} RUNNING", err=True)
+    if found.torn:
+        what = f"the last line of {source}, {found.torn} bytes that no writer finished"
+        click.echo(one_line(f"left out {what}"), err=True)
     if found.misfits:
         reasons = ", ".join(f"{n} x {reason}" for reason, n in found.misfits.items())
         n = sum(found.misfits.values())

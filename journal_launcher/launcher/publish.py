@@ -32,6 +32,7 @@ from journal_launcher.study.study import BEST_ATTRIBUTE
 __all__ = ["save_best_model"]
 
 REFIT_ATTEMPTS = 2
+_NAMED = 10  # trials that a message names
 
 
 def save_best_model(
@@ -92,9 +93,21 @@ def _saved(
         best=wanted,
     )
     sidecar = model_store.publish(paths, model_store.stage(paths, sidecar))
+    _tell_of_missing_files(supervisor, ledger, paths, wanted)
     _mark(ledger, wanted)
     _keep_folders(ledger, paths, set())
     return sidecar
+
+
+def _tell_of_missing_files(
+    supervisor: Supervisor, ledger: TrialLedger, paths: StudyPaths, saved: Best
+) -> None:
+    """An imported trial's folder stayed where it ran: nothing of it is in the saved model."""
+    came = sorted(n for n in saved.numbers if ledger.study.has_imported(n))
+    if ledger.settings.job_kind.has_folders and came and not paths.best_model_directory.exists():
+        which = f"trial{'s' * (len(came) > 1)} {', '.join(map(str, came[:_NAMED]))}"
+        text = f"{which} came by an import, without files: what is saved has the parameters alone"
+        supervisor.emit(Note(text))
 
 
 def _mark(ledger: TrialLedger, wanted: Best) -> None:

@@ -23,10 +23,12 @@ from journal_launcher.study.optuna_private import (
 __all__ = [
     "ARGUMENTS",
     "COPY_OF",
+    "IMPORTED",
     "arguments_mark",
     "baselines",
     "changed_notes",
     "confirmation",
+    "is_imported",
     "number",
     "numbers",
     "optunas_own",
@@ -46,7 +48,16 @@ COPY_OF = "journal_launcher_copy_of"
 """System attribute of a trial that is queued again: the number of the one that it repeats."""
 
 
+IMPORTED = "journal_launcher_imported"
+"""Under which a study notes how many of its trials, the first ones, an import brought."""
+
+
 # --- of a study
+
+
+def is_imported(study_attributes: Mapping[str, Any], trial: int) -> bool:
+    """Did an import bring this trial? Its folder, if it had any, did not come with it."""
+    return trial < (whole(study_attributes.get(IMPORTED)) or 0)
 
 
 def baselines(value: Any) -> Baselines | None:

@@ -32,9 +32,10 @@ from journal_launcher.base.unknown_names import did_you_mean_file
 from journal_launcher.settings.ranges import check_tables, parse_range
 from journal_launcher.settings.space_table import AskedSpace, parse_space
 from journal_launcher.settings.space_table import kind_of as space_kind
-from journal_launcher.study.attributes import COPY_OF, table, text, whole
+from journal_launcher.study.attributes import COPY_OF, IMPORTED, table, text, whole
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.fitting import fitted, misfit
+from journal_launcher.study.journal.backend import torn_bytes
 from journal_launcher.study.journal.lines import parse_record
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.optuna_private import FAILED_TRIAL, RETRY_HISTORY
@@ -56,7 +57,8 @@ _FIRST_LINES = 20  # one of them is a record, however damaged a journal is
 @dataclass(frozen=True)
 class Imported:
     """What was brought over. counts: trials by state; `left_out` were RUNNING; misfits: how many
-    have parameters that the new space has not, by the reason; ours: a launch began the study."""
+    have parameters that the new space has not, by the reason; ours: a launch began the study;
+    torn: bytes of a last line that was never finished."""
 
     name: str
     journal: Path
@@ -65,6 +67,7 @@ class Imported:
     left_out: int
     misfits: dict[str, int]
     ours: bool
+    torn: int = 0
 
 
 def import_study(
@@ -88,12 +91,15 @@ def import_study(
             written.
         JournalDamagedError: the source is a journal that cannot be read.
     """
-    with _opened(source, StudiesFolder.at(studies_dir)) as (storage, only):
+    studies = StudiesFolder.at(studies_dir)
+    if study_name is not None and (from_study is not None or not study_name):
+        studies.study(study_name)  # a name for here alone has to be one
+    with _opened(source, studies) as (storage, only, torn):
         names = [study.study_name for study in storage.get_all_studies()]
         name = _choose(from_study or only, study_name, names)
         old = storage.get_study_id_from_name(name)
         new_name = study_name or name
-        paths = StudiesFolder.at(studies_dir).study(slug(new_name))
+        paths = studies.study(slug(new_name))
         _refuse_existing(paths)
         directions = storage.get_study_directions(old)
         everything = storage.get_all_trials(old, deepcopy=False)
@@ -117,6 +123,7 @@ def import_study(
         study_id = new.create_new_study(directions, paths.name)
         for key, value in attributes.items():
             new.set_study_user_attr(study_id, key, value)
+        new.set_study_user_attr(study_id, IMPORTED, len(trials))
         for key, value in storage.get_study_system_attrs(old).items():
             new.set_study_system_attr(study_id, key, value)
         _add_trials(new, study_id, trials)
@@ -129,6 +136,7 @@ def import_study(
         left_out,
         dict(misfits),
         bool(identity),
+        torn,
     )
 
 
@@ -200,18 +208,20 @@ class _Records(BaseJournalBackend):
 
 
 @contextmanager
-def _opened(source: str, studies: StudiesFolder) -> Iterator[tuple[BaseStorage, str | None]]:
-    """(what is at `source`, the study that it names)."""
+def _opened(source: str, studies: StudiesFolder) -> Iterator[tuple[BaseStorage, str | None, int]]:
+    """(what is at `source`, the study that it names, bytes of a last line that is torn)."""
     if "://" in source:
-        with _database(source) as storage:
-            yield storage, None
+        with _database(source) as database:
+            yield database, None, 0
         return
     ours = studies.study(source) if is_study_name(source) else None
     if ours is not None and ours.journal.is_file():
-        yield open_storage(ours.journal, read_only=True, allow_network_fs=True), ours.name
+        storage = open_storage(ours.journal, read_only=True, allow_network_fs=True)
+        yield storage, ours.name, torn_bytes(ours.journal)
     elif os.path.isfile(source):
         _check_begins_like_a_journal(source)
-        yield open_storage(Path(source), read_only=True, allow_network_fs=True), None
+        storage = open_storage(Path(source), read_only=True, allow_network_fs=True)
+        yield storage, None, torn_bytes(Path(source))
     else:
         raise UsageError(
             f"{source}: no such file, and no such study in {studies.root}; expected a database "

@@ -25,6 +25,7 @@ from journal_launcher.study.another import (
 from journal_launcher.study.attributes import (
     COPY_OF,
     changed_notes,
+    is_imported,
     refittable,
     repeated,
     retries,
@@ -133,6 +134,10 @@ class StudyHandle:
 
     def attribute(self, key: str) -> Any:
         return self._study.user_attrs.get(key)
+
+    def has_imported(self, trial: int) -> bool:
+        """Did an import bring this trial, without its folder?"""
+        return is_imported(self._study.user_attrs, trial)
 
     def set_attribute(self, key: str, value: Any) -> None:
         self._study.set_user_attr(key, value)

@@ -14,13 +14,13 @@ from journal_launcher.base.errors import AGAIN
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import found_at, read_object
 from journal_launcher.base.trial_dir import TRIAL_DIR
-from journal_launcher.study.attributes import repeated
+from journal_launcher.study.attributes import is_imported, repeated
 from journal_launcher.study.optuna_private import system_attributes
 from journal_launcher.study.tally import best_of, pareto_front
 from journal_launcher.study.trial_folders import folder_number, remove_unneeded
 from journal_launcher.worker.jobs.base import TrialFailedError
 
-__all__ = ["given", "given_to_save_best", "remove_losers", "stage", "winners"]
+__all__ = ["given", "given_to_save_best", "lacking", "remove_losers", "stage", "winners"]
 
 
 @contextmanager
@@ -84,6 +84,20 @@ def given_to_save_best(paths: StudyPaths, study: optuna.Study) -> Iterator[None]
         return
     with _named(_source(paths, study, best[0].number)):
         yield
+
+
+def lacking(paths: StudyPaths, study: optuna.Study) -> str | None:
+    """What to say of an imported best trial: its files are where it was run; None of any other."""
+    several = len(study.directions) > 1
+    for trial in winners(study):
+        folder = _source(paths, study, trial.number, str(trial.number) if several else "")
+        empty = not folder.is_dir() or not any(folder.iterdir())
+        if empty and is_imported(study.user_attrs, trial.number):
+            return (
+                f"trial {trial.number} was imported, and the files of its trial_dir() did not come "
+                f"with it: copy them to {folder}, or let save_best do without"
+            )
+    return None
 
 
 def remove_losers(paths: StudyPaths, study: optuna.Study) -> None:

@@ -7,15 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from disk_steps import disk_steps
 from launcher.harness import ROOT, Workshop
+from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from journal_launcher.base import events
 from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.launcher import model_store
+from journal_launcher.study.importing import import_study
 
 SAVING = """
 def objective(trial):
@@ -289,6 +294,58 @@ def test_a_save_best_that_raises_is_repeated_alone(workshop: Workshop) -> None:
     folder = workshop.paths.best_model_directory
     found = {path.name: path.read_text() for path in folder.iterdir()}
     assert found == {"half": "", "card": "1", "checkpoint.pt": "1"}
+
+
+FILES = """
+import shutil
+from journal_launcher import trial_dir
+
+def objective(trial):
+    (trial_dir() / "checkpoint.pt").write_text(str(trial.number))
+    return trial.suggest_float("x", 0.5, 1)
+"""
+SAVES = """
+def save_best(study, directory):
+    shutil.copy(trial_dir() / "checkpoint.pt", directory / "model.pt")
+"""
+
+
+def imported(workshop: Workshop) -> None:
+    """A study whose only trial is better than any that the objective has."""
+    storage = JournalStorage(JournalFileBackend(str(workshop.folder / "old.log")))
+    study = optuna.create_study(storage=storage, study_name="study")
+    space = {"x": FloatDistribution(0.5, 1)}
+    study.add_trial(optuna.create_trial(params={"x": 0.5}, distributions=space, value=0.0))
+    import_study(str(workshop.folder / "old.log"), None, str(workshop.paths.folder))
+
+
+def test_an_imported_best_trial_says_that_its_files_did_not_come(workshop: Workshop) -> None:
+    imported(workshop)
+    workshop.write(FILES + SAVES)
+    result = workshop.launch(n_trials=2)
+    said = str(result.message)
+    folder = workshop.paths.trial_folder(0)
+    assert result.exit_code == 1 and "FileNotFoundError" in said
+    assert "; trial 0 was imported, and the files of its trial_dir() did not come" in said
+    assert f"copy them to {folder}, or let save_best do without; every trial is kept" in said
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "checkpoint.pt").write_text("brought")
+    assert workshop.launch(n_trials=2).exit_code == 0
+    assert (workshop.paths.best_model_directory / "model.pt").read_text() == "brought"
+
+
+def test_an_imported_best_trial_without_save_best_is_said_to_have_no_files(
+    workshop: Workshop,
+) -> None:
+    imported(workshop)
+    workshop.write(FILES)
+    assert workshop.launch(n_trials=2).exit_code == 0
+    said = "trial 0 came by an import, without files: what is saved has the parameters alone"
+    assert [event.text for event in workshop.of(events.Note)].count(said) == 1
+    workshop.write(FILES.replace("0.5, 1)", "0.5, 1) - 1"))
+    assert workshop.launch(n_trials=3).exit_code == 0
+    assert (workshop.paths.best_model_directory / "checkpoint.pt").read_text() == "2"
+    assert [event.text for event in workshop.of(events.Note)].count(said) == 0
 
 
 def test_every_trial_that_was_not_saved_is_named(workshop: Workshop) -> None:

@@ -18,6 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from journal_launcher.__main__ import main
 from journal_launcher.base.errors import UsageError
 from journal_launcher.study.importing import import_study
 from journal_launcher.study.journal.storage import open_storage
@@ -70,7 +71,8 @@ def test_everything_comes_along_but_running_trials(
     assert [path.name for path in found.journal.parent.iterdir()] == ["study.log"]
     old = optuna.load_study(study_name="study", storage=url)
     new = stock(found.journal)
-    assert new.directions == old.directions and new.user_attrs == old.user_attrs
+    assert new.directions == old.directions
+    assert new.user_attrs == {**old.user_attrs, "journal_launcher_imported": 6}
     kept = [trial for trial in old.trials if trial.state != TrialState.RUNNING]
     for number, (mine, theirs) in enumerate(zip(new.trials, kept, strict=True)):
         assert mine.number == number
@@ -182,6 +184,32 @@ def test_a_name_that_is_no_file_name_becomes_one(tmp_path: Path) -> None:
     url = make(tmp_path, name="my study/1")
     found = import_study(url, "my study/1", str(tmp_path / "studies"))
     assert found.name == "my_study_1" and len(stock(found.journal).trials) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [("", None), ("", "study"), ("../x", "study"), ("a b", "study")]
+)
+def test_a_name_for_here_alone_has_to_be_one(tmp_path: Path, name: str, there: str | None) -> None:
+    url = make(tmp_path)
+    with pytest.raises(UsageError, match=f"^study name '{re.escape(name)}' is not valid"):
+        import_study(url, name, str(tmp_path / "studies"), there)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_torn_last_line_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "old.log"
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    optuna.create_study(storage=storage, study_name="study").ask()
+    for name in ("whole", "torn"):
+        options = ["--studies-dir", str(tmp_path / name), "--study-name", "study"]
+        with pytest.raises(SystemExit) as ended:
+            main(["import", str(journal), *options])
+        assert ended.value.code == 0
+        said = f"left out the last line of {journal}, 7 bytes that no writer finished\n"
+        assert (said in capsys.readouterr().err) == (name == "torn")
+        journal.write_bytes(journal.read_bytes() + b'{"op_co')
 
 
 @pytest.mark.parametrize("step", ["fsync", "link", "unlink"])

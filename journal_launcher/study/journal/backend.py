@@ -47,6 +47,7 @@ __all__ = [
     "meaning_nothing",
     "network_file_system",
     "save_torn",
+    "torn_bytes",
 ]
 
 _logger = logging.getLogger("journal_launcher")
@@ -322,6 +323,13 @@ def loading(backend: Journal) -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def torn_bytes(journal: Path) -> int:
+    """How many bytes follow the last whole line: a record that its writer has not finished."""
+    with open(journal, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return size - _end_of_lines(file.fileno(), size)
 
 
 def save_torn(journal: str, tail: bytes, start: int) -> None:

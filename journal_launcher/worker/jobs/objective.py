@@ -116,6 +116,8 @@ class ObjectiveJob(Job):
         """What was not saved, and what to do about it."""
         why = limit_met(error) or missing_module(error)
         why = why or f"{type(error).__name__}: {words(error)}".removesuffix(": ")
+        imported = trial_folders.lacking(self._paths, study)
+        why = why if imported is None else f"{why}; {imported}"
         numbers = [str(trial.number) for trial in trial_folders.winners(study)]
         more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
         which = f"trial{'s' * (len(numbers) > 1)} {', '.join(numbers[:_NAMED])}{more}"
