@@ -39,6 +39,7 @@ class WorkerRow:
     free: float  # when it last had no trial: a trial's cost includes asking for it
     state: str = "starting"  # starting, waiting, busy or gone
     trial: int | None = None
+    repeats: bool = False  # the trial another one, maybe from what that had reached
     unit: str = ""
     step: int | None = None
     total: int | None = None
@@ -114,6 +115,7 @@ class Board:
                 self._change(event.worker, state="gone", since=now, trial=None, step=None)
             case TrialStarted():
                 self._begin_trial(event.worker, event.number, now)
+                self._change(event.worker, repeats=event.repeats is not None)
             case TrialProgress():
                 self._progress(event, now)
             case TrialEnded():
@@ -145,13 +147,23 @@ class Board:
         row = self.workers.get(event.worker)
         if row is None:
             return
-        self._spent += now - row.free
+        if row.repeats:  # what a whole one takes is not known from it
+            self._finished_before += event.state != "FAIL"
+        else:
+            self._spent += now - row.free
         if row.state == "busy":  # the trial of a dead worker ends after its worker
             self._change(event.worker, state="waiting", since=now, free=now, trial=None, step=None)
 
     def _begin_trial(self, worker: int, number: int, now: float) -> None:
         self._change(
-            worker, state="busy", since=now, trial=number, step=None, value=None, rounds=None
+            worker,
+            state="busy",
+            since=now,
+            trial=number,
+            repeats=False,
+            step=None,
+            value=None,
+            rounds=None,
         )
 
     def _progress(self, event: TrialProgress, now: float) -> None:
@@ -195,16 +207,18 @@ class Board:
     def expected(self, row: WorkerRow) -> float | None:
         """Seconds that the worker's trial takes in all, by the share of it that is done.
 
-        None in its first seconds, and where nobody knows. A trial may end early, or go on.
+        None in its first seconds, and where nobody knows, as of one that may have gone on from a
+        checkpoint. A trial may end early, or go on.
         """
         age = self._clock() - row.free
-        known = row.state == "busy" and row.share and age >= _FIRST
+        known = row.state == "busy" and not row.repeats and row.share and age >= _FIRST
         return age / row.share if known and row.share else None
 
     def eta(self) -> float | None:
         """Seconds until the last trial ends, by the mean cost of this launch's finished trials.
 
-        The cost counts failed trials too. Before any has finished it is what the progress of the
+        The cost counts failed trials too, but none that repeats another: it may have gone on from
+        what that one had reached. Before any has finished it is what the progress of the
         first ones promises. None where they tell none, when nothing is left, and when what is left
         has taken longer than its share: then nobody knows.
         """

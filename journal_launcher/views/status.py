@@ -38,6 +38,12 @@ __all__ = [
 ]
 
 _SCHEMA_VERSION = 1
+_MEANING = {
+    "pruned": "ended early as unpromising; counts as finished",
+    INTERRUPTED: "a launch was stopped; queued again",
+    "waiting": "queued; the next ones to run",
+    "stale": "its launch is gone; the next one queues it again",
+}
 _OF_TRIALS = (
     *("metric", "directions", "n_trials", "n_finished", "n_failed", "states"),
     *("best_trial", "pareto_front", "running"),
@@ -241,6 +247,9 @@ class Status:
         counts = Counter(map(self._state, self._trials))
         yield f"progress      {self._progress(self._study)}"
         yield f"trials        {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none'}"
+        yield from (
+            f"              {word}: {_MEANING[word]}" for word in counts if word in _MEANING
+        )
         yield f"best          {self._best or 'none yet'}"
         yield f"run by        {self._holder or 'nobody'}"
         yield f"last activity {utc(self._paths.journal.stat().st_mtime)}"

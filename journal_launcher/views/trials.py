@@ -33,15 +33,17 @@ _NAMED = 5  # columns left out that are named
 class Row:
     """What is listed of a trial.
 
-    values: one for each of `n_values` objectives; of a pruned trial the last that it reported.
-    seconds: what it took. metrics: every one, of a table, each the mean over the folds. reason: why
-    it failed, or cannot be the best. repeats: the trial in whose place it was queued.
+    values: one for each of `n_values` objectives. last_report: of a pruned trial, which has no
+    value, the last that it reported. seconds: what it took. metrics: every one, of a table, each
+    the mean over the folds. reason: why it failed, or cannot be the best. repeats: the trial in
+    whose place it was queued.
     """
 
     number: int
     state: str
     n_values: int
     values: Sequence[float]
+    last_report: float | None
     params: Mapping[str, Any]
     device: str | None
     seconds: float | None
@@ -58,6 +60,10 @@ class Row:
         seconds = None if lost else _seconds(trial)
         seconds = seconds if said.duration_s is None else said.duration_s
         values = trial.values or ()
+        last_report = None
+        if trial.state == TrialState.PRUNED:  # Optuna keeps it as if it were the value
+            last_report = _at(values, 0)
+            values = ()
         reason = None
         if trial.state == TrialState.FAIL:
             reason = said.fail_reason
@@ -70,6 +76,7 @@ class Row:
             state_of(trial, launched=launched),
             n_values,
             values,
+            last_report,
             trial.params or queued_params(trial.system_attrs),
             said.placed.device,
             seconds,
@@ -90,6 +97,7 @@ class Row:
                 if self.n_values == 1
                 else {"values": values or None}
             ),
+            "last_report": finite({"": self.last_report})[""],
             "params": finite(self.params),
             "device": self.device,
             "duration_s": self.seconds,
@@ -143,17 +151,23 @@ class TrialList:
         n_folds = max((len(row.fold_scores) for row in rows), default=0)
         values = ["value"] if n_values == 1 else [f"values_{n}" for n in range(n_values)]
         metrics = dict.fromkeys(name for row in rows for name in row.metrics)
-        repeats = [row.repeats for row in rows]
+
+        def some(name: str) -> dict[str, list[Any]]:
+            """A column that only some studies need."""
+            cells = [getattr(row, name) for row in rows]
+            return {name: cells} if cells.count(None) < len(cells) else {}
+
         return {
             "number": [row.number for row in rows],
             "state": [row.state for row in rows],
             **{name: [_at(row.values, n) for row in rows] for n, name in enumerate(values)},
+            **some("last_report"),
             **{f"params_{k}": [row.params.get(k) for row in rows] for k in _parameters(rows)},
             "device": [row.device for row in rows],
             "duration_s": [row.seconds for row in rows],
             **{f"fold_{n}": [_at(row.fold_scores, n) for row in rows] for n in range(n_folds)},
             **{f"metric_{name}": [row.metrics.get(name) for row in rows] for name in metrics},
-            **({"repeats": repeats} if repeats.count(None) < len(repeats) else {}),
+            **some("repeats"),
             "reason": [row.reason for row in rows],
         }
 
@@ -221,18 +235,20 @@ def table_lines(
         )
         for name in _parameters(rows)
     ]
+    told = ["" if row.last_report is None else number(row.last_report) for row in rows]
+    reported = Column.of("reported", told, right=True)
     device = Column.of("device", [row.device or "" for row in rows])
     times = ["" if row.seconds is None else duration(row.seconds) for row in rows]
     time = Column.of("time", times, right=True)
     folds = Column.of("folds", [" ".join(map(number, row.fold_scores)) for row in rows])
     repeated = ["" if row.repeats is None else str(row.repeats) for row in rows]
-    repeats = Column.of("repeats", repeated, right=True)
+    repeats = Column.of("repeat of", repeated, right=True)
     reason = Column.of("reason", [row.reason or "" for row in rows], least=_REASON)
-    columns = [*first, *params, device, time, folds, repeats, reason]
+    columns = [*first, reported, *params, device, time, folds, repeats, reason]
     columns = [column for column in columns if any(column.cells)]
     if width is None:
         return lines(columns), None
-    droppable = [c for c in (folds, device, *reversed(params)) if any(c.cells)]
+    droppable = [c for c in (folds, device, reported, *reversed(params)) if any(c.cells)]
     kept, left_out = fitted(columns, droppable, width)
     if not kept:
         return records(columns), None

@@ -27,7 +27,7 @@ PHASES = {
     "preparing": "preparing",
     "running": "running",
     "stopping": "stopping",
-    "confirming": "scoring the best trials on fresh folds",
+    "confirming": "scoring the best trials on fresh folds, which choose the one to save",
     "refitting": "refitting the best trial",
     "publishing": "saving the best model",
 }

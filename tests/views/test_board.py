@@ -133,6 +133,21 @@ def test_eta_shares_what_is_left_among_the_workers(board: Board, clock: Clock) -
     assert board.eta() == pytest.approx(10)
 
 
+def test_what_a_trial_repeats_from_a_checkpoint_promises_nothing(
+    board: Board, clock: Clock
+) -> None:
+    board.fold(TrialStarted(0, 5, repeats=3))
+    clock.now += 4
+    board.fold(TrialProgress(0, 5, "epoch", 9, 10, None))
+    assert board.expected(board.workers[0]) is None and board.eta() is None
+    board.fold(ended(0, 5, n_finished=5))
+    assert board.eta() is None
+    board.fold(TrialStarted(0, 6))
+    clock.now += 40
+    board.fold(ended(0, 6, n_finished=6))
+    assert board.eta() == pytest.approx(4 * 40 / 2)
+
+
 def test_eta_of_the_last_trial_does_not_count_on_idle_workers(board: Board, clock: Clock) -> None:
     for number, n_finished in ((5, 5), (6, 6), (7, 7), (8, 8), (9, 9)):
         board.fold(TrialStarted(0, number))

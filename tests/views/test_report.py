@@ -97,12 +97,13 @@ def test_every_kind_of_trial_is_in_the_table_and_the_words(paths: StudyPaths) ->
     page = page_of(paths)
     assert paths.journal.read_bytes() == before
     assert page.trials["heads"] == [
-        *("trial", "state", "r2", "lr", "depth", "loss", "device", "seconds"),
+        *("trial", "state", "r2", "reported", "lr", "depth", "loss", "device", "seconds"),
         *("fold 0", "fold 1", "reason"),
     ]
     states = ["complete", "pruned", "fail", "interrupted", "complete", "waiting", "stale"]
     assert page.column("state") == [*states, "running"]
-    assert page.column("r2")[:5] == [0.5, 0.123456789, None, None, 0.75]
+    assert page.column("r2")[:5] == [0.5, None, None, None, 0.75]
+    assert page.column("reported")[:3] == [None, 0.123456789, None]
     assert page.column("reason")[4] == "does not meet a constraint"
     assert page.trials["chosen"] == [0]
     summary = page.text("summary")

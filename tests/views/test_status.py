@@ -82,7 +82,7 @@ def test_everything_about_one_and_nothing_is_changed(studies: StudiesFolder) -> 
         f"file          {studies.study('mine').journal}",
         "journal       sound",
         "progress      2 of 3 finished",
-        "2 complete, 1 fail, 1 stale",
+        "2 complete, 1 fail, 1 stale\n              stale: its launch is gone; the next one queues",
         "best          r2 0.5 (trial 1)",
         "run by        nobody",
         f"stale, its owner was worker 1 (pid {os.getpid()}",

@@ -34,7 +34,7 @@ def shown(paths: StudyPaths, width: int | None = None) -> tuple[list[str], str |
 def test_a_pipe_gets_every_column_of_every_kind_of_trial(paths: StudyPaths) -> None:
     of_every_kind(paths)
     heads, *rows = (" ".join(line.split()) for line in shown(paths)[0])
-    assert heads == "trial state r2 lr depth loss device time folds reason"
+    assert heads == "trial state r2 reported lr depth loss device time folds reason"
     assert rows == [
         "0 complete 0.5 0.12346 3 mae GPU 0 H200 4.5 s 0.25 0.75",
         "1 pruned 0.12346 1e-05 1:15",
@@ -72,12 +72,12 @@ def test_a_terminal_shows_what_fits_and_names_the_rest(paths: StudyPaths) -> Non
         if not lines[0].startswith("trial  state"):  # too narrow for a table
             assert width < 65 and note is None and as_tables == 0
             assert len([line for line in lines if line.startswith("trial   ")]) == 8
-            assert "  r2      0.5" in lines
-            assert r"  reason  ValueError: bad\nsecond line" in lines
+            assert "  r2        0.5" in lines
+            assert r"  reason    ValueError: bad\nsecond line" in lines
             continue
         as_tables += 1
         assert max(map(len, lines)) <= width
-        order = ["folds", "device", "loss", "depth", "lr"]
+        order = ["folds", "device", "reported", "loss", "depth", "lr"]
         told = [] if note is None else re.findall(r"for (.+);", note)[0].split(", ")
         assert told == order[: len(told)]
         assert [name in lines[0].split() for name in order] == [name not in told for name in order]
@@ -150,13 +150,15 @@ def test_csv_has_all_digits_and_what_is_odd_in_quotes(paths: StudyPaths) -> None
     made.add(0.1, params={**PARAMS, "loss": math.inf})
     rows = list(csv.DictReader(io.StringIO(TrialList(paths).to_csv())))
     assert list(rows[0]) == [
-        *("number", "state", "value", "params_lr", "params_depth", "params_loss"),
+        *("number", "state", "value", "last_report"),
+        *("params_lr", "params_depth", "params_loss"),
         *("device", "duration_s", "fold_0", "fold_1", "reason"),
     ]
     assert ",".join(rows[0].values()) == (
-        "0,complete,0.5,0.123456789,3,mae,GPU 0 H200,4.56,0.25,0.75,"
+        "0,complete,0.5,,0.123456789,3,mae,GPU 0 H200,4.56,0.25,0.75,"
     )
-    assert rows[1]["value"] == "0.123456789" and rows[1]["params_depth"] == ""
+    assert (rows[1]["value"], rows[1]["last_report"]) == ("", "0.123456789")
+    assert rows[1]["params_depth"] == ""
     assert rows[2]["reason"] == "ValueError: bad\nsecond line"
     assert [row["params_loss"] for row in rows[-2:]] == ["None", "inf"]
 
@@ -170,6 +172,7 @@ def test_json_is_json(paths: StudyPaths) -> None:
         "number": 0,
         "state": "complete",
         "value": 0.5,
+        "last_report": None,
         "params": PARAMS,
         "device": "GPU 0 H200",
         "duration_s": 4.56,
@@ -178,6 +181,7 @@ def test_json_is_json(paths: StudyPaths) -> None:
         "reason": None,
         "repeats": None,
     }
+    assert (found["trials"][1]["value"], found["trials"][1]["last_report"]) == (None, 0.123456789)
     assert found["trials"][3]["value"] is None and found["trials"][8]["value"] == "-inf"
     assert found["trials"][8]["params"]["loss"] == "inf"
 
@@ -204,7 +208,7 @@ def test_a_trial_that_repeats_one_says_which(paths: StudyPaths) -> None:
     head, *rows = (line.split(",") for line in listed.to_csv().splitlines())
     assert head[-2:] == ["repeats", "reason"] and [row[-2] for row in rows] == ["", "0", ""]
     lines, _ = shown(paths)
-    assert lines[0].split()[-2:] == ["repeats", "reason"]
+    assert lines[0].split()[-3:] == ["repeat", "of", "reason"]
     assert lines[2].split()[-1] == "0"
 
 

@@ -126,13 +126,14 @@ def trials_table(known: Known) -> str:
     params = list(known.parameters)
     values = [objective.name for objective in known.objectives]
     n_folds = max((len(row.fold_scores) for row in known.rows), default=0)
-    heads = ["trial", "state", *values, *params, "device", "seconds"]
+    heads = ["trial", "state", *values, "reported", *params, "device", "seconds"]
     heads += [*(f"fold {n}" for n in range(n_folds)), "reason"]
     rows: list[list[Any]] = [
         [
             row.number,
             row.state,
             *_filled(row.values, len(values)),
+            _cell(row.last_report),
             *(_cell(row.params.get(name)) for name in params),
             None if row.device is None else one_line(row.device),
             _cell(row.seconds),

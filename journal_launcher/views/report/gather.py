@@ -3,8 +3,9 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -125,9 +126,13 @@ class Known:
 
     def scored(self, objective: int, state: str = "complete") -> list[Row]:
         """Trials in a state with a finite value for it; of pruned ones the last that they told."""
+        rows: Iterable[Row] = self.rows
+        if state == "pruned":
+            told = ((row, row.last_report) for row in rows)
+            rows = [replace(row, values=(last,)) for row, last in told if last is not None]
         return [
             row
-            for row in self.rows
+            for row in rows
             if row.state == state
             and objective < len(row.values)
             and math.isfinite(row.values[objective])
