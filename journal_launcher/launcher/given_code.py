@@ -11,8 +11,9 @@ import io
 import os
 import pickle
 import sys
+from collections import ChainMap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
@@ -90,10 +91,17 @@ class _Bounded(io.BytesIO):
 def _pickled(before: dict[str, Any], functions: tuple[Any, ...]) -> bytes:
     import cloudpickle  # only launches of functions need it
 
+    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+        """Copies nothing out of a file that is open for reading, as cloudpickle's own does."""
+
+        dispatch_table: ClassVar = ChainMap(
+            {io.TextIOWrapper: _no_file}, cloudpickle.CloudPickler.dispatch_table
+        )
+
     written = _Bounded()
     pickle.dump(before, written)
     try:
-        cloudpickle.dump(functions, written)
+        Pickler(written).dump(functions)
     except OverflowError:
         limit = f"more than {LARGEST // 1_000_000} MB"
         raise UsageError(
@@ -107,6 +115,14 @@ def _pickled(before: dict[str, Any], functions: tuple[Any, ...]) -> bytes:
             "what it needs of that inside the function"
         ) from None
     return written.getvalue()
+
+
+def _no_file(file: io.TextIOWrapper) -> tuple[Any, ...]:
+    """How a stream is pickled: the worker's own of that name, and no other."""
+    for name in ("stdout", "stderr"):
+        if file is getattr(sys, name):
+            return getattr, (sys, name)
+    raise TypeError(f"it refers to an open file, {file.name}")
 
 
 def _largest(functions: tuple[Any, ...]) -> str:

@@ -2,8 +2,11 @@
 
 import functools
 import inspect
+import io
 import json
 import os
+import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -124,6 +127,27 @@ def test_what_cannot_travel_is_one_line() -> None:
     with pytest.raises(UsageError, match=said) as caught:
         GivenCode.of(lambda trial: lock, None)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "w"])
+def test_an_open_file_is_refused(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text("what nobody shall copy")
+    with path.open(mode) as file:
+        said = re.escape(f"to the workers: it refers to an open file, {path}; make what it needs")
+        with pytest.raises(UsageError, match=said):
+            GivenCode.of(lambda trial: file.read(), None)
+
+
+def test_a_standard_stream_is_the_workers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO()))
+    stream = sys.stderr
+    content = io.BytesIO(GivenCode.of(lambda trial: stream.write("x"), None).content)
+    pickle.load(content)
+    monkeypatch.setattr(sys, "stderr", theirs := io.TextIOWrapper(io.BytesIO()))
+    function, _ = pickle.load(content)
+    function(None)
+    assert theirs.tell() == 1
 
 
 def test_no_file_has_it_and_nothing_is_left() -> None:
