@@ -12,6 +12,7 @@ from journal_launcher.base import events
 from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.artifacts.trial_attributes import TrialAttributes
 from journal_launcher.base.dataclass import dataclass
+from journal_launcher.base.visible import visible
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.another import carry_over
@@ -255,7 +256,8 @@ class TrialLedger:
 
     def reason_to_stop(self, log: Path) -> str | None:
         """Why the launch must end: too many failures; None to go on. log: of the last one."""
-        kinds = ", ".join(f"{count} x {cause}" for cause, count in self.causes().items())
+        causes = ((visible(cause), count) for cause, count in self.causes().items())
+        kinds = ", ".join(f"{count} x {cause}" for cause, count in causes)
         more = self._remedy or f"see {log}"
         total = self.failures.total()
         if total >= self.settings.failure_limit:

@@ -31,6 +31,7 @@ from journal_launcher.base.errors import (
     limit_met,
 )
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.visible import visible
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
@@ -116,7 +117,7 @@ def _report_failure(connection: Connection, error: BaseException) -> int:
         return ExitCode.FAILED
     connection.send(
         messages.Failed(
-            message=limit or str(error) if ours else f"{type(error).__name__}: {error}",
+            message=visible(limit or str(error) if ours else f"{type(error).__name__}: {error}"),
             exit_code=int(error.exit_code) if isinstance(error, JournalLauncherError) else 1,
             traceback=told_of(error) if ours else traceback_of(error),
             internal=not ours and is_all_ours(error),

@@ -37,7 +37,8 @@ def test_a_number_of_whatever_library_is_a_number(value: Any, plain: Any) -> Non
 
 
 def test_what_json_can_express_stays_what_it_is() -> None:
-    for value in (None, "text", 1, 0.5, [1, {"a": None}], (1, 2), {"a": (1,)}):
+    keys = {1: 0, "2": 0, None: 0, False: [{1: 0}, {"1": 0}], 0.5: 0}
+    for value in (None, "text", 1, 0.5, [1, {"a": None}], (1, 2), {"a": (1,)}, {3: keys}, 10**4000):
         assert as_json(value, "x") is value
 
 
@@ -53,6 +54,17 @@ def test_what_json_can_express_stays_what_it_is() -> None:
         ({np.int64(1): 2}, "a key of type int64"),
         (LOOP, "what contains itself, or is too deep"),
         ([LOOP, np.float32(1)], "what contains itself, or is too deep"),
+        ({1: "a", "1": "b"}, "the keys 1 and '1', one and the same in JSON"),
+        (
+            [{"x": {None: 0, "null": np.float32(1)}}],
+            "the keys None and 'null', one and the same in JSON",
+        ),
+        (
+            [{0.5: {True: 0}}, ({"true": 0, True: 0},)],
+            "the keys 'true' and True, one and the same in JSON",
+        ),
+        ([10**5000], "a whole number of more than 4300 digits"),
+        ({10**5000: 0}, "a whole number of more than 4300 digits"),
     ],
 )
 def test_anything_else_is_named(value: Any, found: str) -> None:
