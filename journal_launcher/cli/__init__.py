@@ -55,9 +55,10 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in _COMMANDS and not ctx.resilient_parsing:
-            raise UsageError(
-                f"no command {args[0]!r}{did_you_mean_or_all(args[0], tuple(_COMMANDS))}"
-            )
+            from journal_launcher.cli.given_file import command_for  # what is right needs none
+
+            otherwise = did_you_mean_or_all(args[0], tuple(_COMMANDS))
+            raise UsageError(f"no command {args[0]!r}{command_for(args[0]) or otherwise}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -117,6 +117,36 @@ def test_a_mistake_is_exit_2_and_says_what_was_expected(
     assert message in printed.err and printed.out == "" and asked == []
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("t.py", "import optuna\ndef fit(trial):\n  pass\n", "run --objective t.py:fit"),
+        ("t 1.py", "print(1)", "run --objective 't 1.py:FUNCTION'"),
+        ("t.py", "print(1)", "run --command 'python t.py --lr {lr}' --config FILE.toml"),
+        ("a b.csv.gz", "", "run --data 'a b.csv.gz' --target COLUMN; journal-launcher describe"),
+        ("t.parquet", "", "run --data t.parquet --target COLUMN"),
+        ("s.toml", "", "run --config s.toml"),
+        ("old.db", "", "import sqlite:///old.db"),
+        ("old.log", "", "import old.log"),
+        ("notes.md", "", "; known: run"),
+    ],
+)
+def test_a_file_in_place_of_a_command_says_what_to_type(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: str,
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JOURNAL_LAUNCHER_TYPED", raising=False)
+    (tmp_path / name).write_text(content)
+    assert run(name) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: no command {name!r}") and line in said
+
+
 def test_a_name_with_spaces_can_be_pasted_from_the_words_about_help(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,6 +191,32 @@ def test_an_edit_is_refused_and_names_what_allows_it(
     assert paths.journal.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (b"/static/../x", 404),
+        (b"/static/%2e%2e/%2e%2e/etc/passwd", 404),
+        (b"/static/..%2f..%2fREADME.md", 404),
+        (b"/static/%00", 404),
+        (b"/static/a%ff%00", 404),
+        (b"/static/\xff", 404),
+        (b"/static/" + b"a" * 5000, 404),
+        (b"/static//etc/passwd", 404),
+        (b"/static/bundle.js", 200),
+        (b"/favicon.ico", 200),
+    ],
+)
+def test_no_path_is_an_error_of_the_server_for_a_client_that_says_nothing_else(
+    paths: StudyPaths, start: Start, path: bytes, status: int
+) -> None:
+    of_every_kind(paths)
+    port = int(start().split("/")[2].rpartition(":")[2])
+    for more in (b"", b"Accept-Encoding: gzip\r\n"):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as asking:
+            asking.sendall(b"GET " + path + b" HTTP/1.0\r\nHost: localhost\r\n" + more + b"\r\n")
+            assert asking.makefile("rb").readline().split()[1] == str(status).encode()
+
+
 def test_with_writes_a_note_is_kept_unless_another_page_asks(
     paths: StudyPaths, start: Start
 ) -> None:

@@ -38,6 +38,7 @@ class Guard:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         refused = self._refused(environ)
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # the other one stumbles without it
         if refused is None:
             return self._app(environ, start_response)
         status, reason = refused
@@ -52,6 +53,8 @@ class Guard:
         host = environ.get("HTTP_HOST", "")
         if "@" in host or _name(f"//{host}") not in _HERE:
             return "403 Forbidden", f"expected localhost as host, found {host!r}"
+        if ".." in environ.get("PATH_INFO", "").split("/"):
+            return "404 Not Found", "no such page"
         if environ["REQUEST_METHOD"] in _LOOKING:
             return None
         if not self._allow_writes:
