@@ -1,6 +1,7 @@
 """Is a trained model healthy? Diagnostics in, findings out; `docs/health.md` says why so."""
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -76,14 +77,31 @@ def against_baselines(sidecar: Sidecar) -> Iterator[Finding]:
     maximize = (sidecar.to_beat.directions or ("minimize",))[0] == "maximize"
     folds = "fresh folds" if fresh else "folds"
     names = {"dummy": "a dummy that predicts the average"}
-    for name, score, _ in found.scored(fresh=fresh):
+    ours_by_fold = sidecar.confirmed.fold_scores if fresh else sidecar.fold_scores
+    for name, score, by_fold in found.scored(fresh=fresh):
         if name == sidecar.model_type:
             continue
         better = ours > score if maximize else ours < score
         lost = CRITICAL if name in names else WARNING
         what = "beats" if better else "does not beat"
         text = f"{sidecar.metric} {what} {names.get(name, f'a {name} model')} on the same {folds}"
+        if not better and name not in names and _is_noise(ours_by_fold or (), by_fold):
+            lost = OK
+            text += ", by no more than chance: that simpler one would do"
         yield Finding(f"better_than_{name}", OK if better else lost, ours, score, text)
+
+
+def _is_noise(ours: Sequence[float], others: Sequence[float]) -> bool:
+    """Is what two models' scores on the same folds differ by less than twice its standard error?
+
+    That of Nadeau and Bengio (2003), for training rows that overlap. Not, where it is unknown.
+    """
+    k = len(ours)
+    if k != len(others) or k < 2:
+        return False
+    differences = [a - b for a, b in zip(ours, others, strict=True)]
+    error = math.sqrt((1 / k + 1 / (k - 1)) * statistics.variance(differences))
+    return abs(statistics.fmean(differences)) < 2 * error
 
 
 def _training(

@@ -106,6 +106,28 @@ def test_what_a_linear_model_does_better_is_a_warning_here_too() -> None:
     assert beaten({}) == []
 
 
+@pytest.mark.parametrize(
+    ("by_fold", "level"),
+    [
+        ([0.6, 0.2, 0.5, 0.7, 0.45], "ok"),  # 0.01 worse than linear, 0.2 up and down
+        ([0.44, 0.43, 0.42, 0.41, 0.45], "warning"),  # 0.07 worse, in every fold
+        ([0.44], "warning"),
+        ([], "warning"),
+    ],
+)
+def test_worse_than_linear_by_no_more_than_chance_is_no_warning(
+    by_fold: list[float], level: str
+) -> None:
+    linear = {"score": 0.5, "fold_scores": [0.5, 0.5, 0.5, 0.49, 0.51]}
+    sidecar = {"model_type": "neural_net", "metric": "r2", "value": 0.49, "fold_scores": by_fold}
+    sidecar |= {"directions": ["maximize"], "baselines": {"linear": linear}}
+    (found,) = against_baselines(Sidecar.from_json(sidecar))
+    assert found.level == level and "does not beat a linear model" in found.text
+    assert found.text.endswith("by no more than chance: that simpler one would do") == (
+        level == "ok"
+    )
+
+
 def test_a_finding_names_value_and_threshold() -> None:
     sick = Diagnostics.from_json(but(network={"dead_units": 0.6}))
     found = {f.name: f for f in findings_in(sick, HealthLimits())}
