@@ -16,7 +16,9 @@ from journal_launcher.views.report.charts import (
     bars,
     labelled_axis,
     line,
+    log_ticks,
     points,
+    whole_ticks,
 )
 from journal_launcher.views.report.gather import Known, Parameter
 from journal_launcher.views.report.section import Grid, Section, note, paragraph, small_table
@@ -271,8 +273,7 @@ def slices(known: Known) -> Section:
             kept = [row for row in drawn if chosen.name in row.params]
             traces = [*_pruned_in(pruned, chosen, place), _in_slice(kept, chosen, place)]
             places = [at for trace in traces for at in trace["x"] if at is not None]
-            decades = chosen.log and bool(places) and max(places) >= 10 * min(places)
-            x = axis(chosen.name, log=chosen.log, dtick=1 if decades else None)
+            x = axis(chosen.name, **(log_ticks(places) if chosen.log else whole_ticks(places)))
             if chosen.labels is not None:
                 x = labelled_axis(chosen.labels, chosen.name)
             inside = any(low <= row.values[place] <= high for row in kept)

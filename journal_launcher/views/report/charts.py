@@ -22,15 +22,18 @@ __all__ = [
     "in_script",
     "labelled_axis",
     "line",
+    "log_ticks",
     "plain",
     "points",
     "short",
+    "whole_ticks",
 ]
 
 Trace = dict[str, Any]
 
 BLUE, ORANGE, RED, GREEN = "var(--blue)", "var(--orange)", "var(--red)", "var(--green)"
 GREY, FAINT = "var(--grey)", "var(--faint)"
+_TICKS = 4  # of a small chart
 _LONGEST = 32  # characters of a name on an axis
 
 
@@ -68,11 +71,35 @@ def short(value: float | None) -> float | None:
     return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
 
 
-def axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
+def axis(title: str, **more: Any) -> dict[str, Any]:
     """What is None is left to plotly.js."""
-    said = {"type": "log", "exponentformat": "power", **more} if log else more
-    kept = {name: value for name, value in said.items() if value is not None}
+    kept = {name: value for name, value in more.items() if value is not None}
     return {"title": {"text": cut(title), "standoff": 10}, **kept}
+
+
+def log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with few round numbers; plotly.js's own are digits of two sizes."""
+    ticks: list[float] = sorted({*map(float, values)})
+    if len(ticks) > 1:
+        low, high = math.log10(ticks[0]), math.log10(ticks[-1])
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        every = max(1, round((high - low) / _TICKS))
+        steps = ((1, 2, 5), (1, 3), (1,)) if every == 1 else ((1,),)
+        round_ones = (
+            [m * 10.0**d for d in decades if d % every == 0 for m in several] for several in steps
+        )
+        inside = ([v for v in found if ticks[0] <= v <= ticks[-1]] for found in round_ones)
+        ends = [float(f"{ticks[0]:.2g}"), float(f"{ticks[-1]:.2g}")]
+        ticks = next((found for found in inside if 2 <= len(found) <= _TICKS), ends)
+    ticks = ticks[:_TICKS]
+    texts = [f"{tick:g}" for tick in ticks]
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": texts}
+
+
+def whole_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """No tick between two whole numbers, where there is nothing else."""
+    few = bool(values) and max(values) - min(values) <= _TICKS
+    return {"dtick": 1} if few and all(value == int(value) for value in values) else {}
 
 
 def labelled_axis(labels: Sequence[str], title: str = "", **more: Any) -> dict[str, Any]:
