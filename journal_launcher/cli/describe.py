@@ -11,7 +11,16 @@ from journal_launcher.cli.click_options import config_option, some_options
 from journal_launcher.cli.completion import complete_path
 from journal_launcher.settings.launch_settings import LaunchSettings
 
-__all__ = ["command"]
+__all__ = ["command", "described"]
+
+
+def described(settings: LaunchSettings) -> tuple[dict[str, Any], str]:
+    """(how a table is read, as JSON and as lines that are safe to show)."""
+    from journal_launcher.tabular.data.describe import describe, description_lines
+    from journal_launcher.tabular.data.source import TableSource
+
+    found = describe(TableSource.of(settings, 0))
+    return found, "\n".join(map(one_line, description_lines(found)))
 
 
 def _describe(file: str | None, as_json: bool, **options: Any) -> None:
@@ -21,17 +30,8 @@ def _describe(file: str | None, as_json: bool, **options: Any) -> None:
     for column, split in (("group_column", "group"), ("time_column", "time")):
         if options[column] is not None:
             options["split"] = split
-    settings = LaunchSettings(**{**options, "data": file or options["data"]})
-
-    from journal_launcher.tabular.data.describe import describe, description_lines
-    from journal_launcher.tabular.data.source import TableSource
-
-    described = describe(TableSource.of(settings, 0))
-    if as_json:
-        click.echo(json.dumps(described))
-        return
-    for line in description_lines(described):
-        click.echo(one_line(line))
+    found, lines = described(LaunchSettings(**{**options, "data": file or options["data"]}))
+    click.echo(json.dumps(found) if as_json else lines)
 
 
 command = click.Command(

@@ -9,6 +9,7 @@ from journal_launcher.base.errors import ExitCode, UsageError
 from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.base.visible import one_line
 from journal_launcher.cli.click_options import studies_dir_option
+from journal_launcher.cli.describe import described
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["command"]
@@ -34,12 +35,9 @@ def command(studies_dir: str, data: str | None, target: str | None, as_json: boo
     if not as_json:
         click.echo("\n".join(map(one_line, doctor_lines(findings))))
     if data is not None:
-        from journal_launcher.tabular.data.describe import describe, description_lines
-        from journal_launcher.tabular.data.source import TableSource
-
-        found["data"] = describe(TableSource.of(LaunchSettings(data=data, target=target), 0))
+        found["data"], lines = described(LaunchSettings(data=data, target=target))
         if not as_json:
-            click.echo("\n".join(map(one_line, ("", *description_lines(found["data"])))))
+            click.echo(f"\n{lines}")
     if as_json:
         click.echo(json.dumps(found))
     return ExitCode.DONE if found["can_launch"] else ExitCode.FAILED
