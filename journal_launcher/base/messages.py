@@ -1,43 +1,26 @@
-"""The protocol between parent and worker: JSON lines on two pipes of their own.
+"""The protocol between parent and worker: a class for each message, on two pipes of their own.
 
-One class a message; its name in small letters is its `type`, its fields are its keys. Every line
-also carries v, program (the package's version), launch and worker. Unknown keys are ignored; an
-unknown type, a missing or mistyped key and another `v` are errors that name both versions: they
-differ when the package was replaced under a running launch, which restarts a worker.
-
-Death is known from the process, never from the end of a pipe.
+Its name in small letters is the message's `type`, its fields are its keys; `channel.py` makes lines
+of them. Death is known from the process, never from the end of a pipe.
 """
 
 import dataclasses
-import functools
-import json
-import types
-from collections.abc import Callable
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any
 
-from journal_launcher import __version__
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.dataclass import dataclass
-from journal_launcher.base.errors import AGAIN, JournalLauncherError
+from journal_launcher.base.errors import JournalLauncherError
 
 __all__ = [
-    "VERSION",
-    "Channel",
     "ForegroundTask",
     "FromParent",
     "FromWorker",
-    "LineBuffer",
     "Message",
     "Preparation",
-    "program_of",
-    "type_of",
     "unexpected",
 ]
-
-VERSION = 1
-_TYPE = b'"type":"'
 
 
 class Message:
@@ -347,152 +330,9 @@ class ForegroundTask:
     unlike: str = ""
 
 
-Kind = TypeVar("Kind", bound=Message)
-
-
-@dataclass(frozen=True)
-class Channel:
-    """Who speaks: stamps outgoing lines and checks incoming ones."""
-
-    launch: str
-    worker: int
-
-    def encode(self, message: Message) -> bytes:
-        who = {"launch": self.launch, "worker": self.worker}
-        line = {"v": VERSION, "program": __version__, "type": message.type, **who, **vars(message)}
-        return _to_line(line).encode() + b"\n"
-
-    @classmethod
-    def of_spec(cls, line: bytes) -> "Channel":
-        """The channel that a worker's first line, its spec, belongs to."""
-        try:
-            spec = json.loads(line)
-            return cls(spec["launch"], spec["worker"])
-        except (ValueError, TypeError, KeyError):
-            raise JournalLauncherError(f"expected a spec, found {line[:80]!r}") from None
-
-    def decode(self, line: bytes, kind: type[Kind]) -> Kind:
-        """Parse one line: `FromParent` in a worker, `FromWorker` in the parent.
-
-        Raises:
-            JournalLauncherError: not a message of this program version or of this launch.
-        """
-        try:
-            found = json.loads(line)
-            version = found["v"]
-            launch = found["launch"]
-            name = found["type"]
-        except (ValueError, TypeError, KeyError):
-            raise JournalLauncherError(
-                f"worker {self.worker}: expected a message, found {line[:80]!r}"
-            ) from None
-        if version != VERSION or launch != self.launch:
-            expected = f"expected protocol {VERSION} of launch {self.launch}"
-            raise self._refused(found, f"{expected}, found {version} of {launch}")
-        known = {one.__name__.lower(): one for one in kind.__subclasses__()}
-        if not isinstance(name, str) or name not in known:
-            raise self._refused(found, f"expected a known message, found the type {name!r:.80}")
-        try:
-            made: Kind = _made(known[name], found)
-        except ValueError as problem:
-            raise self._refused(found, str(problem)) from None
-        return made
-
-    def _refused(self, found: dict[str, Any], problem: str) -> JournalLauncherError:
-        other = found.get("program", "an unknown version")
-        return JournalLauncherError(
-            f"worker {self.worker}: {problem}; this end runs journal_launcher {__version__}, the "
-            f"other {other}: {AGAIN}"
-        )
-
-
-@dataclass(frozen=True)
-class _Field:
-    """A field of a message: what JSON may have for it, and the type to make of an object."""
-
-    name: str
-    said: str
-    types: tuple[type, ...]
-    read: Callable[[Any], Any] | None
-
-
-@functools.cache
-def _fields(kind: Any) -> tuple[_Field, ...]:
-    """Worked out once a kind: a parent reads three messages a trial."""
-    return tuple(map(_field, dataclasses.fields(kind)))
-
-
-def _field(one: dataclasses.Field[Any]) -> _Field:
-    union = get_origin(one.type) in (Union, types.UnionType)
-    options = get_args(one.type) if union else (one.type,)
-    made: Any = next(filter(dataclasses.is_dataclass, options), None)
-    read = made and getattr(made, "from_json", functools.partial(_made, made))
-    said = getattr(one.type, "__name__", str(one.type))
-    return _Field(one.name, said, tuple(kind for o in options for kind in _in_json(o)), read)
-
-
-def _in_json(wanted: Any) -> tuple[type, ...]:
-    """JSON has no float where one happens to be whole."""
-    if dataclasses.is_dataclass(wanted):
-        return (dict,)
-    return (int, float) if wanted is float else (get_origin(wanted) or wanted,)
-
-
-def _made(kind: Any, found: dict[str, Any]) -> Any:
-    """A dataclass of what was found under its fields' names; ValueError says what is wrong."""
-    content = {}
-    for field in _fields(kind):
-        if field.name not in found:
-            raise ValueError(f"expected {kind.__name__.lower()!r} with {field.name!r}, found none")
-        value = found[field.name]
-        fits = bool in field.types if isinstance(value, bool) else isinstance(value, field.types)
-        if not fits:
-            expected = f"expected {kind.__name__.lower()!r} with {field.name!r} of {field.said}"
-            raise ValueError(f"{expected}, found {value!r:.80}")
-        if field.read is not None and isinstance(value, dict):
-            value = field.read(value)
-        content[field.name] = value
-    return kind(**content)
-
-
-def _to_json(value: Any) -> Any:
-    """Of a part of a message that is a type of its own."""
-    return value.to_json() if hasattr(value, "to_json") else vars(value)
-
-
-_to_line = json.JSONEncoder(separators=(",", ":"), default=_to_json).encode
-
-
-def type_of(line: bytes) -> str:
-    """The type that a line says it is, without parsing it; what it holds comes after that."""
-    start = line.find(_TYPE) + len(_TYPE)
-    return line[start : line.find(b'"', start)].decode(errors="replace")
-
-
-def program_of(line: bytes) -> str:
-    """The version of the program that has encoded a line."""
-    return str(json.loads(line)["program"])
-
-
 def unexpected(message: Message) -> JournalLauncherError:
     """What it is when a message comes at the wrong time."""
     return JournalLauncherError(
         f"expected another message, found {message.type!r}; this is an error of journal_launcher "
         "itself, please report it"
     )
-
-
-class LineBuffer:
-    """Cut a byte stream into whole lines."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []  # of a line without its end; joined once, not each time
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        first, *others = chunk.split(b"\n")
-        self._parts.append(first)
-        if not others:
-            return []
-        *lines, rest = (b"".join(self._parts), *others)
-        self._parts = [rest]
-        return [line for line in lines if line]

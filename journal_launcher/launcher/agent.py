@@ -22,8 +22,9 @@ if __name__ == "__main__":  # at the end, as in a worker
 
 from journal_launcher import __version__
 from journal_launcher.base import messages
+from journal_launcher.base.channel import Channel, LineBuffer, program_of, type_of
 from journal_launcher.base.errors import DeviceError, ExitCode, JournalLauncherError, UsageError
-from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer, type_of
+from journal_launcher.base.messages import FromParent, FromWorker
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import read_object
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
@@ -204,7 +205,7 @@ class Agent:
 
 
 def _check_program(line: bytes) -> None:
-    found = messages.program_of(line)
+    found = program_of(line)
     if found != __version__:
         raise UsageError(
             f"expected journal_launcher {found}, as the launch runs, found {__version__} in "

@@ -8,11 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from journal_launcher.base.channel import Channel, LineBuffer
 from journal_launcher.base.messages import (
-    Channel,
     FromParent,
     FromWorker,
-    LineBuffer,
     Progress,
     Records,
     Spec,

@@ -12,15 +12,9 @@ from journal_launcher.base import messages
 from journal_launcher.base.artifacts.identity import Identity
 from journal_launcher.base.artifacts.scores import Baselines, Confirmation
 from journal_launcher.base.artifacts.sidecar import Sidecar
+from journal_launcher.base.channel import Channel, LineBuffer
 from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.messages import (
-    Channel,
-    FromParent,
-    FromWorker,
-    LineBuffer,
-    Message,
-    Preparation,
-)
+from journal_launcher.base.messages import FromParent, FromWorker, Message, Preparation
 
 CHANNEL = Channel("abc", 3)
 OLDER: dict[str, Any] = {  # what earlier versions say under the same keys

@@ -6,8 +6,9 @@ import pytest
 from launcher.harness import Workshop, wait_until
 
 from journal_launcher import __version__
+from journal_launcher.base.channel import Channel
 from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.messages import Channel, Failed, FromWorker, Open, Spec
+from journal_launcher.base.messages import Failed, FromWorker, Open, Spec
 from journal_launcher.devices.choose import CPU
 from journal_launcher.launcher.engine import WorkerProcess, WorkerSpec
 from journal_launcher.launcher.engines import local

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from journal_launcher.base.messages import Channel, Spec
+from journal_launcher.base.channel import Channel
+from journal_launcher.base.messages import Spec
 from journal_launcher.worker import connection as module
 from journal_launcher.worker.connection import Connection, ParentGoneError
 

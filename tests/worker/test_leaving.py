@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from journal_launcher.base.messages import Append, Channel, FromWorker, LineBuffer
+from journal_launcher.base.channel import Channel, LineBuffer
+from journal_launcher.base.messages import Append, FromWorker
 from journal_launcher.worker.connection import Connection
 from journal_launcher.worker.leaving import ToldToLeave, held_back, listen, told
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from journal_launcher.base.channel import Channel, LineBuffer
 from journal_launcher.base.errors import JournalLauncherError, UsageError, is_full_disk, limit_met
-from journal_launcher.base.messages import Channel, FromParent, FromWorker, LineBuffer
+from journal_launcher.base.messages import FromParent, FromWorker
 from journal_launcher.base.plain_files import open_plain
 from journal_launcher.base.processes import pidfd
 from journal_launcher.launcher.engine import WorkerSpec
