@@ -271,4 +271,4 @@ def test_a_sampler_whose_import_fails_is_an_exception(workshop: Workshop) -> Non
     (workshop.folder / "bad.py").write_text("import a_module_that_is_not_there\n")
     with pytest.raises(JournalLauncherError, match="a_module_that_is_not_there") as caught:
         workshop.launch(sampler="bad.py:make")
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 2
