@@ -239,6 +239,20 @@ def notes(stage: Stage) -> list[str]:
     return [event.text for event in stage.seen if isinstance(event, Note)]
 
 
+@pytest.mark.parametrize(("internal", "level"), [(False, "warning"), (True, "info")])
+def test_a_traceback_that_is_all_ours_is_for_who_asks_for_more(
+    clock: Clock, internal: bool, level: str
+) -> None:
+    stage = Stage(clock)
+    stage.run_trial()
+    process = stage.process()
+    process.say("failed", message="broken", exit_code=1, traceback="its frames", internal=internal)
+    stage.turn()
+    shown = [e.level for e in stage.seen if isinstance(e, Note) and e.text == "its frames"]
+    assert shown == [level] and stage.supervisor.stop is not None
+    assert str(process.log) in str(stage.supervisor.stop.message)
+
+
 def test_a_worker_that_not_even_sigkill_ends_is_left_behind(clock: Clock) -> None:
     stage = Stage(clock)
     stage.run_trial()
