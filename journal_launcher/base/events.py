@@ -144,13 +144,18 @@ class TrialEnded:
 @dataclass(frozen=True)
 class GpuLoad:
     """What a GPU is at. used, total: bytes of its memory, of all processes; utilization: the share
-    of the time in which it computed, None where NVML does not say (MIG)."""
+    of the time in which it computed, None where NVML does not say (MIG). workers, speedup: where
+    the launch finds out how many it gets, those it has and how many times as fast as one they were
+    when that was last measured.
+    """
 
     device: str
     uuid: str
     used: int
     total: int
     utilization: float | None
+    workers: int | None = None
+    speedup: float | None = None
 
 
 @dataclass(frozen=True)

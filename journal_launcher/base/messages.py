@@ -202,7 +202,11 @@ class Note(FromWorker):
 
 @dataclass(frozen=True)
 class Ended(FromWorker):
-    """How a trial ended, as it stands in the journal. `stop`: its code asked to end the launch."""
+    """How a trial ended, as it stands in the journal. `stop`: its code asked to end the launch.
+
+    work: units of equal effort that it took, as the job counts them; None where trials are all
+    that can be counted.
+    """
 
     number: int
     state: str
@@ -211,6 +215,7 @@ class Ended(FromWorker):
     incompatible: bool
     seconds: float
     stop: bool
+    work: float | None
 
 
 @dataclass(frozen=True)

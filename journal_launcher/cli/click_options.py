@@ -51,6 +51,25 @@ class Duration(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class _NumberOr(click.ParamType["int | str"]):
+    """A whole number, or one word."""
+
+    name = "number"
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        if value == self._word:
+            return self._word
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"expected a whole number, or {self._word}, found {value!r}", param, ctx)
+
+
 class _GroupedOption(click.Option):
     """An option that knows its section in `--help`."""
 
@@ -139,6 +158,8 @@ def _type_of(field: dataclasses.Field[Any], option: Option) -> Any:
         return click.Choice(option.choices)
     if option.duration:
         return Duration()
+    if option.word is not None:
+        return _NumberOr(option.word)
     return type_of(field)[0]
 
 

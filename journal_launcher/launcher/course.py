@@ -247,10 +247,14 @@ class Course:
             folds=self.folds,
             n_pruned=len(study.trials(TrialState.PRUNED)),
             n_waiting=len(list(study.waiting())),
-            gpus=self.launch.meter.over_launch(),
+            gpus=self._gpus(),
         )
         self._write_record(ended)
         return ended
+
+    def _gpus(self) -> tuple[events.GpuLoad, ...]:
+        loads, packer = self.launch.meter.over_launch(), self.supervisor.packer
+        return loads if packer is None else packer.with_workers(loads)
 
     def _write_record(self, ended: events.LaunchEnded | None) -> None:
         """launch.json: the last launch, for people; read back for the study's name alone."""

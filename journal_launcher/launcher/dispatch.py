@@ -48,7 +48,9 @@ class Dispatcher:
         if not self._are_open():
             return
         for slot in self.pool.slots:
-            if slot.phase is Phase.IDLE and trials and self.left():
+            if slot.phase is Phase.IDLE and slot.retiring:
+                self.pool.dismiss_one(slot)
+            elif slot.phase is Phase.IDLE and trials and self.left():
                 self._give(slot)
             elif slot.phase is Phase.IDLE and self._wants_baselines():
                 self._score_baselines(slot)
@@ -62,8 +64,12 @@ class Dispatcher:
 
     def left(self) -> bool:
         """Is there a trial that nobody was granted yet?"""
+        return self.remaining() > 0
+
+    def remaining(self) -> int:
+        """How many trials nobody was granted yet."""
         granted = sum(slot.work.grant is not None for slot in self.pool.slots)
-        return self.ledger.remaining(granted) > 0
+        return self.ledger.remaining(granted)
 
     def _are_open(self) -> bool:
         at = self.opens_at

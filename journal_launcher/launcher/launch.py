@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from journal_launcher.base import events
 from journal_launcher.base.dataclass import dataclass
@@ -31,6 +32,9 @@ from journal_launcher.settings.inputs import check_inputs
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.lean_optuna import import_optuna
 from journal_launcher.study.lease import Lease
+
+if TYPE_CHECKING:  # few launches pack
+    from journal_launcher.launcher.packing import Packer
 
 __all__ = ["Launch", "OnPublished", "run_launch"]
 
@@ -148,6 +152,7 @@ class Launch:
                 limit=limit,
                 paths=self.paths,
                 meter=self.meter,
+                packer=self._packer(),
                 through_parent=self.engine.through_parent,
             )
             # One is always needed; how many, a study that exists says once it has been read.
@@ -158,6 +163,13 @@ class Launch:
         finally:
             for pid in pool.close():
                 self.emit(events.Note(left_behind(pid), "warning"))
+
+    def _packer(self) -> "Packer | None":
+        if not self.settings.packs:
+            return None
+        from journal_launcher.launcher.packing import Packer
+
+        return Packer(self.specs, available_cores(), self.emit)
 
     def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
         self.lease.check_folder()

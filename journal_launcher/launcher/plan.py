@@ -52,7 +52,7 @@ def plan_workers(
         raise UsageError("--workers-per-gpu: this launch uses no GPU; use --workers N")
     if not choice.devices and settings.gpus_per_worker != 1:
         raise UsageError("--gpus-per-worker: this launch uses no GPU; use --workers N")
-    devices = [device for device in choice.devices for _ in range(settings.workers_per_gpu)]
+    devices = [device for device in choice.devices for _ in range(settings.first_per_gpu)]
     devices = devices or [CPU] * (settings.workers or 1)
     threads = threads_per_worker(cores, len(devices))
     return tuple(

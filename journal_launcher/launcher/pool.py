@@ -25,6 +25,11 @@ class WorkerPool:
         """Let `wait` return when `descriptor` becomes readable (signals)."""
         self._selector.register(descriptor, selectors.EVENT_READ)
 
+    def add(self, spec: WorkerSpec) -> Slot:
+        """A place for one more worker, behind the others."""
+        self.slots.append(Slot(spec))
+        return self.slots[-1]
+
     def start(self, slot: Slot) -> WorkerProcess:
         process = self._start(slot.spec)
         slot.process_started(process)
@@ -93,8 +98,13 @@ class WorkerPool:
             if slot.process is not None and slot.phase is not Phase.LEAVING:
                 if slot.phase is Phase.STARTING:  # it may import for minutes before it reads this
                     slot.terminate()
-                slot.process.send(Bye())
-                slot.shut_down()
+                self.dismiss_one(slot)
+
+    def dismiss_one(self, slot: Slot) -> None:
+        """Say bye to a worker that is there."""
+        assert slot.process is not None
+        slot.process.send(Bye())
+        slot.shut_down()
 
     def close_waiting(self) -> None:
         """Give up on restarts."""

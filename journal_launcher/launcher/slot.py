@@ -101,6 +101,7 @@ class Slot:
     restart_at: float = 0.0  # 0: no restart is due
     placed: bool = False  # has an agent said where it is, in this slot's whole life?
     unusable: str | None = None  # why its device cannot be used, named
+    retiring: bool = False  # leaves after its trial: its GPU has enough workers
     _phase: Phase = field(default=Phase.DOWN, init=False)
 
     @property

@@ -23,9 +23,10 @@ from journal_launcher.launcher.stop import Stop, stopping
 from journal_launcher.launcher.watchdog import SilenceWatch, TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
 
-if TYPE_CHECKING:  # it imports Optuna, which comes after the workers' start
+if TYPE_CHECKING:  # two import Optuna, which comes after the workers' start; few launches pack
     from journal_launcher.launcher.journal_service import JournalService
     from journal_launcher.launcher.ledger import TrialLedger
+    from journal_launcher.launcher.packing import Packer
 
 __all__ = ["Supervisor"]
 
@@ -40,7 +41,8 @@ class Supervisor:
 
     `opened` is the second message to every worker, after its spec, once the study exists.
     `no_trials_after`: when the last trial may start; `limit`: seconds until the model must be
-    published. `through_parent`: workers reach the journal through us alone.
+    published. `through_parent`: workers reach the journal through us alone. `packer`: finds out how
+    many workers a GPU gets, where that is not given.
     `answer` holds the last message that a phase of the launch waits for (prepared, staged).
     """
 
@@ -51,6 +53,7 @@ class Supervisor:
     no_trials_after: float | None
     paths: StudyPaths
     meter: GpuMeter | None = None
+    packer: "Packer | None" = None
     limit: float | None = None
     through_parent: bool = False
     ledger: "TrialLedger | None" = None
@@ -125,6 +128,7 @@ class Supervisor:
     def run_trials(self) -> None:
         """Return when the budget is reached or the launch stops, with no trial running."""
         while not self._is_over():
+            self._pack()
             self._give_work()
             self.step()
         self.no_trials_after = None  # what follows has no trial to hold back
@@ -170,6 +174,7 @@ class Supervisor:
             self.ledger.study.check()  # notice a vanished journal although every worker is busy
         self.silence.look()
         if self.meter is not None and (loads := self.meter.take()) is not None:
+            loads = self.packer.take(loads) if self.packer is not None else loads
             self.emit(events.GpusMeasured(loads))
 
     def _seconds_to_next_deadline(self) -> float:
@@ -201,6 +206,12 @@ class Supervisor:
         if not self.dispatcher.are_settled():
             return False
         return self.stop is not None or not self.dispatcher.left()
+
+    def _pack(self) -> None:
+        assert self.dispatcher is not None
+        if self.packer is not None and self.stop is None:
+            for spec in self.packer.look(self.pool.slots, self.dispatcher.remaining):
+                self.start(self.pool.add(spec))
 
     def _give_work(self) -> None:
         assert self.dispatcher is not None
@@ -268,6 +279,8 @@ class Supervisor:
     def _on_ended(self, slot: Slot, message: messages.Ended) -> None:
         assert self.ledger is not None
         slot.end_work()
+        if self.packer is not None:
+            self.packer.trial_ended(slot, message)
         if message.state == "FAIL":
             self.ledger.count_failure(message.reason, raised=message.raised)
         else:
@@ -336,7 +349,7 @@ class Supervisor:
         if expected:
             slot.close()
             self.emit(events.WorkerEnded(slot.index))
-            if slot.unusable:
+            if slot.unusable or slot.retiring:
                 self._on_closed(slot)
             return
         tail = process.log_tail()
@@ -344,6 +357,9 @@ class Supervisor:
         if self.stop is not None:
             slot.close()
         elif status is None:
+            self._on_closed(slot)
+        elif slot.retiring:
+            slot.close()
             self._on_closed(slot)
         elif lost:
             slot.count_loss()

@@ -48,6 +48,8 @@ def part(settings: LaunchSettings, model_type: str) -> LaunchSettings:
     changed |= {flag: getattr(default, flag) for flag in flags_of_others(model_type)}
     if not MODEL_TYPES[model_type].uses_gpu and settings.gpus != "none":
         changed |= {"gpus": "auto", "workers_per_gpu": 1}  # the GPUs asked for are the others'
+    if MODEL_TYPES[model_type].fixed_memory and settings.packs:
+        changed["workers_per_gpu"] = 1  # what it takes says nothing
     return replace(settings, model_type=model_type, **changed)
 
 

@@ -102,7 +102,13 @@ class DevicesGroup:
     workers: int | None = option(
         None, DEVICES, "CPU workers, when no GPU is used (default 1).", metavar="N"
     )
-    workers_per_gpu: int = option(1, DEVICES, "Workers on each GPU.", metavar="N")
+    workers_per_gpu: int | str = option(
+        1,
+        DEVICES,
+        "Workers on each GPU; auto: as many as its memory holds and make it faster.",
+        metavar="N|auto",
+        word="auto",
+    )
     gpus_per_worker: int = option(
         1, DEVICES, "GPUs of each worker, for own code that trains on several.", metavar="N"
     )
@@ -110,10 +116,20 @@ class DevicesGroup:
     def check(self) -> None:
         """Raise UsageError for numbers of workers that cannot be."""
         check_at_least("workers", self.workers, 1)
-        check_at_least("workers_per_gpu", self.workers_per_gpu, 1)
+        check_at_least("workers_per_gpu", self.first_per_gpu, 1)
         check_at_least("gpus_per_worker", self.gpus_per_worker, 1)
-        if self.workers_per_gpu > 1 and self.gpus_per_worker > 1:
+        if self.workers_per_gpu != 1 and self.gpus_per_worker > 1:
             raise UsageError("use either --workers-per-gpu or --gpus-per-worker")
+
+    @property
+    def packs(self) -> bool:
+        """Is the number of workers on a GPU found out while the launch runs?"""
+        return self.workers_per_gpu == "auto"
+
+    @property
+    def first_per_gpu(self) -> int:
+        """How many workers each GPU begins with."""
+        return self.workers_per_gpu if isinstance(self.workers_per_gpu, int) else 1
 
 
 @dataclass(frozen=True)

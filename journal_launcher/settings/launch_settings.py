@@ -76,7 +76,12 @@ class LaunchSettings(
                 f"--gpus {self.gpus}: {self.model_type} cannot use a GPU; leave --gpus away, and "
                 "use --workers N for several CPU workers"
             )
-
+        kind = MODEL_TYPES.get(self.model_type) if self.job_kind.has_model_type else None
+        if self.packs and kind and kind.fixed_memory and not self.compare_models:
+            raise UsageError(
+                f"--workers-per-gpu auto: {self.model_type} takes the share of a GPU's memory that "
+                "it is told, which says nothing of what it needs; use --workers-per-gpu N"
+            )
         if self.engine != "local" and (self.compare_models or self.debug):
             what = "--debug" if self.debug else "--compare-models"
             raise UsageError(

@@ -49,9 +49,10 @@ class ModelSpec:
     package: what its library is imported as, and distribution what it is installed as, where that
     is another name. extra: of this program's, that installs the library, if no install has it.
     uses_gpu: trains faster on one. gpu_check: "module:function" that raises DeviceError where the
-    library cannot use the worker's GPU. gpu_rows: with fewer rows a CPU is probably faster, an
-    estimate (docs/gpu.md). flags: settings that are only its own; they are part of what its studies
-    are, and one that is None by default fixes the parameter of its name.
+    library cannot use the worker's GPU. fixed_memory: takes the share of a GPU's memory that it is
+    told, whatever it needs. gpu_rows: with fewer rows a CPU is probably faster, an estimate
+    (docs/gpu.md). flags: settings that are only its own; they are part of what its studies are, and
+    one that is None by default fixes the parameter of its name.
     judges_overfit: the error on its training rows says something, which that of trees does not.
     remedies: what each cure means for it: `slower` or `regularised` with ranges, the others if they
     apply.
@@ -63,6 +64,7 @@ class ModelSpec:
     extra: str | None = None
     uses_gpu: bool = False
     gpu_check: str | None = None
+    fixed_memory: bool = False
     gpu_rows: int = 0
     flags: tuple[str, ...] = ()
     judges_overfit: bool = False
@@ -107,6 +109,7 @@ MODEL_TYPES = {
         package="catboost",
         uses_gpu=True,
         gpu_check="journal_launcher.worker.device_check:require_catboost_gpu",
+        fixed_memory=True,
         gpu_rows=20_000,
         remedies={
             "slower": Remedy(ranges={"learning_rate": {"low": 0.01, "high": 0.05}}),

@@ -54,8 +54,8 @@ class Option:
 
     `spellings` are further names of the flag; `choices` lists the only values allowed; a `switch`
     is on or off and has a `--no-` twin if `twin`; `many` may be given several times; a `reference`
-    names something in the user's code; a `duration` may be text such as 10m. With a `key` it is no
-    flag: the key says where it is given, `example` how.
+    names something in the user's code; a `duration` may be text such as 10m; `word` may be given in
+    place of a number. With a `key` it is no flag: the key says where it is given, `example` how.
     """
 
     group: str
@@ -68,6 +68,7 @@ class Option:
     many: bool = False
     reference: bool = False
     duration: bool = False
+    word: str | None = None
     key: str | None = None
     example: str = ""
 
@@ -121,6 +122,9 @@ def check_value(setting: dataclasses.Field[Any], value: Any) -> None:
         if allowed:
             good = item in offered.choices or (offered.reference and is_reference(item))
             expected = ", ".join(allowed)
+        if offered.word is not None:
+            good = good or item == offered.word
+            expected = f"{expected}, or {offered.word}"
         if not good and not (item is None and optional):
             raise UsageError(f"{where}: expected {expected}, found {item!r}")
 

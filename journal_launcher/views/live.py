@@ -173,7 +173,11 @@ class Screen:
 
 
 def _gpu(gpu: GpuLoad) -> str:
-    return _load(" ".join(gpu.device.split()[:2]), gpu.used, gpu.total, gpu.utilization)
+    load = _load(" ".join(gpu.device.split()[:2]), gpu.used, gpu.total, gpu.utilization)
+    if gpu.workers is None:
+        return load
+    speed = "" if gpu.workers == 1 or gpu.speedup is None else f" {gpu.speedup:.1f}x"
+    return f"{load} {gpu.workers} worker{'s' * (gpu.workers > 1)}{speed}"
 
 
 def _load(name: str, used: int, total: int, share: float | None) -> str:

@@ -261,6 +261,7 @@ class Worker:
                 incompatible=outcome.incompatible,
                 seconds=seconds,
                 stop=self._study.ends_launch,
+                work=self._job.work(),
             )
         )
         if broken:

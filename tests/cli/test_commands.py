@@ -321,7 +321,23 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "predict" in capsys.readouterr().out
     assert run("run", "--help") == 0
     text = capsys.readouterr().out
-    assert "Devices:" in text and "--workers-per-gpu N" in text
+    assert "Devices:" in text and "--workers-per-gpu N|auto" in text
+
+
+def test_a_number_of_workers_may_be_the_word_auto(
+    asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.toml"
+    for given, line in (("auto", '"auto"'), (3, "3")):
+        assert run("--workers-per-gpu", str(given)) == 0
+        file.write_text(f"workers_per_gpu = {line}\n")
+        assert run("--config", str(file)) == 0
+        assert [asked.pop().workers_per_gpu for _ in range(2)] == [given, given]
+    assert run("--workers-per-gpu", "all") == 2
+    assert "expected a whole number, or auto, found 'all'" in capsys.readouterr().err
+    file.write_text("workers_per_gpu = 'all'\n")
+    assert run("--config", str(file)) == 2
+    assert "expected a whole number, or auto, found 'all'" in capsys.readouterr().err
 
 
 def test_what_follows_the_dashes_is_passed_on_as_it_is(asked: list, tmp_path: Path) -> None:

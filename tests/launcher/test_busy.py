@@ -13,7 +13,7 @@ def objective(trial):
     time.sleep(0.4)
     return trial.suggest_float("x", 0, 1)
 """
-ENDED = {"reason": None, "raised": False, "incompatible": False, "stop": False}
+ENDED = {"reason": None, "raised": False, "incompatible": False, "stop": False, "work": None}
 
 
 @pytest.fixture

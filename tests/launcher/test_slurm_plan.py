@@ -80,6 +80,7 @@ def test_without_gpus_each_task_is_a_worker(say: Any) -> None:
 def test_what_does_not_go_together_is_one_line_that_says_what_to_ask_for(say: Any) -> None:
     assert "the job says which GPUs" in refused(gpus="0,1")
     assert "a GPU has one worker" in refused(workers_per_gpu=2)
+    assert "--workers-per-gpu auto: with --engine slurm" in refused(workers_per_gpu="auto")
     assert "--ntasks=9" in refused(gpus="none", workers=9)
     assert "--gpus-per-node=4" in refused(gpus_per_worker=4)
     assert "counts CPU workers" in refused(workers=2)

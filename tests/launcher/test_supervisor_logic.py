@@ -149,7 +149,7 @@ def test_restarts_back_off_and_a_finished_trial_resets_them(clock: Clock) -> Non
             stage.turn()
         assert clock.now - died == pytest.approx(expected, abs=0.01)
     stage.run_trial()
-    ended = {"reason": None, "raised": False, "incompatible": False, "stop": False}
+    ended = {"reason": None, "raised": False, "incompatible": False, "stop": False, "work": None}
     stage.process().say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
     stage.turn()
     stage.process().status = -11
@@ -322,7 +322,7 @@ def test_the_last_words_of_a_worker_are_heard_before_its_trial_fails(clock: Cloc
     stage = Stage(clock)
     stage.run_trial()
     process = stage.process()
-    ended = {"reason": None, "raised": False, "incompatible": False, "stop": True}
+    ended = {"reason": None, "raised": False, "incompatible": False, "stop": True, "work": None}
     process.say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
     process.status = 0
     stage.turn()
@@ -338,7 +338,7 @@ def test_words_that_come_after_the_parent_has_listened_are_heard_too(
     process = stage.process()
 
     def end() -> None:  # between listening and looking who has exited
-        ended = {"reason": None, "raised": False, "incompatible": False, "stop": True}
+        ended = {"reason": None, "raised": False, "incompatible": False, "stop": True, "work": None}
         process.say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
         process.status = 0
 
@@ -405,7 +405,7 @@ def test_a_finished_trial_makes_losses_forgotten(clock: Clock) -> None:
     slot = stage.pool.slots[0]
     slot.losses = 5
     stage.run_trial()
-    ended = {"reason": None, "raised": False, "incompatible": False, "seconds": 1.0, "stop": False}
-    stage.process().say("ended", number=0, state="COMPLETE", **ended)
+    ended = {"reason": None, "raised": False, "incompatible": False, "stop": False, "work": None}
+    stage.process().say("ended", number=0, state="COMPLETE", seconds=1.0, **ended)
     stage.turn()
     assert slot.losses == 0

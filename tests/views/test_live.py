@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,18 @@ def test_each_gpus_memory_and_utilisation_are_shown() -> None:
     assert line.split("   ") == ["GPU 0 12.0/80.0 GiB", "GPU 1 13.0/80.0 GiB 10%"]
     full.fold(GpusMeasured(()))
     assert drawn(full, 80) == without
+
+
+@pytest.mark.parametrize(
+    ("workers", "speedup", "shown"),
+    [(1, None, " 1 worker"), (2, None, " 2 workers"), (3, 1.84, " 3 workers 1.8x")],
+)
+def test_a_gpu_whose_workers_are_found_out_shows_them(
+    workers: int, speedup: float | None, shown: str
+) -> None:
+    full = board(2)
+    full.fold(GpusMeasured((replace(loads(1)[0], workers=workers, speedup=speedup),)))
+    assert f"GPU 0 12.0/80.0 GiB{shown}" in drawn(full, 80)
 
 
 @pytest.mark.parametrize(("width", "lines"), [(140, 2), (80, 3), (50, 1)])

@@ -40,6 +40,8 @@ def test_the_json_result_has_exactly_the_promised_keys() -> None:
             "used": 3 * 2**30,
             "total": 80 * 2**30,
             "utilization": 0.5,
+            "workers": None,
+            "speedup": None,
         }
     ]
     nothing = result_json(replace(OBJECTIVE, best_trial=None))

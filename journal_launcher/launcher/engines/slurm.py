@@ -83,7 +83,7 @@ class SlurmEngine:
                 f"--gpus {settings.gpus}: with --engine slurm the job says which GPUs; use all, or "
                 "none"
             )
-        if settings.workers_per_gpu > 1:
+        if settings.workers_per_gpu != 1:
             raise UsageError(
                 f"--workers-per-gpu {settings.workers_per_gpu}: with --engine slurm a GPU has one "
                 "worker; leave it away"

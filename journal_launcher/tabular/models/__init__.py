@@ -171,13 +171,18 @@ class FittedModel(Protocol):
 class ModelType(Protocol):
     """One kind of model. `unit` is what `report` counts: "epoch" or "fold".
 
-    max_steps: the most epochs or rounds that a training takes. on_round: told after every round,
+    max_steps: the most epochs or rounds that a training takes. fold_steps: batches that the last
+    cross-validation went through, each fold's counted, also where a report ended it; None of a type
+    whose rounds cost unlike times. on_round: told after every round,
     by those that train their folds one after the other; set by whoever wants to hear it.
     """
 
     extension: str
     unit: str
     on_round: Rounds
+
+    @property
+    def fold_steps(self) -> int | None: ...
 
     @property
     def max_steps(self) -> int: ...

@@ -74,6 +74,7 @@ class Tuned(ABC):
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.on_round: Rounds = lambda done, of: None
+        self.fold_steps: int | None = None
 
     @property
     def affordable(self) -> int | None:

@@ -58,6 +58,10 @@ class WithWords:
         return self._model.affordable
 
     @property
+    def fold_steps(self) -> int | None:
+        return self._model.fold_steps
+
+    @property
     def on_round(self) -> Rounds:
         return self._model.on_round
 

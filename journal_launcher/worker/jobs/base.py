@@ -87,6 +87,11 @@ class Job(ABC):
         """User attributes of the trial that was called last."""
         return {}
 
+    def work(self) -> float | None:
+        """Units of equal effort that the trial took that was called last, also where it was pruned;
+        None: the job has none."""
+        return None
+
     def recorded(self, study: optuna.Study) -> None:  # noqa: B027, most keep nothing
         """The trial that was called last is in the journal; drop what nobody needs any more."""
 

@@ -147,7 +147,7 @@ class TableJob(Job):
             flags={name: getattr(settings, name) for name in FLAGS},
             gpu=self._gpu,
             threads=self._threads,
-            workers_per_gpu=settings.workers_per_gpu,
+            workers_per_gpu=settings.first_per_gpu,
             name=settings.model_type,
             ranges=(settings.spaces or {}).get(settings.model_type, {}),
         )
@@ -161,6 +161,9 @@ class TableJob(Job):
 
     def attributes(self) -> dict[str, Any]:
         return self._objective.attributes
+
+    def work(self) -> float | None:
+        return self._objective.model.fold_steps
 
     def baselines(self) -> Baselines | None:
         found = score_baselines(self._task)

@@ -160,7 +160,8 @@ class NeuralNet(Tuned):
         prepared = self._prepare(folds)
         trainings = self._trainings(params, [fold.train for fold in prepared], seed)
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
-        steps = 0
+        an_epoch = sum(training.fold_steps for training in trainings)
+        steps = self.fold_steps = 0
         best = -np.inf
         fitted: list[Weights] = []
         history: list[tuple[float, float]] = []
@@ -170,6 +171,7 @@ class NeuralNet(Tuned):
             trained = epochs(trainings, [fold.valid for fold in prepared], limit, pool)
             trained = ahead(trained) if self._settings.gpu else trained
             for epoch, (weights, outputs) in enumerate(trained, start=1):
+                self.fold_steps = epoch * an_epoch
                 found = [
                     score(data.valid_target, predictions(part, fold.scaling), data.valid_weights)
                     for data, fold, part in zip(folds, prepared, outputs.wait(), strict=True)

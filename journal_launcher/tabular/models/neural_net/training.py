@@ -211,6 +211,11 @@ class Training:
         self._rates = rates.to(flat.device, torch.float32)
         self._done = 0  # epochs
 
+    @property
+    def fold_steps(self) -> int:
+        """Batches that an epoch goes through, each fold's counted."""
+        return self._batches * len(self._rows)
+
     def snapshot(self) -> list[Weights]:
         """A copy of each fold's network that predicts."""
         average = self._step.average.clone()

@@ -210,9 +210,13 @@ def test_pruning_ends_the_trial_at_once() -> None:
             raise optuna.TrialPruned
 
     score = metrics.score_function("r2", "regression")
+    model = NeuralNet(settings())
+    assert model.fold_steps is None
     with pytest.raises(optuna.TrialPruned):
-        NeuralNet(settings()).cross_validate(SMALL, folds(*table()), score, 1, report)
+        model.cross_validate(SMALL, folds(*table()), score, 1, report)
     assert seen == [1, 2, 3]
+    batches = len(folds(*table())[0].rows.train) // SMALL["batch_size"]
+    assert model.fold_steps == 3 * batches * len(folds(*table())), "what it did until then counts"
 
 
 @pytest.mark.parametrize(
