@@ -9,7 +9,13 @@ import torch
 from torch.profiler import ProfilerActivity
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
-from journal_launcher.tabular.models.neural_net.training import ADAM, Step, TensorRows, Training
+from journal_launcher.tabular.models.neural_net.training import (
+    ADAM,
+    Step,
+    TensorRows,
+    Training,
+    clip,
+)
 
 __all__ = ["profile_of", "some_training", "synchronize"]
 
@@ -70,7 +76,7 @@ def profile_of(cpu: bool, periodic: bool) -> list[tuple[str, float, str, str]]:
     )
     x, y = (torch.stack([getattr(rows, k)[:batch] for rows in folds], 1) for k in "xy")
     masks = torch.ones(net.layers, batch, 5, net.width, device=device)
-    rates = torch.tensor([1e-3, 0.9999, 0.01], device=device)
+    rates = torch.tensor([1e-3, 0.9999, 0.01, 1.0], device=device)
     inputs = (x, y, masks, rates)
 
     def whole() -> None:
@@ -106,14 +112,10 @@ def parts_of(step: Step, net: Mlp, inputs: tuple[Any, ...]) -> dict[str, Callabl
         torch._fused_adamw_(
             *lists,
             [],
-            [step._count] * len(lists[0]),
+            [rates[3]] * len(lists[0]),
             lr=rates[0],
             **ADAM,
         )
-
-    def clip() -> None:
-        norms = torch.linalg.vector_norm(step._gradient, dim=1, keepdim=True)
-        step._gradient.mul_((1.0 / (norms + 1e-6)).clamp_(max=1.0))
 
     def average() -> None:
         step._flat.mul_(rates[1])
@@ -123,7 +125,7 @@ def parts_of(step: Step, net: Mlp, inputs: tuple[Any, ...]) -> dict[str, Callabl
         "gradient": lambda: net.backpropagate(
             step._layers, step._gradients, step.average.stats, x, y, masks
         ),
-        "clip": clip,
+        "clip": lambda: clip(step._gradient),
         "clip by renorm": lambda: torch.renorm(step._gradient, 2, 0, 1.0),
         "decay and average": average,
         **{

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
 SIZES = (model_type._SMALL, model_type._MEDIUM, model_type._LARGE)
 WIDTHS = sorted({width for sizes in SIZES for width in sizes.widths})
 FOLDS, BATCH = 3, 128
-RATES = [1e-3, 1 - 1e-5, 0.5]
+RATES = [1e-3, 1 - 1e-5, 0.5, 1.0]
 
 
 def nets(place: Place, layers: int, periodic: bool) -> Iterator[Mlp]:

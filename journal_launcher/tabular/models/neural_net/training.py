@@ -19,6 +19,7 @@ __all__ = [
     "TensorRows",
     "Training",
     "ahead",
+    "clip",
     "draw_masks",
     "epochs",
     "output",
@@ -33,12 +34,13 @@ ADAM: Mapping[str, Any] = {
     "maximize": False,
 }
 """What is fixed of the fused optimiser, also where the parts of a step are measured alone."""
-_CLIP = 1.0
 _DECAY = 0.99
 """Of the moving average of the weights, for each step after the first 890."""
 _CONSTANT = 0.3
 _FLOOR = 0.02
 """Share of the epochs with the full learning rate; what is left of it after the last one."""
+_RATES = 4
+"""Columns of the schedule."""
 _AT_ONCE = 2**21
 """Hidden units of one network for which dropout masks are drawn at once, or inputs gathered."""
 _CHUNK = 8192
@@ -94,7 +96,6 @@ class Step:
             3, *self._flat.shape
         ).to(self._flat)
         self._layers, self._gradients = net.unflatten(self._flat), net.unflatten(self._gradient)
-        self._count = torch.zeros((), device=device)
         self._run: Callable[..., None] = self._take
         if captured:
             masks = (net.layers if net.dropout else 0, batch, folds, net.width)
@@ -104,7 +105,7 @@ class Step:
                 self._flat.new_zeros(batch, folds, like.x.shape[1]),
                 torch.zeros(batch, folds, 1, device=device, dtype=like.y.dtype),
                 self._flat.new_zeros(masks),
-                torch.zeros(3, device=device),
+                torch.ones(_RATES, device=device),
                 *weights,
             )
 
@@ -112,8 +113,8 @@ class Step:
         """Forget everything and go on from `weights`."""
         self.average.copy_(weights)
         self._flat.copy_(weights.flat)
-        for tensor in (self._first_moment, self._second_moment, self._count):
-            tensor.zero_()
+        self._first_moment.zero_()
+        self._second_moment.zero_()
 
     def __call__(
         self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor, *weights: Tensor
@@ -127,11 +128,9 @@ class Step:
         self._net.backpropagate(
             self._layers, self._gradients, self.average.stats, x, y, masks, *weights
         )
-        norms = torch.linalg.vector_norm(self._gradient, dim=1, keepdim=True)
-        self._gradient.mul_((_CLIP / (norms + 1e-6)).clamp_(max=1.0))
-        rate, left_by_decay, share_of_new = rates.unbind()
+        clip(self._gradient)
+        rate, left_by_decay, share_of_new, taken = rates.unbind()
         self._flat.mul_(left_by_decay)  # AdamW's decay: below it is a number, which a graph freezes
-        self._count.add_(1)
         # Without torch.optim, which imports the compiler: that takes every worker seconds.
         torch._fused_adamw_(
             [self._flat],
@@ -139,11 +138,17 @@ class Step:
             [self._first_moment],
             [self._second_moment],
             [],
-            [self._count],
+            [taken],
             lr=rate,
             **ADAM,
         )
         self.average.flat.lerp_(self._flat, share_of_new.to(self._flat.dtype))
+
+
+def clip(gradient: Tensor) -> None:
+    """Shorten each fold's gradient, (folds, weights), to a norm of 1 where it is longer."""
+    norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+    gradient.mul_(norms.add_(1e-6).reciprocal_().clamp_(max=1.0))
 
 
 class _Graph:
@@ -269,13 +274,13 @@ def _side_by_side(folds: list[Tensor], dim: int) -> Tensor:
 
 
 def _schedule(rate: float, decay: float, steps: int) -> Tensor:
-    """For each step: the learning rate, what weight decay leaves of the weights, and how far the
-    average moves towards the new weights; (steps, 3)."""
+    """For each step: the learning rate, what weight decay leaves of the weights, how far the
+    average moves towards the new weights, and its number from 1 on; (steps, _RATES)."""
     taken = torch.arange(1, steps + 1, dtype=torch.float64)
     rates = rate * ((1 - taken / steps) / (1 - _CONSTANT)).clamp_(_FLOOR, 1.0)
     # Early weights are far off: the average begins short.
     share_of_new = (9.0 / (taken + 10)).clamp_(min=1 - _DECAY)
-    return torch.stack([rates, 1 - rates * decay, share_of_new], dim=1)
+    return torch.stack([rates, 1 - rates * decay, share_of_new, taken], dim=1)
 
 
 def draw_masks(dropout: float, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
