@@ -143,7 +143,7 @@ class Mlp:
         """(rows, folds, outputs) with BatchNorm's running statistics and nothing dropped."""
         layers = self.unflatten(weights.flat)
         if self.numbers:
-            x, _ = _embed(x, *layers.periodic)
+            x = _embed(x, *layers.periodic)[0]
         for (matrix, scale, shift), mean, variance in zip(
             layers.hidden, weights.stats[::2], weights.stats[1::2], strict=True
         ):
@@ -169,8 +169,8 @@ class Mlp:
         masks: (layers, rows, folds, width) for dropout, or empty. weights: (rows, folds, 1), by
         which the loss of each row is multiplied before the mean is taken.
         """
-        embedded, waves = _embed(x, *layers.periodic) if self.numbers else (x, None)
-        hidden, passed = embedded, []
+        passing = _embed(x, *layers.periodic) if self.numbers else None
+        hidden, passed = x if passing is None else passing[0], []
         for number, (matrix, scale, shift) in enumerate(layers.hidden):
             linear, scale = _linear(hidden, matrix), scale.reshape(-1)
             normal, mean, inverse_std = torch.native_batch_norm(
@@ -220,8 +220,8 @@ class Mlp:
             _matrix_gradient(back, layer.x, into_matrix)
             if number or self.numbers:
                 back = _linear(back, layers.hidden[number][0].mT)
-        if waves is not None:
-            _embed_backward(back, x, embedded, waves, layers.periodic, into.periodic)
+        if passing is not None:
+            _embed_backward(back, x, *passing, into.periodic)
 
 
 def _linear(x: Tensor, matrix: Tensor) -> Tensor:
@@ -247,19 +247,37 @@ def _loss_gradient(output: Tensor, y: Tensor) -> Tensor:
     return error.div_(len(error))
 
 
-def _embed(x: Tensor, frequencies: Tensor, matrix: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """The inputs with their numbers embedded, and the waves that the gradient needs.
+def _embed(
+    x: Tensor, frequencies: Tensor, matrix: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The inputs with their numbers embedded, and the waves and matrices that the gradient needs.
 
     frequencies: (folds, numbers, frequencies of each). Each number of each fold has a matrix of its
     own, so they are a batch of folds * numbers matrices; waves: (rows, folds * numbers,
     2 * frequencies), the cosines before the sines.
     """
     folds, numbers, _ = frequencies.shape
-    angles = x[:, :, :numbers, None] * (2 * pi * frequencies)
-    waves = torch.cat([angles.cos(), angles.sin()], dim=3).flatten(1, 2)
-    hidden = _linear(waves, matrix.reshape(folds * numbers, *matrix.shape[2:]))
+    waves = _waves(x[:, :, :numbers, None] * (2 * pi * frequencies)).flatten(1, 2)
+    matrices = matrix.reshape(folds * numbers, *matrix.shape[2:])
+    hidden = _linear(waves, matrices)
     hidden = hidden.reshape(len(x), folds, -1).add_(bias.flatten(1)).relu_()
-    return torch.cat([hidden, x[:, :, numbers:]], dim=2), waves
+    return torch.cat([hidden, x[:, :, numbers:]], dim=2), waves, matrices
+
+
+def _waves(angles: Tensor) -> Tensor:
+    """Cosines and sines of the last dimension, one behind the other."""
+    if angles.is_cuda and not angles.requires_grad:  # as in `_linear`
+        return _in_halves(angles)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)  # a CPU wants memory in one piece
+
+
+def _in_halves(angles: Tensor) -> Tensor:
+    """The same without a copy, in place of a kernel more."""
+    count = angles.shape[-1]
+    waves = angles.new_empty(*angles.shape[:-1], 2 * count)
+    torch.cos(angles, out=waves[..., :count])
+    torch.sin(angles, out=waves[..., count:])
+    return waves
 
 
 def _embed_backward(
@@ -267,24 +285,25 @@ def _embed_backward(
     x: Tensor,
     embedded: Tensor,
     waves: Tensor,
-    weights: list[Tensor],
+    matrices: Tensor,
     into: list[Tensor],
 ) -> None:
-    """Write the gradient of `_embed`, whose first result has the gradient `back`."""
-    frequencies, matrix, bias = weights
-    folds, numbers, count = frequencies.shape
-    units = numbers * bias.shape[2]
+    """Write the gradient of `_embed`, whose first result, `embedded`, has the gradient `back`."""
+    of_frequencies, of_matrix, of_bias = into
+    folds, numbers, count = of_frequencies.shape
+    units = numbers * of_bias.shape[2]
     embedded = embedded[:, :, :units]
     back = torch.ops.aten.threshold_backward(back[:, :, :units], embedded, 0)
     # The bias of a unit that no row switches off is a shift, which BatchNorm takes away: what is
     # not zero here is rounding, and Adam would make steps of it.
     shifts = embedded.amin(0) > 0
-    into[2].copy_(back.sum(0).masked_fill_(shifts, 0.0).view_as(bias))
+    torch.sum(back, 0, out=of_bias.flatten(1)).masked_fill_(shifts, 0.0)
     back = back.reshape(len(x), folds * numbers, -1)
-    into[1].copy_(torch.bmm(back.permute(1, 2, 0), waves.transpose(0, 1)).view_as(matrix))
-    back = _linear(back, matrix.reshape(folds * numbers, *matrix.shape[2:]).mT)
+    of_matrix.copy_(torch.bmm(back.permute(1, 2, 0), waves.transpose(0, 1)).view_as(of_matrix))
+    back = _linear(back, matrices.mT)
     of_cos, of_sin = torch.split(back, count, dim=2)
     cos, sin = torch.split(waves, count, dim=2)
     # The sine has the cosine for its derivative, the cosine minus the sine.
-    of_angles = torch.addcmul(of_sin * cos, of_cos, sin, value=-1).view(len(x), *frequencies.shape)
-    into[0].copy_(of_angles.mul_(x[:, :, :numbers, None]).sum(0).mul_(2 * pi))
+    of_angles = torch.addcmul(of_sin * cos, of_cos, sin, value=-1)
+    of_angles = of_angles.view(len(x), *of_frequencies.shape).mul_(x[:, :, :numbers, None])
+    torch.sum(of_angles, 0, out=of_frequencies).mul_(2 * pi)

@@ -8,6 +8,7 @@ from tabular.models.neural_net.plainly import one_fold
 from torch import Tensor
 from torch.nn import functional
 
+from journal_launcher.tabular.models.neural_net import mlp
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
 
 FOLDS, ROWS = 3, 40
@@ -104,6 +105,14 @@ def test_frequencies_begin_with_the_spread_asked_for() -> None:
     assert float(frequencies.std()) == pytest.approx(0.25, rel=0.02)
     assert float(matrix.abs().max()) <= 200**-0.5
     assert float(bias.abs().max()) <= 200**-0.5
+
+
+def test_waves_are_the_same_wherever_they_are_written() -> None:
+    """A GPU writes them into two halves of one memory, a CPU puts them together."""
+    angles = 9 * torch.randn(40, 3, 5, 16, generator=torch.Generator().manual_seed(0))
+    found = mlp._in_halves(angles)
+    assert torch.equal(found, mlp._waves(angles))
+    assert torch.equal(found, torch.cat([angles.cos(), angles.sin()], dim=3))
 
 
 def test_a_bias_that_batch_norm_takes_away_has_no_gradient() -> None:
