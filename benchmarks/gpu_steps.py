@@ -123,7 +123,7 @@ def parts_of(step: Step, net: Mlp, inputs: tuple[Any, ...]) -> dict[str, Callabl
 
     return {
         "gradient": lambda: net.backpropagate(
-            step._layers, step._gradients, step.average.stats, x, y, masks
+            step._layers, step._gradients, step._norms, step.average.stats, x, y, masks
         ),
         "clip": lambda: clip(step._gradient),
         "clip by renorm": lambda: torch.renorm(step._gradient, 2, 0, 1.0),

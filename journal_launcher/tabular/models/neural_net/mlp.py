@@ -48,8 +48,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class _Layers:
-    """Views of flat weights, or of their gradient; each (folds, …)."""
+    """Flat weights, or their gradient, and views of them; each (folds, …)."""
 
+    flat: Tensor
     periodic: list[Tensor]
     """Frequencies, matrix and bias of the embeddings, if there are any."""
     hidden: list[tuple[Tensor, Tensor, Tensor]]
@@ -118,7 +119,17 @@ class Mlp:
         first = 3 if self.numbers else 0
         *hidden, matrix, bias = views[first:]
         grouped = list(zip(hidden[::3], hidden[1::3], hidden[2::3], strict=True))
-        return _Layers(views[:first], grouped, matrix, bias)
+        return _Layers(flat, views[:first], grouped, matrix, bias)
+
+    def norms(self, folds: int, device: torch.device) -> Tensor:
+        """Where BatchNorm's scales and shifts of so many folds lie in their flat weights.
+
+        (layers * 2 * folds * width,), a layer's scales before its shifts.
+        """
+        size = sum(map(prod, self.shapes))
+        places = torch.arange(folds * size, device=device).view(folds, size)
+        found = [part for _, *norms in self.unflatten(places).hidden for part in norms]
+        return torch.stack(found).flatten()
 
     def initial(self, random: list[torch.Generator], dtype: torch.dtype) -> Weights:
         """Weights to begin with: a network for each generator, on the generators' device."""
@@ -156,6 +167,7 @@ class Mlp:
         self,
         layers: _Layers,
         into: _Layers,
+        norms: Tensor,
         stats: Tensor,
         x: Tensor,
         y: Tensor,
@@ -164,19 +176,22 @@ class Mlp:
     ) -> None:
         """Write the gradient of each fold's mean loss of a batch, squared error or cross-entropy.
 
-        layers: the weights. into: views of the gradient. stats: as in `Weights`, updated.
+        layers: the weights. into: the gradient. norms: as found by `norms`. stats: as in `Weights`,
+        updated.
         x: (rows, folds, inputs). y: (rows, folds, 1) values or class positions.
         masks: (layers, rows, folds, width) for dropout, or empty. weights: (rows, folds, 1), by
         which the loss of each row is multiplied before the mean is taken.
         """
         passing = _embed(x, *layers.periodic) if self.numbers else None
         hidden, passed = x if passing is None else passing[0], []
-        for number, (matrix, scale, shift) in enumerate(layers.hidden):
-            linear, scale = _linear(hidden, matrix), scale.reshape(-1)
+        # BatchNorm wants them in one piece: all layers' in one operation each way.
+        pieces = layers.flat.view(-1).index_select(0, norms).view(self.layers, 2, -1)
+        for number, (matrix, _, _) in enumerate(layers.hidden):
+            linear, (scale, shift) = _linear(hidden, matrix), pieces[number]
             normal, mean, inverse_std = torch.native_batch_norm(
                 linear.flatten(1),
                 scale,
-                shift.reshape(-1),
+                shift,
                 stats[2 * number].view(-1),
                 stats[2 * number + 1].view(-1),
                 True,  # training: by the statistics of this batch
@@ -195,8 +210,9 @@ class Mlp:
         _matrix_gradient(back, hidden, into.matrix)
         torch.sum(back, 0, out=into.bias)
         back = _linear(back, layers.matrix.mT)
+        found: list[Tensor] = []
         for number in reversed(range(self.layers)):
-            layer, (into_matrix, into_scale, into_shift) = passed[number], into.hidden[number]
+            layer, (into_matrix, _, _) = passed[number], into.hidden[number]
             if len(masks):
                 back.mul_(masks[number])
             columns = torch.ops.aten.leaky_relu_backward(
@@ -214,12 +230,12 @@ class Mlp:
                 _EPS,
                 [True, True, True],  # the gradients of input, scale and shift
             )
-            into_scale.copy_(of_scale.view_as(into_scale))
-            into_shift.copy_(of_shift.view_as(into_shift))
+            found = [of_scale, of_shift, *found]
             back = columns.view_as(layer.linear)
             _matrix_gradient(back, layer.x, into_matrix)
             if number or self.numbers:
                 back = _linear(back, layers.hidden[number][0].mT)
+        into.flat.view(-1).index_copy_(0, norms, torch.cat(found))
         if passing is not None:
             _embed_backward(back, x, *passing, into.periodic)
 

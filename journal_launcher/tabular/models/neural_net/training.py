@@ -96,6 +96,7 @@ class Step:
             3, *self._flat.shape
         ).to(self._flat)
         self._layers, self._gradients = net.unflatten(self._flat), net.unflatten(self._gradient)
+        self._norms = net.norms(folds, device)
         self._run: Callable[..., None] = self._take
         if captured:
             masks = (net.layers if net.dropout else 0, batch, folds, net.width)
@@ -126,7 +127,7 @@ class Step:
     def _take(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor, *weights: Tensor) -> None:
         # BatchNorm's running statistics lie in `average` and are updated there.
         self._net.backpropagate(
-            self._layers, self._gradients, self.average.stats, x, y, masks, *weights
+            self._layers, self._gradients, self._norms, self.average.stats, x, y, masks, *weights
         )
         clip(self._gradient)
         rate, left_by_decay, share_of_new, taken = rates.unbind()

@@ -46,7 +46,8 @@ def test_the_gradient_is_the_one_that_autograd_finds(
     weights = net.initial(generators(), torch.float64)
     gradient = torch.full_like(weights.flat, torch.nan)
     layers, into = net.unflatten(weights.flat), net.unflatten(gradient)
-    net.backpropagate(layers, into, weights.stats, x, y, masks)
+    norms = net.norms(FOLDS, x.device)
+    net.backpropagate(layers, into, norms, weights.stats, x, y, masks)
     for fold in range(FOLDS):
         flat = weights.flat[fold].clone().requires_grad_()
         output = one_fold(net, flat, masks[:, :, fold], x[:, fold])
@@ -67,7 +68,8 @@ def test_the_gradient_is_of_the_weighted_loss(classes: int) -> None:
     weights = net.initial(generators(), torch.float64)
     gradient = torch.full_like(weights.flat, torch.nan)
     layers, into = net.unflatten(weights.flat), net.unflatten(gradient)
-    net.backpropagate(layers, into, weights.stats, x, y, masks, rows)
+    norms = net.norms(FOLDS, x.device)
+    net.backpropagate(layers, into, norms, weights.stats, x, y, masks, rows)
     for fold in range(FOLDS):
         flat = weights.flat[fold].clone().requires_grad_()
         output = one_fold(net, flat, masks[:, :, fold], x[:, fold])
@@ -85,8 +87,9 @@ def test_the_network_that_predicts_is_the_one_that_trains(net: Mlp) -> None:
     weights = net.initial(generators(), torch.float64)
     x, y = batch(net)
     layers, into = net.unflatten(weights.flat), net.unflatten(torch.empty_like(weights.flat))
+    norms = net.norms(FOLDS, x.device)
     for _ in range(500):  # the running statistics come to those of the one batch
-        net.backpropagate(layers, into, weights.stats, x, y, drawn_masks(net, 0.0))
+        net.backpropagate(layers, into, norms, weights.stats, x, y, drawn_masks(net, 0.0))
     weights.stats[1::2] *= (ROWS - 1) / ROWS
     found = net.evaluate(weights, x)
     for fold in range(FOLDS):
@@ -124,7 +127,8 @@ def test_a_bias_that_batch_norm_takes_away_has_no_gradient() -> None:
     x, y = (tensor.float() for tensor in batch(net))
     gradient = torch.zeros_like(weights.flat)
     layers, into = net.unflatten(weights.flat), net.unflatten(gradient)
-    net.backpropagate(layers, into, weights.stats, x, y, drawn_masks(net, 0.0))
+    norms = net.norms(FOLDS, x.device)
+    net.backpropagate(layers, into, norms, weights.stats, x, y, drawn_masks(net, 0.0))
     assert (into.periodic[2][:, 0, 0] == 0).all()
     assert (into.periodic[2][:, 0, 1] != 0).all()
     assert (into.periodic[1][:, 0, 0] != 0).any()
