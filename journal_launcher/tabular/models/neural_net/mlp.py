@@ -64,7 +64,8 @@ class _Passed(NamedTuple):
 
     x: its input. linear: (rows, folds, width), before BatchNorm. scale, mean and inverse_std:
     (folds * width,), of BatchNorm, the last two of this batch. normal: (rows, folds * width), after
-    BatchNorm and before the ReLU.
+    BatchNorm and before the ReLU. factor: by which ReLU and dropout have then multiplied it in its
+    place; None without dropout.
     """
 
     x: Tensor
@@ -73,6 +74,7 @@ class _Passed(NamedTuple):
     mean: Tensor
     inverse_std: Tensor
     normal: Tensor
+    factor: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -198,10 +200,15 @@ class Mlp:
                 _MOMENTUM,
                 _EPS,
             )
-            passed.append(_Passed(hidden, linear, scale, mean, inverse_std, normal))
-            hidden = functional.leaky_relu(normal, self.slope).view_as(linear)
-            if len(masks):
-                hidden.mul_(masks[number])
+            factor = None
+            if len(masks):  # ReLU and mask in one, which serves both ways
+                mask = masks[number].flatten(1)
+                factor = torch.ops.aten.leaky_relu_backward(mask, normal, self.slope, False)
+            passed.append(_Passed(hidden, linear, scale, mean, inverse_std, normal, factor))
+            if factor is None:
+                hidden = functional.leaky_relu(normal, self.slope).view_as(linear)
+            else:
+                hidden = normal.mul_(factor).view_as(linear)
         # From here on `back` is the gradient of what came before; back through a matrix is
         # `_linear` with its transpose.
         back = _loss_gradient(_linear(hidden, layers.matrix).add_(layers.bias), y)
@@ -213,11 +220,13 @@ class Mlp:
         found: list[Tensor] = []
         for number in reversed(range(self.layers)):
             layer, (into_matrix, _, _) = passed[number], into.hidden[number]
-            if len(masks):
-                back.mul_(masks[number])
-            columns = torch.ops.aten.leaky_relu_backward(
-                back.flatten(1), layer.normal, self.slope, False
-            )
+            columns = back.flatten(1)
+            if layer.factor is None:
+                columns = torch.ops.aten.leaky_relu_backward(
+                    columns, layer.normal, self.slope, False
+                )
+            else:
+                columns.mul_(layer.factor)
             columns, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
                 columns,
                 layer.linear.flatten(1),
