@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
 from journal_launcher.tabular.models.neural_net.training import (
@@ -15,9 +16,10 @@ from journal_launcher.tabular.models.neural_net.training import (
     TensorRows,
     Training,
     clip,
+    in_pieces,
 )
 
-__all__ = ["profile_of", "some_training", "synchronize"]
+__all__ = ["operations_of", "profile_of", "some_training", "synchronize"]
 
 ROWS, COLUMNS = 98_783, 62
 PERIODIC = (16, 8, 0.2)
@@ -83,6 +85,7 @@ def profile_of(cpu: bool, periodic: bool) -> list[tuple[str, float, str, str]]:
         step._take(*inputs)
 
     found = [("eager step", timed(whole, cpu), "us", "")]
+    found.append(("operations of a step", float(operations_of(whole)), "", "views not counted"))
     kernels = kernels_of(whole, cpu)
     if kernels:
         slowest = sorted(kernels, key=lambda pair: -pair[1])[:5]
@@ -107,8 +110,7 @@ def parts_of(step: Step, net: Mlp, inputs: tuple[Any, ...]) -> dict[str, Callabl
     state = (step._flat, step._gradient, step._first_moment, step._second_moment)
 
     def adam(pieces: int) -> None:
-        size = -(-step._flat.numel() // (4 * pieces)) * 4
-        lists = [list(torch.split(tensor.view(-1), size)) for tensor in state]
+        lists = [in_pieces(tensor, pieces) for tensor in state]
         torch._fused_adamw_(
             *lists,
             [],
@@ -158,6 +160,26 @@ def timed(run: Callable[[], Any], cpu: bool, graphs: int = 0) -> float:
         synchronize(cpu)
         found.append((time.perf_counter() - began) / inner)
     return 1e6 * statistics.median(found) / max(1, graphs)
+
+
+def operations_of(run: Callable[[], Any]) -> int:
+    """How many operations a run asks of the device; most are a kernel each, a few several."""
+    with _Counting() as counting:
+        run()
+    return counting.count
+
+
+class _Counting(TorchDispatchMode):
+    """Counts what is no view and no allocation."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        returned = (value.alias_info for value in func._schema.returns)
+        view = any(alias is not None and not alias.is_write for alias in returned)
+        allocates = "empty" in func.name() or func.name() == "aten::_unsafe_view"
+        self.count += not (view or allocates)
+        return func(*args, **(kwargs or {}))
 
 
 def kernels_of(run: Callable[[], Any], cpu: bool) -> list[tuple[str, float]]:

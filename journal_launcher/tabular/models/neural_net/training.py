@@ -22,6 +22,7 @@ __all__ = [
     "clip",
     "draw_masks",
     "epochs",
+    "in_pieces",
     "output",
 ]
 
@@ -39,6 +40,9 @@ _DECAY = 0.99
 _CONSTANT = 0.3
 _FLOOR = 0.02
 """Share of the epochs with the full learning rate; what is left of it after the last one."""
+_PIECES = 36
+"""Views of the weights that a GPU's optimiser takes at once. It gives each at least one of its
+blocks, and one to 65,536 weights: a vector in one piece keeps a few of its many processors busy."""
 _RATES = 4
 """Columns of the schedule."""
 _AT_ONCE = 2**21
@@ -97,6 +101,8 @@ class Step:
         ).to(self._flat)
         self._layers, self._gradients = net.unflatten(self._flat), net.unflatten(self._gradient)
         self._norms = net.norms(folds, device)
+        state = (self._flat, self._gradient, self._first_moment, self._second_moment)
+        self._pieces = tuple(in_pieces(part, _PIECES if captured else 1) for part in state)
         self._run: Callable[..., None] = self._take
         if captured:
             masks = (net.layers if net.dropout else 0, batch, folds, net.width)
@@ -133,17 +139,24 @@ class Step:
         rate, left_by_decay, share_of_new, taken = rates.unbind()
         self._flat.mul_(left_by_decay)  # AdamW's decay: below it is a number, which a graph freezes
         # Without torch.optim, which imports the compiler: that takes every worker seconds.
+        flat, gradient, first_moment, second_moment = self._pieces
         torch._fused_adamw_(
-            [self._flat],
-            [self._gradient],
-            [self._first_moment],
-            [self._second_moment],
+            flat,
+            gradient,
+            first_moment,
+            second_moment,
             [],
-            [taken],
+            [taken] * len(flat),
             lr=rate,
             **ADAM,
         )
         self.average.flat.lerp_(self._flat, share_of_new.to(self._flat.dtype))
+
+
+def in_pieces(tensor: Tensor, most: int) -> list[Tensor]:
+    """At most so many views of its memory, of whole registers: what is calculated stays the same
+    bit by bit."""
+    return list(torch.split(tensor.view(-1), -(-tensor.numel() // (64 * most)) * 64))
 
 
 def clip(gradient: Tensor) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from journal_launcher.tabular.models.neural_net.training import (
     Training,
     ahead,
     draw_masks,
+    in_pieces,
 )
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -162,6 +164,48 @@ def test_the_learning_rate_is_what_a_gpus_optimiser_takes(
     folds = [table(net, fold, dtype) for fold in range(2)]
     trained(start(net, folds, seeds=[1, 2], captured=captured), epochs=1)
     assert set(taken) == {(dtype, torch.float32, torch.float32)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "name", "most"),
+    [
+        (1, "plain", 25),
+        (2, "plain", 33),
+        (3, "plain", 41),
+        (1, "periodic", 49),
+        (2, "periodic", 57),
+    ],
+)
+def test_a_step_asks_a_device_for_few_operations(
+    layers: int, name: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU a step of a small network takes the time of their launches (docs/gpu.md)."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[4] / "benchmarks")
+    from gpu_steps import operations_of
+
+    net = replace(NETS[name], layers=layers, dropout=0.1, slope=0.0)
+    folds = [table(net, fold) for fold in range(2)]
+    counts: list[int] = []
+
+    class Watched(Step):
+        def __call__(self, *batch: Tensor) -> None:
+            counts.append(operations_of(lambda: super(Watched, self).__call__(*batch)))
+
+    step = Watched(net, 2, BATCH, folds[0], torch.device("cpu"))
+    trained(begin(net, step, folds, seeds=[1, 2]), 1)
+    assert set(counts) == {most}
+
+
+@pytest.mark.parametrize("pieces", [1, 12, 36])
+@pytest.mark.parametrize("folds", [1, 5])
+def test_an_optimiser_of_many_pieces_takes_the_same_step(folds: int, pieces: int) -> None:
+    flat = torch.randn(folds, 4771)
+    parts = in_pieces(flat, pieces)
+    assert len(parts) <= pieces and sum(map(torch.numel, parts)) == flat.numel()
+    assert all(part.data_ptr() % 16 == 0 for part in parts)
+    for part in parts:
+        part.mul_(2.0)
+    assert torch.equal(torch.cat(parts), flat.view(-1)), "they are its memory"
 
 
 def test_one_fold_moves_no_other() -> None:
