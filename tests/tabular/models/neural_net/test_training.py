@@ -249,7 +249,7 @@ def test_how_many_batches_are_drawn_at_once_changes_nothing(
 ) -> None:
     rows = table(PLAIN, 0)
     (at_once,) = trained(start(PLAIN, [rows], seeds=[1]))
-    monkeypatch.setattr(training, "_AT_ONCE", 1)
+    monkeypatch.setitem(training._AT_ONCE, "cpu", 1)
     (one_by_one,) = trained(start(PLAIN, [rows], seeds=[1]))
     assert torch.equal(at_once.flat, one_by_one.flat)
 
