@@ -47,8 +47,8 @@ _RATES = 4
 """Columns of the schedule."""
 _AT_ONCE = {"cpu": 2**21, "cuda": 2**24}
 """Hidden units of one network for which dropout masks are drawn at once, or inputs gathered: as
-many as a CPU's cache likes; on a GPU each drawing costs some thirty kernels, whatever its size, and
-five folds of it take 0.3 GB."""
+many as a CPU's cache likes; on a GPU each drawing costs some forty kernels, whatever its size, and
+five folds of it take 0.7 GB for a moment."""
 _CHUNK = 8192
 """Rows predicted at once: bounds the memory of a wide network on a long table."""
 
