@@ -4,7 +4,7 @@ A new Optuna may rename or change any of it. `tests/study/test_optuna_private.py
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileOpenLock, JournalFileSymlinkLock
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.storages.journal._storage import JournalOperation, JournalStorageReplayResult
 from optuna.study._frozen import FrozenStudy
-from optuna.trial import BaseTrial, FrozenTrial
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 __all__ = [
     "CONSTRAINT",
@@ -30,6 +30,7 @@ __all__ = [
     "HookedTrial",
     "JournalOperation",
     "Loading",
+    "PartOfStudy",
     "fixed_params",
     "lock_file",
     "renumbered",
@@ -113,6 +114,20 @@ class HookedTrial(optuna.Trial):
         return self.draw(name, distribution)
 
 
+class PartOfStudy(optuna.Study):
+    """A study for the eyes of a sampler, which sees the trials `shown` and no others."""
+
+    shown: Sequence[FrozenTrial] = ()
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self.shown if states is None or trial.state in states]
+
+
 class HookedJournalStorage(JournalStorage):
     """Optuna's journal storage, in which one method writes and one reads."""
 
@@ -155,6 +170,11 @@ class HookedJournalStorage(JournalStorage):
         """A study's trials from number `start` on, as of what was read; not to be changed."""
         result = self._replay_result
         return [result._trials[trial] for trial in result._study_id_to_trial_ids[study][start:]]
+
+    def trial_read(self, study: int, number: int) -> FrozenTrial:
+        """One trial of a study, as of what was read; not to be changed."""
+        result = self._replay_result
+        return result._trials[result._study_id_to_trial_ids[study][number]]
 
     def forget_created(self) -> None:
         """Let there be an id of a created trial, -1, also before the first one is read back."""

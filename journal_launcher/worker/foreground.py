@@ -75,7 +75,7 @@ def _debug(settings: LaunchSettings, seed: int, task: ForegroundTask, paths: Stu
     directions = [optuna.study.StudyDirection[name.upper()] for name in said]
     storage = optuna.storages.InMemoryStorage()
     optuna.create_study(storage=storage, study_name=settings.name, directions=directions)
-    study = WorkerStudy(settings.name, storage, search.sampler(seed, 0), search.pruner)
+    study = WorkerStudy(settings.name, storage, search.sampler(seed, 0, None), search.pruner)
     defaults = job.defaults()
     if defaults is not None:
         study.enqueue_trial(defaults)

@@ -41,6 +41,7 @@ from journal_launcher.worker import leaving
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceStatus, verify_device
+from journal_launcher.worker.history import History
 from journal_launcher.worker.jobs import Job, make_job
 from journal_launcher.worker.numbered_lines import of_trial
 from journal_launcher.worker.sampling import Search
@@ -191,6 +192,7 @@ class Worker:
         self._storage.again = self._again
         self._study = WorkerStudy(self._paths.name, self._storage)
         self._study.pruner = self._search.pruner
+        self._history = History(self._study, self._storage)
 
     def _open_storage(self) -> StudyStorage:
         if self._spec.through_parent:
@@ -235,7 +237,7 @@ class Worker:
         number = self._number = self._storage.get_trial(trial_id).number
         self._connection.send(messages.Started(number))
         started = time.monotonic()
-        self._study.sampler = self._search.sampler(self._seed, number)
+        self._study.sampler = self._search.sampler(self._seed, number, self._history)
         trial = JournalTrial(self._study, trial_id)
         with of_trial(number):
             outcome = evaluate(self._job, trial, len(self._study.directions))

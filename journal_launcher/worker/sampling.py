@@ -16,6 +16,7 @@ from journal_launcher.base.errors import UsageError
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.settings.options import is_reference
+from journal_launcher.worker.history import BoundedTPE, History
 from journal_launcher.worker.user_code import load_reference
 from journal_launcher.worker.user_errors import importing
 
@@ -42,11 +43,11 @@ class Search:
         )
         self.callbacks: tuple[Callback, ...] = tuple(map(load_callback, settings.callback))
 
-    def sampler(self, study_seed: int, number: int) -> BaseSampler:
+    def sampler(self, study_seed: int, number: int, history: History | None = None) -> BaseSampler:
         """The sampler of one trial."""
         if self._own is not None:
             return self._own(trial_seed(study_seed, number, "sampler"))
-        return make_sampler(self._name, study_seed, number)
+        return make_sampler(self._name, study_seed, number, history)
 
 
 def load_own_sampler(reference: str) -> Callable[[int], BaseSampler]:
@@ -97,9 +98,12 @@ def _expect(kind: type, option: str, reference: str, found: Any) -> Any:
     return made
 
 
-def make_sampler(name: str, study_seed: int, number: int) -> BaseSampler:
+def make_sampler(
+    name: str, study_seed: int, number: int, history: History | None = None
+) -> BaseSampler:
     """A sampler for one trial, its state a function of (seed, trial number) and the journal alone.
 
+    history: what tpe is shown of a long study; without it, all.
     qmc draws one sequence for the whole study, so all its workers share the study's seed.
     """
     seed = trial_seed(study_seed, number, "sampler")
@@ -108,7 +112,7 @@ def make_sampler(name: str, study_seed: int, number: int) -> BaseSampler:
         warnings.simplefilter("ignore", ExperimentalWarning)
         match name:
             case "tpe":
-                return TPESampler(seed=seed)
+                return TPESampler(seed=seed) if history is None else BoundedTPE(seed, history)
             case "random":
                 return RandomSampler(seed=seed)
             case "gp":

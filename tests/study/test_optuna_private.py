@@ -265,6 +265,23 @@ def test_trials_read_are_those_of_one_study_from_a_number_on(journal: Path) -> N
         asked.ask()
     found = storage.trials_read(private.study_id(study), 1)
     assert found == study.get_trials()[1:] and [trial.number for trial in found] == [1, 2]
+    assert storage.trial_read(private.study_id(study), 1) is found[0]
+
+
+def test_a_sampler_sees_the_trials_that_are_shown() -> None:
+    study = created(InMemoryStorage())
+    for state in (TrialState.COMPLETE, TrialState.FAIL):
+        study.tell(study.ask(), 1.0 if state == TrialState.COMPLETE else None, state=state)
+    part = private.PartOfStudy("second", storage=study._storage)
+    part.shown = study.trials
+    assert [trial.number for trial in part.get_trials()] == [0, 1]
+    assert [trial.number for trial in part.get_trials(states=(TrialState.FAIL,))] == [1]
+    sampler = optuna.samplers.TPESampler(n_startup_trials=1)
+    study.ask()
+    running = study.trials[2]
+    assert sampler.sample_relative(part, running, {"x": FLOAT}).keys() == {"x"}
+    part.shown = part.shown[1:]  # where nothing is finished it draws at random
+    assert sampler.sample_relative(part, running, {"x": FLOAT}) == {}
 
 
 def test_a_creation_that_is_not_read_back_gives_the_forgotten_id(journal: Path) -> None:
