@@ -10,17 +10,18 @@ import functools
 import json
 import types
 from collections.abc import Callable
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 from journal_launcher import __version__
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, JournalLauncherError
 from journal_launcher.base.messages import Message
 
-__all__ = ["VERSION", "Channel", "LineBuffer", "program_of", "type_of"]
+__all__ = ["VERSION", "Channel", "LineBuffer", "program_of", "quoted", "type_of"]
 
 VERSION = 1
 _TYPE = b'"type":"'
+_NO_LINES = b'"lines":""'  # inside of text, its quotes would be escaped
 
 Kind = TypeVar("Kind", bound=Message)
 
@@ -32,10 +33,12 @@ class Channel:
     launch: str
     worker: int
 
-    def encode(self, message: Message) -> bytes:
+    def encode(self, message: Message, lines: bytes = b"") -> bytes:
+        """One line. lines: `quoted` ones, which take the place of the empty ones of `Records`."""
         who = {"launch": self.launch, "worker": self.worker}
         line = {"v": VERSION, "program": __version__, "type": message.type, **who, **vars(message)}
-        return _to_line(line).encode() + b"\n"
+        encoded = _to_line(line).encode() + b"\n"
+        return encoded.replace(_NO_LINES, b'"lines":"%b"' % lines, 1) if lines else encoded
 
     @classmethod
     def of_spec(cls, line: bytes) -> "Channel":
@@ -64,7 +67,7 @@ class Channel:
         if version != VERSION or launch != self.launch:
             expected = f"expected protocol {VERSION} of launch {self.launch}"
             raise self._refused(found, f"{expected}, found {version} of {launch}")
-        known = {one.__name__.lower(): one for one in kind.__subclasses__()}
+        known = _by_type(cast(Any, kind))
         if not isinstance(name, str) or name not in known:
             raise self._refused(found, f"expected a known message, found the type {name!r:.80}")
         try:
@@ -89,6 +92,11 @@ class _Field:
     said: str
     types: tuple[type, ...]
     read: Callable[[Any], Any] | None
+
+
+@functools.cache
+def _by_type(kind: Any) -> dict[str, Any]:
+    return {one.__name__.lower(): one for one in kind.__subclasses__()}
 
 
 @functools.cache
@@ -136,6 +144,11 @@ def _to_json(value: Any) -> Any:
 
 
 _to_line = json.JSONEncoder(separators=(",", ":"), default=_to_json).encode
+
+
+def quoted(text: str) -> bytes:
+    """Text as it stands in a message, without the quotation marks around it."""
+    return _to_line(text)[1:-1].encode()
 
 
 def type_of(line: bytes) -> str:

@@ -47,12 +47,15 @@ class Dispatcher:
         """Give every idle worker something to do; `trials`: new ones may start."""
         if not self._are_open():
             return
-        for slot in self.pool.slots:
-            if slot.phase is Phase.IDLE and slot.retiring:
+        idle = [slot for slot in self.pool.slots if slot.phase is Phase.IDLE]
+        left = self.remaining() if trials and idle else 0
+        for slot in idle:
+            if slot.retiring:
                 self.pool.dismiss_one(slot)
-            elif slot.phase is Phase.IDLE and trials and self.left():
+            elif left > 0:
                 self._give(slot)
-            elif slot.phase is Phase.IDLE and self._wants_baselines():
+                left -= 1
+            elif self._wants_baselines():
                 self._score_baselines(slot)
 
     def are_settled(self) -> bool:

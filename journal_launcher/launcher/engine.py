@@ -63,13 +63,21 @@ class WorkerProcess(Protocol):
         ...
 
     @property
+    def hung_up(self) -> bool:
+        """Has `receive` come to the end of what it says? That is not its own end."""
+        ...
+
+    @property
     def lost(self) -> bool:
         """After its end: is only what carried its words gone? Then neither it nor its trial is to
         blame, and it may still run somewhere, but can say nothing any more."""
         ...
 
-    def send(self, message: FromParent) -> None:
-        """Send a message whole, after those before it; what finds no room now is `unsent`."""
+    def send(self, message: FromParent, lines: bytes = b"") -> None:
+        """Send a message whole, after those before it; what finds no room now is `unsent`.
+
+        lines: as for `messages.Channel.encode`.
+        """
         ...
 
     def send_rest(self) -> None:

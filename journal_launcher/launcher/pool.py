@@ -20,6 +20,9 @@ class WorkerPool:
         self.slots = [Slot(spec) for spec in specs]
         self._start = start
         self._selector = selectors.DefaultSelector()
+        self._ready: set[int | None] = set()  # descriptors, as of the last wait
+        self._listened: set[int] = set()  # descriptors of messages that the selector has
+        self._unwatched: set[int | None] = set()  # None, where processes have no pidfd
 
     def watch(self, descriptor: int) -> None:
         """Let `wait` return when `descriptor` becomes readable (signals)."""
@@ -34,38 +37,63 @@ class WorkerPool:
         process = self._start(slot.spec)
         slot.process_started(process)
         self._selector.register(process.messages_descriptor, selectors.EVENT_READ)
-        if process.exit_descriptor is not None:
+        self._listened.add(process.messages_descriptor)
+        if process.exit_descriptor is None:
+            self._unwatched.add(None)
+        else:
             self._selector.register(process.exit_descriptor, selectors.EVENT_READ)
         return process
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a worker speaks or dies, a signal comes, or the time is over."""
-        if any(slot.process and slot.process.exit_descriptor is None for slot in self.slots):
-            seconds = min(seconds, 0.1)  # no pidfd here: look at the processes instead
-        now = time.monotonic()
+        """Sleep until a worker speaks or dies, a signal comes, or the time is over.
+
+        The others are not looked at afterwards: of hundreds of workers few have anything to say.
+        """
+        until = time.monotonic() + seconds
+        full = []
         for slot in self.slots:
-            if slot.alive:
-                seconds = min(seconds, slot.ending.kill_at - now)
+            process = slot.process
+            if process is not None:
+                until = min(until, slot.ending.kill_at)
+                if process.unsent:
+                    full.append(process)
             elif slot.awaits_restart:
-                seconds = min(seconds, slot.restart_at - now)
-        full = [slot.process for slot in self.slots if slot.process and slot.process.unsent]
+                until = min(until, slot.restart_at)
+        seconds = until - time.monotonic()
+        if self._unwatched:
+            seconds = min(seconds, 0.1)  # no pidfd here: look at the processes instead
         for process in full:
             self._selector.register(process.out_descriptor, selectors.EVENT_WRITE)
-        self._selector.select(max(0.0, seconds))
+        ready = self._selector.select(max(0.0, seconds))
+        self._ready = {key.fd for key, _ in ready}
         for process in full:
             self._selector.unregister(process.out_descriptor)
             process.send_rest()
 
     def messages(self) -> Iterator[tuple[Slot, FromWorker]]:
         for slot in self.slots:
-            if slot.process is not None:
-                for message in slot.process.receive():
+            if slot.process is not None and slot.process.messages_descriptor in self._ready:
+                said = slot.process.receive()
+                if slot.process.hung_up:  # readable for ever, and it may live on for a while
+                    self._stop_listening(slot.process)
+                for message in said:
                     slot.heard_at = time.monotonic()
                     yield slot, message
 
+    def _stop_listening(self, process: WorkerProcess) -> None:
+        if process.messages_descriptor in self._listened:
+            self._listened.remove(process.messages_descriptor)
+            self._selector.unregister(process.messages_descriptor)
+
     def exited(self) -> list[Slot]:
         """Slots whose process has ended and waits to be reaped, or is lost."""
-        return [s for s in self.slots if s.process and (s.ending.lost or s.process.has_exited())]
+        told = self._ready | self._unwatched
+        return [
+            slot
+            for slot in self.slots
+            if (process := slot.process) is not None
+            and (slot.ending.lost or (process.exit_descriptor in told and process.has_exited()))
+        ]
 
     def reap(self, slot: Slot, seconds: float = 0.5) -> int | None:
         """Collect a dead process; its slot is DOWN, or CLOSED if it was told to leave.
@@ -74,7 +102,7 @@ class WorkerPool:
         """
         process = slot.process
         assert process is not None
-        self._selector.unregister(process.messages_descriptor)
+        self._stop_listening(process)
         if process.exit_descriptor is not None:
             self._selector.unregister(process.exit_descriptor)
         status = process.reap(seconds)
@@ -89,7 +117,7 @@ class WorkerPool:
     def due(self) -> list[Slot]:
         """Dead slots whose restart is due."""
         now = time.monotonic()
-        return [s for s in self.slots if s.awaits_restart and s.restart_at <= now]
+        return [s for s in self.slots if 0 < s.restart_at <= now and s.awaits_restart]
 
     def dismiss(self) -> None:
         """Say bye to every worker; those that wait for a restart are not started again."""
@@ -119,8 +147,10 @@ class WorkerPool:
 
     def kill_overdue(self) -> None:
         """Kill whoever ignores SIGTERM."""
+        now = time.monotonic()
         for slot in self.slots:
-            slot.kill_if_overdue()
+            if slot.ending.kill_at <= now:
+                slot.kill_if_overdue()
 
     def kill_all(self) -> None:
         for slot in self.slots:

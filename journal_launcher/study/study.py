@@ -74,11 +74,13 @@ class StudyHandle:
     def __init__(self, storage: StudyStorage, name: str) -> None:
         self.storage = storage
         self._study = optuna.study.Study(name, storage)  # the sampler is each worker's own
-        self._listed: tuple[int, tuple[FrozenTrial, ...]] = (0, ())
         self._identity: Identity | None = None  # once it is there it stays what it is
         self._begin_tally()
 
     def _begin_tally(self) -> None:
+        self._read = -1  # records, at the last look at the trials
+        self._trials: list[FrozenTrial] = []
+        self._listed: tuple[FrozenTrial, ...] | None = ()  # the same, for others
         self._tally = Tally(lambda trials: next(iter(self._ranked(trials)), None))
         self._stagnation = Stagnation(
             self.directions, lambda trial: not self._refits() or refittable(trial)
@@ -238,20 +240,34 @@ class StudyHandle:
 
     # --- its trials
 
+    def _look(self) -> None:
+        """Take in what is new; a parent asks several times between two records."""
+        self.check()
+        if self._read == self.storage.records_read:
+            return
+        self._read = self.storage.records_read
+        study = study_id(self._study)
+        before = [self.storage.trial_read(study, t.number) for t in self._tally.under_way]
+        since = self.storage.trials_read(study, len(self._trials))
+        for trial in before:
+            self._trials[trial.number] = trial
+        self._trials += since
+        self._listed = None
+        self._tally.take([*before, *since])
+
     def trials(self, *states: TrialState) -> Sequence[FrozenTrial]:
         """All trials, or those in a state; not to be changed."""
-        self.check()
-        read = self.storage.records_read
-        if read != self._listed[0]:  # a parent asks several times between two records
-            ended = self._listed[1][: self._tally.settled]
-            since = self.storage.trials_read(study_id(self._study), len(ended))
-            self._listed = read, (*ended, *since)
-        trials = self._listed[1]
-        return [trial for trial in trials if trial.state in states] if states else trials
+        self._look()
+        if states:
+            return [trial for trial in self._trials if trial.state in states]
+        if self._listed is None:
+            self._listed = tuple(self._trials)
+        return self._listed
 
     def count(self) -> tuple[int, int]:
         """(finished, failed) trials; what a stop interrupted did not fail."""
-        return self._tally.count(self.trials())
+        self._look()
+        return self._tally.counts
 
     def was_stopped(self, n_trials: int) -> bool:
         """Did `study.stop()` end a launch that wanted as many: is a grid exhausted, say?"""
@@ -268,16 +284,19 @@ class StudyHandle:
 
     def waiting(self) -> Iterator[int]:
         """Numbers of the queued trials, in order."""
-        for trial in self._tally.under_way(self.trials()):
+        self._look()
+        for trial in self._tally.under_way:
             if trial.state == TrialState.WAITING:
                 yield trial.number
 
     def trial(self, number: int) -> FrozenTrial:
-        return self.trials()[number]
+        self._look()
+        return self._trials[number]
 
     def best(self) -> FrozenTrial | None:
         """The best COMPLETE trial of a single-objective study; the earliest of equals."""
-        return self._tally.best(self.trials())
+        self._look()
+        return self._tally.leader
 
     def ranked(self) -> list[FrozenTrial]:
         """The COMPLETE trials of a single-objective study, best first.

@@ -36,7 +36,7 @@ Best = Callable[[Sequence[FrozenTrial]], FrozenTrial | None]
 
 
 class Tally:
-    """Takes in each trial once, when it and all before it have ended: Optuna never changes it then.
+    """Takes in each trial once, when it has ended: Optuna never changes it then.
 
     A parent asks several times for every trial, so counting all of them would cost the square of
     their number.
@@ -45,50 +45,30 @@ class Tally:
         best: the best of some trials, if there is one.
 
     Attributes:
-        settled: how many trials, from the first one on, have ended and were taken in.
+        under_way: the trials that have not ended, by their numbers, as they were when last taken.
+        counts: how many have finished, how many failed.
+        leader: the best one.
     """
 
     def __init__(self, best: Best) -> None:
         self._best = best
-        self.settled = 0
-        self._counts = (0, 0)
-        self._leader: FrozenTrial | None = None
+        self.under_way: list[FrozenTrial] = []
+        self.counts = (0, 0)
+        self.leader: FrozenTrial | None = None
 
-    def count(self, trials: Sequence[FrozenTrial]) -> tuple[int, int]:
-        """(finished, failed) of a study's trials."""
-        self._settle(trials)
-        finished, failed = _count(trials[self.settled :])
-        return self._counts[0] + finished, self._counts[1] + failed
-
-    def best(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-        """The best of a study's trials."""
-        self._settle(trials)
-        return self._better(trials[self.settled :])
-
-    def under_way(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
-        """A study's trials from the first one on that has not ended."""
-        self._settle(trials)
-        return trials[self.settled :]
-
-    def _settle(self, trials: Sequence[FrozenTrial]) -> None:
-        end = self.settled
-        while end < len(trials) and trials[end].state.is_finished():
-            end += 1
-        ended = trials[self.settled : end]
+    def take(self, trials: Sequence[FrozenTrial]) -> None:
+        """What has become of those under way, then what is new."""
+        ended = [trial for trial in trials if trial.state.is_finished()]
         if ended:
             finished, failed = _count(ended)
-            self._counts = self._counts[0] + finished, self._counts[1] + failed
-            self._leader = self._better(ended)
-            self.settled = end
-
-    def _better(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-        return self._best(trials if self._leader is None else [self._leader, *trials])
+            self.counts = self.counts[0] + finished, self.counts[1] + failed
+            self.leader = self._best(ended if self.leader is None else [self.leader, *ended])
+        self.under_way = [trial for trial in trials if not trial.state.is_finished()]
 
 
 def _count(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
-    begun = [trial for trial in trials if trial.state is not TrialState.WAITING]  # may be thousands
-    finished = sum(trial.state in FINISHED for trial in begun)
-    return finished, sum(map(has_failed, begun))
+    finished = sum(trial.state in FINISHED for trial in trials)
+    return finished, sum(map(has_failed, trials))
 
 
 def has_failed(trial: FrozenTrial) -> bool:

@@ -21,8 +21,8 @@ class FakeProcess:
 
     pid = 2**31 - 2  # nobody's
     unsent = b""
-    lost = False
-    messages_descriptor = exit_descriptor = out_descriptor = 0
+    lost = hung_up = False
+    messages_descriptor = exit_descriptor = out_descriptor = 0  # always readable
 
     def __init__(self) -> None:
         self.said: list[messages.FromWorker] = []
@@ -32,7 +32,7 @@ class FakeProcess:
         self.stuck = False  # in the kernel: not even SIGKILL ends it
         self.log = Path("0.log")
 
-    def send(self, message: messages.FromParent) -> None:
+    def send(self, message: messages.FromParent, lines: bytes = b"") -> None:
         self.told.append(message.type)
         if isinstance(message, messages.Grant):
             self.granted.append(message.trial)
@@ -88,11 +88,12 @@ class FakePool(WorkerPool):
         )
         self._clock = clock
 
-    def _select(self, seconds: float) -> None:
+    def _select(self, seconds: float) -> list[tuple[Any, int]]:
         """Return at once if a worker spoke or died, as a selector does."""
         living: list[Any] = [slot.process for slot in self.slots if slot.process]
         news = any(process.said or process.has_exited() for process in living)
         self._clock.sleep(0.0 if news else seconds)
+        return [(SimpleNamespace(fd=0), 1)]
 
     def _begin(self, spec: WorkerSpec) -> FakeProcess:
         process = FakeProcess()

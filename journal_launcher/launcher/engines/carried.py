@@ -82,10 +82,10 @@ class CarriedProcess(LocalProcess):
         """Has the agent seen the worker's end?"""
         return self._status is not None
 
-    def send(self, message: FromParent) -> None:
+    def send(self, message: FromParent, lines: bytes = b"") -> None:
         if isinstance(message, messages.Refit):
             self._staging = Path(message.staging)
-        super().send(message)
+        super().send(message, lines)
 
     def receive(self) -> list[FromWorker]:
         return [message for message in super().receive() if not self._is_of_agent(message)]

@@ -58,6 +58,7 @@ class LocalProcess:
         self._channel = Channel(launch, spec.index)
         self._lines = LineBuffer()
         self.unsent = bytearray()  # of messages for which the pipe had no room
+        self.hung_up = False
         try:
             self._start()
         except OSError as error:
@@ -111,9 +112,9 @@ class LocalProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, message: FromParent) -> None:
+    def send(self, message: FromParent, lines: bytes = b"") -> None:
         """Send one message, as far as the pipe has room; `send_rest` sends what is left."""
-        self.send_line(self._channel.encode(message))
+        self.send_line(self._channel.encode(message, lines))
 
     def send_line(self, line: bytes) -> None:
         """Send a message that is encoded already, its line end included."""
@@ -140,6 +141,7 @@ class LocalProcess:
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.messages_descriptor, 1 << 16):
                 chunks.append(chunk)
+            self.hung_up = True
         return self._lines.feed(b"".join(chunks))
 
     def has_exited(self) -> bool:
