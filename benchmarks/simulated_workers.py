@@ -279,7 +279,7 @@ class Worker:
         yield from journal.look()
         content = {"state": 1, "values": [value], "datetime_complete": now()}
         yield from journal.append(self.who, self._record(SET_STATE, **of, **content))
-        self.say(Ended(number, "COMPLETE", None, False, False, taken, False))
+        self.say(Ended(number, "COMPLETE", None, False, False, taken, False, None))
 
 
 def now() -> str:
