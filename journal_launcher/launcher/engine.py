@@ -76,7 +76,7 @@ class WorkerProcess(Protocol):
     def send(self, message: FromParent, lines: bytes = b"") -> None:
         """Send a message whole, after those before it; what finds no room now is `unsent`.
 
-        lines: as for `messages.Channel.encode`.
+        lines: as for `channel.Channel.encode`.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from launcher.harness import ROOT, Workshop
 
-from journal_launcher.base import messages
+from journal_launcher.base import channel, messages
 from journal_launcher.launcher import journal_service
 from journal_launcher.launcher.engines.local import LocalProcess
 from journal_launcher.study import tally
@@ -99,8 +99,8 @@ class Asking:
         self.more = True
 
     def send(self, message: messages.Records, lines: bytes = b"") -> None:
-        encoded = messages.Channel("launch", 0).encode(message, lines)
-        found = messages.Channel("launch", 0).decode(encoded, messages.FromParent)
+        encoded = channel.Channel("launch", 0).encode(message, lines)
+        found = channel.Channel("launch", 0).decode(encoded, messages.FromParent)
         assert isinstance(found, messages.Records) and len(encoded.splitlines()) == 1
         self.text += found.lines
         self.offset, self.more = found.offset, found.more
