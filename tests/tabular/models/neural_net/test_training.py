@@ -149,12 +149,14 @@ def test_a_step_that_was_recorded_once_does_what_it_says_for_every_trial(
 def test_the_learning_rate_is_what_a_gpus_optimiser_takes(
     dtype: torch.dtype, captured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reads the rate and the count of steps as 32 bits each, also for weights of 64."""
+    """It reads the rate and the number of the step as 32 bits each, also for weights of 64."""
     taken: list[tuple[torch.dtype, torch.dtype, torch.dtype]] = []
+    numbers: list[float] = []
     fused = torch._fused_adamw_
 
     def watched(flat: list[Tensor], *rest: list[Tensor], lr: Tensor, **more: object) -> None:
         taken.append((flat[0].dtype, lr.dtype, rest[-1][0].dtype))
+        numbers.append(float(rest[-1][0]) if not captured else 0.0)
         assert lr.dim() == 0
         fused(flat, *rest, lr=lr, **more)
 
@@ -164,6 +166,8 @@ def test_the_learning_rate_is_what_a_gpus_optimiser_takes(
     folds = [table(net, fold, dtype) for fold in range(2)]
     trained(start(net, folds, seeds=[1, 2], captured=captured), epochs=1)
     assert set(taken) == {(dtype, torch.float32, torch.float32)}
+    if not captured:
+        assert numbers == list(range(1, BATCHES + 1))
 
 
 @pytest.mark.parametrize(
