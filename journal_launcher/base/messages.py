@@ -134,12 +134,15 @@ class Carry(FromParent):
     """The first line to an agent, before the spec: what its node must have, and what it gives.
 
     lease: the launch that the study's lease names. sources: digests of the user's code. gpus: what
-    the worker's device consists of; 0 is the CPU.
+    the worker's device consists of; 0 is the CPU. project: where the launch runs, and what stands
+    for it on the node; "" is the folder that the agent is started in.
     """
 
     lease: str
     sources: dict[str, Any]
     gpus: int
+    project: str = ""
+    remote_dir: str = ""
 
 
 @dataclass(frozen=True)

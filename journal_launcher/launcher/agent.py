@@ -31,7 +31,7 @@ from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_env
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
 from journal_launcher.launcher.engines.scratch import scratch_folder
-from journal_launcher.launcher.engines.sources import digests
+from journal_launcher.launcher.engines.sources import check_sources, seen_from
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Agent", "main"]
@@ -96,17 +96,24 @@ class Agent:
         spec = self._channel.decode(second, FromParent)
         if not isinstance(carry, messages.Carry) or not isinstance(spec, messages.Spec):
             raise messages.unexpected(carry)
-        settings = LaunchSettings.from_json(spec.settings)
         _check_program(first)
+        settings = _enter(carry, LaunchSettings.from_json(spec.settings))
         _check_folder(StudyPaths(Path(spec.folder), spec.study), carry.lease)
-        _check_sources(settings, carry.sources)
+        check_sources(settings, carry.sources, _host())
         device = replace(_device(carry.gpus), host=_host())
         environment = pin_environment(device, spec.threads, os.environ)
         index = None if device.index is None else str(device.index)
         self._say(messages.Placed(_host(), _step(), device.kind, device.uuid, index, device.name))
         blueprint = WorkerSpec(self._channel.worker, device, spec.threads, environment)
         self._worker = _Worker(blueprint, self._channel.launch, Path(os.devnull))
-        self._worker.send(replace(spec, device=device.label, device_uuid=device.uuid))
+        self._worker.send(
+            replace(
+                spec,
+                settings=settings.to_json(),
+                device=device.label,
+                device_uuid=device.uuid,
+            )
+        )
 
     # --- the loop
 
@@ -221,18 +228,19 @@ def _check_folder(paths: StudyPaths, lease: str) -> None:
         )
 
 
-def _check_sources(settings: LaunchSettings, expected: dict[str, object]) -> None:
+def _enter(carry: messages.Carry, settings: LaunchSettings) -> LaunchSettings:
+    """Go to what stands for the launch's folder here; the settings as they are seen from there."""
+    if not carry.remote_dir:
+        return settings
     try:
-        found = digests(settings)
-    except UsageError as error:
-        raise UsageError(f"{error}; start from a folder that all nodes share") from None
-    for name, digest in expected.items():
-        if found.get(name) != digest:
-            raise UsageError(
-                f"expected {name} as the launch has it, found "
-                f"{'another one' if found.get(name) else 'none'} in {Path.cwd()}; start from a "
-                "folder that all nodes share"
-            )
+        os.chdir(Path(carry.remote_dir).expanduser())
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            f"--remote-dir {carry.remote_dir}: expected a folder like {carry.project}, found: "
+            f"{getattr(error, 'strerror', None) or error}; type where the launch runs: rsync -a ./ "
+            f"{_host()}:{carry.remote_dir}/"
+        ) from None
+    return seen_from(carry.project, settings)
 
 
 def _device(gpus: int) -> Device:

@@ -1,6 +1,7 @@
 """The course of a launch that has begun: from the study in its journal to its published model."""
 
 import time
+from dataclasses import replace
 
 from optuna.trial import TrialState
 
@@ -20,6 +21,7 @@ from journal_launcher.launcher.publish import save_best_model
 from journal_launcher.launcher.slot import Slot
 from journal_launcher.launcher.stop import Stop
 from journal_launcher.launcher.supervisor import Supervisor
+from journal_launcher.settings.inputs import objective_name
 from journal_launcher.study.confirmation import unconfirmed
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.study import BUDGET_ATTRIBUTE, SETTINGS_ATTRIBUTE, StudyHandle
@@ -104,7 +106,7 @@ class Course:
             for _ in range(PREPARE_ATTEMPTS):
                 answer = self.supervisor.prepare(slot, seed, begun)
                 if isinstance(answer, Prepared):
-                    return answer.content
+                    return self._named_as_here(answer.content)
                 if self.supervisor.stop is not None:
                     raise self.supervisor.stop.as_error()
                 if slot.unusable:
@@ -113,6 +115,16 @@ class Course:
                 log = self.paths.worker_log(slot.index)
                 raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
         raise Stop.failed("; ".join(str(s.unusable) for s in slots), ExitCode.USAGE).as_error()
+
+    def _named_as_here(self, found: Preparation) -> Preparation:
+        """What identifies a study names code by its place on this machine, whoever looked."""
+        settings, identity = self.settings, found.identity
+        if settings.command is not None:
+            identity = replace(identity, command=settings.command)
+        elif settings.objective is not None:
+            name = objective_name(settings.objective, self.paths.folder)
+            identity = replace(identity, objective=name)
+        return replace(found, identity=identity)
 
     def _placed_first(self) -> list[Slot]:
         """All places; of those on nodes, first the ones that need not wait for a free GPU."""

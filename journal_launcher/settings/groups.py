@@ -93,6 +93,12 @@ class DevicesGroup:
         "Where workers run: here, or as steps of the Slurm job that this is.",
         choices=("local", "slurm"),
     )
+    remote_dir: str | None = option(
+        None,
+        DEVICES,
+        "The folder on the nodes that stands for this one, where it has another path.",
+        metavar="DIR",
+    )
     gpus: str = option(
         "auto",
         DEVICES,
@@ -115,6 +121,15 @@ class DevicesGroup:
 
     def check(self) -> None:
         """Raise UsageError for numbers of workers that cannot be."""
+        if self.remote_dir is not None and not self.remote_dir.startswith(("/", "~")):
+            raise UsageError(
+                f"--remote-dir {self.remote_dir}: expected a path from the root or from ~"
+            )
+        if self.remote_dir is not None and self.engine == "local":
+            raise UsageError(
+                f"--remote-dir {self.remote_dir}: names a folder on the nodes of an --engine; "
+                "choose one, or leave it away"
+            )
         check_at_least("workers", self.workers, 1)
         check_at_least("workers_per_gpu", self.first_per_gpu, 1)
         check_at_least("gpus_per_worker", self.gpus_per_worker, 1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 from journal_launcher.base.data_source import check_location
 from journal_launcher.base.dataclass import dataclass
@@ -16,6 +17,8 @@ __all__ = [
     "Reference",
     "check_inputs",
     "find_reference",
+    "objective_name",
+    "parse_reference",
 ]
 
 
@@ -52,13 +55,35 @@ def find_reference(option: str, reference: str) -> Reference:
     Raises:
         UsageError: malformed, or no such file; a module is looked for when it is imported.
     """
+    found = parse_reference(option, reference)
+    if found.is_file and not os.path.isfile(found.source):
+        hint = did_you_mean_file(found.source)
+        raise UsageError(f"{option}: no such file: {absolute(found.source)}{hint}")
+    if found.is_file and not found.source.endswith(".py"):
+        raise UsageError(f"{option}: expected a Python file, found {found.source}")
+    return found
+
+
+def parse_reference(option: str, reference: str) -> Reference:
+    """The same without a look at the file.
+
+    Raises:
+        UsageError: malformed.
+    """
     source, _, attribute = reference.rpartition(":")
     is_file = source.endswith(".py") or "/" in source
     if not source or not attribute or (source.startswith(".") and not is_file):
         raise UsageError(f"{option}: expected {' or '.join(REFERENCES)}, found {reference!r}")
-    if is_file and not os.path.isfile(source):
-        hint = did_you_mean_file(source)
-        raise UsageError(f"{option}: no such file: {absolute(source)}{hint}")
-    if is_file and not source.endswith(".py"):
-        raise UsageError(f"{option}: expected a Python file, found {source}")
     return Reference(source, attribute, is_file)
+
+
+def objective_name(reference: str, studies: Path) -> str:
+    """An objective in a study's identity: a module's name, or a file's place seen from the studies
+    folder, for both may move together. Links are followed on both sides, so that the same file has
+    one name.
+    """
+    found = parse_reference("--objective", reference)
+    source = found.source
+    if found.is_file:
+        source = os.path.relpath(os.path.realpath(source), os.path.realpath(studies))
+    return f"{source}:{found.attribute}"

@@ -17,12 +17,14 @@ class CarriedEngine:
     through_parent = has_agents = True
     client: tuple[str, ...] = ()
     sources: dict[str, Any] = {}  # noqa: RUF012, tests replace it
+    places = ("", "")  # the launch's folder, and what stands for it on the node
 
     def __init__(self, given: int | None = None) -> None:
         assert given is None, "a function of this process alone goes nowhere"
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> CarriedProcess:
-        return CarriedProcess(spec, launch, log, self.client, Carry(launch, self.sources, 0))
+        carry = Carry(launch, self.sources, 0, *self.places)
+        return CarriedProcess(spec, launch, log, self.client, carry)
 
 
 def install() -> None:

@@ -1,6 +1,7 @@
 """Workers behind an agent: the same study, files and all, and nothing is left after any kill."""
 
 import os
+import shutil
 import signal
 import tempfile
 import zipfile
@@ -159,9 +160,35 @@ def test_a_node_with_other_code_ends_the_launch_before_there_is_a_study(
     workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop.write(PATIENT)
-    sources = {workshop.reference.rpartition(":")[0]: "a"}
+    file = workshop.reference.rpartition(":")[0]
+    sources = {file: {"sha256": "a", "file": file}}
     monkeypatch.setattr(carried_engine.CarriedEngine, "sources", sources)
     with pytest.raises(UsageError, match=r"expected .*my train.py as the launch has it"):
+        workshop.launch()
+    assert not workshop.paths.journal.exists()
+
+
+def test_another_checkout_on_the_node_is_the_same_study(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workshop.write(SEARCH)
+    assert workshop.launch(n_trials=3).exit_code == 0
+    monkeypatch.setattr(module, "LocalEngine", carried_engine.CarriedEngine)
+    there = tmp_path / "there"
+    shutil.copytree(workshop.folder, there)
+    places = (str(workshop.folder), str(there))
+    monkeypatch.setattr(carried_engine.CarriedEngine, "places", places)
+    (workshop.folder / "my train.py").write_text("raise RuntimeError('this is not the node')")
+    assert workshop.launch(n_trials=6).exit_code == 0
+    assert len(workshop.states()) == 6 and "FAIL" not in workshop.states()
+
+
+def test_a_node_without_the_checkout_says_what_copies_it(
+    workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write(SEARCH)
+    monkeypatch.setattr(carried_engine.CarriedEngine, "places", ("/here", "/not/there"))
+    with pytest.raises(UsageError, match=r"--remote-dir /not/there: expected a folder like /here"):
         workshop.launch()
     assert not workshop.paths.journal.exists()
 

@@ -66,7 +66,7 @@ class SlurmEngine:
         self._settings = settings
         self._environment = environment
         self._lease = StudiesFolder.at(settings.studies_dir).study(settings.name).lease
-        self._sources = dict(digests(settings))
+        self._sources = digests(settings)
         self._per_worker = 0  # GPUs
         self._started: set[int] = set()
 
@@ -122,7 +122,13 @@ class SlurmEngine:
             f"--gres=gpu:{self._per_worker}" if self._per_worker else "--gres=none",
             f"--job-name=worker-{spec.index}",
         ]
-        carry = messages.Carry(launch, dict(self._sources), self._per_worker)
+        carry = messages.Carry(
+            launch,
+            self._sources,
+            self._per_worker,
+            os.getcwd(),
+            self._settings.remote_dir or "",
+        )
         return SlurmProcess(spec, launch, log, client, carry)
 
     def _check_job(self) -> None:

@@ -1,6 +1,5 @@
 """The user's own objective as a job."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from journal_launcher.base.artifacts.sidecar import Sidecar
 from journal_launcher.base.errors import is_full_disk, limit_met
 from journal_launcher.base.messages import Preparation
 from journal_launcher.base.paths import StudyPaths
-from journal_launcher.settings.inputs import find_reference
+from journal_launcher.settings.inputs import objective_name
 from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study.attributes import ARGUMENTS, arguments_mark
 from journal_launcher.worker import trial_folders
@@ -58,24 +57,13 @@ class ObjectiveJob(Job):
         identity = Identity(
             schema_version=1,
             kind="objective",
-            objective=self._reference(),
+            objective=objective_name(self._settings.objective or "", self._paths.folder),
             directions=list(self._settings.direction or ("minimize",)),
             seed=seed,
         )
         hashed = f"objective {objective.hashed}"
         mark = arguments_mark(self._settings.arguments)
         return Preparation(identity, noted={hashed: objective.source_sha256, ARGUMENTS: mark})
-
-    def _reference(self) -> str:
-        """A module's name, or a file's place seen from the studies: both may move together.
-
-        Links are followed on both sides, so that the same file has one name.
-        """
-        found = find_reference("--objective", self._settings.objective or "")
-        source = found.source
-        if found.is_file:
-            source = os.path.relpath(os.path.realpath(source), os.path.realpath(self._paths.folder))
-        return f"{source}:{found.attribute}"
 
     def warm_up(self) -> None:
         self._load()
