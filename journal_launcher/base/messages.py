@@ -57,7 +57,8 @@ class Preparation:
 class Spec(FromParent):
     """The first line: who the worker is. `prepare`: it is told to, before it warms up.
 
-    through_parent: the parent writes and reads the journal for it.
+    through_parent: the parent writes and reads the journal for it. sees: the studies folder, or
+    `folder` is one of its node, where trials have theirs as long as they run.
     """
 
     settings: dict[str, Any]
@@ -68,6 +69,7 @@ class Spec(FromParent):
     threads: int
     prepare: bool
     through_parent: bool = False
+    sees: bool = True
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,29 @@ class Carry(FromParent):
     gpus: int
     project: str = ""
     remote_dir: str = ""
+
+
+@dataclass(frozen=True)
+class File(FromParent, FromWorker):
+    """Part of a `file`, in base64, or a `folder`, or a `link` to where `data` says: as `kind` says.
+
+    name: in its folder. modified: when, in seconds; 0 of what is no file. trial: whose folder it is
+    in; of none, to an agent, it is in that of a table's arrays, and from one in the staging folder.
+    """
+
+    name: str
+    kind: str
+    data: str
+    modified: float
+    trial: int | None
+
+
+@dataclass(frozen=True)
+class Whole(FromParent, FromWorker):
+    """That was all of the trial's folder, or, to an agent, of a table's arrays; from an agent
+    without a `trial`: all that its worker's trials have left was sent."""
+
+    trial: int | None
 
 
 @dataclass(frozen=True)
@@ -264,11 +289,12 @@ class Read(FromWorker):
 class Placed(FromWorker):
     """An agent has found its node to be right, and starts the worker there, on this device.
 
-    step: what the scheduler calls it.
+    step: what the scheduler calls it. sees: the studies folder.
     """
 
     host: str
     step: str | None
+    sees: bool
     kind: str
     device_uuid: str | None
     index: str | None
@@ -283,12 +309,8 @@ class Used(FromWorker):
 
 
 @dataclass(frozen=True)
-class File(FromWorker):
-    """Part of a staged file, or a `folder`, by its name in the staging folder; base64."""
-
-    name: str
-    data: str
-    folder: bool
+class Fetch(FromWorker):
+    """An agent's node has no arrays of the table yet: send them."""
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,14 @@ class StudyPaths:
         """Beside a folder that a trial made."""
         return mark_of(self.trial_folder(number))
 
+    def arriving_folder(self, number: int, worker: int) -> Path:
+        """Where the parent puts together what a worker elsewhere sends of a trial's folder."""
+        return self.trials / f".arriving-{number}-{worker}"
+
+    def arriving_folders(self) -> list[Path]:
+        """Those that a killed parent left."""
+        return [path for path in _listed(self.trials) if path.name.startswith(".arriving-")]
+
     def remove_trial_folder(self, number: int) -> None:
         """Remove the folder that a trial made, and its mark; a link in its place stays."""
         shutil.rmtree(self.trial_folder(number), ignore_errors=True)

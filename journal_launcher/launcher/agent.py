@@ -3,16 +3,21 @@
 Its stdin and stdout are the two pipes to the parent, its stderr is the worker's log: what starts it
 (srun) need carry no more. The end of stdin is the end of the parent, or of what carried us: then
 the worker is killed, as it is by its guard when this process is.
+
+Where the studies folder is not seen, the worker has one of its own here, of the same layout: a
+trial's folder comes into it before a trial that goes on, and goes to the parent when its trial has
+ended and is the best, or was interrupted. The table's arrays lie beside, once for all workers.
 """
 
 import contextlib
 import os
 import select
+import shlex
 import shutil
 import signal
 import sys
 import time
-from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -30,15 +35,17 @@ from journal_launcher.base.plain_files import read_object
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
+from journal_launcher.launcher.engines.node_arrays import NodeArrays
+from journal_launcher.launcher.engines.parcels import keep, parcels_of_trial, staged_parcels
 from journal_launcher.launcher.engines.scratch import scratch_folder
 from journal_launcher.launcher.engines.sources import check_sources, seen_from
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Agent", "main"]
 
-_PART = 1 << 19  # bytes of a file in one message
 _CPU_EVERY = 10.0  # seconds between two reports of the worker's CPU time
 _REAP = 10.0  # seconds that a killed worker has to end
+_ASK_AGAIN = 0.2  # seconds until an agent looks again whether another one has fetched the arrays
 
 
 class _Worker(LocalProcess):
@@ -55,7 +62,12 @@ class Agent:
     def __init__(self, incoming: int, outgoing: int, scratch: Path) -> None:
         self._in = incoming
         self._out = outgoing
+        self._scratch = scratch
         self._staging = scratch / "staging"
+        self._paths: StudyPaths | None = None  # of the studies folder here; None: the parent's own
+        self._given: set[int] = set()  # trials whose folder was sent for the refit
+        self._arrays: NodeArrays | None = None
+        self._held: messages.Open | None = None  # until the arrays are there
         self._lines = LineBuffer()
         self._asked_to_end = False
         self._next_report = 0.0
@@ -76,13 +88,19 @@ class Agent:
         except JournalLauncherError as error:
             text = f"{_host()}: {error}"
             return self._refuse(messages.Failed(text, int(error.exit_code), None), error.exit_code)
-        for line in first[2:]:
-            self._from_parent(line)
         try:
+            for line in first[2:]:
+                self._from_parent(line)
             return self._carry()
+        except DeviceError as error:  # others may go on
+            self._worker.reap(_REAP)
+            return self._refuse(messages.Unusable(str(error)), error.exit_code)
         except JournalLauncherError as error:  # what it staged cannot be saved
             self._worker.reap(_REAP)
             return self._refuse(messages.Failed(str(error), 1, None), ExitCode.FAILED)
+        finally:
+            if self._arrays is not None:
+                self._arrays.leave()
 
     def _refuse(self, why: FromWorker, status: int) -> int:
         self._say(why)
@@ -98,12 +116,20 @@ class Agent:
             raise messages.unexpected(carry)
         _check_program(first)
         settings = _enter(carry, LaunchSettings.from_json(spec.settings))
-        _check_folder(StudyPaths(Path(spec.folder), spec.study), carry.lease)
+        lease = read_object(StudyPaths(Path(spec.folder), spec.study).lease)
+        sees = lease.get("launch") == carry.lease
+        if not sees:
+            self._paths = StudyPaths(self._scratch / "studies", spec.study)
+            with self._full_disk_ends_this_worker():
+                self._paths.directory.mkdir(parents=True)
+            spec = replace(spec, folder=str(self._paths.folder), sees=False)
         check_sources(settings, carry.sources, _host())
         device = replace(_device(carry.gpus), host=_host())
         environment = pin_environment(device, spec.threads, os.environ)
         index = None if device.index is None else str(device.index)
-        self._say(messages.Placed(_host(), _step(), device.kind, device.uuid, index, device.name))
+        self._say(
+            messages.Placed(_host(), _step(), sees, device.kind, device.uuid, index, device.name)
+        )
         blueprint = WorkerSpec(self._channel.worker, device, spec.threads, environment)
         self._worker = _Worker(blueprint, self._channel.launch, Path(os.devnull))
         self._worker.send(
@@ -124,7 +150,7 @@ class Agent:
             reading.append(worker.exit_descriptor)
         while True:
             writing = [worker.out_descriptor] if worker.unsent else []
-            ready, writable, _ = select.select(reading, writing, [], self._seconds_to_report())
+            ready, writable, _ = select.select(reading, writing, [], self._seconds_to_look())
             if writable:
                 worker.send_rest()
             self._from_worker()
@@ -135,19 +161,24 @@ class Agent:
                 self._from_worker()  # what it said before its end
                 return self._end()
             self._report()
+            self._look_for_arrays()
 
     def _end(self) -> int:
         status = self._worker.reap(_REAP)
         if status is None:
             return ExitCode.FAILED  # stuck in the kernel; the parent learns that we are gone
+        self._bring_back()
+        self._say(messages.Whole(None))
         # Told to leave, and not by the parent: the scheduler wants the node back. That is no fault
         # of the worker, so the parent is not told how it ended.
         if status != ExitCode.RESUMABLE or self._asked_to_end:
             self._say(messages.Exited(status))
         return ExitCode.DONE
 
-    def _seconds_to_report(self) -> float:
+    def _seconds_to_look(self) -> float:
         limit = 1.0 if self._worker.exit_descriptor is None else _CPU_EVERY
+        if self._waits_for_arrays():
+            limit = _ASK_AGAIN
         return min(limit, max(0.0, self._next_report - time.monotonic()))
 
     def _report(self) -> None:
@@ -159,47 +190,111 @@ class Agent:
 
     def _read_parent(self) -> bool:
         """Pass on what the parent says; False if there is no parent any more."""
-        chunk = os.read(self._in, 1 << 16)
+        chunk = os.read(self._in, 1 << 20)
         for line in self._lines.feed(chunk):
             self._from_parent(line)
         return bool(chunk)
 
     def _from_parent(self, line: bytes) -> None:
-        if type_of(line) not in ("signal", "refit"):
+        if type_of(line) not in ("signal", "open", "refit", "file", "whole"):
             self._worker.send_line(line + b"\n")
             return
         message = self._channel.decode(line, FromParent)
-        if isinstance(message, messages.Refit):
-            shutil.rmtree(self._staging, ignore_errors=True)
-            self._staging.mkdir()
-            self._worker.send(replace(message, staging=str(self._staging)))
-        elif isinstance(message, messages.Signal):
-            self._asked_to_end |= message.name != "USR2"
-            if message.name == "KILL":
+        match message:
+            case messages.Open():
+                self._on_open(message)
+            case messages.Refit():
+                shutil.rmtree(self._staging, ignore_errors=True)
+                self._staging.mkdir()
+                if self._paths is not None:
+                    self._given = set(self._paths.trial_folders())
+                self._worker.send(replace(message, staging=str(self._staging)))
+            case messages.Signal("KILL"):
+                self._asked_to_end = True
                 self._worker.kill()
-            else:
-                os.kill(self._worker.pid, getattr(signal, f"SIG{message.name}"))
+            case messages.Signal(name):
+                self._asked_to_end |= name != "USR2"
+                os.kill(self._worker.pid, getattr(signal, f"SIG{name}"))
+            case messages.File() | messages.Whole():
+                with self._full_disk_ends_this_worker():
+                    self._keep(message)
+
+    # --- files from the parent
+
+    def _keep(self, message: messages.File | messages.Whole) -> None:
+        if message.trial is not None and self._paths is not None:
+            folder = self._paths.trial_folder(message.trial)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._paths.trial_mark(message.trial).touch()
+            if isinstance(message, messages.File):
+                keep(message, folder)
+        elif self._arrays is not None and isinstance(message, messages.File):
+            self._arrays.keep(message)
+        elif self._arrays is not None:
+            self._arrays.complete()
+            self._open_with_arrays()
+
+    def _on_open(self, message: messages.Open) -> None:
+        if self._paths is None or "files" not in message.prepared.content:
+            self._worker.send(message)
+            return
+        self._held = message
+        self._arrays = NodeArrays(message.prepared.content)
+        self._look_for_arrays()
+
+    def _waits_for_arrays(self) -> bool:
+        return self._held is not None and self._arrays is not None and not self._arrays.filling
+
+    def _look_for_arrays(self) -> None:
+        """Use them if another agent of this node has fetched them, fetch them if none does."""
+        if not self._waits_for_arrays():
+            return
+        assert self._arrays is not None
+        with self._full_disk_ends_this_worker():
+            there = self._arrays.take()
+        if there:
+            self._open_with_arrays()
+        elif there is not None:
+            print(f"fetching the table's arrays to {self._arrays.directory}", file=sys.stderr)
+            sys.stderr.flush()
+            self._say(messages.Fetch())
+
+    def _open_with_arrays(self) -> None:
+        assert self._held is not None and self._arrays is not None
+        prepared = self._held.prepared
+        content = {**prepared.content, "directory": str(self._arrays.directory)}
+        self._worker.send(replace(self._held, prepared=replace(prepared, content=content)))
+        self._held = None
+
+    @contextlib.contextmanager
+    def _full_disk_ends_this_worker(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DeviceError(
+                f"no place in {self._scratch.parent}: {error.strerror}; make room there, or set "
+                "TMPDIR to a folder with more"
+            ) from None
 
     # --- lines from the worker
 
     def _from_worker(self) -> None:
         for line in self._worker.receive_lines():
             if type_of(line) == "staged":
-                self._send_staged()
+                for part in staged_parcels(self._staging):
+                    self._say(part)
+            elif type_of(line) == "ended":
+                self._bring_back()
             self._write(line + b"\n")
 
-    def _send_staged(self) -> None:
-        for path in sorted(self._staging.rglob("*")):
-            name = str(path.relative_to(self._staging))
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise UsageError(f"{path}: expected a file or a folder to save")
-            if path.is_dir():
-                self._say(messages.File(name, "", folder=True))
-                continue
-            self._say(messages.File(name, "", folder=False))
-            with open(path, "rb") as file:
-                while part := file.read(_PART):
-                    self._say(messages.File(name, b64encode(part).decode(), folder=False))
+    def _bring_back(self) -> None:
+        """Send the parent the folders that trials have left: a worker removes those of losers."""
+        if self._paths is None:
+            return
+        for number in sorted(set(self._paths.trial_folders()) - self._given):
+            for part in parcels_of_trial(self._paths.trial_folder(number), number):
+                self._say(part)
+            self._paths.remove_trial_folder(number)
 
     def _say(self, message: FromWorker) -> None:
         self._write(self._channel.encode(message))
@@ -220,14 +315,6 @@ def _check_program(line: bytes) -> None:
         )
 
 
-def _check_folder(paths: StudyPaths, lease: str) -> None:
-    if read_object(paths.lease).get("launch") != lease:
-        raise UsageError(
-            f"expected the studies folder {paths.folder} of the launch, found another one or none; "
-            "choose one on a file system that all nodes share with --studies-dir"
-        )
-
-
 def _enter(carry: messages.Carry, settings: LaunchSettings) -> LaunchSettings:
     """Go to what stands for the launch's folder here; the settings as they are seen from there."""
     if not carry.remote_dir:
@@ -235,10 +322,11 @@ def _enter(carry: messages.Carry, settings: LaunchSettings) -> LaunchSettings:
     try:
         os.chdir(Path(carry.remote_dir).expanduser())
     except (OSError, RuntimeError) as error:
+        there = shlex.quote(f"{_host()}:{carry.remote_dir}/")
         raise UsageError(
             f"--remote-dir {carry.remote_dir}: expected a folder like {carry.project}, found: "
             f"{getattr(error, 'strerror', None) or error}; type where the launch runs: rsync -a ./ "
-            f"{_host()}:{carry.remote_dir}/"
+            f"{there}"
         ) from None
     return seen_from(carry.project, settings)
 

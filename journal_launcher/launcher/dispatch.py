@@ -8,7 +8,8 @@ from journal_launcher.base.messages import Baseline, Grant
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.slot import Phase, Slot
 
-if TYPE_CHECKING:  # it imports Optuna, which comes after the workers' start
+if TYPE_CHECKING:  # they import Optuna, which comes after the workers' start
+    from journal_launcher.launcher.folders_elsewhere import FoldersElsewhere
     from journal_launcher.launcher.ledger import TrialLedger
 
 __all__ = ["Dispatcher"]
@@ -29,6 +30,7 @@ class Dispatcher:
     pool: WorkerPool
     ledger: "TrialLedger"
     baselines: bool
+    folders: "FoldersElsewhere | None" = None
     _first_ready: float | None = None
     _open: bool = False
     _scored: bool = False
@@ -88,6 +90,8 @@ class Dispatcher:
         queued = self.ledger.next_queued({grant.trial for grant in grants if grant})
         grant = Grant(queued)
         slot.assign(grant)
+        if queued is not None and self.folders is not None:
+            self.folders.give_queued(slot.process, queued)
         slot.process.send(grant)
 
     def _wants_baselines(self) -> bool:

@@ -73,6 +73,21 @@ class WorkerProcess(Protocol):
         blame, and it may still run somewhere, but can say nothing any more."""
         ...
 
+    @property
+    def shares_folder(self) -> bool:
+        """Does it see the studies folder? Else trials' folders are given to it and come back, and
+        a table's arrays are fetched."""
+        ...
+
+    @property
+    def left_folders(self) -> bool:
+        """After its end: is here what its trials have left in their folders?"""
+        ...
+
+    def give(self, trial: int, folder: Path) -> None:
+        """Let it have a copy as the trial's folder, before it hears what is sent next."""
+        ...
+
     def send(self, message: FromParent, lines: bytes = b"") -> None:
         """Send a message whole, after those before it; what finds no room now is `unsent`.
 

@@ -17,15 +17,17 @@ from journal_launcher.base.errors import AGAIN, UsageError
 from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.times import utc
 from journal_launcher.base.verdict import Verdict
+from journal_launcher.devices.choose import CPU, pin_environment
 from journal_launcher.devices.claims import Claims
 from journal_launcher.devices.cpus import available_cores
 from journal_launcher.devices.meter import GpuMeter
 from journal_launcher.devices.nvml import KeptNvml
 from journal_launcher.launcher.engine import Engine, WorkerProcess, WorkerSpec, left_behind
-from journal_launcher.launcher.engines.local import LocalEngine, inherited
+from journal_launcher.launcher.engines.local import LocalEngine, LocalProcess, inherited
 from journal_launcher.launcher.plan import devices_for, plan_workers
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
+from journal_launcher.launcher.slot import Slot
 from journal_launcher.launcher.supervisor import Supervisor
 from journal_launcher.launcher.trouble import full_disk_is_resumable, nothing_left_of_bad_input
 from journal_launcher.settings.inputs import check_inputs
@@ -171,6 +173,19 @@ class Launch:
 
         return Packer(self.specs, available_cores(), self.emit)
 
+    @contextlib.contextmanager
+    def a_worker_here(self, pool: WorkerPool) -> Iterator[Slot]:
+        """A place for one more worker on this machine, to prepare what the nodes cannot."""
+        cores = available_cores()
+        environment = pin_environment(CPU, cores, os.environ)
+        slot = Slot(WorkerSpec(len(self.specs), CPU, cores, environment), hidden=True)
+        pool.slots.append(slot)
+        yield slot
+        pool.end(slot)
+
     def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
         self.lease.check_folder()
-        return self.engine.start(spec, self.id, self.paths.worker_log(spec.index))
+        log = self.paths.worker_log(spec.index)
+        if spec.index >= len(self.specs):
+            return LocalProcess(spec, self.id, log)
+        return self.engine.start(spec, self.id, log)

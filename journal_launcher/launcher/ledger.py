@@ -17,6 +17,7 @@ from journal_launcher.settings.launch_settings import LaunchSettings
 from journal_launcher.study import attributes
 from journal_launcher.study.another import carry_over
 from journal_launcher.study.confirmation import confirmation_of, keep_confirmation, winner
+from journal_launcher.study.owner import owner_of
 from journal_launcher.study.queueing import misfits, not_yet_queued
 from journal_launcher.study.study import (
     BASELINES_ATTRIBUTE,
@@ -247,7 +248,14 @@ class TrialLedger:
             copy = self.study.fail_and_queue(trial, reason, retry=False)
             if copy is not None:
                 text = f"trial {trial.number} was interrupted and is queued again as trial {copy}"
-                self.emit(events.Note(text))
+                self.emit(events.Note(text + self._gone_with_node(trial)))
+
+    def _gone_with_node(self, trial: FrozenTrial) -> str:
+        """What did not come back, since the launch itself was killed."""
+        owner = owner_of(trial.user_attrs)
+        if owner is None or owner.via != "node" or not self.settings.job_kind.has_folders:
+            return ""
+        return f"; what this run of it may have kept in its folder on {owner.host} is gone"
 
     def causes(self) -> dict[str, int]:
         """How many trials failed in this launch, by cause."""

@@ -109,6 +109,13 @@ class WorkerPool:
         slot.process_ended(lost=status is None)
         return status
 
+    def end(self, slot: Slot) -> None:
+        """Nobody needs this place any more."""
+        slot.kill()
+        if slot.process is not None:
+            self.reap(slot, STOP_GRACE)
+        self.slots.remove(slot)
+
     def reset_deaths(self) -> None:
         """Forget all deaths so far; who was closed for them is started again."""
         for slot in self.slots:

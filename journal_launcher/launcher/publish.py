@@ -79,7 +79,7 @@ def _saved(
         return model_store.rewrite(paths, replace(sidecar, counts=counts, confirmed=confirmed))
     refits = ledger.settings.job_kind.refits
     supervisor.emit(PhaseChanged("refitting" if refits else "publishing"))
-    refitted = _refit(supervisor, wanted.trial, paths)
+    refitted = _refit(supervisor, wanted, paths)
     if refitted is None:
         return None
     if refits:
@@ -157,14 +157,16 @@ def _confirmed(ledger: TrialLedger, number: int | None) -> Confirmed:
     )
 
 
-def _refit(supervisor: Supervisor, number: int | None, paths: StudyPaths) -> Sidecar | None:
+def _refit(supervisor: Supervisor, wanted: Best, paths: StudyPaths) -> Sidecar | None:
     """Let a warm worker stage the best model; one that dies over it is replaced once."""
     for _ in range(REFIT_ATTEMPTS):
         slot = _idle_worker(supervisor)
         if slot is not None and slot.process is not None:
             slot.begin_chore("the refit")
             staging = str(model_store.clear_staging(paths))
-            slot.process.send(Refit(number, staging))
+            if supervisor.folders is not None:
+                supervisor.folders.give_best(slot.process, wanted)
+            slot.process.send(Refit(wanted.trial, staging))
             answer = supervisor.await_answer(slot)
             if isinstance(answer, Staged):
                 device = slot.spec.device

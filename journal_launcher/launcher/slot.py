@@ -100,6 +100,7 @@ class Slot:
     losses: int = 0  # of workers that are not to blame, likewise
     restart_at: float = 0.0  # 0: no restart is due
     placed: bool = False  # has an agent said where it is, in this slot's whole life?
+    hidden: bool = False  # a place that runs no trials, and no view shows
     unusable: str | None = None  # why its device cannot be used, named
     retiring: bool = False  # leaves after its trial: its GPU has enough workers
     _phase: Phase = field(default=Phase.DOWN, init=False)
@@ -157,6 +158,11 @@ class Slot:
         """Nobody starts it again."""
         if self._phase is not Phase.CLOSED:
             self._become(Phase.CLOSED)
+
+    def bring_back(self) -> None:
+        """What its trial has kept arrives: who was told to stop has its time for the rest."""
+        if not self.ending.killed and self.ending.kill_at < float("inf"):
+            self.ending.kill_at = time.monotonic() + STOP_GRACE
 
     def count_death(self) -> None:
         """Its process died: restart it after a while, or close it when it dies time and again."""

@@ -15,7 +15,7 @@ from journal_launcher.base.processes import describe_exit
 from journal_launcher.devices.choose import Device
 from journal_launcher.devices.meter import GpuMeter
 from journal_launcher.launcher.dispatch import Dispatcher
-from journal_launcher.launcher.engine import left_behind
+from journal_launcher.launcher.engine import WorkerProcess, left_behind
 from journal_launcher.launcher.pool import WorkerPool
 from journal_launcher.launcher.signals import SignalInbox
 from journal_launcher.launcher.slot import MAX_LOSSES, Phase, Slot
@@ -23,7 +23,8 @@ from journal_launcher.launcher.stop import Stop, stopping
 from journal_launcher.launcher.watchdog import SilenceWatch, TrialTimeout
 from journal_launcher.settings.launch_settings import LaunchSettings
 
-if TYPE_CHECKING:  # two import Optuna, which comes after the workers' start; few launches pack
+if TYPE_CHECKING:  # they import Optuna, which comes after the workers' start; few launches pack
+    from journal_launcher.launcher.folders_elsewhere import FoldersElsewhere
     from journal_launcher.launcher.journal_service import JournalService
     from journal_launcher.launcher.ledger import TrialLedger
     from journal_launcher.launcher.packing import Packer
@@ -59,6 +60,7 @@ class Supervisor:
     ledger: "TrialLedger | None" = None
     dispatcher: Dispatcher | None = None
     journal: "JournalService | None" = None
+    folders: "FoldersElsewhere | None" = None
     opened: messages.Open | None = None
     stop: Stop | None = None
     answer: Answer | None = None
@@ -78,7 +80,9 @@ class Supervisor:
             self._start(slot, prepare=slot is prepares)
         for slot in slots:  # whoever hears it may import what draws: the processes come first
             assert slot.process is not None
-            self.emit(events.WorkerStarted(slot.index, slot.spec.device.label, slot.process.log))
+            if not slot.hidden:
+                label = slot.spec.device.label
+                self.emit(events.WorkerStarted(slot.index, label, slot.process.log))
 
     def _start(self, slot: Slot, *, prepare: bool) -> None:
         process = self.pool.start(slot)
@@ -114,7 +118,12 @@ class Supervisor:
             from journal_launcher.launcher.journal_service import JournalService
 
             self.journal = JournalService(ledger.study.storage.journal)
-        self.dispatcher = Dispatcher(self.pool, ledger, self.settings.job_kind.has_baselines)
+            if self.settings.job_kind.has_folders:
+                from journal_launcher.launcher.folders_elsewhere import FoldersElsewhere
+
+                self.folders = FoldersElsewhere(ledger.study, self.paths)
+        baselines = self.settings.job_kind.has_baselines
+        self.dispatcher = Dispatcher(self.pool, ledger, baselines, self.folders)
         for slot in self.pool.slots:
             if slot.process is not None:
                 slot.process.send(self.opened)
@@ -250,6 +259,8 @@ class Supervisor:
                 self.journal.take(slot.process, message)
             case messages.Placed():
                 self._on_placed(slot, message)
+            case messages.File() | messages.Whole():
+                slot.bring_back()
             case messages.Unusable(text):
                 self._on_unusable(slot, text)
             case messages.Failed():
@@ -287,6 +298,8 @@ class Supervisor:
             slot.count_success()
         reason = message.reason
         self.ledger.announce_end(slot.index, message.number, message.state, reason, message.seconds)
+        if slot.process is not None and self.folders is not None:
+            self.folders.remove_losers(slot.process)
         if message.incompatible:
             self.begin_stop(Stop.incompatible(reason or "", self.ledger.carry_over()))
         if message.stop:
@@ -339,6 +352,7 @@ class Supervisor:
         if self.ledger is not None:
             seconds = time.monotonic() - slot.work.since
             innocent = self.aborting or lost
+            self._say_what_is_gone(slot, process)
             self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=innocent)
             self._check_failures(slot)
         slot.end_work()
@@ -369,6 +383,14 @@ class Supervisor:
             slot.count_death()
             if slot.phase is Phase.CLOSED:
                 self._on_closed(slot)
+
+    def _say_what_is_gone(self, slot: Slot, process: WorkerProcess) -> None:
+        """A trial that is run again may begin anew, but never without a word."""
+        if self.folders is not None and slot.work.trial is not None:
+            host = slot.spec.device.host or "its node"
+            text = self.folders.said_of_lost(process, slot.work.trial, host)
+            if text is not None:
+                self.emit(events.Note(text, "warning"))
 
     def _on_closed(self, slot: Slot) -> None:
         """A worker will not be started again. Before the study exists, `prepare` sees to that."""

@@ -20,7 +20,8 @@ class Owner:
 
     `started` is the start time in clock ticks since boot (Linux), which no change of the wall clock
     moves; `namespace` tells containers of one machine apart, where pids mean different processes.
-    `via` is "parent" where the parent writes the journal for it.
+    `via` is "parent" where the parent writes the journal for it, and "node" where, besides, the
+    folders of its trials are on its node alone.
     """
 
     launch: str

@@ -140,7 +140,7 @@ class Worker:
         self._owner = Owner.this_process(
             connection.channel.launch,
             connection.channel.worker,
-            via="parent" if spec.through_parent else None,
+            via=("parent" if spec.sees else "node") if spec.through_parent else None,
         )
         self._number: int | None = None
         self._device_status: DeviceStatus
@@ -165,13 +165,17 @@ class Worker:
         self._device_status = verify_device(spec.device_uuid)
         gpu = spec.device_uuid is not None
         self._job = make_job(self._settings, self._paths, gpu, spec.threads, self._given)
-        if not spec.prepare:
+        cold = spec.prepare
+        if not cold:
             self._warm_up()
         while isinstance(message := self._connection.receive(), messages.Prepare):
             prepared = self._job.prepare(message.seed, message.begun)
-            if spec.prepare:  # before the answer: a device that fails leaves no study behind
+            if cold:  # before the answer: a device that fails leaves no study behind
                 self._warm_up()
+                cold = False
             self._connection.send(messages.Prepared(prepared))
+        if cold and isinstance(message, messages.Open):  # another one has prepared
+            self._warm_up()
         if isinstance(message, messages.Bye):
             return
         if not isinstance(message, messages.Open):

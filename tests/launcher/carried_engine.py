@@ -17,13 +17,19 @@ class CarriedEngine:
     through_parent = has_agents = True
     client: tuple[str, ...] = ()
     sources: dict[str, Any] = {}  # noqa: RUF012, tests replace it
+    blind: tuple[int, ...] = ()  # workers whose node does not see the studies folder
     places = ("", "")  # the launch's folder, and what stands for it on the node
 
     def __init__(self, given: int | None = None) -> None:
         assert given is None, "a function of this process alone goes nowhere"
 
+    def sees(self, spec: WorkerSpec) -> bool:
+        """Does the worker's node see the studies folder?"""
+        return spec.index not in self.blind
+
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> CarriedProcess:
-        carry = Carry(launch, self.sources, 0, *self.places)
+        lease = launch if self.sees(spec) else "another"
+        carry = Carry(lease, self.sources, 0, *self.places)
         return CarriedProcess(spec, launch, log, self.client, carry)
 
 

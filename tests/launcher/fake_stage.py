@@ -22,6 +22,7 @@ class FakeProcess:
     pid = 2**31 - 2  # nobody's
     unsent = b""
     lost = hung_up = False
+    shares_folder = left_folders = True
     messages_descriptor = exit_descriptor = out_descriptor = 0  # always readable
 
     def __init__(self) -> None:
@@ -39,6 +40,9 @@ class FakeProcess:
 
     def send_rest(self) -> None:
         pass
+
+    def give(self, trial: int, folder: Path) -> None:
+        self.told.append(f"folder of {trial}")
 
     def say(self, type: str, **content: Any) -> None:
         self.said.append(getattr(messages, type.capitalize())(**content))

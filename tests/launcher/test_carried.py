@@ -18,7 +18,6 @@ from launcher.test_trial_dir import TRAINING, check_it_went_on
 from journal_launcher.api import launch
 from journal_launcher.base import messages
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.messages import Carry
 from journal_launcher.launcher import launch as module
 from journal_launcher.launcher.engines import scratch
 
@@ -109,12 +108,19 @@ def test_a_trial_of_a_lost_worker_goes_on_from_its_checkpoint(workshop: Workshop
     workshop.write(TRAINING)
     process = workshop.start("--n-trials", "3", "--max-retries", "0", first=CARRIED)
     workshop.noted("running")
-    for one in kinds(workshop)["agent"]:
-        one.kill()
+    kill_agents(workshop)
     workshop.tell("go")
     ended = finish(process)
     assert ended.code == 0, ended.err
     check_it_went_on(workshop)
+
+
+def kill_agents(shop: Workshop) -> None:
+    """And wait for the end of their workers, whom their guards kill."""
+    found = kinds(shop)
+    for agent in found["agent"]:
+        agent.kill()
+    assert not psutil.wait_procs(found["worker"], 20)[1]
 
 
 def test_the_parents_death_is_the_end_of_everything_and_the_budget_is_kept(
@@ -203,16 +209,6 @@ def test_a_node_with_another_version_is_told_what_to_install(
     assert not workshop.paths.journal.exists()
 
 
-def test_a_node_that_sees_another_studies_folder_ends_the_launch_likewise(
-    workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workshop.write(PATIENT)
-    monkeypatch.setattr(carried_engine, "Carry", lambda launch, *rest: Carry("other", *rest))
-    with pytest.raises(UsageError, match="that all nodes share with --studies-dir"):
-        workshop.launch()
-    assert not workshop.paths.journal.exists()
-
-
 def test_a_link_that_is_to_be_saved_ends_the_launch_in_one_line(
     workshop: Workshop, carried: None
 ) -> None:
@@ -245,6 +241,26 @@ def test_who_never_got_a_place_is_told_to_leave(workshop: Workshop, tmp_path: Pa
     ended = workshop.run("--n-trials", "2", "--workers", "2", first=first)
     assert ended.code == 0, ended.err
     assert workshop.states() == ["COMPLETE"] * 2
+
+
+def test_who_waits_in_a_queue_leaves_it_when_the_parent_dies(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """It is told by SIGTERM, which takes it out of the queue; SIGKILL would not."""
+    workshop.write(PATIENT)
+    client = tmp_path / "client"
+    client.write_text(
+        f"#!/bin/sh\ntrap 'echo left >\"{tmp_path}/left\"; exit' TERM\n"
+        f'echo queued >"{tmp_path}/queued"\nwhile :; do sleep 0.05; done\n'
+    )
+    client.chmod(0o755)
+    first = f"{CARRIED}; carried_engine.CarriedEngine.client = ({str(client)!r},)"
+    process = workshop.start("--n-trials", "2", first=first)
+    wait_until((tmp_path / "queued").exists)
+    process.kill()
+    finish(process)
+    wait_until((tmp_path / "left").exists)
+    wait_until(lambda: not workshop.processes())
 
 
 def test_the_folder_of_a_killed_agent_is_swept(scratches: Path) -> None:

@@ -1,10 +1,13 @@
 """A Slurm cluster of two nodes with two fake GPUs each, on this machine, on loopback, as root."""
 
 import contextlib
+import fcntl
 import os
+import random
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ import psutil
 
 __all__ = ["NEEDED", "Cluster", "running_cluster"]
 
-NEEDED = ("slurmctld", "slurmd", "munged", "srun", "sbatch")
+NEEDED = ("slurmctld", "slurmd", "munged", "srun", "sbatch", "unshare", "nsenter")
 
 _SLURM = """\
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
@@ -63,11 +66,15 @@ _SIZE = (
 )
 
 
-class Cluster:
-    """Its commands find it by `environment`."""
+_PORTS = range(20_000, 30_000)
 
-    def __init__(self, folder: Path) -> None:
+
+class Cluster:
+    """Its commands find it by `environment`. Each node has mounts of its own."""
+
+    def __init__(self, folder: Path, ports: list[int]) -> None:
         self.folder = folder
+        self._ports = ports
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf")}
         self._daemons: list[Any] = []
 
@@ -78,7 +85,7 @@ class Cluster:
         for number in (0, 1):
             os.mknod(folder / f"nvidia{number}", 0o20666, os.makedev(1, 3))
         (folder / "slurm.conf").write_text(
-            _SLURM.format(folder=folder, ports=_free_ports(3), size=_SIZE)
+            _SLURM.format(folder=folder, ports=self._ports, size=_SIZE)
         )
         gres = "".join(f"NodeName=n{n} Name=gpu File={folder}/nvidia[0-1]\n" for n in (1, 2))
         (folder / "gres.conf").write_text(gres)
@@ -94,8 +101,8 @@ class Cluster:
         )
         _wait_for((folder / "munge.sock").exists)
         self._start("slurmctld", "-D")
-        self._start("slurmd", "-D", "-N", "n1")
-        self._start("slurmd", "-D", "-N", "n2")
+        for name in ("n1", "n2"):
+            self._start("unshare", "--mount", "slurmd", "-D", "-N", name)
         _wait_for(lambda: self.run("sinfo", "-h", "-o", "%D %T") == "2 idle")
 
     def _start(self, *command: str) -> None:
@@ -143,9 +150,20 @@ class Cluster:
             with contextlib.suppress(psutil.Error):
                 victim.kill()
 
+    @contextlib.contextmanager
+    def hidden(self, folder: Path, node: str) -> Iterator[None]:
+        """The node sees another file system in the folder's place, an empty one."""
+        daemon = next(d for d in self._daemons if d.args[-1] == node and d.poll() is None)
+        within = ("nsenter", f"--target={daemon.pid}", "--mount")
+        subprocess.run([*within, "mount", "-t", "tmpfs", "none", str(folder)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([*within, "umount", "--lazy", str(folder)], check=True)
+
     def repair(self, node: str) -> None:
         """Its daemon is started again."""
-        self._start("slurmd", "-D", "-N", node)
+        self._start("unshare", "--mount", "slurmd", "-D", "-N", node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
         _wait_for(lambda: "State=IDLE " in self.run("scontrol", "show", "node", node))
 
@@ -167,12 +185,28 @@ def _is_step(process: psutil.Process) -> bool:
     return process.name() == "slurmstepd"
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
+@contextlib.contextmanager
+def _own_ports(count: int) -> Iterator[list[int]]:
+    """Free ports that no other cluster of these tests takes meanwhile: each is a lock, too.
+
+    They are below those that the kernel gives to whoever connects.
+    """
+    with contextlib.ExitStack() as locks:
+        found: list[int] = []
+        for port in random.sample(_PORTS, len(_PORTS)):
+            if len(found) == count:
+                break
+            path = Path(tempfile.gettempdir()) / f"jl-slurm-port-{port}"
+            lock = locks.enter_context(open(path, "w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            locks.callback(path.unlink, missing_ok=True)
+            found.append(port)
+        yield found
 
 
 def _wait_for(happened: object, seconds: float = 30) -> None:
@@ -186,10 +220,11 @@ def _wait_for(happened: object, seconds: float = 30) -> None:
 @contextlib.contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
     """A cluster, as long as the block lasts."""
-    cluster = Cluster(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with _own_ports(3) as ports:
+        cluster = Cluster(folder, ports)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Launches in allocations of a real Slurm of two nodes, on this machine: see cluster.py."""
 
+import io
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +112,36 @@ def test_each_gpu_of_the_job_has_one_worker(workshop: Workshop, job: dict[str, s
     }
     saved = (workshop.paths.best_model_directory / "model").read_text()
     assert float(saved) == min(trial.value for trial in workshop.trials())
+
+
+@pytest.mark.parametrize("job", [("--ntasks-per-node=2",)], indirect=True)
+def test_a_node_that_does_not_see_the_studies_folder_gives_the_same_model(
+    workshop: Workshop, cluster: Cluster, job: dict[str, str]
+) -> None:
+    """Its two workers are sent the table's arrays, once; those of the other node none."""
+    table = ("--data", "sklearn:diabetes", "--model-type", "linear", "--n-trials", "6")
+    workshop.paths.folder.mkdir()
+
+    def model() -> bytes:
+        return next(workshop.paths.directory.glob("best_model.skops")).read_bytes()
+
+    assert workshop.run(*table, table=True).code == 0
+    local = model()
+    with cluster.hidden(workshop.paths.folder, "n2"):
+        options = (*table, *CPU, "--overwrite")
+        ended = workshop.run(*options, table=True, environment=job)
+    assert ended.code == 0, ended.err
+    logs = [path.read_text() for path in workshop.paths.workers.glob("*.log")]
+    assert sum(log.count("fetching the table's arrays") for log in logs) == 1
+    assert content(model()) == content(local)
+    hosts = {trial.user_attrs["jl_device"].split(" ")[0] for trial in workshop.trials()}
+    assert hosts == {"n1", "n2"}
+
+
+def content(model: bytes) -> list[bytes]:
+    """What is in the archive, whose names are of the process."""
+    with zipfile.ZipFile(io.BytesIO(model)) as archive:
+        return sorted(archive.read(name) for name in archive.namelist() if name.endswith(".npy"))
 
 
 def test_a_killed_step_and_a_killed_worker_keep_the_budget(

@@ -3,34 +3,46 @@
 The client is a child of ours, so all that is known of a local process holds for it: it has a
 pidfd, and its stderr is the log. Its end is the worker's end, for nobody reads that one's words any
 more; how the worker ended only the agent can say.
+
+Where its node does not see the studies folder, files go the same way: to the agent as fast as it
+reads them, one part at a time, while short messages pass between two parts.
 """
 
 import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from base64 import b64decode
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from journal_launcher.base import messages
-from journal_launcher.base.errors import JournalLauncherError
-from journal_launcher.base.messages import FromParent, FromWorker
+from journal_launcher.base.errors import AGAIN, JournalLauncherError
+from journal_launcher.base.files import move_into_place
+from journal_launcher.base.messages import FromParent, FromWorker, Preparation
+from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.plain_files import found_at
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
+from journal_launcher.launcher.engines.parcels import keep, parcels, parcels_of_trial
 
 __all__ = ["AGENT", "CarriedProcess"]
 
 AGENT = Path(__file__).parents[1] / "agent.py"
+
+_PIPE = 1 << 20  # bytes that both pipes hold: fewer turns for large files
+_A_TURN = 16  # parts that are sent until others have their turn
 
 # As the guard of a local worker, but the client is asked first: one that is queued takes itself out
 # of the queue only when it is told by SIGTERM.
 _GUARDED = (
     "( { trap '' TERM INT HUP; read -r _; kill -TERM 0; n=0; "
     "while kill -0 $$ && [ $n -lt 30 ]; do sleep 0.1; n=$((n+1)); done; kill -KILL 0; } "
-    '<&"$0" >/dev/null 2>&1 & ); exec "$@"'
+    '<"/dev/fd/$0" >/dev/null 2>&1 & ); exec "$@"'  # dash knows no <&10
 )
 
 
@@ -50,10 +62,19 @@ class CarriedProcess(LocalProcess):
     ) -> None:
         self._client = client
         self._placed = self._told_to_die = self._insisted = False
+        self._sees = True  # until its agent says otherwise
         self._status: int | None = None
         self._cpu_seconds = 0.0
         self._staging: Path | None = None
+        self._paths: StudyPaths | None = None
+        self._prepared: Preparation | None = None
+        self._waiting: deque[FromParent | Iterator[FromParent]] = deque()  # for what is unsent
+        self._arriving: dict[int, Path] = {}  # where trials' folders are put together
+        self._left_all = False
         super().__init__(spec, launch, log)
+        for pipe in (self.out_descriptor, self.messages_descriptor):
+            with contextlib.suppress(OSError, AttributeError):  # beyond a limit, or on macOS
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
         self.send(carry)
 
     def _popen(
@@ -82,40 +103,130 @@ class CarriedProcess(LocalProcess):
         """Has the agent seen the worker's end?"""
         return self._status is not None
 
+    @property
+    def shares_folder(self) -> bool:
+        return self._sees
+
+    @property
+    def left_folders(self) -> bool:
+        return self._sees or self._left_all
+
+    # --- to the agent
+
+    def give(self, trial: int, folder: Path) -> None:
+        if not self._sees:
+            self._waiting.append(parcels_of_trial(folder, trial))
+
     def send(self, message: FromParent, lines: bytes = b"") -> None:
-        if isinstance(message, messages.Refit):
-            self._staging = Path(message.staging)
-        super().send(message, lines)
+        match message:
+            case messages.Spec():
+                self._paths = StudyPaths(Path(message.folder), message.study)
+            case messages.Open():
+                self._prepared = message.prepared
+            case messages.Refit():
+                self._staging = Path(message.staging)
+        overtakes = isinstance(message, messages.Signal | messages.Records | messages.Bye)
+        if self._waiting and not overtakes:
+            self._waiting.append(message)
+            self.send_rest()
+        else:
+            super().send(message, lines)
+
+    def send_rest(self) -> None:
+        """The same, and then what waits; a part at a time, so that no file is in memory whole."""
+        super().send_rest()
+        for _ in range(_A_TURN):
+            if self.unsent or not self._take_waiting():
+                return
+            super().send_rest()
+        self._take_waiting()  # the pool goes on where something is unsent
+
+    def _take_waiting(self) -> bool:
+        """Make the next message of what waits `unsent`; False if nothing waits."""
+        if self.reads_no_more:
+            self._waiting.clear()
+        while self._waiting:
+            first = self._waiting[0]
+            message = first if isinstance(first, FromParent) else next(first, None)
+            if message is first or message is None:
+                self._waiting.popleft()
+            if message is not None:
+                self.unsent += self._channel.encode(message)
+                return True
+        return False
+
+    # --- from the agent
 
     def receive(self) -> list[FromWorker]:
         return [message for message in super().receive() if not self._is_of_agent(message)]
 
     def _is_of_agent(self, message: FromWorker) -> bool:
-        """What the agent says of itself is for nobody else; where it is, is for everybody."""
+        """What the agent says of itself is for nobody else; where it is, is for everybody, and that
+        a trial's folder arrives."""
         match message:
             case messages.Used(seconds):
                 self._cpu_seconds = seconds
-            case messages.File():
-                self._keep(message)
             case messages.Exited(status):
                 self._status = status
+            case messages.Fetch():
+                self._send_arrays()
+            case messages.Whole(trial=None):
+                self._left_all = True
+            case messages.File(trial=None):
+                self._keep(message, self._staging)
+            case messages.File(trial=int(trial)):
+                self._keep(message, self._place_of(trial))
+                return False
+            case messages.Whole(trial=int(trial)):
+                self._install(trial)
+                return False
+            case messages.Placed():
+                self._placed, self._sees = True, message.sees
+                return False
             case _:
-                self._placed |= isinstance(message, messages.Placed)
                 return False
         return True
 
-    def _keep(self, part: messages.File) -> None:
-        """Write a part of a staged file where the worker of a local launch would have."""
-        name = Path(part.name)
-        if self._staging is None or name.is_absolute() or ".." in name.parts:
-            raise JournalLauncherError(f"worker {self.spec.index}: unexpected file {part.name!r}")
-        path = self._staging / name
-        if part.folder:
-            path.mkdir()
-            return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(path, flags, 0o666), "ab") as file:  # as the umask says
-            file.write(b64decode(part.data))
+    def _send_arrays(self) -> None:
+        if self._prepared is None or "files" not in self._prepared.content:
+            raise messages.unexpected(messages.Fetch())
+        content = self._prepared.content
+        self._waiting.append(parcels(Path(content["directory"]), sorted(content["files"])))
+        self.send_rest()
+
+    def _keep(self, part: messages.File, folder: Path | None) -> None:
+        """Write a part of a file where the worker of a local launch would have."""
+        try:
+            if folder is None:
+                raise JournalLauncherError(f"unexpected file {part.name!r}")
+            keep(part, folder)
+        except JournalLauncherError as error:
+            raise JournalLauncherError(f"worker {self.spec.index}: {error}") from None
+
+    def _place_of(self, trial: int) -> Path:
+        """Where the trial's folder is put together."""
+        if trial not in self._arriving:
+            assert self._paths is not None
+            place = self._paths.arriving_folder(trial, self.spec.index)
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            self._arriving[trial] = place
+        return self._arriving[trial]
+
+    def _install(self, trial: int) -> None:
+        """What has arrived is the trial's folder; until now an earlier copy of it is there."""
+        place = self._place_of(trial)
+        assert self._paths is not None
+        folder, mark = self._paths.trial_folder(trial), self._paths.trial_mark(trial)
+        found = found_at(folder)
+        if found is not None and not (found == "a folder" and mark.exists()):
+            raise JournalLauncherError(f"{folder}: expected no {found} there; move it and {AGAIN}")
+        self._paths.remove_trial_folder(trial)
+        mark.touch(mode=0o600)
+        move_into_place(place, folder)
+        del self._arriving[trial]
+
+    # --- its end
 
     def ask_to_stop(self) -> None:
         if self._placed:
@@ -149,4 +260,6 @@ class CarriedProcess(LocalProcess):
             self.receive()  # how it ended, if nobody has heard that yet
         self._insisted = True
         status = super().reap(1.0)
+        for place in self._arriving.values():
+            shutil.rmtree(place, ignore_errors=True)
         return status if self._status is None else self._status

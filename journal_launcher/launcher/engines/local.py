@@ -21,6 +21,8 @@ __all__ = ["WORKER_PROGRAM", "LocalEngine", "LocalProcess", "cpu_seconds_of", "i
 
 WORKER_PROGRAM = Path(__file__).parents[2] / "worker" / "__main__.py"
 
+_FULL_PIPE = 16 + 1  # reads of 64 KiB that empty the largest pipe: others wait for their turn
+
 # A guard in the worker's own process group waits for the parent's end of a pipe to close and then
 # kills the group, itself included. It works where code inside the worker could not: when the worker
 # hangs in C, is stopped, or started processes of its own. Being a member of the group, it also
@@ -58,7 +60,7 @@ class LocalProcess:
         self._channel = Channel(launch, spec.index)
         self._lines = LineBuffer()
         self.unsent = bytearray()  # of messages for which the pipe had no room
-        self.hung_up = False
+        self.hung_up = self.reads_no_more = False
         try:
             self._start()
         except OSError as error:
@@ -109,6 +111,17 @@ class LocalProcess:
         return False  # it is a child of ours: what became of it is known
 
     @property
+    def shares_folder(self) -> bool:
+        return True
+
+    @property
+    def left_folders(self) -> bool:
+        return True
+
+    def give(self, trial: int, folder: Path) -> None:
+        """It finds the folder by itself."""
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 
@@ -129,6 +142,7 @@ class LocalProcess:
         except BlockingIOError:  # the worker reads its messages at its pace
             return
         except BrokenPipeError:
+            self.reads_no_more = True
             self.unsent.clear()
 
     def receive(self) -> list[FromWorker]:
@@ -136,12 +150,15 @@ class LocalProcess:
         return [self._channel.decode(line, FromWorker) for line in self.receive_lines()]
 
     def receive_lines(self) -> list[bytes]:
-        """The same, not decoded."""
+        """The same, not decoded; no more at once than a pipe can hold."""
         chunks = []
         with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self.messages_descriptor, 1 << 16):
+            for _ in range(_FULL_PIPE):
+                chunk = os.read(self.messages_descriptor, 1 << 16)
+                self.hung_up = not chunk
+                if self.hung_up:
+                    break
                 chunks.append(chunk)
-            self.hung_up = True
         return self._lines.feed(b"".join(chunks))
 
     def has_exited(self) -> bool:

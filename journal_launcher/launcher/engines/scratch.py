@@ -1,4 +1,4 @@
-"""A folder of an agent's own on its node; the next agent sweeps what killed ones have left."""
+"""Folders of agents on their node; the next agent sweeps what killed ones have left."""
 
 import contextlib
 import fcntl
@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
+from journal_launcher.base.plain_files import is_open_at
 
-__all__ = ["scratch_folder"]
+__all__ = ["SharedFolder", "scratch_folder"]
 
-_LOCK = "lock"  # held as long as the folder's agent lives
+_LOCK = "lock"  # held as long as an agent that uses the folder lives
+_WHOLE = "whole"  # is there once a shared folder has been filled
 _ATTEMPTS = 20
 
 
@@ -23,46 +25,124 @@ def scratch_folder() -> Iterator[Path]:
     Raises:
         UsageError: there is no place for one.
     """
-    base = Path(tempfile.gettempdir()) / f"journal-launcher-{os.getuid()}"
     try:
-        folder, lock = _made_in(base)
+        with _gate() as base:
+            for other in base.iterdir():
+                _sweep(other)
+            folder = Path(tempfile.mkdtemp(dir=base))
+            lock = _lock_of(folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
     except OSError as error:
         raise UsageError(
-            f"{os.uname().nodename}: no scratch folder in {base} ({error.strerror}); make room, or "
-            "set TMPDIR to a folder of your own"
+            f"{os.uname().nodename}: no scratch folder in {_base()} ({error.strerror}); make room, "
+            "or set TMPDIR to a folder of your own"
         ) from None
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-        with contextlib.suppress(OSError):  # others have theirs in it
-            base.rmdir()
+        _remove_base()
 
 
-def _made_in(base: Path) -> tuple[Path, int]:
+class SharedFolder:
+    """A folder that all agents of a node share which ask for the same name.
+
+    One of them fills it while the others wait; the last one that leaves removes it. If the one that
+    fills it dies, another one takes over, for a lock dies with its holder.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.path = _base() / name
+        self._lock: int | None = None
+
+    def take(self) -> bool | None:
+        """Is it filled, and stays so until `leave`? False: it is empty and ours to fill. None:
+        somebody else fills it, so ask again.
+
+        Raises:
+            OSError: there is no place for it.
+        """
+        with _gate():
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            lock = _lock_of(self.path)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                filled = (self.path / _WHOLE).exists()
+                if not filled:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                return None
+            self._lock = lock
+        if not filled:  # but somebody may have begun to fill it, and died
+            for path in self.path.iterdir():
+                if path.name != _LOCK:
+                    shutil.rmtree(path)
+        return filled
+
+    def filled(self) -> None:
+        """Whoever filled it lets the others use it."""
+        assert self._lock is not None
+        with _gate():  # between the two locks nobody may sweep
+            (self.path / _WHOLE).touch()
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def leave(self) -> None:
+        """Use it no more."""
+        if self._lock is None:
+            return
+        with contextlib.suppress(OSError), _gate():
+            os.close(self._lock)
+            self._lock = None
+            _sweep(self.path)
+        _remove_base()
+
+
+def _base() -> Path:
+    return Path(tempfile.gettempdir()) / f"journal-launcher-{os.getuid()}"
+
+
+@contextlib.contextmanager
+def _gate() -> Iterator[Path]:
+    """The folder of all folders, in which nobody else makes or sweeps one meanwhile.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's.
+    """
+    gate = _closed_gate(_base())
+    try:
+        yield _base()
+    finally:
+        os.close(gate)
+
+
+def _closed_gate(base: Path) -> int:
     for _ in range(_ATTEMPTS):
-        with contextlib.suppress(FileNotFoundError):  # who swept last has removed it
+        with contextlib.suppress(FileNotFoundError):  # who left last has removed it
             base.mkdir(mode=0o700, exist_ok=True)
             status = os.lstat(base)
             if status.st_uid != os.getuid():
                 raise PermissionError(0, f"it belongs to user {status.st_uid}")
             gate = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(gate, fcntl.LOCK_EX)  # nobody sweeps what has no lock yet
-                for other in base.iterdir():
-                    _sweep(other)
-                folder = Path(tempfile.mkdtemp(dir=base))
-                lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                return folder, lock
-            finally:
-                os.close(gate)
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            if is_open_at(gate, base):
+                return gate
+            os.close(gate)
     raise FileNotFoundError(0, "it is removed time and again")
 
 
+def _remove_base() -> None:
+    with contextlib.suppress(OSError), _gate() as base:  # others have theirs in it
+        base.rmdir()
+
+
+def _lock_of(folder: Path) -> int:
+    return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 def _sweep(folder: Path) -> None:
-    """Remove a folder whose agent is dead: a lock dies with its holder."""
+    """Remove a folder whose agents are dead: a lock dies with its holder."""
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:  # its agent was killed between two steps, or removes it now

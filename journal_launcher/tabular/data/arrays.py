@@ -6,6 +6,7 @@ Each set of arrays is a directory of its own in the cache, named by the hash of 
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from journal_launcher.base.files import move_into_place, read_json, write_json
 __all__ = [
     "PackedTexts",
     "are_stored",
+    "hashes",
     "map_arrays",
     "mark_used",
     "one_at_a_time",
@@ -46,9 +48,9 @@ def store(directory: Path, arrays: Mapping[str, NDArray[Any]], facts: dict[str, 
     directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".building-"))
     try:
-        for name, array in arrays.items():
-            _save(beside / f"{name}.npy", array)
-        write_json(beside / _META, {"schema_version": _SCHEMA_VERSION, **facts})
+        files = {f"{name}.npy": _save(beside / f"{name}.npy", a) for name, a in arrays.items()}
+        content = {"schema_version": _SCHEMA_VERSION, "files": files, **facts}
+        write_json(beside / _META, content)
         try:
             move_into_place(beside, directory)
         except OSError:
@@ -80,6 +82,12 @@ def mark_used(directory: Path) -> None:
 def stored_facts(directory: Path) -> dict[str, Any]:
     """The facts of arrays that were stored."""
     return read_json(directory / _META, _SCHEMA_VERSION)
+
+
+def hashes(directory: Path) -> dict[str, str]:
+    """The SHA-256 of every file that was stored, by name."""
+    meta = hashlib.sha256((directory / _META).read_bytes()).hexdigest()
+    return {_META: meta, **stored_facts(directory)["files"]}
 
 
 def map_arrays(directory: Path) -> dict[str, NDArray[Any]]:
@@ -128,9 +136,17 @@ class PackedTexts:
         return found
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
+def _save(path: Path, array: NDArray[Any]) -> str:
+    """Returns the SHA-256 of the file."""
+    digest = hashlib.sha256()
     with open(path, "wb") as file:
+
+        def write(content: Any) -> None:
+            digest.update(content)
+            file.write(content)
+
         # Not the file itself: NumPy would then say how much it wrote, but not why no more.
-        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
+        np.save(SimpleNamespace(write=write), array, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
+    return digest.hexdigest()

@@ -30,6 +30,7 @@ from journal_launcher.settings.metric_names import (
 from journal_launcher.tabular.data.arrays import (
     PackedTexts,
     are_stored,
+    hashes,
     map_arrays,
     mark_used,
     store,
@@ -48,7 +49,7 @@ __all__ = [
     "read_features",
 ]
 
-PARSER_VERSION = 7  # counts up when the same file would give other arrays or facts
+PARSER_VERSION = 8  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = (
     *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),
@@ -60,7 +61,8 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
     """Parse and split the table, or find it in `cache`.
 
     Returns:
-        A JSON object. directory: where `load` finds the arrays; data: the source, a file with its
+        A JSON object. directory: where `load` finds the arrays; files: the SHA-256 of each file
+        there; data: the source, a file with its
         absolute path; data_sha256: of its content; values_sha256: of what is learned from, however
         the file writes it; target, task, metric, direction, split (kind,
         k_folds, test_size, group_column, time_column, equal_rows: "together" or "apart", where
@@ -91,6 +93,7 @@ def prepare(source: TableSource, cache: Path) -> dict[str, Any]:
     _remove_unused(cache)
     return {
         **{"directory": str(directory.absolute()), "data": source.location},
+        "files": hashes(directory),
         **facts,
         **{"metric": metric, "direction": METRICS[metric], "notes": notes},
     }

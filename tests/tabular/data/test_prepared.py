@@ -1,5 +1,6 @@
 """Preparing a table: what it says, what it refuses, and the cache."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -29,6 +30,9 @@ class TestPrepare:
         assert directory.is_absolute() and len(sha256) == 64
         assert facts.pop("schema_sha256") == load(directory).schema.sha256
         assert len(facts.pop("folds_sha256")) == len(facts.pop("values_sha256")) == 64
+        files = {path.name: path.read_bytes() for path in directory.iterdir()}
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        assert facts.pop("files") == hashes and "meta.json" in hashes
         split = {"kind": "kfold", "k_folds": 5, "test_size": 0.2, "equal_rows": "apart"}
         assert json.loads(json.dumps(facts)) == {
             "data": str(tmp_path / "table.csv"),
