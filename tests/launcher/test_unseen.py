@@ -16,6 +16,7 @@ from launcher.test_through_parent import SEARCH, found
 from launcher.test_trial_dir import TRAINING, check_it_went_on, folders
 
 from journal_launcher.api import launch
+from journal_launcher.base import events
 from journal_launcher.launcher import launch as module
 from journal_launcher.launcher.engines import scratch
 
@@ -285,3 +286,27 @@ def test_a_script_finds_its_folder_and_its_value_there(
     assert ended.exit_code == 0
     best = (workshop.paths.best_model_directory / "weights").read_text()
     assert float(best) == workshop.study().best_value
+
+
+def test_folders_that_came_back_go_when_a_better_trial_has_ended(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write(
+        """
+from journal_launcher import trial_dir
+
+def objective(trial):
+    trial.suggest_float("x", 0, 1)
+    (trial_dir() / "weights").touch()
+    return -trial.number
+"""
+    )
+    carry_all(monkeypatch, 0)
+    seen: list[int] = []
+
+    def look(event: events.Event) -> None:
+        if isinstance(event, events.TrialEnded):  # the folder of the best so far, and its own
+            seen.append(len(folders(workshop)))
+
+    assert workshop.launch(look, n_trials=4).exit_code == 0
+    assert seen == [1, 2, 2, 2]
