@@ -138,6 +138,39 @@ def test_a_node_that_does_not_see_the_studies_folder_gives_the_same_model(
     assert hosts == {"n1", "n2"}
 
 
+@pytest.mark.parametrize("job", [("--ntasks-per-node=1",)], indirect=True)
+def test_the_best_trials_folder_comes_back_from_such_a_node(
+    workshop: Workshop, cluster: Cluster, job: dict[str, str]
+) -> None:
+    workshop.write(
+        """
+from journal_launcher import trial_dir
+
+def objective(trial):
+    trial.suggest_float("x", 0, 1)
+    node = os.environ["SLURMD_NODENAME"]
+    (trial_dir() / "node").write_text(f"{node} {trial.number}")
+    note("on " + node)
+    told("on n1"); told("on n2")
+    return trial.number if node == "n2" else 1000
+
+def save_best(study, directory):
+    (directory / "saved").write_text((trial_dir() / "node").read_text())
+"""
+    )
+    workshop.paths.folder.mkdir()
+    with cluster.hidden(workshop.paths.folder, "n2"):
+        ended = workshop.run("--n-trials", "4", *CPU, environment=job)
+    assert ended.code == 0, ended.err
+    best = f"n2 {workshop.study().best_trial.number}"
+    published = workshop.paths.best_model_directory
+    assert {path.name: path.read_text() for path in published.iterdir()} == {
+        "node": best,
+        "saved": best,
+    }
+    assert not workshop.paths.trials.exists()
+
+
 def content(model: bytes) -> list[bytes]:
     """What is in the archive, whose names are of the process."""
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
