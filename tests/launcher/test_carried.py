@@ -49,7 +49,7 @@ def kinds(shop: Workshop) -> dict[str, list[psutil.Process]]:
         line = " ".join(process.cmdline())
         if "/agent.py" in line and "-c" not in line.split()[:2]:
             named["agent"].append(process)
-        elif "worker/__main__.py" in line and "sh" not in line.split()[0]:
+        elif "worker/__main__.py" in line and process.name() != "sh":
             named["worker"].append(process)
     return named
 

@@ -38,7 +38,7 @@ _PIPE = 1 << 20  # bytes that both pipes hold: fewer turns for large files
 _A_TURN = 16  # parts that are sent until others have their turn
 
 # As the guard of a local worker, but the client is asked first: one that is queued takes itself out
-# of the queue only when it is told by SIGTERM.
+# of the queue only when it is told by SIGTERM. (dash cannot say <& to a number of two digits.)
 _GUARDED = (
     "( { trap '' TERM INT HUP; read -r _; kill -TERM 0; n=0; "
     "while kill -0 $$ && [ $n -lt 30 ]; do sleep 0.1; n=$((n+1)); done; kill -KILL 0; } "
