@@ -17,10 +17,11 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, JournalLauncherError
 from journal_launcher.base.messages import Message
 
-__all__ = ["VERSION", "Channel", "LineBuffer", "program_of", "quoted", "type_of"]
+__all__ = ["VERSION", "Channel", "LineBuffer", "is_message", "program_of", "quoted", "type_of"]
 
 VERSION = 1
 _TYPE = b'"type":"'
+_BEGINNING = b'{"v":'
 _NO_LINES = b'"lines":""'  # inside of text, its quotes would be escaped
 
 Kind = TypeVar("Kind", bound=Message)
@@ -155,6 +156,11 @@ def type_of(line: bytes) -> str:
     """The type that a line says it is, without parsing it; what it holds comes after that."""
     start = line.find(_TYPE) + len(_TYPE)
     return line[start : line.find(b'"', start)].decode(errors="replace")
+
+
+def is_message(line: bytes) -> bool:
+    """Does a line look like one, and not like what some program has printed?"""
+    return line.startswith(_BEGINNING)
 
 
 def program_of(line: bytes) -> str:

@@ -135,9 +135,10 @@ class Records(FromParent):
 class Carry(FromParent):
     """The first line to an agent, before the spec: what its node must have, and what it gives.
 
-    lease: the launch that the study's lease names. sources: digests of the user's code. gpus: what
-    the worker's device consists of; 0 is the CPU. project: where the launch runs, and what stands
-    for it on the node; "" is the folder that the agent is started in.
+    lease: the launch that the study's lease names. sources: digests of the user's code. gpus: how
+    many the scheduler gives the worker; 0: the spec names the device. project: where the launch
+    runs, and what stands for it on the node; "" is the folder that the agent is started in. host:
+    as the user calls the node. environment: for the worker, where its node does not say otherwise.
     """
 
     lease: str
@@ -145,6 +146,19 @@ class Carry(FromParent):
     gpus: int
     project: str = ""
     remote_dir: str = ""
+    host: str = ""
+    environment: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Survey(FromParent):
+    """To an agent, instead of `Carry` and spec: look around on this host, and leave."""
+
+    settings: dict[str, Any]
+    sources: dict[str, Any]
+    project: str
+    remote_dir: str
+    host: str
 
 
 @dataclass(frozen=True)
@@ -299,6 +313,20 @@ class Placed(FromWorker):
     device_uuid: str | None
     index: str | None
     device: str
+
+
+@dataclass(frozen=True)
+class Surveyed(FromWorker):
+    """Answer to `Survey`: what a launch on this host could use, as `Choice` has it.
+
+    devices: uuid, index and name of each. cores: that its workers share. problem: why the GPUs that
+    were asked for cannot be had.
+    """
+
+    devices: list[dict[str, Any]]
+    cores: int
+    notes: list[str]
+    problem: str | None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """On a worker's node: start the worker as a parent on one machine would, and carry its lines.
 
 Its stdin and stdout are the two pipes to the parent, its stderr is the worker's log: what starts it
-(srun) need carry no more. The end of stdin is the end of the parent, or of what carried us: then
-the worker is killed, as it is by its guard when this process is.
+(srun, ssh) need carry no more. The end of stdin is the end of the parent, or of what carried us:
+then the worker is killed, as it is by its guard when this process is.
 
 Where the studies folder is not seen, the worker has one of its own here, of the same layout: a
 trial's folder comes into it before a trial that goes on, and goes to the parent when its trial has
@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 if __name__ == "__main__":  # at the end, as in a worker
     sys.path.append(str(Path(__file__).resolve().parents[2]))
@@ -33,12 +33,15 @@ from journal_launcher.base.messages import FromParent, FromWorker
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.plain_files import read_object
 from journal_launcher.devices.choose import CPU, Device, choose_devices, pin_environment
+from journal_launcher.devices.claims import Claims
+from journal_launcher.devices.cpus import available_cores
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
 from journal_launcher.launcher.engines.node_arrays import NodeArrays
 from journal_launcher.launcher.engines.parcels import keep, parcels_of_trial, staged_parcels
-from journal_launcher.launcher.engines.scratch import scratch_folder
+from journal_launcher.launcher.engines.scratch import scratch_folder, take_over
 from journal_launcher.launcher.engines.sources import check_sources, seen_from
+from journal_launcher.launcher.plan import devices_for
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Agent", "main"]
@@ -57,12 +60,16 @@ class _Worker(LocalProcess):
 
 
 class Agent:
-    """Carries lines between a parent (two descriptors) and the one worker that it starts."""
+    """Carries lines between a parent (two descriptors) and the one worker that it starts.
 
-    def __init__(self, incoming: int, outgoing: int, scratch: Path) -> None:
+    claims: keeps other launches off the worker's GPU, where no scheduler does.
+    """
+
+    def __init__(self, incoming: int, outgoing: int, scratch: Path, claims: Claims) -> None:
         self._in = incoming
         self._out = outgoing
         self._scratch = scratch
+        self._claims = claims
         self._staging = scratch / "staging"
         self._paths: StudyPaths | None = None  # of the studies folder here; None: the parent's own
         self._given: set[int] = set()  # trials whose folder was sent for the refit
@@ -74,22 +81,29 @@ class Agent:
 
     def run(self) -> int:
         """Serve until the worker has ended, or the parent has."""
-        first: list[bytes] = []
-        while len(first) < 2:
-            chunk = os.read(self._in, 1 << 16)
-            if not chunk:
-                return ExitCode.FAILED
-            first += self._lines.feed(chunk)
-        self._channel = Channel.of_spec(first[0])
+        self._write(b"\n")  # the shell that started us may have said something
+        lines = self._first_lines(1)
+        if not lines:
+            return ExitCode.FAILED
+        self._channel = Channel.of_spec(lines[0])
+        self._host = _host()
         try:
-            self._start(first[0], first[1])
+            _check_program(lines[0])
+            first = self._channel.decode(lines[0], FromParent)
+            if isinstance(first, messages.Survey):
+                self._survey(first)
+                return ExitCode.DONE
+            lines += self._first_lines(2 - len(lines))
+            if len(lines) < 2:
+                return ExitCode.FAILED
+            self._start(first, self._channel.decode(lines[1], FromParent))
         except DeviceError as error:  # others may go on
             return self._refuse(messages.Unusable(str(error)), error.exit_code)
         except JournalLauncherError as error:
-            text = f"{_host()}: {error}"
+            text = f"{self._host}: {error}"
             return self._refuse(messages.Failed(text, int(error.exit_code), None), error.exit_code)
         try:
-            for line in first[2:]:
+            for line in lines[2:]:
                 self._from_parent(line)
             return self._carry()
         except DeviceError as error:  # others may go on
@@ -102,6 +116,16 @@ class Agent:
             if self._arrays is not None:
                 self._arrays.leave()
 
+    def _first_lines(self, count: int) -> list[bytes]:
+        """So many lines, or more; fewer only at the parent's end."""
+        lines: list[bytes] = []
+        while len(lines) < count:
+            chunk = os.read(self._in, 1 << 16)
+            if not chunk:
+                return lines
+            lines += self._lines.feed(chunk)
+        return lines
+
     def _refuse(self, why: FromWorker, status: int) -> int:
         self._say(why)
         self._say(messages.Exited(int(status)))
@@ -109,13 +133,52 @@ class Agent:
 
     # --- the start
 
-    def _start(self, first: bytes, second: bytes) -> None:
-        carry = self._channel.decode(first, FromParent)
-        spec = self._channel.decode(second, FromParent)
+    def _survey(self, asked: messages.Survey) -> None:
+        settings = self._enter(asked, asked.settings)
+        devices: list[dict[str, Any]] = []
+        notes: list[str] = []
+        problem = None
+        try:
+            choice = devices_for(settings, os.environ)
+            notes += choice.notes
+            devices += [
+                {"uuid": one.uuid, "index": str(one.index), "name": one.name}
+                for one in choice.devices
+            ]
+        except UsageError as error:
+            problem = str(error)
+        self._say(messages.Surveyed(devices, available_cores(), notes, problem))
+
+    def _enter(
+        self, told: messages.Carry | messages.Survey, settings: dict[str, Any]
+    ) -> LaunchSettings:
+        """Go to what stands for the launch's folder here; the settings as they are seen from there.
+
+        Raises:
+            UsageError: it is not there, or the code in it is another.
+        """
+        name = told.host or self._host
+        self._host = name.rpartition("@")[2]
+        found = LaunchSettings.from_json(settings)
+        if told.remote_dir:
+            try:
+                os.chdir(Path(told.remote_dir).expanduser())
+            except (OSError, RuntimeError) as error:
+                why = getattr(error, "strerror", None) or error
+                there = shlex.quote(f"{name}:{told.remote_dir}/")
+                raise UsageError(
+                    f"--remote-dir {told.remote_dir}: expected a folder like {told.project}, "
+                    f"found: {why}; type where the launch runs: rsync -a ./ {there}"
+                ) from None
+            found = seen_from(told.project, found)
+        check_sources(found, told.sources, name)
+        return found
+
+    def _start(self, carry: FromParent, spec: FromParent) -> None:
         if not isinstance(carry, messages.Carry) or not isinstance(spec, messages.Spec):
             raise messages.unexpected(carry)
-        _check_program(first)
-        settings = _enter(carry, LaunchSettings.from_json(spec.settings))
+        settings = self._enter(carry, spec.settings)
+        take_over(self._scratch, f"{self._channel.launch} {self._channel.worker}")
         lease = read_object(StudyPaths(Path(spec.folder), spec.study).lease)
         sees = lease.get("launch") == carry.lease
         if not sees:
@@ -123,12 +186,15 @@ class Agent:
             with self._full_disk_ends_this_worker():
                 self._paths.directory.mkdir(parents=True)
             spec = replace(spec, folder=str(self._paths.folder), sees=False)
-        check_sources(settings, carry.sources, _host())
-        device = replace(_device(carry.gpus), host=_host())
-        environment = pin_environment(device, spec.threads, os.environ)
+        if spec.device_uuid is not None and not carry.gpus:
+            device = self._claimed(spec.device_uuid, shared=settings.gpus != "auto")
+        else:
+            device = _device(carry.gpus)
+        device = replace(device, host=self._host)
+        environment = pin_environment(device, spec.threads, {**carry.environment, **os.environ})
         index = None if device.index is None else str(device.index)
         self._say(
-            messages.Placed(_host(), _step(), sees, device.kind, device.uuid, index, device.name)
+            messages.Placed(self._host, _step(), sees, device.kind, device.uuid, index, device.name)
         )
         blueprint = WorkerSpec(self._channel.worker, device, spec.threads, environment)
         self._worker = _Worker(blueprint, self._channel.launch, Path(os.devnull))
@@ -140,6 +206,17 @@ class Agent:
                 device_uuid=device.uuid,
             )
         )
+
+    def _claimed(self, uuids: str, *, shared: bool) -> Device:
+        """The GPU that the launch has found to be free, which others leave alone from now on.
+
+        shared: the user named it, or all, whoever else uses it.
+        """
+        for uuid in uuids.split(","):
+            holder = self._claims.take(uuid)
+            if holder is not None and not shared:
+                raise DeviceError(f"another launch ({holder}) has it")
+        return _only(uuids, len(uuids.split(",")))
 
     # --- the loop
 
@@ -315,28 +392,14 @@ def _check_program(line: bytes) -> None:
         )
 
 
-def _enter(carry: messages.Carry, settings: LaunchSettings) -> LaunchSettings:
-    """Go to what stands for the launch's folder here; the settings as they are seen from there."""
-    if not carry.remote_dir:
-        return settings
-    try:
-        os.chdir(Path(carry.remote_dir).expanduser())
-    except (OSError, RuntimeError) as error:
-        there = shlex.quote(f"{_host()}:{carry.remote_dir}/")
-        raise UsageError(
-            f"--remote-dir {carry.remote_dir}: expected a folder like {carry.project}, found: "
-            f"{getattr(error, 'strerror', None) or error}; type where the launch runs: rsync -a ./ "
-            f"{there}"
-        ) from None
-    return seen_from(carry.project, settings)
-
-
 def _device(gpus: int) -> Device:
     """The one device that the scheduler gave us: it hides the others."""
-    if not gpus:
-        return CPU
+    return _only("all", gpus) if gpus else CPU
+
+
+def _only(request: str, gpus: int) -> Device:
     try:
-        devices = choose_devices("all", os.environ, together=gpus).devices
+        devices = choose_devices(request, os.environ, together=gpus).devices
     except UsageError as error:
         raise DeviceError(str(error)) from None
     if len(devices) != 1:
@@ -363,8 +426,8 @@ def main() -> int:
     # A scheduler signals every process of a step. The worker unwinds; we carry its last words.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    with scratch_folder() as scratch:
-        return Agent(os.dup(0), outgoing, scratch).run()
+    with scratch_folder() as scratch, Claims() as claims:
+        return Agent(os.dup(0), outgoing, scratch, claims).run()
 
 
 if __name__ == "__main__":

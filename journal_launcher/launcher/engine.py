@@ -154,6 +154,12 @@ class Engine(Protocol):
         """Is each worker started by an agent, which says where that is, and may have to wait?"""
         ...
 
+    @property
+    def places_known(self) -> bool:
+        """Has every place answered before the first start? Then an agent that does not begin was
+        lost, and is tried again; else the place is wrong."""
+        ...
+
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> WorkerProcess:
         """Start one worker of a launch; its output is appended to `log`.
 

@@ -99,12 +99,17 @@ def _planned(
     given: int | None,
 ) -> tuple[Engine, tuple[WorkerSpec, ...], tuple[str, ...]]:
     """Who starts the workers, which ones, and what is said of that."""
+    if settings.elsewhere and given is not None:
+        raise UsageError(
+            f"{settings.elsewhere}: expected a function of a file or a module, which other "
+            "machines can import, found one that only this process has; write it into a file"
+        )
+    if settings.hosts is not None:
+        from journal_launcher.launcher.engines.ssh import SshEngine
+
+        by_ssh = SshEngine(settings, environment, inbox.sleep)
+        return by_ssh, *by_ssh.plan()
     if settings.engine == "slurm":
-        if given is not None:
-            raise UsageError(
-                "--engine slurm: expected a function of a file or a module, which the nodes can "
-                "import, found one that only this process has; write it into a file"
-            )
         from journal_launcher.launcher.engines.slurm import SlurmEngine
 
         engine = SlurmEngine(settings, environment)
@@ -156,6 +161,7 @@ class Launch:
                 meter=self.meter,
                 packer=self._packer(),
                 through_parent=self.engine.through_parent,
+                places_known=self.engine.places_known,
             )
             # One is always needed; how many, a study that exists says once it has been read.
             first, *others = pool.slots

@@ -42,8 +42,8 @@ class Supervisor:
 
     `opened` is the second message to every worker, after its spec, once the study exists.
     `no_trials_after`: when the last trial may start; `limit`: seconds until the model must be
-    published. `through_parent`: workers reach the journal through us alone. `packer`: finds out how
-    many workers a GPU gets, where that is not given.
+    published. `packer`: finds out how many workers a GPU gets, where that is not given.
+    `through_parent`, `places_known`: see `engine.Engine`.
     `answer` holds the last message that a phase of the launch waits for (prepared, staged).
     """
 
@@ -57,6 +57,7 @@ class Supervisor:
     packer: "Packer | None" = None
     limit: float | None = None
     through_parent: bool = False
+    places_known: bool = False
     ledger: "TrialLedger | None" = None
     dispatcher: Dispatcher | None = None
     journal: "JournalService | None" = None
@@ -356,7 +357,7 @@ class Supervisor:
             self.ledger.fail_trial_of(slot.index, problem, seconds, interrupted=innocent)
             self._check_failures(slot)
         slot.end_work()
-        if lost and not slot.placed and not expected:
+        if lost and not (slot.placed or self.places_known or expected):
             said = process.log_tail(1) or f"exit status {status}"
             slot.unusable = f"{slot.spec.device.label}: no worker started there: {said}"
             expected = True

@@ -10,6 +10,7 @@ from typing import Any
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.paths import check_study_name
+from journal_launcher.settings.hosts import parse_hosts
 from journal_launcher.settings.options import check_at_least, flag, option
 
 __all__ = [
@@ -93,6 +94,12 @@ class DevicesGroup:
         "Where workers run: here, or as steps of the Slurm job that this is.",
         choices=("local", "slurm"),
     )
+    hosts: str | None = option(
+        None,
+        DEVICES,
+        "Run on these machines, by ssh: a worker on each free GPU, or N.",
+        metavar="HOST[:N],…",
+    )
     remote_dir: str | None = option(
         None,
         DEVICES,
@@ -125,16 +132,33 @@ class DevicesGroup:
             raise UsageError(
                 f"--remote-dir {self.remote_dir}: expected a path from the root or from ~"
             )
-        if self.remote_dir is not None and self.engine == "local":
+        if self.remote_dir is not None and self.engine == "local" and self.hosts is None:
             raise UsageError(
-                f"--remote-dir {self.remote_dir}: names a folder on the nodes of an --engine; "
-                "choose one, or leave it away"
+                f"--remote-dir {self.remote_dir}: names a folder on the nodes of an --engine, or "
+                "on --hosts; choose one of them, or leave it away"
             )
         check_at_least("workers", self.workers, 1)
         check_at_least("workers_per_gpu", self.first_per_gpu, 1)
         check_at_least("gpus_per_worker", self.gpus_per_worker, 1)
         if self.workers_per_gpu != 1 and self.gpus_per_worker > 1:
             raise UsageError("use either --workers-per-gpu or --gpus-per-worker")
+        if self.hosts is not None:
+            self._check_hosts(self.hosts)
+
+    def _check_hosts(self, hosts: str) -> None:
+        parse_hosts(hosts)
+        if self.engine != "local":
+            raise UsageError(f"use either --hosts or --engine {self.engine}")
+        if self.workers is not None:
+            raise UsageError(
+                f"--workers {self.workers}: counts workers of this machine; with --hosts say how "
+                "many each shall have, as in --hosts a:2,b:4"
+            )
+        if self.workers_per_gpu != 1:
+            raise UsageError(
+                f"--workers-per-gpu {self.workers_per_gpu}: with --hosts a GPU has one worker; "
+                "leave it away"
+            )
 
     @property
     def packs(self) -> bool:

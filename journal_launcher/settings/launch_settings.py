@@ -82,10 +82,10 @@ class LaunchSettings(
                 f"--workers-per-gpu auto: {self.model_type} takes the share of a GPU's memory that "
                 "it is told, which says nothing of what it needs; use --workers-per-gpu N"
             )
-        if self.engine != "local" and (self.compare_models or self.debug):
+        if self.elsewhere and (self.compare_models or self.debug):
             what = "--debug" if self.debug else "--compare-models"
             raise UsageError(
-                f"--engine {self.engine}: not with {what}, which runs here; leave one of them away"
+                f"{self.elsewhere}: not with {what}, which runs here; leave one of them away"
             )
         if self.job_kind.has_model_type and self.gpus_per_worker > 1:
             raise UsageError(
@@ -123,6 +123,13 @@ class LaunchSettings(
     def cpu_only(self) -> bool:
         """Would a GPU lie idle under this model type?"""
         return self.job_kind.has_model_type and not MODEL_TYPES[self.model_type].uses_gpu
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The option by which workers run on other machines; None where none does."""
+        if self.hosts is not None:
+            return "--hosts"
+        return None if self.engine == "local" else f"--engine {self.engine}"
 
     @property
     def again(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from journal_launcher.base.messages import Carry
 from journal_launcher.launcher import launch
 from journal_launcher.launcher.engine import WorkerSpec
-from journal_launcher.launcher.engines.carried import CarriedProcess
+from journal_launcher.launcher.engines.carried import CarriedProcess, agent_command
 
 __all__ = ["CarriedEngine", "install"]
 
@@ -15,6 +15,7 @@ class CarriedEngine:
     """Starts an agent on this machine, behind `client`."""
 
     through_parent = has_agents = True
+    places_known = False
     client: tuple[str, ...] = ()
     sources: dict[str, Any] = {}  # noqa: RUF012, tests replace it
     blind: tuple[int, ...] = ()  # workers whose node does not see the studies folder
@@ -29,8 +30,9 @@ class CarriedEngine:
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> CarriedProcess:
         lease = launch if self.sees(spec) else "another"
+        client = (*self.client, *agent_command())
         carry = Carry(lease, self.sources, 0, *self.places)
-        return CarriedProcess(spec, launch, log, self.client, carry)
+        return CarriedProcess(spec, launch, log, client, carry)
 
 
 def install() -> None:

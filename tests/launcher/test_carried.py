@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from launcher import carried_engine
-from launcher.harness import PATIENT, Workshop, finish, wait_until
+from launcher.harness import PATIENT, ROOT, Workshop, finish, wait_until
 from launcher.test_through_parent import SEARCH, found
 from launcher.test_trial_dir import TRAINING, check_it_went_on
 
@@ -261,6 +263,31 @@ def test_who_waits_in_a_queue_leaves_it_when_the_parent_dies(
     finish(process)
     wait_until((tmp_path / "left").exists)
     wait_until(lambda: not workshop.processes())
+
+
+HOLDER = """
+import time
+from journal_launcher.launcher.engines.scratch import scratch_folder, take_over
+with scratch_folder() as folder:
+    take_over(folder, "launch 3")
+    print(folder, flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_an_agent_ends_the_one_that_its_parent_has_lost_and_no_other(scratches: Path) -> None:
+    """Behind a network that was down it may have gone on, and still have the GPU."""
+    command = [sys.executable, "-c", HOLDER]
+    with (
+        scratch.scratch_folder() as mine,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as lost,
+    ):
+        assert lost.stdout is not None
+        theirs = Path(lost.stdout.readline().strip())
+        scratch.take_over(mine, "launch 4")
+        assert lost.poll() is None and theirs.exists()
+        scratch.take_over(mine, "launch 3")
+        assert lost.wait(10) == -signal.SIGKILL and not theirs.exists() and mine.exists()
 
 
 def test_the_folder_of_a_killed_agent_is_swept(scratches: Path) -> None:

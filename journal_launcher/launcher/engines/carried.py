@@ -30,7 +30,7 @@ from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
 from journal_launcher.launcher.engines.parcels import keep, parcels, parcels_of_trial
 
-__all__ = ["AGENT", "CarriedProcess"]
+__all__ = ["AGENT", "CarriedProcess", "agent_command", "show_to_others"]
 
 AGENT = Path(__file__).parents[1] / "agent.py"
 
@@ -49,7 +49,7 @@ _GUARDED = (
 class CarriedProcess(LocalProcess):
     """A client and the worker behind it; `engine.WorkerProcess` says what each member must do.
 
-    client: the command that runs another one on a node. carry: what the agent is told first.
+    client: the command that runs the agent on a node. carry: what that is told first.
     """
 
     def __init__(
@@ -84,7 +84,6 @@ class CarriedProcess(LocalProcess):
             [
                 *("/bin/sh", "-c", _GUARDED, str(lifeline)),
                 *self._client,
-                *(sys.executable, "-P", str(AGENT)),
             ],
             stdin=to_worker,
             stdout=from_worker,
@@ -263,3 +262,16 @@ class CarriedProcess(LocalProcess):
         for place in self._arriving.values():
             shutil.rmtree(place, ignore_errors=True)
         return status if self._status is None else self._status
+
+
+def agent_command() -> tuple[str, ...]:
+    """What starts an agent on a node; it has the same paths as this machine."""
+    return (sys.executable, "-P", str(AGENT))
+
+
+def show_to_others(lease: Path) -> None:
+    """From now on others see it too, where it is on a network file system."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(lease, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(descriptor)
+        os.close(descriptor)

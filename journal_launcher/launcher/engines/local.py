@@ -42,6 +42,7 @@ class LocalEngine:
     """
 
     through_parent = has_agents = False
+    places_known = True
 
     def __init__(self, given: int | None = None) -> None:
         self._given = given

@@ -4,18 +4,21 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.plain_files import is_open_at
 
-__all__ = ["SharedFolder", "scratch_folder"]
+__all__ = ["SharedFolder", "scratch_folder", "take_over"]
 
 _LOCK = "lock"  # held as long as an agent that uses the folder lives
 _WHOLE = "whole"  # is there once a shared folder has been filled
 _ATTEMPTS = 20
+_LAST_WORDS = 5.0  # seconds that an agent has to die of SIGKILL
 
 
 @contextlib.contextmanager
@@ -99,6 +102,35 @@ class SharedFolder:
         _remove_base()
 
 
+def take_over(folder: Path, owner: str) -> None:
+    """Say whose `folder` is, a worker's, and end the agent that was this worker's before.
+
+    Its parent has lost it, behind a network that was down say: nobody reads its words, but it still
+    has the GPU.
+    """
+    for other in folder.parent.iterdir():
+        if other != folder:
+            _end(other, owner)
+    mine = f"{os.getpid()} {os.uname().nodename} {owner}"
+    (folder / _LOCK).write_text(mine)
+
+
+def _end(folder: Path, owner: str) -> None:
+    with contextlib.suppress(OSError):
+        pid, _, whose = (folder / _LOCK).read_text().partition(" ")
+        if whose != f"{os.uname().nodename} {owner}":
+            return
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            until = time.monotonic() + _LAST_WORDS
+            while not _locked(lock) and time.monotonic() < until:
+                os.kill(int(pid), signal.SIGKILL)  # its own: it holds the lock
+                time.sleep(0.02)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
 def _base() -> Path:
     return Path(tempfile.gettempdir()) / f"journal-launcher-{os.getuid()}"
 
@@ -149,9 +181,15 @@ def _sweep(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        pass
+        if _locked(lock):
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -21,7 +21,7 @@ from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import StudiesFolder, typed
 from journal_launcher.devices.choose import Device, pin_environment
 from journal_launcher.launcher.engine import WorkerSpec
-from journal_launcher.launcher.engines.carried import CarriedProcess
+from journal_launcher.launcher.engines.carried import CarriedProcess, agent_command, show_to_others
 from journal_launcher.launcher.engines.sources import digests
 from journal_launcher.settings.launch_settings import LaunchSettings
 
@@ -60,6 +60,7 @@ class SlurmEngine:
     """
 
     through_parent = has_agents = True
+    places_known = False
 
     def __init__(self, settings: LaunchSettings, environment: Mapping[str, str]) -> None:
         _check_inside(environment)
@@ -113,14 +114,12 @@ class SlurmEngine:
         if spec.index in self._started:
             self._check_job()
         self._started.add(spec.index)
-        with contextlib.suppress(OSError):  # on a network file system others see it from now on
-            descriptor = os.open(self._lease, os.O_RDONLY | os.O_CLOEXEC)
-            os.fsync(descriptor)
-            os.close(descriptor)
+        show_to_others(self._lease)
         client = [
             *("srun", "--exact", "-N1", "-n1", f"-c{spec.threads}", "--mem=0", "--mpi=none"),
             f"--gres=gpu:{self._per_worker}" if self._per_worker else "--gres=none",
             f"--job-name=worker-{spec.index}",
+            *agent_command(),
         ]
         carry = messages.Carry(
             launch,

@@ -1,0 +1,263 @@
+"""Launches on two hosts behind a real sshd, on this machine: see server.py."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from launcher.harness import PATIENT, Ended, Workshop, finish, wait_until
+from launcher.test_through_parent import SEARCH, found
+from ssh.server import HOSTS, NEEDED, SSHD, Server, gpus_of, running_server
+
+MISSING = [name for name in NEEDED if shutil.which(name) is None] + ["sshd"] * (SSHD is None)
+if os.geteuid() != 0:
+    MISSING.append("root")
+BOTH = ("--hosts", "node-a,node-b")
+# A trial each ends only when every worker has one.
+TOGETHER = """
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    if trial.number < WORKERS:
+        note(f"at {trial.number}", os.environ["CUDA_VISIBLE_DEVICES"] + " " + os.environ["LEARN"])
+        for number in range(WORKERS):
+            told(f"at {number}")
+    return x
+
+def save_best(study, directory):
+    (directory / "model").write_bytes(bytes(range(256)) + str(study.best_value).encode())
+"""
+# Each worker is in a trial until the test says go.
+HELD = """
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    note("on " + os.environ["TEST_NAME"], os.getpid())
+    told("go")
+    return x
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    if MISSING and os.environ.get("CI") != "true":
+        pytest.skip(f"no {', '.join(MISSING)}: apt-get install openssh-server")
+    assert not MISSING, f"missing: {MISSING}"
+    with running_server(Path(tempfile.mkdtemp(prefix="jl-ssh-", dir="/tmp"))) as made:
+        yield made
+
+
+@pytest.fixture
+def hosts(server: Server, workshop: Workshop, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a user who can reach both, with two GPUs each, one of which is busy."""
+    (workshop.folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")
+    given = {}
+    for host in HOSTS:
+        (tmp_path / host).mkdir()
+        gpus = gpus_of(host, 2)
+        if host == "node-b":
+            gpus[0]["compute"] = [[os.getpid(), 2**33]]
+        given[host] = {
+            "TMPDIR": str(tmp_path / host),
+            "XDG_RUNTIME_DIR": str(tmp_path / host / "run"),
+            "LD_LIBRARY_PATH": str(workshop.folder),
+            "FAKE_NVML": json.dumps({"gpus": gpus}),
+        }
+    yield server.client(tmp_path / "bin", given)
+    wait_until(lambda: not server.sessions())
+    for host in HOSTS:
+        left = list((tmp_path / host).glob("journal-launcher-*/*"))
+        assert left == []
+    assert not list(server.folder.glob("shared-*"))  # no connection that others would share
+
+
+def client_of(process: "subprocess.Popen[str]", worker: psutil.Process) -> psutil.Process:
+    """The launch's ssh whose connection leads to a worker."""
+    port = int(worker.environ()["SSH_CLIENT"].split()[1])
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if child.name() == "ssh" and any(c.laddr.port == port for c in child.net_connections()):
+            return child
+    raise AssertionError(f"no client at port {port}")
+
+
+def placed_on(shop: Workshop) -> set[str]:
+    return {trial.user_attrs["jl_device"].partition(" · ")[0] for trial in shop.trials()}
+
+
+def check_budget(shop: Workshop, ended: Ended, n_trials: int) -> None:
+    assert ended.code == 0, ended.err
+    states = shop.states()
+    assert states.count("COMPLETE") == n_trials and set(states) <= {"COMPLETE", "FAIL"}
+
+
+def test_each_free_gpu_of_the_hosts_has_one_worker(
+    workshop: Workshop, hosts: dict[str, str]
+) -> None:
+    workshop.write(TOGETHER, WORKERS=3)
+    environment = {**hosts, "LEARN": "as here"}
+    ended = workshop.run("--n-trials", "6", *BOTH, "--gpus", "auto", environment=environment)
+    assert ended.code == 0, ended.err
+    assert workshop.states() == ["COMPLETE"] * 6
+    placed = {
+        (trial.user_attrs["jl_device"], trial.user_attrs["jl_device_uuid"])
+        for trial in workshop.trials()[:3]
+    }
+    a, b = (gpus_of(host, 2) for host in HOSTS)
+    assert placed == {
+        ("node-a · GPU 0 NVIDIA H100", a[0]["uuid"]),
+        ("node-a · GPU 1 NVIDIA H100", a[1]["uuid"]),
+        ("node-b · GPU 1 NVIDIA H100", b[1]["uuid"]),
+    }
+    seen = {workshop.noted(f"at {number}") for number in range(3)}
+    assert seen == {f"{uuid} as here" for _, uuid in placed}
+    assert "node-b: GPU 0 NVIDIA H100: others hold 8.0 of 80.0 GiB" in ended.err
+    saved = (workshop.paths.best_model_directory / "model").read_bytes()
+    best = min(trial.value for trial in workshop.trials() if trial.value is not None)
+    assert saved == bytes(range(256)) + str(best).encode()
+
+
+def test_a_study_of_one_worker_is_the_same_as_a_local_one(
+    workshop: Workshop, hosts: dict[str, str]
+) -> None:
+    workshop.write(SEARCH)
+    assert workshop.run("--n-trials", "12").code == 0
+    local = found(workshop)
+    ended = workshop.run("--n-trials", "12", "--overwrite", "--hosts", "node-b", environment=hosts)
+    assert ended.code == 0, ended.err
+    assert found(workshop) == local
+    assert placed_on(workshop) == {"node-b"}
+
+
+def test_a_killed_worker_agent_and_client_keep_the_budget(
+    workshop: Workshop, hosts: dict[str, str]
+) -> None:
+    workshop.write(HELD)
+    options = ("--n-trials", "7", "--hosts", "node-a:2,node-b", "--max-retries", "1")
+    process = workshop.start(*options, environment=hosts)
+    for host in HOSTS:
+        workshop.noted(f"on {host}")
+    wait_until(lambda: workshop.states() == ["RUNNING"] * 3)
+    worker, other, third = (psutil.Process(workshop.owner_pid(number)) for number in range(3))
+    worker.kill()
+    agent = other.parent()
+    assert agent is not None
+    agent.kill()
+    wait_until(lambda: workshop.states().count("FAIL") == 2)
+    assert third.is_running()
+    served = client_of(process, third)
+    served.kill()
+    wait_until(lambda: workshop.states().count("FAIL") == 3)
+    workshop.tell("go")
+    check_budget(workshop, finish(process), 7)
+    assert placed_on(workshop) == set(HOSTS)
+    again = [trial.system_attrs for trial in workshop.trials() if trial.system_attrs]
+    assert len(again) == 3 and sum("retry_history" in one for one in again) == 1
+
+
+def test_ctrl_c_and_the_parents_death_leave_nothing_and_the_same_command_goes_on(
+    workshop: Workshop, hosts: dict[str, str]
+) -> None:
+    workshop.write(PATIENT)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        process = workshop.start("--n-trials", "4", *BOTH, environment=hosts)
+        workshop.noted("running")
+        (workshop.folder / "running").unlink()
+        process.send_signal(number)
+        assert finish(process).code == code
+        wait_until(lambda: not workshop.processes())
+    workshop.tell("go")
+    check_budget(workshop, workshop.run("--n-trials", "4", *BOTH, environment=hosts), 4)
+
+
+def test_the_code_may_lie_elsewhere_there_and_what_differs_is_named(
+    workshop: Workshop, hosts: dict[str, str]
+) -> None:
+    workshop.write("from helper import low\n\ndef objective(trial):\n    return low(trial)\n")
+    helper = workshop.folder / "helper.py"
+    helper.write_text("def low(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    there = workshop.folder / "there"
+    there.mkdir()
+    for file in ("helper.py", "my train.py"):
+        shutil.copy(workshop.folder / file, there)
+    options = ("--n-trials", "2", "--hosts", "root@node-a", "--remote-dir", str(there))
+    ended = workshop.run(*options, environment=hosts)
+    assert ended.code == 0, ended.err
+    (there / "helper.py").write_text(helper.read_text() + "\n")
+    ended = workshop.run(*options, "--n-trials", "3", environment=hosts)
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert "--hosts: node-a: expected helper.py as the launch has it" in ended.err
+    assert f"rsync -aR helper.py 'root@node-a:{there}/'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "denied",
+            "Permission denied (publickey); this must log in without a question: ssh denied",
+        ),
+        ("a.invalid", "Could not resolve hostname a.invalid"),
+    ],
+)
+def test_a_host_that_lets_nobody_in_is_one_line_before_there_is_a_study(
+    workshop: Workshop, hosts: dict[str, str], name: str, said: str
+) -> None:
+    workshop.write(PATIENT)
+    ended = workshop.run("--hosts", f"node-a,{name}", environment=hosts)
+    assert ended.code == 2 and said in ended.err
+    assert ended.err.count("\n") == 1 and ended.err.startswith(f"error: --hosts: {name}: ")
+    assert not workshop.paths.directory.exists()
+
+
+def session_of(pid: int) -> psutil.Process:
+    """The sshd that serves what a process there is part of."""
+    found = psutil.Process(pid)
+    while found.name() != "sshd":
+        found = found.parent() or pytest.fail("no sshd")
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def started_on(shop: Workshop, host: str) -> int:
+    """The pid of the worker there that has begun a trial since the last look."""
+    pid = int(shop.noted(f"on {host}"))
+    (shop.folder / f"on {host}").unlink()
+    return pid
+
+
+@pytest.mark.slow
+def test_a_frozen_connection_is_given_up_and_its_worker_writes_nothing_more(
+    workshop: Workshop, hosts: dict[str, str], server: Server
+) -> None:
+    workshop.write(HELD)
+    process = workshop.start("--n-trials", "4", "--max-retries", "0", *BOTH, environment=hosts)
+    started_on(workshop, "node-b")
+    first = started_on(workshop, "node-a")
+    with server.deaf():  # so that no other worker comes
+        session = session_of(first)
+        session.suspend()
+        took = wait_until(lambda: "WAITING" in workshop.states(), 60)
+        assert took > 5 and is_alive(first)
+        records = workshop.records()
+        session.resume()
+        wait_until(lambda: not is_alive(first))
+        assert workshop.records() == records
+    second = started_on(workshop, "node-a")
+    session = session_of(second)
+    session.suspend()
+    wait_until(lambda: workshop.states().count("FAIL") == 2, 60)
+    assert started_on(workshop, "node-a") != second
+    assert not is_alive(second)  # ended by the one that took its place
+    session.resume()
+    workshop.tell("go")
+    check_budget(workshop, finish(process), 4)
