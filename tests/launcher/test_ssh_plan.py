@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from launcher.harness import wait_until
 
 from journal_launcher.api import launch
-from journal_launcher.base.errors import UsageError
+from journal_launcher.base.errors import DeviceError, UsageError
 from journal_launcher.base.messages import Carry
 from journal_launcher.devices.choose import Device
+from journal_launcher.devices.claims import Claims
+from journal_launcher.launcher.agent import Agent
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines import host_survey, ssh
 from journal_launcher.launcher.engines.carried import CarriedProcess
@@ -182,6 +185,19 @@ def test_what_mends_a_host_can_be_pasted(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert host_survey._install("b").endswith(
         f"rsync -a --exclude=.venv {there}/ b:{there}/ && ssh b {there}/launch.sh doctor"
     )
+
+
+def test_a_gpu_that_another_launch_has_taken_meanwhile_is_left_to_it(
+    tmp_path: Path, machine: Callable[..., None]
+) -> None:
+    uuid = "GPU-11111111-0000-4000-8000-000000000000"
+    machine([{"uuid": "GPU-22222222-0000-4000-8000-000000000000"}, {"uuid": uuid}])
+    with Claims() as theirs, Claims() as ours:
+        agent = Agent(0, 1, tmp_path, ours)
+        assert theirs.take(uuid) is None
+        with pytest.raises(DeviceError, match=r"another launch \(pid \d+\) has it"):
+            agent._claimed(uuid, shared=False)
+        assert agent._claimed(uuid, shared=True).index == 1
 
 
 def test_a_client_that_the_workers_children_keep_is_ended(

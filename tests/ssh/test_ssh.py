@@ -16,16 +16,22 @@ from launcher.harness import PATIENT, Ended, Workshop, finish, wait_until
 from launcher.test_through_parent import SEARCH, found
 from ssh.server import HOSTS, NEEDED, SSHD, Server, gpus_of, running_server
 
+from journal_launcher.devices.claims import Claims
+
 MISSING = [name for name in NEEDED if shutil.which(name) is None] + ["sshd"] * (SSHD is None)
 if os.geteuid() != 0:
     MISSING.append("root")
 BOTH = ("--hosts", "node-a,node-b")
 # A trial each ends only when every worker has one.
 TOGETHER = """
+from journal_launcher.devices.claims import claimant_of
+
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)
     if trial.number < WORKERS:
-        note(f"at {trial.number}", os.environ["CUDA_VISIBLE_DEVICES"] + " " + os.environ["LEARN"])
+        gpu = os.environ["CUDA_VISIBLE_DEVICES"]
+        claimed = claimant_of(gpu) == f"pid {os.getppid()}"
+        note(f"at {trial.number}", f"{gpu} {claimed} {os.environ['LEARN']}")
         for number in range(WORKERS):
             told(f"at {number}")
     return x
@@ -53,22 +59,30 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def hosts(server: Server, workshop: Workshop, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a user who can reach both, with two GPUs each, one of which is busy."""
+def hosts(
+    server: Server, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The environment of a user who can reach both; node-a has two GPUs, node-b three, of which one
+    is busy and another launch has one."""
     (workshop.folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")
     given = {}
+    claims = Claims()
     for host in HOSTS:
         (tmp_path / host).mkdir()
-        gpus = gpus_of(host, 2)
+        gpus = gpus_of(host, 2 + (host == "node-b"))
         if host == "node-b":
             gpus[0]["compute"] = [[os.getpid(), 2**33]]
+            with monkeypatch.context() as there:
+                there.setenv("XDG_RUNTIME_DIR", str(tmp_path / host / "run"))
+                claims.take(gpus[1]["uuid"])
         given[host] = {
             "TMPDIR": str(tmp_path / host),
             "XDG_RUNTIME_DIR": str(tmp_path / host / "run"),
             "LD_LIBRARY_PATH": str(workshop.folder),
             "FAKE_NVML": json.dumps({"gpus": gpus}),
         }
-    yield server.client(tmp_path / "bin", given)
+    with claims:
+        yield server.client(tmp_path / "bin", given)
     wait_until(lambda: not server.sessions())
     for host in HOSTS:
         left = list((tmp_path / host).glob("journal-launcher-*/*"))
@@ -107,15 +121,16 @@ def test_each_free_gpu_of_the_hosts_has_one_worker(
         (trial.user_attrs["jl_device"], trial.user_attrs["jl_device_uuid"])
         for trial in workshop.trials()[:3]
     }
-    a, b = (gpus_of(host, 2) for host in HOSTS)
+    a, b = (gpus_of(host, 3) for host in HOSTS)
     assert placed == {
         ("node-a · GPU 0 NVIDIA H100", a[0]["uuid"]),
         ("node-a · GPU 1 NVIDIA H100", a[1]["uuid"]),
-        ("node-b · GPU 1 NVIDIA H100", b[1]["uuid"]),
+        ("node-b · GPU 2 NVIDIA H100", b[2]["uuid"]),
     }
     seen = {workshop.noted(f"at {number}") for number in range(3)}
-    assert seen == {f"{uuid} as here" for _, uuid in placed}
+    assert seen == {f"{uuid} True as here" for _, uuid in placed}
     assert "node-b: GPU 0 NVIDIA H100: others hold 8.0 of 80.0 GiB" in ended.err
+    assert f"node-b: GPU 1 NVIDIA H100: another launch (pid {os.getpid()}) has it" in ended.err
     saved = (workshop.paths.best_model_directory / "model").read_bytes()
     best = min(trial.value for trial in workshop.trials() if trial.value is not None)
     assert saved == bytes(range(256)) + str(best).encode()
