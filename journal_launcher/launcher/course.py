@@ -119,12 +119,13 @@ class Course:
                     return self._named_as_here(answer.content)
                 if self.supervisor.stop is not None:
                     raise self.supervisor.stop.as_error()
-                if slot.unusable:
+                others = any(other.alive for other in slots if other is not slot)
+                if slot.unusable or (slot.losses and others):
                     break
             else:
                 log = self.paths.worker_log(slot.index)
                 raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
-        raise Stop.failed("; ".join(str(s.unusable) for s in slots), ExitCode.USAGE).as_error()
+        raise Stop.failed("; ".join(map(_why_none, slots)), ExitCode.USAGE).as_error()
 
     def _named_as_here(self, found: Preparation) -> Preparation:
         """What identifies a study names code by its place on this machine, whoever looked."""
@@ -287,3 +288,7 @@ class Course:
         record = launch_record(self.launch.id, self.settings, workers, self.launch.began_at, ended)
         self.launch.lease.check_folder()  # whoever removed it cost us nothing yet
         write_json(self.paths.launch_record, record)
+
+
+def _why_none(slot: Slot) -> str:
+    return slot.unusable or f"{slot.spec.device.label}: the worker was lost while preparing"

@@ -265,6 +265,34 @@ def test_who_waits_in_a_queue_leaves_it_when_the_parent_dies(
     wait_until(lambda: not workshop.processes())
 
 
+def test_another_one_prepares_where_the_first_ones_node_is_lost(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """For good: no client reaches it any more."""
+    client = tmp_path / "client"
+    lines = [
+        "#!/bin/sh",
+        f'cd "{tmp_path}"',
+        'mkdir a 2>/dev/null && { echo $$ >first; cd "$OLDPWD"; exec "$@"; }',
+        'mkdir b 2>/dev/null && { cd "$OLDPWD"; exec "$@"; }',
+        "exit 255",
+    ]
+    client.write_text("\n".join(lines))
+    client.chmod(0o755)
+    workshop.write(
+        "note(f'imported by {os.getppid()}')\ntold('go')\n"
+        "def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n"
+    )
+    first = f"{CARRIED}; carried_engine.CarriedEngine.client = ({str(client)!r},)"
+    process = workshop.start("--n-trials", "2", "--workers", "2", first=first)
+    wait_until(lambda: len(list(workshop.folder.glob("imported by *"))) == 2)
+    os.kill(int((tmp_path / "first").read_text()), signal.SIGKILL)
+    workshop.tell("go")
+    ended = finish(process)
+    assert ended.code == 0, ended.err
+    assert workshop.states() == ["COMPLETE"] * 2
+
+
 HOLDER = """
 import time
 from journal_launcher.launcher.engines.scratch import scratch_folder, take_over
@@ -282,12 +310,15 @@ def test_an_agent_ends_the_one_that_its_parent_has_lost_and_no_other(scratches: 
         scratch.scratch_folder() as mine,
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as lost,
     ):
-        assert lost.stdout is not None
-        theirs = Path(lost.stdout.readline().strip())
-        scratch.take_over(mine, "launch 4")
-        assert lost.poll() is None and theirs.exists()
-        scratch.take_over(mine, "launch 3")
-        assert lost.wait(10) == -signal.SIGKILL and not theirs.exists() and mine.exists()
+        try:
+            assert lost.stdout is not None
+            theirs = Path(lost.stdout.readline().strip())
+            scratch.take_over(mine, "launch 4")
+            assert lost.poll() is None and theirs.exists()
+            scratch.take_over(mine, "launch 3")
+            assert lost.wait(10) == -signal.SIGKILL and not theirs.exists() and mine.exists()
+        finally:
+            lost.kill()
 
 
 def test_the_folder_of_a_killed_agent_is_swept(scratches: Path) -> None:
