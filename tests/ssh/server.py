@@ -54,10 +54,14 @@ Host node-a node-b
 
 
 class Server:
-    """Its hosts are the ones in `HOSTS`; `denied` lets nobody in."""
+    """Its hosts are the ones in `HOSTS`; `denied` lets nobody in.
 
-    def __init__(self, folder: Path) -> None:
+    hidden: a folder of this machine that the hosts do not see.
+    """
+
+    def __init__(self, folder: Path, hidden: Path | None = None) -> None:
         self.folder = folder
+        self._hidden = hidden
         self._sshd: Any = None
 
     def start(self) -> None:
@@ -72,9 +76,13 @@ class Server:
             port = free.getsockname()[1]
         (folder / "sshd_config").write_text(_SSHD.format(folder=folder, port=port))
         Path("/run/sshd").mkdir(exist_ok=True)  # where it locks itself up
+        command = [str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
+        if self._hidden is not None:
+            hide = 'mount -t tmpfs none "$0" && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", hide, str(self._hidden), *command]
         with open(folder / "sshd.log", "ab") as log:
             self._sshd = subprocess.Popen(
-                [str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")],
+                command,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -126,9 +134,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
+def running_server(folder: Path, hidden: Path | None = None) -> Iterator[Server]:
     """A server, as long as the block lasts."""
-    server = Server(folder)
+    server = Server(folder, hidden)
     try:
         server.start()
         yield server

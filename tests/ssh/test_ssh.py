@@ -49,12 +49,17 @@ def objective(trial):
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def a_folder() -> Path:
+    """Of a server's own; without a space, which no sshd would read."""
     if MISSING and os.environ.get("CI") != "true":
         pytest.skip(f"no {', '.join(MISSING)}: apt-get install openssh-server")
     assert not MISSING, f"missing: {MISSING}"
-    with running_server(Path(tempfile.mkdtemp(prefix="jl-ssh-", dir="/tmp"))) as made:
+    return Path(tempfile.mkdtemp(prefix="jl-ssh-", dir="/tmp"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server(a_folder()) as made:
         yield made
 
 
@@ -229,6 +234,37 @@ def test_a_host_that_lets_nobody_in_is_one_line_before_there_is_a_study(
     assert ended.code == 2 and said in ended.err
     assert ended.err.count("\n") == 1 and ended.err.startswith(f"error: --hosts: {name}: ")
     assert not workshop.paths.directory.exists()
+
+
+# What its folder holds is what is published, whichever host the trial ran on.
+CHECKPOINT = """
+from journal_launcher import trial_dir
+
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    (trial_dir() / "kept").write_text(str(x))
+    note("where", trial_dir())
+    return x
+
+def save_best(study, directory):
+    (directory / "saved").write_text((trial_dir() / "kept").read_text())
+"""
+
+
+@pytest.mark.slow
+def test_hosts_need_not_see_the_studies_folder(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.paths.folder.mkdir()
+    workshop.write(CHECKPOINT)
+    with running_server(a_folder(), hidden=workshop.paths.folder) as blind:
+        hosts = blind.client(tmp_path / "bin", {host: {} for host in HOSTS})
+        for n_trials in (8, 16):
+            ended = workshop.run("--n-trials", str(n_trials), *BOTH, environment=hosts)
+            assert ended.code == 0, ended.err
+            best = workshop.paths.best_model_directory
+            (x,) = {(best / name).read_text() for name in ("kept", "saved")}
+            assert float(x) == workshop.study().best_value
+    assert placed_on(workshop) == set(HOSTS)
+    assert str(workshop.paths.folder) not in workshop.noted("where")
 
 
 def session_of(pid: int) -> psutil.Process:
