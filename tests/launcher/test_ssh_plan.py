@@ -174,17 +174,45 @@ def test_the_script_says_what_a_host_lacks(
             assert done.stdout.splitlines() == [path, str(Path.cwd()), "-P", str(agent)]
 
 
-def test_what_mends_a_host_can_be_pasted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(
-        host_survey, "AGENT", tmp_path / "my code" / "package" / "launcher" / "a.py"
-    )
-    assert "-m venv" in host_survey._install("b")
-    (tmp_path / "my code").mkdir()
-    (tmp_path / "my code" / "launch.sh").touch()
-    there = f"'{tmp_path}/my code'"
-    assert host_survey._install("b").endswith(
-        f"rsync -a --exclude=.venv {there}/ b:{there}/ && ssh b {there}/launch.sh doctor"
-    )
+@pytest.mark.parametrize("checkout", [True, False])
+def test_what_mends_a_host_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: bool
+) -> None:
+    """Every word arrives whole, through the shell here and the one there."""
+    root = tmp_path / "my code"
+    (root / "package").mkdir(parents=True)
+    monkeypatch.setattr(host_survey, "AGENT", root / "package" / "launcher" / "agent.py")
+    monkeypatch.setattr(sys, "prefix", f"{root}/.venv")
+    monkeypatch.chdir(root)
+    if checkout:
+        (root / "launch.sh").touch()
+    for name in ("ssh", "rsync"):
+        there = 'shift; exec /bin/sh -c "$*"' if name == "ssh" else 'printf "%s\\n" rsync "$@"'
+        (tmp_path / name).write_text(f"#!/bin/sh\n{there}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("launch.sh", ".venv/bin/pip"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        if checkout or name != "launch.sh":
+            (root / name).write_text('#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n')
+            (root / name).chmod(0o755)
+    (tmp_path / "python3").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    lines = []
+    for command in (host_survey._install("b"), host_survey._copy("b")):
+        path = f"{tmp_path}:/usr/bin:/bin"
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], env={"PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        lines.append(done.stdout.splitlines())
+    venv = f"{root}/.venv"
+    installed = ["-m", "venv", venv, f"{venv}/bin/pip", "install"]
+    copied = ["rsync", "-a", "--exclude=.venv", f"{root}/", f"b:{root}/"]
+    if checkout:
+        assert lines[0] == [*copied, f"{root}/launch.sh", "doctor"]
+    else:
+        assert lines[0][:-1] == installed and lines[0][-1].startswith("journal-launcher==")
+    assert lines[1] == ["rsync", "-a", f"{root}/", f"b:{root}/"]
 
 
 def test_a_gpu_that_another_launch_has_taken_meanwhile_is_left_to_it(

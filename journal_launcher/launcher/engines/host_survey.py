@@ -214,7 +214,7 @@ def _too_few(found: Found) -> str:
 
 def _copy(name: str) -> str:
     here = shlex.quote(str(Path.cwd()))
-    return f"ssh {name} mkdir -p {here} && rsync -a {here}/ {name}:{here}/"
+    return f"{_on(name, f'mkdir -p {here}')} && rsync -a {here}/ {name}:{here}/"
 
 
 def _install(name: str) -> str:
@@ -223,10 +223,16 @@ def _install(name: str) -> str:
     if (root / "launch.sh").exists():
         there = shlex.quote(str(root))
         copied = f"rsync -a --exclude=.venv {there}/ {name}:{there}/"
-        return f"ssh {name} mkdir -p {there} && {copied} && ssh {name} {there}/launch.sh doctor"
+        made = _on(name, f"mkdir -p {there}")
+        return f"{made} && {copied} && {_on(name, f'{there}/launch.sh doctor')}"
     prefix = shlex.quote(sys.prefix)
     package = f"journal-launcher=={__version__}"
-    return f"ssh {name} 'python3 -m venv {prefix} && {prefix}/bin/pip install {package}'"
+    return _on(name, f"python3 -m venv {prefix} && {prefix}/bin/pip install {package}")
+
+
+def _on(name: str, command: str) -> str:
+    """A command there, as it is typed here: two shells read it."""
+    return f"ssh {name} {shlex.quote(command)}"
 
 
 def _read(file: IO[bytes]) -> bytes:
