@@ -109,8 +109,10 @@ def test_a_kill_keeps_the_budget(workshop: Workshop, victim: str, scratches: Pat
 def test_a_trial_of_a_lost_worker_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
     workshop.write(TRAINING)
     process = workshop.start("--n-trials", "3", "--max-retries", "0", first=CARRIED)
-    workshop.noted("running")
+    worker = int(workshop.noted("running"))
     kill_agents(workshop)
+    # Its guard ends it, a moment later: it must not hear that it may go on.
+    wait_until(lambda: worker not in {one.pid for one in workshop.processes()})
     workshop.tell("go")
     ended = finish(process)
     assert ended.code == 0, ended.err
