@@ -2,9 +2,9 @@
 
 quality: five functions, each minimised by one worker's sampler and journal, with the same seeds and
 both ways; they part at the first trial after the bound. Prints a markdown table: medians of the
-best value, how often the bounded history ended lower, and the two-sided p of Wilcoxon's signed-rank
-test over the pairs. time: CPU of one trial's suggestions after so many finished trials, the ways in
-turns, medians; and of the worker's first look at all of them.
+best value, the geometric mean of bound / all trials, how often the bounded history ended lower, and
+the two-sided p of Wilcoxon's signed-rank test over the pairs. time: CPU of one trial's suggestions
+after so many finished trials, the ways in turns, medians; and of the worker's first look at all.
 """
 
 import argparse
@@ -138,7 +138,8 @@ def compare_quality(options: argparse.Namespace) -> None:
             found[runs[run]] = run.result()
             print(*runs[run], *found[runs[run]], file=sys.stderr, flush=True)
     print(f"{options.trials} trials, {options.seeds} seeds; median of the best value\n")
-    print(f"| | all trials | bound {options.bound} | bound lower | p |\n|---|---|---|---|---|")
+    print(f"| | all trials | bound {options.bound} | ratio | bound lower | p |")
+    print("|---|---|---|---|---|---|")
     for name in options.functions:
         print(row(name, [found[name, seed] for seed in range(options.seeds)]))
     ratios = [math.log(bound / whole) for whole, bound in found.values()]
@@ -150,8 +151,11 @@ def compare_quality(options: argparse.Namespace) -> None:
 def row(name: str, pairs: list[tuple[float, float]]) -> str:
     whole, bound = (statistics.median(values) for values in zip(*pairs, strict=True))
     lower = sum(bound < whole for whole, bound in pairs)
-    p = wilcoxon([math.log(bound / whole) for whole, bound in pairs]).pvalue
-    return f"| {name} | {whole:.4g} | {bound:.4g} | {lower} of {len(pairs)} | {p:.2f} |"
+    ratios = [math.log(bound / whole) for whole, bound in pairs]
+    ratio, p = math.exp(statistics.fmean(ratios)), wilcoxon(ratios).pvalue
+    return (
+        f"| {name} | {whole:.4g} | {bound:.4g} | {ratio:.2f} | {lower} of {len(pairs)} | {p:.2f} |"
+    )
 
 
 SPACE: dict[str, BaseDistribution] = {
