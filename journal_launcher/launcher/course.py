@@ -103,12 +103,11 @@ class Course:
         slots = self._placed_first()
         if not self.launch.engine.has_agents or not self.settings.job_kind.has_model_type:
             return self._prepared_by(slots, seed, found)
-        seeing = [s for s in slots if s.placed and s.process and s.process.shares_folder]
-        if seeing and self.settings.remote_dir is None:
-            return self._prepared_by(seeing, seed, found)
         # Where the studies folder, or this one, is not seen, the data need not be there either.
+        seeing = [s for s in slots if s.placed and s.process and s.process.shares_folder]
+        able = seeing if self.settings.remote_dir is None else []
         with self.launch.a_worker_here(self.supervisor.pool) as slot:
-            return self._prepared_by([slot], seed, found)
+            return self._prepared_by([*able, slot], seed, found)
 
     def _prepared_by(self, slots: list[Slot], seed: int, found: StudyHandle | None) -> Preparation:
         begun = found.identity if found else None
