@@ -89,6 +89,7 @@ class SimulatedEngine:
     """See `launcher.engine.Engine`."""
 
     has_agents = False
+    places_known = True
 
     def __init__(self, through_parent: bool, seconds: float) -> None:
         self.through_parent = through_parent

@@ -35,6 +35,7 @@ PREPARATION = Preparation(
 SAMPLES: dict[Any, Any] = {
     **{str: "text", int: 7, float: 0.5, bool: True, dict[str, Any]: {"a": [1]}},
     list[dict[str, Any]]: [{"a": [1]}],
+    list[str]: ["a"],
     Identity: PREPARATION.identity,
     Preparation: PREPARATION,
     Baselines: Baselines.from_json(OLDER["scored"]),
@@ -42,7 +43,7 @@ SAMPLES: dict[Any, Any] = {
     Sidecar: Sidecar.from_json(OLDER["staged"]),
 }
 WRONG: dict[Any, Any] = {str: 7, int: True, float: "0.5", bool: 1, dict[str, Any]: [1]}
-WRONG |= {list[dict[str, Any]]: {"a": 1}}
+WRONG |= {list[dict[str, Any]]: {"a": 1}, list[str]: {"a": 1}}
 WRONG |= {kind: [1] for kind in (Identity, Preparation, Baselines, Confirmation, Sidecar)}
 KINDS = [(family, kind) for family in (FromParent, FromWorker) for kind in family.__subclasses__()]
 FIELDS = [(family, kind, field) for family, kind in KINDS for field in dataclasses.fields(kind)]

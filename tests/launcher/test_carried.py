@@ -18,7 +18,7 @@ from launcher.test_through_parent import SEARCH, found
 from launcher.test_trial_dir import TRAINING, check_it_went_on
 
 from journal_launcher.api import launch
-from journal_launcher.base import messages
+from journal_launcher.base import channel
 from journal_launcher.base.errors import UsageError
 from journal_launcher.launcher import launch as module
 from journal_launcher.launcher.engines import scratch
@@ -207,7 +207,7 @@ def test_a_node_with_another_version_is_told_what_to_install(
     workshop: Workshop, carried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop.write(PATIENT)
-    monkeypatch.setattr(messages, "__version__", "9.8.7")
+    monkeypatch.setattr(channel, "__version__", "9.8.7")
     with pytest.raises(UsageError, match=r"-m pip install journal-launcher==9\.8\.7"):
         workshop.launch()
     assert not workshop.paths.journal.exists()

@@ -50,14 +50,13 @@ TASKS = [("regression", 0), ("classification", 2), ("classification", 3)]
 def test_every_fold_is_scored_after_the_same_number_of_rounds(
     library: Library,
     make_table: MakeTable,
-    monkeypatch: pytest.MonkeyPatch,
     task: str,
     classes: int,
 ) -> None:
     table = make_table(task, classes=classes)
     metric = "r2" if task == "regression" else "log_loss"
-    model, score = library.model(table, metric), metrics.score_function(metric, task)
-    monkeypatch.setattr(type(model), "max_steps", 40)
+    model = library.model(table, metric, rounds=40)
+    score = metrics.score_function(metric, task)
     folds = task_of(table, library.name).folds
     curve = model.cross_validate(model.defaults(), folds, score, 7, lambda *_: None)
     assert curve.steps in (10, 20, 30, 40)
