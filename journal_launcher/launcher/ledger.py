@@ -28,6 +28,9 @@ from journal_launcher.study.tally import NO_MODULE, by_cause, failure_kind
 
 __all__ = ["TrialLedger"]
 
+_DYING = 5.0
+"""Seconds that workers have to die whose launch is gone."""
+
 EARLY_EXCEPTIONS = 3  # this many before the study's first finished trial: the objective is broken
 
 
@@ -243,7 +246,7 @@ class TrialLedger:
 
     def fail_stale_trials(self) -> None:
         """Fail the trials of launches that are gone; they were interrupted, so queue them again."""
-        for trial in self.study.stale_trials():
+        for trial in self.study.stale_trials(_DYING):
             reason = f"{events.INTERRUPTED}: {events.DIED_WITH_LAUNCH}"
             copy = self.study.fail_and_queue(trial, reason, retry=False)
             if copy is not None:

@@ -65,6 +65,11 @@ class Owner:
         except ProcessLookupError:
             return True
 
+    def is_ending(self) -> bool:
+        """Does it still live here? Whoever holds the lease knows that it is about to be killed."""
+        here = (self.boot, self.namespace) == (_boot(), _namespace())
+        return here and not self.is_dead()
+
     def __str__(self) -> str:
         return f"worker {self.worker} (pid {self.pid} on {self.host})"
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -360,10 +361,18 @@ class StudyHandle:
 
     # --- ending what somebody else began
 
-    def stale_trials(self) -> list[FrozenTrial]:
-        """RUNNING trials whose owner is provably dead. Needs the lease."""
-        owners = ((trial, owner_of(trial.user_attrs)) for trial in self.trials(TrialState.RUNNING))
-        return [trial for trial, owner in owners if owner is not None and owner.is_dead()]
+    def stale_trials(self, patience: float = 0.0) -> list[FrozenTrial]:
+        """RUNNING trials whose owner is provably dead. Needs the lease.
+
+        patience: seconds that owners have to die whose launch is gone: on a busy machine their
+        guards do not kill them at once.
+        """
+        running = [(trial, owner_of(trial.user_attrs)) for trial in self.trials(TrialState.RUNNING)]
+        owned = [(trial, owner) for trial, owner in running if owner is not None]
+        deadline = time.monotonic() + patience
+        while any(owner.is_ending() for _, owner in owned) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return [trial for trial, owner in owned if owner.is_dead()]
 
     def owned_trials(self, launch: str, worker: int) -> list[FrozenTrial]:
         """RUNNING trials that a worker of `launch` left behind (at most one)."""

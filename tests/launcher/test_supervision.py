@@ -2,9 +2,10 @@
 
 import os
 import signal
+import threading
 
 import pytest
-from launcher.harness import Workshop, wait_until
+from launcher.harness import PATIENT, Workshop, finish, wait_until
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 
 from journal_launcher.base import events
@@ -232,3 +233,25 @@ def test_a_wall_clock_that_jumps_by_a_day_ends_nothing(workshop: Workshop) -> No
     assert ended.code == 0, ended.err
     assert ended.json["exit_reason"] == "complete" and ended.json["n_failed"] == 0
     assert workshop.states() == ["COMPLETE"] * 12
+
+
+def test_a_worker_whose_guard_is_slow_to_kill_it_is_waited_for(workshop: Workshop) -> None:
+    """It still lives when the next launch begins, which must not leave its trial RUNNING."""
+    workshop.write(PATIENT)
+    first = workshop.start("--n-trials", "2")
+    workshop.noted("running")
+    guards = [process for process in workshop.processes() if process.name() == "sh"]
+    assert guards
+    for guard in guards:
+        guard.suspend()
+    first.kill()
+    first.communicate()
+    resuming = threading.Timer(1.5, lambda: [guard.resume() for guard in guards])
+    resuming.start()
+    second = workshop.start("--n-trials", "2")
+    resuming.join()
+    wait_until(lambda: not any(guard.is_running() for guard in guards))
+    workshop.tell("go")
+    ended = finish(second)
+    assert ended.code == 0, ended.err
+    assert workshop.states() == ["COMPLETE", "FAIL", "COMPLETE"]

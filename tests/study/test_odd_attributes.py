@@ -18,6 +18,7 @@ from journal_launcher.base import events
 from journal_launcher.base.artifacts.sidecar import Best, Sidecar
 from journal_launcher.base.errors import ExitCode, IdentityError, JournalLauncherError
 from journal_launcher.base.paths import StudyPaths
+from journal_launcher.launcher import ledger as ledger_module
 from journal_launcher.launcher import publish
 from journal_launcher.launcher.ledger import TrialLedger
 from journal_launcher.pipeline.freshness import freshness
@@ -118,6 +119,12 @@ def changed(records: list[dict[str, Any]], place: tuple[str, ...], value: Any) -
             within[path[-1]] = value
         lines.append(json.dumps(record).encode() + b"\n")
     return b"".join(lines)
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner that is this process does not die while it is waited for."""
+    monkeypatch.setattr(ledger_module, "_DYING", 0.0)
 
 
 @contextmanager

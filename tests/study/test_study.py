@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from journal_launcher.base.errors import JournalDamagedError, JournalLauncherError, UsageError
+from journal_launcher.study import owner
 from journal_launcher.study.attributes import COPY_OF
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
@@ -37,9 +40,9 @@ def storage_of(study: StudyHandle) -> StudyStorage:
     return study.storage
 
 
-def begin(study: StudyHandle, owner: Owner = ME) -> int:
+def begin(study: StudyHandle, whose: Owner = ME) -> int:
     """A RUNNING trial of a worker; its number."""
-    return storage_of(study).start_trial(0, {OWNER_ATTRIBUTE: owner.to_json(), "jl_worker": 0})
+    return storage_of(study).start_trial(0, {OWNER_ATTRIBUTE: whose.to_json(), "jl_worker": 0})
 
 
 def stock(journal: Path) -> optuna.Study:
@@ -199,6 +202,18 @@ def test_only_trials_of_dead_owners_are_stale(study: StudyHandle, journal: Path)
     assert [trial.number for trial in study.owned_trials("ours", 0)] == [0]
     assert study.owned_trials("ours", 1) == []
     assert foreign == 2
+
+
+def test_a_worker_that_is_being_killed_is_waited_for(study: StudyHandle) -> None:
+    """Its launch is gone, but on a busy machine its guard needs a moment."""
+    with subprocess.Popen(["sleep", "1000"]) as child:
+        dying = replace(ME, pid=child.pid, started=owner._started(child.pid), launch="theirs")
+        number = begin(study, dying)
+        assert study.stale_trials(0.1) == []  # it does not die
+        killing = threading.Timer(0.3, child.kill)
+        killing.start()
+        assert [trial.number for trial in study.stale_trials(60)] == [number]
+        killing.join()
 
 
 def test_a_trial_that_had_finished_is_not_failed(study: StudyHandle, journal: Path) -> None:
