@@ -101,9 +101,11 @@ def test_another_agent_takes_over_where_the_one_that_fetched_was_killed(
     workshop: Workshop, scratches: Path
 ) -> None:
     """The first one's node fills slowly; the second worker's agent waits for it meanwhile."""
+    killed = workshop.folder / "killed"
     slow = "from journal_launcher.launcher.engines import carried; "
-    slow += "import time; whole = carried.parcels; "
-    slow += "carried.parcels = lambda *of: (time.sleep(1.5) or one for one in whole(*of))"
+    slow += "import os, time; whole = carried.parcels; "
+    slow += f"slowly = lambda: os.path.exists({str(killed)!r}) or time.sleep(1.5) or True; "
+    slow += "carried.parcels = lambda *of: (one for one in whole(*of) if slowly())"
     options = ("--data", "sklearn:diabetes", "--model-type", "linear", "--n-trials", "3")
     options += ("--workers", "2")
     process = workshop.start(*options, first=f"{BLIND}; {slow}", table=True)
@@ -118,6 +120,7 @@ def test_another_agent_takes_over_where_the_one_that_fetched_was_killed(
     agents = kinds(workshop)["agent"]
     victim = next(one for one in agents if os.path.samefile(_stderr(one), logs[first]))
     victim.kill()
+    killed.touch()
     ended = finish(process, 120)
     assert ended.code == 0, ended.err
     assert workshop.states().count("COMPLETE") >= 3
