@@ -329,4 +329,6 @@ def test_the_folder_of_a_killed_agent_is_swept(scratches: Path) -> None:
         (living.parent / "dead" / "lock").touch()
         with scratch.scratch_folder() as other:
             assert sorted(scratches.iterdir()) == sorted([living, other])
-    assert not scratches.exists()
+        (living.parent / "dead").mkdir()
+        (living.parent / "dead" / "lock").touch()
+    assert not scratches.exists()  # no next agent may come

@@ -1,4 +1,4 @@
-"""Folders of agents on their node; the next agent sweeps what killed ones have left."""
+"""Folders of agents on their node; who comes or goes sweeps what killed agents have left."""
 
 import contextlib
 import fcntl
@@ -30,8 +30,7 @@ def scratch_folder() -> Iterator[Path]:
     """
     try:
         with _gate() as base:
-            for other in base.iterdir():
-                _sweep(other)
+            _sweep_all(base)
             folder = Path(tempfile.mkdtemp(dir=base))
             lock = _lock_of(folder)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -165,12 +164,18 @@ def _closed_gate(base: Path) -> int:
 
 
 def _remove_base() -> None:
-    with contextlib.suppress(OSError), _gate() as base:  # others have theirs in it
-        base.rmdir()
+    with contextlib.suppress(OSError), _gate() as base:
+        _sweep_all(base)
+        base.rmdir()  # others may have theirs in it
 
 
 def _lock_of(folder: Path) -> int:
     return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _sweep_all(base: Path) -> None:
+    for folder in base.iterdir():
+        _sweep(folder)
 
 
 def _sweep(folder: Path) -> None:
