@@ -140,7 +140,6 @@ def test_each_free_gpu_of_the_hosts_has_one_worker(
     assert saved == bytes(range(256)) + str(best).encode()
 
 
-@pytest.mark.slow
 def test_a_study_of_one_worker_is_the_same_as_a_local_one(
     workshop: Workshop, hosts: dict[str, str]
 ) -> None:
@@ -197,7 +196,6 @@ def test_ctrl_c_and_the_parents_death_leave_nothing_and_the_same_command_goes_on
     check_budget(workshop, workshop.run("--n-trials", "4", *BOTH, environment=hosts), 4)
 
 
-@pytest.mark.slow
 def test_the_code_may_lie_elsewhere_there_and_what_differs_is_named(
     workshop: Workshop, hosts: dict[str, str]
 ) -> None:
@@ -253,7 +251,6 @@ def save_best(study, directory):
 """
 
 
-@pytest.mark.slow
 def test_hosts_need_not_see_the_studies_folder(workshop: Workshop, tmp_path: Path) -> None:
     workshop.paths.folder.mkdir()
     workshop.write(CHECKPOINT)
