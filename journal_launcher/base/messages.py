@@ -179,7 +179,8 @@ class File(FromParent, FromWorker):
 @dataclass(frozen=True)
 class Whole(FromParent, FromWorker):
     """That was all of the trial's folder, or, to an agent, of a table's arrays; from an agent
-    without a `trial`: all that its worker's trials have left was sent."""
+    without a `trial`: all that its worker's trials have left was sent. From a worker, to its agent:
+    bring this trial's folder back before my next words."""
 
     trial: int | None
 

@@ -73,6 +73,7 @@ class Agent:
         self._staging = scratch / "staging"
         self._paths: StudyPaths | None = None  # of the studies folder here; None: the parent's own
         self._given: set[int] = set()  # trials whose folder was sent for the refit
+        self._sent: set[int] = set()  # and those whose folder went to the parent already
         self._arrays: NodeArrays | None = None
         self._held: messages.Open | None = None  # until the arrays are there
         self._lines = LineBuffer()
@@ -226,6 +227,8 @@ class Agent:
         if worker.exit_descriptor is not None:
             reading.append(worker.exit_descriptor)
         while True:
+            if worker.hung_up and worker.messages_descriptor in reading:  # readable for ever
+                reading.remove(worker.messages_descriptor)
             writing = [worker.out_descriptor] if worker.unsent else []
             ready, writable, _ = select.select(reading, writing, [], self._seconds_to_look())
             if writable:
@@ -362,6 +365,9 @@ class Agent:
                     self._say(part)
             elif type_of(line) == "ended":
                 self._bring_back()
+            elif type_of(line) == "whole":
+                self._send_folder(self._channel.decode(line, FromWorker))
+                continue
             self._write(line + b"\n")
 
     def _bring_back(self) -> None:
@@ -369,9 +375,17 @@ class Agent:
         if self._paths is None:
             return
         for number in sorted(set(self._paths.trial_folders()) - self._given):
-            for part in parcels_of_trial(self._paths.trial_folder(number), number):
-                self._say(part)
+            if number not in self._sent:
+                self._send_folder(messages.Whole(number))
             self._paths.remove_trial_folder(number)
+        self._sent.clear()
+
+    def _send_folder(self, whole: FromWorker) -> None:
+        if self._paths is None or not isinstance(whole, messages.Whole) or whole.trial is None:
+            raise messages.unexpected(whole)
+        for part in parcels_of_trial(self._paths.trial_folder(whole.trial), whole.trial):
+            self._say(part)
+        self._sent.add(whole.trial)
 
     def _say(self, message: FromWorker) -> None:
         self._write(self._channel.encode(message))

@@ -192,6 +192,6 @@ class Launch:
     def _start_process(self, spec: WorkerSpec) -> WorkerProcess:
         self.lease.check_folder()
         log = self.paths.worker_log(spec.index)
-        if spec.index >= len(self.specs):
+        if self.engine.has_agents and spec.index >= len(self.specs):
             return LocalProcess(spec, self.id, log)
         return self.engine.start(spec, self.id, log)

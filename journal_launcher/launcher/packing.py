@@ -176,6 +176,8 @@ class Packer:
         for uuid, gpu in self._gpus.items():
             mine = [slot for slot in slots if slot.spec.device.uuid == uuid]
             self._update(gpu, mine)
+            if not any(map(_stays, mine)):
+                continue
             move, why = decide(gpu.measured(max(1, self._cores // len(self._gpus))))
             if gpu.leaving or (gpu.settled and move is not Move.SHRINK):
                 continue

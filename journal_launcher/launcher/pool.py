@@ -92,7 +92,10 @@ class WorkerPool:
             slot
             for slot in self.slots
             if (process := slot.process) is not None
-            and (slot.ending.lost or (process.exit_descriptor in told and process.has_exited()))
+            and (
+                slot.ending.lost
+                or ((process.hung_up or process.exit_descriptor in told) and process.has_exited())
+            )
         ]
 
     def reap(self, slot: Slot, seconds: float = 0.5) -> int | None:

@@ -54,8 +54,8 @@ class Stop:
     def as_error(self) -> JournalLauncherError:
         """What a stop before the study exists amounts to."""
         kind = UsageError if self.exit_code == ExitCode.USAGE else JournalLauncherError
-        error = kind(self.message or self.reason)
-        error.exit_code = self.exit_code
+        error = kind(self.message or f"no trial began before the {self.reason}")
+        error.exit_code = self.exit_code or ExitCode.FAILED  # it is no success either
         return error
 
 

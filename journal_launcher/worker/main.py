@@ -37,7 +37,7 @@ from journal_launcher.study.choices import JournalTrial
 from journal_launcher.study.journal.storage import StudyStorage, open_storage
 from journal_launcher.study.optuna_private import study_id
 from journal_launcher.study.owner import OWNER_ATTRIBUTE, Owner
-from journal_launcher.worker import leaving
+from journal_launcher.worker import leaving, trial_folders
 from journal_launcher.worker.connection import Connection, ParentGoneError
 from journal_launcher.worker.cuda_errors import breaks_process
 from journal_launcher.worker.device_check import DeviceStatus, verify_device
@@ -253,6 +253,10 @@ class Worker:
         attributes = {} if outcome.state.name == "FAIL" else dict(self._job.attributes())
         attributes |= TrialAttributes(duration_s=round(seconds, 3)).to_json()
         broken = outcome.broken
+        if not self._spec.sees and outcome.state.name == "COMPLETE":
+            kept = trial_folders.to_bring_first(self._paths, self._study, number, outcome.values)
+            if kept is not None:  # before its end counts: a best trial never lacks its files
+                self._connection.send(messages.Whole(kept))
         outcome = finish_trial(self._storage, self._study, trial, outcome, attributes)
         self._number = None
         self._job.recorded(self._study)

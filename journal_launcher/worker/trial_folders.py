@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -114,6 +114,22 @@ def winners(study: optuna.Study) -> list[FrozenTrial]:
     completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     best = best_of(completed, [direction.name.lower() for direction in study.directions])
     return [] if best is None else [best]
+
+
+def to_bring_first(
+    paths: StudyPaths, study: optuna.Study, number: int, values: Sequence[float] | None
+) -> int | None:
+    """The number of the folder that a trial of these values has, if it may be a winner."""
+    folder = folder_number(study.get_trials(deepcopy=False), number)
+    if folder not in paths.trial_folders():
+        return None
+    signs = [-1.0 if each.name == "MAXIMIZE" else 1.0 for each in study.directions]
+    ours = [sign * value for sign, value in zip(signs, values or (), strict=True)]
+    for other in winners(study):
+        theirs = [sign * value for sign, value in zip(signs, other.values, strict=True)]
+        if theirs != ours and all(a <= b for a, b in zip(theirs, ours, strict=True)):
+            return None
+    return folder
 
 
 def stage(paths: StudyPaths, study: optuna.Study, staging: Path, *, copied: bool = False) -> None:

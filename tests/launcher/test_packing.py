@@ -5,6 +5,7 @@ The GPUs are fakes; what their workers cost, in memory and speed, is what the te
 
 import json
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from journal_launcher.launcher import launch as launch_module
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.packing import TRIALS, Measured, Move, Packer, decide
 from journal_launcher.launcher.plan import devices_for, plan_workers
-from journal_launcher.launcher.slot import Phase
+from journal_launcher.launcher.slot import Phase, Slot
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 GIB = 2**30
@@ -392,3 +393,29 @@ def test_a_killed_launch_goes_on_with_its_budget_and_finds_out_anew_what_fits(
     assert workshop.states().count("COMPLETE") == finished + 8
     stays = "it stays so: another would leave less than 10 % of its memory"
     assert said_of_gpu(workshop) == [f"{NAME}: 1 worker, 50 of 80 GiB; {stays}"]
+
+
+def test_a_worker_that_joins_has_the_functions_that_have_no_file(
+    workshop: Workshop, gpu: Callable[[float], None]
+) -> None:
+    def objective(trial: Any) -> float:
+        time.sleep(0.1)
+        return float(trial.suggest_float("x", 0, 1))
+
+    gpu(1.0)
+    done = workshop.launch(objective=objective, gpus="auto", workers_per_gpu="auto", n_trials=30)
+    assert done.exit_code == 0, done.message
+    assert {trial.user_attrs["jl_worker"] for trial in workshop.trials()} >= {0, 1}
+
+
+def test_a_gpu_without_workers_is_left_alone_whatever_its_memory_says() -> None:
+    devices = [Device("gpu", uuid, index, "NVIDIA H100") for index, uuid in enumerate("AB")]
+    specs = [WorkerSpec(index, device, 8, {}) for index, device in enumerate(devices)]
+    said: list[events.Event] = []
+    packer = Packer(specs, 16, said.append)
+    packer.take([events.GpuLoad(uuid, uuid, GIB, 80 * GIB, None) for uuid in "AB"])
+    slots = [Slot(spec) for spec in (*specs, packer._one_more(packer._gpus["A"], 2))]
+    slots[0].close()
+    slots[2].close()
+    packer.take([events.GpuLoad("A", "A", 79 * GIB, 80 * GIB, None)])
+    assert packer.look(slots, lambda: 10) == [] and said == []

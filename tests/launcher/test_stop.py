@@ -35,3 +35,8 @@ def test_a_signal_overrules_a_failure_and_both_are_said() -> None:
     stop = TERM.after(FAILED)
     assert (stop.reason, stop.exit_code, stop.abort) == ("signal", ExitCode.RESUMABLE, True)
     assert stop.message == "3 trials failed; stopped by SIGTERM"
+
+
+def test_what_ends_before_there_is_a_study_is_no_success() -> None:
+    error = TIMEOUT.as_error()
+    assert error.exit_code == ExitCode.FAILED and "before the timeout" in str(error)

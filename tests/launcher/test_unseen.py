@@ -313,3 +313,37 @@ def objective(trial):
 
     assert workshop.launch(look, n_trials=4).exit_code == 0
     assert seen == [1, 2, 2, 2]
+
+
+BIG = """
+from journal_launcher import trial_dir
+
+def objective(trial):
+    size = 300 if trial.number == 0 else 1
+    with open(trial_dir() / "weights", "wb") as file:
+        for _ in range(size):
+            file.write(bytes(1 << 20))
+    return trial.suggest_float("x", 0, 1) - size
+"""
+
+
+@pytest.mark.parametrize("dies", ["agent", "launch"])
+def test_a_best_trial_never_lacks_the_folder_that_was_on_its_way(
+    workshop: Workshop, dies: str
+) -> None:
+    workshop.write(BIG)
+    process = workshop.start("--n-trials", "2", first=BLIND)
+    arriving = workshop.paths.arriving_folder(0, 0) / "weights"
+    wait_until(arriving.exists)
+    if dies == "agent":
+        kill_agents(workshop)
+    else:
+        process.kill()
+    ended = finish(process)
+    if dies == "launch":
+        wait_until(lambda: not workshop.processes())
+        ended = workshop.run("--n-trials", "2", first=BLIND)
+    assert ended.code == 0, ended.err
+    best = workshop.study().best_trial
+    size = round(best.params["x"] - best.value) << 20
+    assert (workshop.paths.best_model_directory / "weights").stat().st_size == size

@@ -313,3 +313,28 @@ def test_a_frozen_connection_is_given_up_and_its_worker_writes_nothing_more(
     session.resume()
     workshop.tell("go")
     check_budget(workshop, finish(process), 4)
+
+
+LEAVES_A_PROCESS = """
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    if not (HERE / "left").exists():
+        child = subprocess.Popen(["setsid", "sleep", "1000"])
+        note("left", child.pid)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+"""
+
+
+def test_a_process_that_a_dead_worker_leaves_holds_nobody_up(
+    workshop: Workshop, hosts: dict[str, str]
+) -> None:
+    """It has the output of the worker, and ssh waits for the end of that."""
+    workshop.write(LEAVES_A_PROCESS)
+    process = workshop.start("--n-trials", "2", "--hosts", "node-a", environment=hosts)
+    left = psutil.Process(int(workshop.noted("left")))
+    try:
+        check_budget(workshop, finish(process, 60), 2)
+        assert left.is_running()
+    finally:
+        left.kill()

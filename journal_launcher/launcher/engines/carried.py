@@ -166,7 +166,7 @@ class CarriedProcess(LocalProcess):
             case messages.Used(seconds):
                 self._cpu_seconds = seconds
             case messages.Exited(status):
-                self._status = status
+                self._status, self.hung_up = status, True  # its last word
             case messages.Fetch():
                 self._send_arrays()
             case messages.Whole(trial=None):
