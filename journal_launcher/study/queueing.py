@@ -19,7 +19,7 @@ from journal_launcher.settings.groups import can_be_queued, enqueue_key
 from journal_launcher.study.attributes import queued_params
 from journal_launcher.study.study import StudyHandle
 
-__all__ = ["misfits", "not_yet_queued", "parse_parameters", "queue"]
+__all__ = ["check_given", "misfits", "not_yet_queued", "parse_parameters", "queue"]
 
 
 def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
@@ -84,6 +84,28 @@ def not_yet_queued(study: StudyHandle, given: Sequence[Mapping[str, Any]]) -> li
                 raise UsageError(f"{enqueue_key(given, place)} {problem}") from None
             found += [values] if values not in (*asked, *found) else []
     return found
+
+
+def check_given(
+    given: Sequence[Mapping[str, Any]], known: Mapping[str, BaseDistribution], whose: str
+) -> None:
+    """Look at [[enqueue]] of a study that has no trial yet.
+
+    whose: what has the `known` parameters, such as a model type.
+
+    Raises:
+        UsageError: an unknown parameter, or a value outside its range.
+    """
+    for place, params in enumerate(given):
+        for name, value in params.items():
+            if name not in known:
+                hint = did_you_mean_or_all(name, list(known))
+                key = enqueue_key(given, place)
+                raise UsageError(f"{key} {name}: {whose} has no such parameter{hint}")
+            try:
+                _checked(name, value, known)
+            except UsageError as problem:
+                raise UsageError(f"{enqueue_key(given, place)} {problem}") from None
 
 
 def misfits(queued: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]) -> list[str]:

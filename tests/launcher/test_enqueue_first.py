@@ -62,6 +62,23 @@ def test_mistakes_queue_nothing(workshop: Workshop, enqueue: Any, said: str) -> 
     assert workshop.states() == ["COMPLETE"]
 
 
+@pytest.mark.parametrize(
+    ("enqueue", "said"),
+    [
+        ({"regularisation": 0.1}, "regularisation: linear has no such parameter; did you mean "),
+        ({"regularization": -1}, "regularization=-1: expected a number from "),
+    ],
+)
+def test_a_new_study_of_a_table_knows_its_parameters(
+    workshop: Workshop, enqueue: dict[str, Any], said: str
+) -> None:
+    given: dict[str, Any] = {"objective": None, "model_type": "linear", "data": "sklearn:diabetes"}
+    with pytest.raises(UsageError) as caught:
+        workshop.launch(**given, n_trials=1, enqueue=[enqueue])
+    assert str(caught.value).startswith(f"[[enqueue]] {said}")
+    assert not workshop.paths.journal.exists()
+
+
 def test_in_the_config_file(workshop: Workshop) -> None:
     workshop.write(OBJECTIVE)
     config = workshop.folder / "c.toml"

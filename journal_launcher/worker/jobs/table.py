@@ -24,6 +24,7 @@ from journal_launcher.settings.model_types import FLAGS, MODEL_TYPES
 from journal_launcher.study.attributes import confirmation
 from journal_launcher.study.confirmation import attribute_name
 from journal_launcher.study.journal.storage import suggesting
+from journal_launcher.study.queueing import check_given
 from journal_launcher.tabular.baselines import score_baselines
 from journal_launcher.tabular.cross_validation import (
     cross_validate,
@@ -77,6 +78,10 @@ class TableJob(Job):
         table = prepare(source, StudiesFolder(self._paths.folder).cache)
         task = self._task_of(table, seed)
         model = task.make_model()
+        if settings.enqueue and begun is None:
+            drawn = optuna.create_study().ask()
+            model.suggest(drawn)
+            check_given(settings.enqueue, drawn.distributions, settings.model_type)
         model.precompute(task.folds)
         own = {name: getattr(settings, name) for name in MODEL_TYPES[settings.model_type].flags}
         # Epochs decide what a trial reports, and its learning rates.
