@@ -179,7 +179,8 @@ def _baselines(ended: LaunchEnded) -> Iterator[Row]:
     direction = next(iter(ended.directions), "minimize")
     name = sidecar.model_type
     judged = ended.health is not None and ended.health.names_baselines
-    ours = None if judged else ours
+    stopped = name is None  # there is no model yet, and this may be linear against itself
+    ours = None if judged or stopped else ours
     yield from baseline_rows(found, ours, name, direction=direction, fresh=confirmed)
 
 

@@ -87,6 +87,12 @@ def test_unbeaten_baselines_are_said_plainly(
     assert rows(ended).get("warning") == (None if beaten else expected)
 
 
+def test_before_there_is_a_model_nothing_is_unbeaten() -> None:
+    """A stopped launch may be of the linear model itself."""
+    stopped = replace(TABLE, sidecar=None, baselines=Baselines({"linear": Baseline(1.0)}))
+    assert "warning" not in rows(stopped) and rows(stopped)["baselines"].startswith("linear 1")
+
+
 def test_every_unbeaten_baseline_is_named_and_a_failed_one_is_left_out() -> None:
     scores = Baselines({"dummy": Baseline(0.48), "linear": Baseline(0.49), "x": Baseline(None)})
     found = rows(replace(TABLE, baselines=scores))
