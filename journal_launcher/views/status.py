@@ -40,7 +40,7 @@ __all__ = [
 _SCHEMA_VERSION = 1
 _MEANING = {
     "pruned": "ended early as unpromising; counts as finished",
-    INTERRUPTED: "a launch was stopped; queued again",
+    INTERRUPTED: "its launch was stopped, or its machine lost; queued again",
     "waiting": "queued; the next ones to run",
     "stale": "its launch is gone; the next one queues it again",
 }
