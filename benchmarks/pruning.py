@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,18 +29,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from journal_launcher.base.artifacts.scores import Confirmation
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.study import confirmation
 from journal_launcher.study.journal.storage import open_storage
 from journal_launcher.study.study import StudyHandle
 from journal_launcher.tabular.data.prepared import fresh_folds, load, prepare
 from journal_launcher.tabular.data.source import TableSource
-from journal_launcher.tabular.models import ModelSettings
+from journal_launcher.tabular.models import ModelSettings, make_model
 from journal_launcher.tabular.task import TableTask
 from journal_launcher.worker.jobs import table as table_job
 from journal_launcher.worker.jobs.table import TableObjective
 from journal_launcher.worker.sampling import make_pruner, make_sampler
-from journal_launcher.worker.trials import WorkerStudy, evaluate, record
+from journal_launcher.worker.trials import WorkerStudy, evaluate, finish_trial
 
 EACH_EPOCH = "median, each epoch"
 PRUNERS = {"none": "none", "median": "median", "hyperband": "hyperband", EACH_EPOCH: "median"}
@@ -61,6 +63,7 @@ class Table:
         schema, n_rows = self.dataset.schema, len(self.dataset.train)
         metric = self.prepared["metric"]
         settings = ModelSettings(schema, n_rows, metric, name=model_type, ranges=ranges)
+        settings = replace(settings, rounds=make_model(settings).affordable)
         self.task = TableTask(self.dataset, settings, self.seed)
         self.folds = self.task.folds
         self.fresh = self.partition("fresh folds")
@@ -148,9 +151,9 @@ class Study:
         self._study.sampler = make_sampler("tpe", self._seed, number)
         trial = self._study.ask()
         outcome = evaluate(self.objective, trial, 1)  # type: ignore[arg-type]
-        record(self.record.storage, self._study, trial, outcome, self.objective.attributes)
+        finish_trial(self.record.storage, self._study, trial, outcome, self.objective.attributes)
 
-    def score(self, trial: FrozenTrial, fresh: TableTask) -> dict[str, Any]:
+    def score(self, trial: FrozenTrial, fresh: TableTask) -> Confirmation:
         """As a trial is confirmed."""
         steps = trial.user_attrs["jl_steps"]
         return self.objective.confirm(trial.number, trial.params, steps, fresh)
@@ -175,8 +178,8 @@ def run_study(table: Table, pruner: str, n_trials: int, folder: Path) -> dict[st
         "cpu": cpu,
         "pruned": len(study.record.trials(TrialState.PRUNED)) / n_trials,
         "number": winner.number,
-        "score": table.sign * float(np.mean([found["score"] for found in unused])),
-        "spread": float(np.mean([np.std(found["fold_scores"], ddof=1) for found in unused])),
+        "score": table.sign * float(np.mean([found.score for found in unused])),
+        "spread": float(np.mean([np.std(found.fold_scores, ddof=1) for found in unused])),
     }
 
 
