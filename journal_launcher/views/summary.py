@@ -179,9 +179,14 @@ def _baselines(ended: LaunchEnded) -> Iterator[Row]:
     direction = next(iter(ended.directions), "minimize")
     name = sidecar.model_type
     judged = ended.health is not None and ended.health.names_baselines
-    stopped = name is None  # there is no model yet, and this may be linear against itself
-    ours = None if judged or stopped else ours
-    yield from baseline_rows(found, ours, name, direction=direction, fresh=confirmed)
+    if name is None:  # there is no model yet, and this may be linear against itself
+        ours = None
+    rows = baseline_rows(found, ours, name, direction=direction, fresh=confirmed)
+    for label, text in rows:
+        if label != "warning" or not judged:
+            yield label, text
+        elif ended.health is not None and ended.health.level == "ok":
+            yield "", f"{text}, by no more than chance"
 
 
 def baseline_rows(
@@ -189,7 +194,7 @@ def baseline_rows(
 ) -> Iterator[Row]:
     """What was to be beaten, and a warning of what `name` does not beat on the folds of `ours`.
 
-    ours: None where health has judged that, in its own line.
+    ours: None where nothing is to be judged.
     """
     scores = {name: score for name, score, _ in baselines.scored(fresh=fresh)}
     if not scores:

@@ -286,3 +286,12 @@ def test_what_health_has_judged_is_not_judged_again() -> None:
     judged = rows(replace(lost, health=Verdict("x", "warning", (found,))))
     assert "warning" not in judged and "linear 0.5" in judged["baselines"]
     assert judged["health"].startswith("warning: better_than_linear 0.47 (limit 0.5); see ")
+    assert not any("does not beat" in text for text in judged.values())
+
+
+def test_what_chance_explains_is_no_warning_but_said() -> None:
+    lost = replace(TABLE, baselines=Baselines({"linear": Baseline(0.5)}))
+    found = Finding("better_than_linear", "ok", 0.47, 0.5, "")
+    judged = rows(replace(lost, health=Verdict("x", "ok", (found,))))
+    assert "warning" not in judged
+    assert judged[""] == "neural_net does not beat linear: 0.47 against 0.5, by no more than chance"
