@@ -70,24 +70,27 @@ def test_a_study_is_the_same_as_a_local_one(
     assert not scratches.exists()
 
 
-def test_a_table_gives_the_same_model(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    def model(name: str) -> list[bytes]:
-        launched = launch(
-            data="sklearn:diabetes",
-            model_type="linear",
-            n_trials=4,
-            study_name=name,
-            studies_dir=str(workshop.paths.folder),
-        )
-        assert launched.exit_code == 0 and launched.model_path is not None
-        with zipfile.ZipFile(launched.model_path) as archive:  # whose names are of the process
-            arrays = [name for name in archive.namelist() if name.endswith(".npy")]
-            assert arrays
-            return sorted(map(archive.read, arrays))
+def model(shop: Workshop, name: str, **options: Any) -> list[bytes]:
+    """What is in a table's model; the archive's own names are of the process."""
+    launched = launch(
+        data="sklearn:diabetes",
+        model_type="linear",
+        n_trials=4,
+        study_name=name,
+        studies_dir=str(shop.paths.folder),
+        **options,
+    )
+    assert launched.exit_code == 0 and launched.model_path is not None
+    with zipfile.ZipFile(launched.model_path) as archive:
+        arrays = [name for name in archive.namelist() if name.endswith(".npy")]
+        assert arrays
+        return sorted(map(archive.read, arrays))
 
-    local = model("one")
+
+def test_a_table_gives_the_same_model(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = model(workshop, "one")
     monkeypatch.setattr(module, "LocalEngine", carried_engine.CarriedEngine)
-    assert model("other") == local
+    assert model(workshop, "other") == local
 
 
 @pytest.mark.parametrize("victim", ["worker", "agent"])

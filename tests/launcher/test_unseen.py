@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import psutil
 import pytest
 from launcher import carried_engine
 from launcher.harness import FAKES, ROOT, Workshop, finish, wait_until
-from launcher.test_carried import CARRIED, kill_agents, kinds
+from launcher.test_carried import CARRIED, kill_agents, kinds, model
 from launcher.test_through_parent import SEARCH, found
 from launcher.test_trial_dir import TRAINING, check_it_went_on, folders
 
-from journal_launcher.api import launch
 from journal_launcher.base import events
 from journal_launcher.launcher import launch as module
 from journal_launcher.launcher.engines import scratch
@@ -37,8 +35,7 @@ def scratches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LocalEngine", carried_engine.CarriedEngine)
-    monkeypatch.setattr(carried_engine.CarriedEngine, "blind", (0, 1, 2))
+    carry_all(monkeypatch, 0, 1, 2)
 
 
 def carry_all(monkeypatch: pytest.MonkeyPatch, *blind: int) -> None:
@@ -55,21 +52,6 @@ def test_an_objective_gives_the_same_study(
     carry_all(monkeypatch, 0)
     assert workshop.launch(n_trials=8, overwrite=True).exit_code == 0
     assert found(workshop) == local
-
-
-def model(shop: Workshop, name: str, **options: Any) -> list[bytes]:
-    """What is in a table's model; the archive's own names are of the process."""
-    launched = launch(
-        data="sklearn:diabetes",
-        model_type="linear",
-        n_trials=4,
-        study_name=name,
-        studies_dir=str(shop.paths.folder),
-        **options,
-    )
-    assert launched.exit_code == 0 and launched.model_path is not None
-    with zipfile.ZipFile(launched.model_path) as archive:
-        return sorted(archive.read(name) for name in archive.namelist() if name.endswith(".npy"))
 
 
 def fetches(shop: Workshop, name: str) -> int:
