@@ -78,10 +78,7 @@ def not_yet_queued(study: StudyHandle, given: Sequence[Mapping[str, Any]]) -> li
     found: list[dict[str, Any]] = []
     for place, params in enumerate(given):
         if dict(params) not in (*asked, *found):
-            try:
-                values = {name: _checked(name, value, known) for name, value in params.items()}
-            except UsageError as problem:
-                raise UsageError(f"{enqueue_key(given, place)} {problem}") from None
+            values = _checked_table(given, place, known)
             found += [values] if values not in (*asked, *found) else []
     return found
 
@@ -96,16 +93,21 @@ def check_given(
     Raises:
         UsageError: an unknown parameter, or a value outside its range.
     """
-    for place, params in enumerate(given):
-        for name, value in params.items():
-            if name not in known:
-                hint = did_you_mean_or_all(name, list(known))
-                key = enqueue_key(given, place)
-                raise UsageError(f"{key} {name}: {whose} has no such parameter{hint}")
-            try:
-                _checked(name, value, known)
-            except UsageError as problem:
-                raise UsageError(f"{enqueue_key(given, place)} {problem}") from None
+    for place in range(len(given)):
+        _checked_table(given, place, known, whose)
+
+
+def _checked_table(
+    given: Sequence[Mapping[str, Any]],
+    place: int,
+    known: Mapping[str, BaseDistribution],
+    whose: str | None = None,
+) -> dict[str, Any]:
+    """One of the tables of [[enqueue]], as the study keeps its values."""
+    try:
+        return {name: _checked(name, value, known, whose) for name, value in given[place].items()}
+    except UsageError as problem:
+        raise UsageError(f"{enqueue_key(given, place)} {problem}") from None
 
 
 def misfits(queued: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]) -> list[str]:
@@ -124,11 +126,16 @@ def _known(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
     return {name: asked for trial in trials for name, asked in trial.distributions.items()}
 
 
-def _checked(name: str, value: Any, known: Mapping[str, BaseDistribution]) -> Any:
-    if not known:
+def _checked(
+    name: str, value: Any, known: Mapping[str, BaseDistribution], whose: str | None = None
+) -> Any:
+    """whose: what has the `known` parameters; None: the study's trials, if there is one yet."""
+    if not known and whose is None:
         return value
     if name not in known:
-        raise UsageError(f"no trial had a parameter {name}{did_you_mean_or_all(name, list(known))}")
+        said = f"no trial had a parameter {name}"
+        said = said if whose is None else f"{name}: {whose} has no such parameter"
+        raise UsageError(f"{said}{did_you_mean_or_all(name, list(known))}")
     asked = known[name]
     if isinstance(asked, CategoricalDistribution):
         exact = [one for one in asked.choices if type(one) is type(value) and one == value]

@@ -2,7 +2,7 @@
 
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +178,14 @@ def _baselines(ended: LaunchEnded) -> Iterator[Row]:
     found = ended.baselines or Baselines()
     direction = next(iter(ended.directions), "minimize")
     name = sidecar.model_type
-    judged = ended.health is not None and ended.health.names_baselines
     if name is None:  # there is no model yet, and this may be linear against itself
         ours = None
-    rows = baseline_rows(found, ours, name, direction=direction, fresh=confirmed)
-    for label, text in rows:
-        if label != "warning" or not judged:
-            yield label, text
-        elif ended.health is not None and ended.health.level == "ok":
+    judged = ended.health is not None and ended.health.names_baselines
+    warned = None if judged else ours
+    yield from baseline_rows(found, warned, name, direction=direction, fresh=confirmed)
+    if ended.health is not None and judged and ended.health.level == "ok":
+        scores = _scores(found, fresh=confirmed)
+        if text := _unbeaten(scores, ours, name, direction):
             yield "", f"{text}, by no more than chance"
 
 
@@ -194,24 +194,34 @@ def baseline_rows(
 ) -> Iterator[Row]:
     """What was to be beaten, and a warning of what `name` does not beat on the folds of `ours`.
 
-    ours: None where nothing is to be judged.
+    ours: None where health has judged that, in its own line.
     """
-    scores = {name: score for name, score, _ in baselines.scored(fresh=fresh)}
+    scores = _scores(baselines, fresh=fresh)
     if not scores:
         return
     listed = ", ".join(f"{name} {number(score)}" for name, score in scores.items())
     yield "baselines", f"{listed} (same {'fresh ' if fresh else ''}folds)"
+    if text := _unbeaten(scores, ours, name, direction):
+        yield "warning", text
+
+
+def _scores(baselines: Baselines, *, fresh: bool) -> dict[str, float]:
+    return {name: score for name, score, _ in baselines.scored(fresh=fresh)}
+
+
+def _unbeaten(
+    scores: Mapping[str, float], ours: float | None, name: str | None, direction: str
+) -> str:
+    """Which of the scores `ours` is no better than; nothing if it is, or is None."""
     if ours is None:
-        return
+        return ""
     name = name or "the best trial"
     sign = 1 if direction == "maximize" else -1
-    lost = [
+    return "; ".join(
         f"{name} does not beat {other}: {number(ours)} against {number(score)}"
         for other, score in scores.items()
         if other != name and sign * ours <= sign * score
-    ]
-    if lost:
-        yield "warning", "; ".join(lost)
+    )
 
 
 def _health(ended: LaunchEnded) -> Iterator[Row]:
