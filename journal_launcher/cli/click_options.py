@@ -84,7 +84,13 @@ class GroupedCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         cut = args.index("--") if "--" in args else len(args)
+        ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args[:cut])
+        if rest and not ctx.resilient_parsing:
+            from journal_launcher.cli.given_file import command_for  # what is right needs none
+
+            otherwise = ": options begin with --, and what an objective gets stands behind --"
+            raise UsageError(f"unexpected {rest[0]!r}{command_for(rest[0]) or otherwise}")
         file = ctx.default_map or {}
         for field in dataclasses.fields(LaunchSettings):
             if option_of(field).key is not None:

@@ -1,4 +1,4 @@
-"""A file where a command is expected: the line that was meant, most likely."""
+"""A file where none is expected: the line that was meant, most likely."""
 
 import os
 import re
@@ -11,11 +11,14 @@ from journal_launcher.base.paths import typed
 __all__ = ["command_for"]
 
 _LOOKED_AT = 1_000_000  # bytes of a Python file
+_REFERENCE = re.compile(r"\S+\.py:\w+")
 _OBJECTIVE = re.compile(rb"^def (\w+)\(\s*trial\b", re.M)
 
 
 def command_for(word: str) -> str | None:
     """The end of a message: what to type for the file of this name, None for no such file."""
+    if _REFERENCE.fullmatch(word):
+        return f": to tune with it type {typed()} run --objective {shlex.quote(word)}"
     if not os.path.isfile(word):
         return None
     kind, name = kind_of_file(Path(word)), shlex.quote(word)

@@ -96,7 +96,8 @@ def _flatten_command(path: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
-    """`value` if it is of the field's type; a duration may be text, a list may be one value."""
+    """`value` if it is of the field's type; a duration may be text, a list may be one value, and
+    what has commas a list."""
     option = option_of(field)
     if option.duration and isinstance(value, str):
         try:
@@ -105,6 +106,9 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
             raise UsageError(f"{flag(field.name)}: {error}") from None
     if option.many and isinstance(value, str):
         value = [value]
+    simple = isinstance(value, list) and all(type(part) in (str, int) for part in value)
+    if option.commas and simple and value:
+        value = ",".join(map(str, value))
     check_value(field, value)
     return value
 

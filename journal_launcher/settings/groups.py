@@ -99,6 +99,7 @@ class DevicesGroup:
         DEVICES,
         "Run on these machines, by ssh: a worker on each free GPU, or N.",
         metavar="HOST[:N],…",
+        commas=True,
     )
     remote_dir: str | None = option(
         None,
@@ -111,6 +112,7 @@ class DevicesGroup:
         DEVICES,
         "GPUs to use: free ones, all, none, or a list of indices or UUIDs.",
         metavar="auto|all|none|0,2|GPU-uuid,…|MIG-uuid,…",
+        commas=True,
     )
     workers: int | None = option(
         None, DEVICES, "CPU workers, when no GPU is used (default 1).", metavar="N"

@@ -117,7 +117,7 @@ class ModelGroup:
         False, MODEL, "A study for each model type; publish the best one.", switch=True
     )
     model_types: str | None = option(
-        None, MODEL, "Model types to compare (default: all).", metavar="a,b,c"
+        None, MODEL, "Model types to compare (default: all).", metavar="a,b,c", commas=True
     )
     save_all_models: bool = option(
         False, MODEL, "Also keep the models that did not win the comparison.", switch=True

@@ -55,7 +55,8 @@ class Option:
     `spellings` are further names of the flag; `choices` lists the only values allowed; a `switch`
     is on or off and has a `--no-` twin if `twin`; `many` may be given several times; a `reference`
     names something in the user's code; a `duration` may be text such as 10m; `word` may be given in
-    place of a number. With a `key` it is no flag: the key says where it is given, `example` how.
+    place of a number; what has `commas` may be a list in a config file. With a `key` it is no flag:
+    the key says where it is given, `example` how.
     """
 
     group: str
@@ -69,6 +70,7 @@ class Option:
     reference: bool = False
     duration: bool = False
     word: str | None = None
+    commas: bool = False
     key: str | None = None
     example: str = ""
 

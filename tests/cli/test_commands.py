@@ -100,6 +100,8 @@ MISTAKES = [
     (["statsu"], "error: no command 'statsu'; did you mean 'status'?"),
     (["--model-type", "catbost"], "'linear'; did you mean 'catboost'?"),
     (["houses.csv"], "error: no command 'houses.csv'; known: run, watch, status"),
+    (["run", "houses.csv"], "error: unexpected 'houses.csv': options begin with --"),
+    (["watch", "t.py:fit"], "error: unexpected 't.py:fit': to tune with it type "),
     (["status", "--studys-dir", "x"], "For help type: journal-launcher status --help"),
     (["describe", f"{ROOT}/READM.md", "--target", "y"], "; did you mean 'README.md'?"),
     (["replay", "x", "0", "--studies-dir", "nowhere"], "no study x in"),
@@ -145,6 +147,10 @@ def test_a_file_in_place_of_a_command_says_what_to_type(
     assert run(name) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"error: no command {name!r}") and line in said
+    assert run("run", "--gpus", "none", name) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: unexpected {name!r}")
+    assert line in said or line.startswith("; known")
 
 
 def test_a_name_with_spaces_can_be_pasted_from_the_words_about_help(

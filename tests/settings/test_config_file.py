@@ -127,6 +127,9 @@ def test_the_examples_of_tables_are_valid_and_last(tmp_path: Path) -> None:
         ("n_trials = 2.5", "--n-trials: expected a whole number, found 2.5"),
         ("n-trials = true", "--n-trials: expected a whole number, found True"),
         ("test_size = 'x'", "--test-size: expected a number, found 'x'"),
+        ("hosts = [['a']]", "--hosts: expected text, found [['a']]"),
+        ("gpus = [true]", "--gpus: expected text, found [True]"),
+        ("model_type = ['linear']", "--model-type: expected "),
         ("overwrite = 'yes'", "--overwrite: expected True or False, found 'yes'"),
         ("study_name = 5", "--study-name: expected text, found 5"),
         ("sampler = 'cmaes'", "gp, qmc, pkg.module:attr, path/file.py:attr, found 'cmaes'"),
@@ -160,6 +163,10 @@ def test_what_people_write_is_taken(tmp_path: Path) -> None:
         timeout=7200, trial_timeout=90, objective="a.py:f", direction=("maximize",)
     )
     assert _from_file(tmp_path, written) == expected
+    assert _from_file(tmp_path, 'hosts = ["a:2", "b"]').hosts == "a:2,b"
+    assert _from_file(tmp_path, "gpus = [0, 2]").gpus == "0,2"
+    written = 'compare_models = true\nmodel_types = ["linear", "catboost"]'
+    assert _from_file(tmp_path, written).model_types == "linear,catboost"
 
 
 def test_a_file_is_utf8_with_or_without_a_mark_of_that(tmp_path: Path) -> None:
