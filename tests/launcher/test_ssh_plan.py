@@ -17,7 +17,7 @@ from journal_launcher.devices.choose import Device
 from journal_launcher.devices.claims import Claims
 from journal_launcher.launcher.agent import Agent
 from journal_launcher.launcher.engine import WorkerSpec
-from journal_launcher.launcher.engines import host_survey, ssh
+from journal_launcher.launcher.engines import carried, host_survey, ssh
 from journal_launcher.launcher.engines.carried import CarriedProcess
 from journal_launcher.launcher.engines.host_survey import Found, devices_of
 from journal_launcher.settings.hosts import Host, parse_hosts
@@ -133,7 +133,7 @@ def test_two_names_of_one_machine_would_share_its_gpus() -> None:
 
 def test_what_belongs_to_this_session_is_not_carried() -> None:
     session = {"SSH_AUTH_SOCK": "/s", "DISPLAY": ":0", "TMPDIR": "/t", "CUDA_VISIBLE_DEVICES": "1"}
-    assert ssh.carried_environment({"TOKEN": "x", "_X": "y", **session}) == {
+    assert carried.carried_environment({"TOKEN": "x", "_X": "y", **session}) == {
         "TOKEN": "x",
         "_X": "y",
     }
@@ -142,9 +142,9 @@ def test_what_belongs_to_this_session_is_not_carried() -> None:
 @pytest.mark.parametrize(
     ("lacks", "code"),
     [
-        ("folder", host_survey.NO_FOLDER),
-        ("python", host_survey.NO_PYTHON),
-        ("agent.py", host_survey.NO_PROGRAM),
+        ("folder", carried.NO_FOLDER),
+        ("python", carried.NO_PYTHON),
+        ("agent.py", carried.NO_PROGRAM),
         (None, 0),
     ],
 )
@@ -159,8 +159,8 @@ def test_the_script_says_what_a_host_lacks(
     python.write_text('#!/bin/sh\necho "$PYTHONPATH"; pwd; printf "%s\\n" "$@"\n')
     python.chmod(0o755)
     agent.touch()
-    monkeypatch.setattr(ssh, "agent_command", lambda: (str(python), "-P", str(agent)))
-    script = ssh._script(str(Path.cwd()), "/mine 'own")
+    monkeypatch.setattr(carried, "agent_command", lambda: (str(python), "-P", str(agent)))
+    script = carried.agent_script(str(Path.cwd()), "/mine 'own")
     if lacks is not None:
         (place / lacks).rename(place / "gone")
     for known in ({}, {"PYTHONPATH": "/theirs own"}):

@@ -11,12 +11,13 @@ reads them, one part at a time, while short messages pass between two parts.
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,15 +25,34 @@ from journal_launcher.base import messages
 from journal_launcher.base.errors import AGAIN, JournalLauncherError
 from journal_launcher.base.files import move_into_place
 from journal_launcher.base.messages import FromParent, FromWorker, Preparation
-from journal_launcher.base.paths import StudyPaths
+from journal_launcher.base.paths import StudiesFolder, StudyPaths
 from journal_launcher.base.plain_files import found_at
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.local import LocalProcess
 from journal_launcher.launcher.engines.parcels import keep, parcels, parcels_of_trial
+from journal_launcher.launcher.engines.sources import digests
+from journal_launcher.settings.launch_settings import LaunchSettings
 
-__all__ = ["AGENT", "CarriedProcess", "agent_command", "show_to_others"]
+__all__ = [
+    "AGENT",
+    "NO_FOLDER",
+    "NO_PROGRAM",
+    "NO_PYTHON",
+    "CarriedProcess",
+    "CarryingEngine",
+    "agent_command",
+    "agent_script",
+    "carried_environment",
+]
 
 AGENT = Path(__file__).parents[1] / "agent.py"
+NO_FOLDER, NO_PYTHON, NO_PROGRAM = 121, 122, 123  # how a script on a node ends without them
+# What belongs to this session, and means nothing on another machine.
+_OF_SESSION = (
+    *("_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "TMPDIR", "TERM", "TMUX", "STY"),
+    *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "CUDA_VISIBLE_DEVICES"),
+)
+_OF_SESSION_TOO = ("SSH_", "XDG_", "DBUS_", "SLURM", "LD_")  # how their names begin
 
 _PIPE = 1 << 20  # bytes that both pipes hold: fewer turns for large files
 _A_TURN = 16  # parts that are sent until others have their turn
@@ -44,6 +64,32 @@ _GUARDED = (
     "while kill -0 $$ && [ $n -lt 30 ]; do sleep 0.1; n=$((n+1)); done; kill -KILL 0; } "
     '<"/dev/fd/$0" >/dev/null 2>&1 & ); exec "$@"'  # dash knows no <&10
 )
+
+
+class CarryingEngine:
+    """What engines are alike in whose workers are carried (see `engine.Engine`)."""
+
+    through_parent = has_agents = True
+
+    def __init__(self, settings: LaunchSettings, environment: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._lease = StudiesFolder.at(settings.studies_dir).study(settings.name).lease
+        self._sources = digests(settings)
+
+    def _carry(
+        self, launch: str, gpus: int, host: str = "", *, with_environment: bool = False
+    ) -> messages.Carry:
+        """What an agent is told first, just before it starts."""
+        _show_to_others(self._lease)
+        places = (os.getcwd(), self._settings.remote_dir or "")
+        environment = carried_environment(self._environment) if with_environment else {}
+        return messages.Carry(launch, self._sources, gpus, *places, host, environment)
+
+    def _agent_script(self) -> str:
+        """What a shell on a node does to run an agent there."""
+        start = None if self._settings.remote_dir else os.getcwd()
+        return agent_script(start, self._environment.get("PYTHONPATH"))
 
 
 class CarriedProcess(LocalProcess):
@@ -269,7 +315,31 @@ def agent_command() -> tuple[str, ...]:
     return (sys.executable, "-P", str(AGENT))
 
 
-def show_to_others(lease: Path) -> None:
+def agent_script(start: str | None, python_path: str | None) -> str:
+    """The same as a script that ends at once where there is none. start: where; None: the agent
+    finds its way."""
+    python, *rest = map(shlex.quote, agent_command())
+    lines = [
+        f"cd {shlex.quote(start or '/')} 2>/dev/null || exit {NO_FOLDER}",
+        f"[ -x {python} ] || exit {NO_PYTHON}",
+        f"[ -r {rest[-1]} ] || exit {NO_PROGRAM}",
+    ]
+    if python_path:  # the agent looks for the user's modules where the worker will
+        known = '[ -n "$PYTHONPATH" ]'
+        lines.append(f"{known} || PYTHONPATH={shlex.quote(python_path)}; export PYTHONPATH")
+    return "; ".join([*lines, f"exec {' '.join([python, *rest])}"])
+
+
+def carried_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """What a worker elsewhere may need of ours, unless its host says otherwise."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _OF_SESSION and not name.startswith(_OF_SESSION_TOO)
+    }
+
+
+def _show_to_others(lease: Path) -> None:
     """From now on others see it too, where it is on a network file system."""
     with contextlib.suppress(OSError):
         descriptor = os.open(lease, os.O_RDONLY | os.O_CLOEXEC)

@@ -19,16 +19,15 @@ from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.messages import FromWorker
 from journal_launcher.devices.choose import Device
-from journal_launcher.launcher.engines.carried import AGENT
+from journal_launcher.launcher.engines.carried import AGENT, NO_FOLDER, NO_PROGRAM, NO_PYTHON
 from journal_launcher.settings.hosts import HERE, Host
 from journal_launcher.settings.launch_settings import LaunchSettings
 
-__all__ = ["NO_FOLDER", "NO_PROGRAM", "NO_PYTHON", "Found", "devices_of", "survey"]
+__all__ = ["CHANNEL", "Found", "asked", "devices_of", "missing", "read", "survey"]
 
-NO_FOLDER, NO_PYTHON, NO_PROGRAM = 121, 122, 123  # how the script on the host ends without them
 _NO_CONNECTION = 255  # as ssh says it
 _PATIENCE = 60.0  # seconds for a host's answer; connecting alone ends after ConnectTimeout
-_CHANNEL = Channel("survey", 0)
+CHANNEL = Channel("survey", 0)
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,35 @@ def survey(
         JournalLauncherError: from `sleep`.
     """
     with contextlib.ExitStack() as stack:
-        asked = []
+        questions: list[_Question] = []
         for host, command in commands.items():
             places = (os.getcwd(), settings.remote_dir or "")
             question = messages.Survey(settings.to_json(), sources, *places, host.name)
-            line = _CHANNEL.encode(question)
-            asked.append(stack.enter_context(_asked(host, line, command, environment)))
+            line = CHANNEL.encode(question)
+            try:
+                one = stack.enter_context(asked(line, command, environment))
+            except OSError as error:
+                raise UsageError(
+                    f"--hosts {host}: {command[0]} cannot be started ({error.strerror}); install "
+                    "OpenSSH's client (Debian: apt install openssh-client)"
+                ) from None
+            questions.append(_Question(host, *one))
         until = time.monotonic() + _PATIENCE
-        while any(one.process.poll() is None for one in asked) and time.monotonic() < until:
+        while any(one.process.poll() is None for one in questions) and time.monotonic() < until:
             sleep(0.02)
-        return [one.answer() for one in asked]
+        return [one.answer() for one in questions]
 
 
 @contextlib.contextmanager
-def _asked(
-    host: Host, line: bytes, command: Sequence[str], environment: Mapping[str, str]
-) -> Iterator["_Question"]:
-    """A question on its way; no process of it is left."""
+def asked(
+    line: bytes, command: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[tuple["subprocess.Popen[bytes]", IO[bytes], IO[bytes]]]:
+    """A question on its way to a command: its process, what it says on its outputs. No process of
+    it is left.
+
+    Raises:
+        OSError: it cannot be started.
+    """
     with (
         tempfile.TemporaryFile() as question,
         tempfile.TemporaryFile() as said,
@@ -80,22 +91,16 @@ def _asked(
     ):
         question.write(line)
         question.seek(0)
+        process = subprocess.Popen(
+            command,
+            stdin=question,
+            stdout=said,
+            stderr=complained,
+            env=dict(environment),
+            start_new_session=True,
+        )
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=question,
-                stdout=said,
-                stderr=complained,
-                env=dict(environment),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UsageError(
-                f"--hosts {host}: {command[0]} cannot be started ({error.strerror}); install "
-                "OpenSSH's client (Debian: apt install openssh-client)"
-            ) from None
-        try:
-            yield _Question(host, process, said, complained)
+            yield process, said, complained
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -115,8 +120,8 @@ class _Question:
         Raises:
             UsageError: what is wrong there, and what to type.
         """
-        lines = filter(is_message, _read(self.said).split(b"\n"))
-        for message in (_CHANNEL.decode(line, FromWorker) for line in lines):
+        lines = filter(is_message, read(self.said).split(b"\n"))
+        for message in (CHANNEL.decode(line, FromWorker) for line in lines):
             if isinstance(message, messages.Failed):
                 raise UsageError(f"--hosts: {message.message}")
             if isinstance(message, messages.Surveyed):
@@ -132,18 +137,23 @@ class _Question:
 
     def _why_silent(self) -> str:
         name, status = self.host.name, self.process.poll()
-        lines = _read(self.complained).decode(errors="replace").strip().splitlines()
+        lines = read(self.complained).decode(errors="replace").strip().splitlines()
         last = lines[-1].strip().rstrip(".") if lines else ""
         if status is None:
             return f"no answer within {_PATIENCE:.0f} s; try: ssh {name} true"
         if status == _NO_CONNECTION and name != HERE:
             return f"{last or 'no connection'}; this must log in without a question: ssh {name}"
-        if status == NO_FOLDER:
-            return f"expected the folder {Path.cwd()} there too, found none; type: {_copy(name)}"
-        if status in (NO_PYTHON, NO_PROGRAM):
-            what = sys.executable if status == NO_PYTHON else AGENT
-            return f"expected {what} there too, found none; type: {_install(name)}"
-        return f"expected an answer of {AGENT}, found {last or f'exit status {status}'!r}"
+        return missing(name, status, last)
+
+
+def missing(host: str, status: int, complained: str) -> str:
+    """Why the script that starts an agent has ended there without an answer, and what to type."""
+    if status == NO_FOLDER:
+        return f"expected the folder {Path.cwd()} there too, found none; type: {_copy(host)}"
+    if status in (NO_PYTHON, NO_PROGRAM):
+        what = sys.executable if status == NO_PYTHON else AGENT
+        return f"expected {what} there too, found none; type: {_install(host)}"
+    return f"expected an answer of {AGENT}, found {complained or f'exit status {status}'!r}"
 
 
 def devices_of(
@@ -235,6 +245,6 @@ def _on(name: str, command: str) -> str:
     return f"ssh {name} {shlex.quote(command)}"
 
 
-def _read(file: IO[bytes]) -> bytes:
+def read(file: IO[bytes]) -> bytes:
     file.seek(0)
     return file.read()

@@ -7,7 +7,6 @@ A node that fails ends srun with 0. A queued srun that gets SIGKILL stays in the
 """
 
 import contextlib
-import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -18,11 +17,10 @@ from journal_launcher.base import messages
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import AGAIN, ResumableStop, UsageError
 from journal_launcher.base.messages import FromWorker
-from journal_launcher.base.paths import StudiesFolder, typed
+from journal_launcher.base.paths import typed
 from journal_launcher.devices.choose import Device, pin_environment
 from journal_launcher.launcher.engine import WorkerSpec
-from journal_launcher.launcher.engines.carried import CarriedProcess, agent_command, show_to_others
-from journal_launcher.launcher.engines.sources import digests
+from journal_launcher.launcher.engines.carried import CarriedProcess, CarryingEngine, agent_command
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Allocation", "SlurmEngine", "parse_allocation"]
@@ -52,22 +50,18 @@ class Allocation:
     cpus_per_task: int
 
 
-class SlurmEngine:
-    """Starts each worker as a job step (see `engine.Engine`).
+class SlurmEngine(CarryingEngine):
+    """Starts each worker as a job step.
 
     Raises:
         UsageError: this process is not in an allocation, or is one of its steps.
     """
 
-    through_parent = has_agents = True
     places_known = False
 
     def __init__(self, settings: LaunchSettings, environment: Mapping[str, str]) -> None:
         _check_inside(environment)
-        self._settings = settings
-        self._environment = environment
-        self._lease = StudiesFolder.at(settings.studies_dir).study(settings.name).lease
-        self._sources = digests(settings)
+        super().__init__(settings, environment)
         self._per_worker = 0  # GPUs
         self._started: set[int] = set()
 
@@ -114,20 +108,13 @@ class SlurmEngine:
         if spec.index in self._started:
             self._check_job()
         self._started.add(spec.index)
-        show_to_others(self._lease)
         client = [
             *("srun", "--exact", "-N1", "-n1", f"-c{spec.threads}", "--mem=0", "--mpi=none"),
             f"--gres=gpu:{self._per_worker}" if self._per_worker else "--gres=none",
             f"--job-name=worker-{spec.index}",
             *agent_command(),
         ]
-        carry = messages.Carry(
-            launch,
-            self._sources,
-            self._per_worker,
-            os.getcwd(),
-            self._settings.remote_dir or "",
-        )
+        carry = self._carry(launch, self._per_worker)
         return SlurmProcess(spec, launch, log, client, carry)
 
     def _check_job(self) -> None:

@@ -3,25 +3,21 @@
 A connection a worker, none shared: the end of its ssh is the end of the worker.
 """
 
-import os
 import shlex
 import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from journal_launcher.base import messages
 from journal_launcher.base.channel import is_message
-from journal_launcher.base.paths import StudiesFolder
 from journal_launcher.devices.cpus import threads_per_worker
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines import host_survey
-from journal_launcher.launcher.engines.carried import CarriedProcess, agent_command, show_to_others
-from journal_launcher.launcher.engines.sources import digests
+from journal_launcher.launcher.engines.carried import CarriedProcess, CarryingEngine, agent_command
 from journal_launcher.settings.hosts import HERE, Host, parse_hosts
 from journal_launcher.settings.launch_settings import LaunchSettings
 
-__all__ = ["SshEngine", "SshProcess", "carried_environment"]
+__all__ = ["SshEngine", "SshProcess"]
 
 # A shared connection would outlive its client, and could hang with another's. A connection that is
 # frozen ends after 20 s. Nobody is here to type a password.
@@ -38,21 +34,15 @@ _OPTIONS = {
     "LogLevel": "ERROR",
 }
 _LINGER = 2.0  # seconds that ssh may go on after the last word of its agent
-# What belongs to this session, and means nothing on another machine.
-_OF_SESSION = (
-    *("_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "TMPDIR", "TERM", "TMUX", "STY"),
-    *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "CUDA_VISIBLE_DEVICES"),
-)
-_OF_SESSION_TOO = ("SSH_", "XDG_", "DBUS_", "SLURM", "LD_")  # how their names begin
 
 
-class SshEngine:
-    """Starts each worker on one of the hosts (see `engine.Engine`).
+class SshEngine(CarryingEngine):
+    """Starts each worker on one of the hosts.
 
     sleep: waits, and raises when the user wants the launch to end.
     """
 
-    through_parent = has_agents = places_known = True
+    places_known = True
 
     def __init__(
         self,
@@ -60,11 +50,8 @@ class SshEngine:
         environment: Mapping[str, str],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._settings = settings
-        self._environment = environment
+        super().__init__(settings, environment)
         self._sleep = sleep
-        self._lease = StudiesFolder.at(settings.studies_dir).study(settings.name).lease
-        self._sources = digests(settings)
         self._hosts: tuple[Host, ...] = ()  # of each worker
 
     def plan(self) -> tuple[tuple[WorkerSpec, ...], tuple[str, ...]]:
@@ -91,11 +78,8 @@ class SshEngine:
         ), notes
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> "SshProcess":
-        show_to_others(self._lease)
         host = self._hosts[spec.index]
-        environment = carried_environment(self._environment)
-        places = (os.getcwd(), self._settings.remote_dir or "")
-        carry = messages.Carry(launch, self._sources, 0, *places, host.name, environment)
+        carry = self._carry(launch, 0, host.name, with_environment=True)
         return SshProcess(spec, launch, log, self._command(host), carry)
 
     def _command(self, host: Host) -> list[str]:
@@ -103,8 +87,7 @@ class SshEngine:
         if host.name == HERE:
             return list(agent_command())
         options = [f"-o{name}={value}" for name, value in _OPTIONS.items()]
-        start = None if self._settings.remote_dir else os.getcwd()
-        script = _script(start, self._environment.get("PYTHONPATH"))
+        script = self._agent_script()
         remote = f"exec /bin/sh -c {shlex.quote(script)}"
         return ["ssh", "-T", "-x", *options, "--", host.name, remote]
 
@@ -129,26 +112,3 @@ class SshProcess(CarriedProcess):
             if time.monotonic() >= self._ends_at:
                 self._process.send_signal(signal.SIGTERM)
         return super().has_exited()
-
-
-def carried_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    """What a worker elsewhere may need of ours, unless its host says otherwise."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name not in _OF_SESSION and not name.startswith(_OF_SESSION_TOO)
-    }
-
-
-def _script(start: str | None, python_path: str | None) -> str:
-    """start: where; None: the agent finds its way."""
-    python, *rest = map(shlex.quote, agent_command())
-    lines = [
-        f"cd {shlex.quote(start or '/')} 2>/dev/null || exit {host_survey.NO_FOLDER}",
-        f"[ -x {python} ] || exit {host_survey.NO_PYTHON}",
-        f"[ -r {rest[-1]} ] || exit {host_survey.NO_PROGRAM}",
-    ]
-    if python_path:  # the agent looks for the user's modules where the worker will
-        known = '[ -n "$PYTHONPATH" ]'
-        lines.append(f"{known} || PYTHONPATH={shlex.quote(python_path)}; export PYTHONPATH")
-    return "; ".join([*lines, f"exec {' '.join([python, *rest])}"])
