@@ -114,6 +114,11 @@ def _planned(
 
         engine = SlurmEngine(settings, environment)
         return engine, *engine.plan()
+    if settings.engine == "ray":
+        from journal_launcher.launcher.engines.ray import RayEngine
+
+        on_ray = RayEngine(settings, environment, inbox.sleep)
+        return on_ray, *on_ray.plan()
     choice = devices_for(settings, environment, claims.take, inbox.sleep, kept.open)
     specs = plan_workers(settings, choice, available_cores(), environment)
     return LocalEngine(given), specs, choice.notes

@@ -4,6 +4,7 @@ Each group holds its options and checks what concerns them alone. `LaunchSetting
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,8 +92,14 @@ class DevicesGroup:
     engine: str = option(
         "local",
         DEVICES,
-        "Where workers run: here, or as steps of the Slurm job that this is.",
-        choices=("local", "slurm"),
+        "Where workers run: here, as steps of the Slurm job that this is, or on a Ray cluster.",
+        choices=("local", "slurm", "ray"),
+    )
+    ray_address: str = option(
+        "auto",
+        DEVICES,
+        "The Ray cluster; auto: the one that this machine is a node of.",
+        metavar="auto|HOST:PORT",
     )
     hosts: str | None = option(
         None,
@@ -139,6 +146,7 @@ class DevicesGroup:
                 f"--remote-dir {self.remote_dir}: names a folder on the nodes of an --engine, or "
                 "on --hosts; choose one of them, or leave it away"
             )
+        self._check_ray_address()
         check_at_least("workers", self.workers, 1)
         check_at_least("workers_per_gpu", self.first_per_gpu, 1)
         check_at_least("gpus_per_worker", self.gpus_per_worker, 1)
@@ -146,6 +154,20 @@ class DevicesGroup:
             raise UsageError("use either --workers-per-gpu or --gpus-per-worker")
         if self.hosts is not None:
             self._check_hosts(self.hosts)
+
+    def _check_ray_address(self) -> None:
+        if self.ray_address == "auto":
+            return
+        if not re.fullmatch(r"([^\s:/]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}", self.ray_address):
+            raise UsageError(
+                f"--ray-address {self.ray_address}: expected auto, or HOST:PORT of a cluster that "
+                "this machine is a node of (`ray start --head` says it)"
+            )
+        if self.engine != "ray":
+            raise UsageError(
+                f"--ray-address {self.ray_address}: names a cluster of --engine ray; add that, or "
+                "leave it away"
+            )
 
     def _check_hosts(self, hosts: str) -> None:
         parse_hosts(hosts)

@@ -1,0 +1,165 @@
+"""A Ray cluster of two nodes with two fake GPUs each, on this machine, on loopback, as root.
+
+Ray binds every interface, so it has a network of its own, in which this process is meanwhile; each
+node has its own name and mounts.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+__all__ = ["ADDRESS", "NEEDED", "NODES", "Cluster", "own_network", "running_cluster"]
+
+NEEDED = ("ip", "unshare", "nsenter")
+NODES = {"n1": "10.99.0.1", "n2": "10.99.0.2"}
+ADDRESS = f"{NODES['n1']}:6379"
+_NEW_NETWORK = 0x40000000
+_OPTIONS = ("--num-cpus=2", "--num-gpus=2", "--object-store-memory=80000000")
+# Ray waits a quarter of a minute for ports that it is not told.
+_PORTS = (
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "metrics-export-port",
+    "runtime-env-agent-port",
+)
+# A busy machine is none that has failed.
+_PATIENT = {
+    "RAY_NUM_REDIS_GET_RETRIES": "100",
+    "RAY_health_check_failure_threshold": "30",
+    "RAY_agent_register_timeout_ms": "100000",
+}
+_ATTEMPTS = 5  # Ray gives its own start half a minute
+
+
+class Cluster:
+    """Its nodes are the ones in `NODES`; the first is the head."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self._environment = {**os.environ, **_PATIENT, **environment}
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        for name in NODES:
+            self.begin(name)
+
+    def begin(self, name: str) -> None:
+        """Start a node, and wait until the cluster has it."""
+        for attempt in range(_ATTEMPTS):
+            self._daemons[name] = self._started(name)
+            while self._daemons[name].poll() is None:
+                if "Ray runtime started" in self.log(name):
+                    return
+                time.sleep(0.1)
+            self.fail(name)
+            assert attempt + 1 < _ATTEMPTS, self.log(name)[-2000:]
+
+    def _started(self, name: str) -> "subprocess.Popen[bytes]":
+        head = ("--head", "--port=6379", "--include-dashboard=false", f"--temp-dir={self.folder}")
+        where = head if name == "n1" else (f"--address={ADDRESS}",)
+        ports = zip(_PORTS, count(20_000 + 10 * [*NODES].index(name)), strict=False)
+        ray = [
+            *(_RAY, "start", "--block", "--disable-usage-stats", *_OPTIONS, *where),
+            *(f"--node-ip-address={NODES[name]}", *(f"--{what}={port}" for what, port in ports)),
+        ]
+        with open(self.folder / f"{name}.log", "wb") as output:
+            return subprocess.Popen(
+                ("unshare", "--uts", "--mount", "sh", "-c", _NAMED, name, *ray),
+                cwd="/",
+                env={**self._environment, "NODE": name, "TMPDIR": str(self._tmpdir(name))},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def _tmpdir(self, name: str) -> Path:
+        (self.folder / "tmp" / name).mkdir(parents=True, exist_ok=True)
+        return self.folder / "tmp" / name
+
+    def scratch(self, name: str) -> list[Path]:
+        """What agents have left there."""
+        return [*self._tmpdir(name).glob("journal-launcher-*/*")]
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def of_ray(self, name: str) -> list[psutil.Process]:
+        """What a node has of Ray; not what an agent has started there."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                ours = process.environ().get("NODE") == name and "-P" not in process.cmdline()
+                if ours and process.name() not in ("sh", "sleep"):
+                    found.append(process)
+        return found
+
+    def fail(self, name: str) -> None:
+        """A node is gone at once, as Ray sees it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._daemons[name].pid, signal.SIGKILL)
+        for process in self.of_ray(name):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._daemons[name].wait()
+
+    @contextlib.contextmanager
+    def hidden(self, folder: Path, name: str) -> Iterator[None]:
+        """The node sees another file system in the folder's place, an empty one."""
+        within = ("nsenter", f"--target={self._daemons[name].pid}", "--mount")
+        subprocess.run([*within, "mount", "-t", "tmpfs", "none", str(folder)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([*within, "umount", "--lazy", str(folder)], check=True)
+
+    def stop(self) -> None:
+        for name in reversed([*self._daemons]):
+            self.fail(name)
+
+
+_NAMED = 'hostname "$0" && exec "$@"'
+_RAY = str(Path(sys.executable).with_name("ray"))
+
+
+@contextlib.contextmanager
+def own_network() -> Iterator[None]:
+    """This process, and whatever it starts, is in a network that is loopback alone."""
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.unshare(_NEW_NETWORK):
+            raise OSError(ctypes.get_errno(), "no network of its own")
+        try:
+            subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
+            for address in NODES.values():
+                subprocess.run(("ip", "address", "add", f"{address}/32", "dev", "lo"), check=True)
+            yield
+        finally:
+            libc.setns(before, _NEW_NETWORK)
+    finally:
+        os.close(before)
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
+    """A cluster, as long as the block lasts; its nodes have this environment, too."""
+    with own_network():
+        cluster = Cluster(folder, environment)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+            shutil.rmtree(folder, ignore_errors=True)
