@@ -1,10 +1,11 @@
 """Published models beside AutoGluon's: `python benchmarks/tables.py FOLDER --peer PYTHON`.
 
 FOLDER holds the tables as CSV files, see `TABLES`; PYTHON has AutoGluon. For every table and split
-(a fifth is held out, by seed) one `--compare-models` and AutoGluon's presets, each with as many
-seconds and the same cores, one after the other. Prints a line of JSON for each fit, then a markdown
-table: means over the splits, lower is better. All fits take hours of a quiet machine: with
-`--results FILE` the lines are kept there, and what the file has is not fitted again.
+(a fifth is held out, by seed; ours is told to hold out no more) one `--compare-models` and
+AutoGluon's presets, each with as many seconds and the same cores, one after the other. Prints a
+line of JSON for each fit, then a markdown table: means over the splits, lower is better. All fits
+take hours of a quiet machine: with `--results FILE` the lines are kept there, and what the file has
+is not fitted again; `--by` runs some of the contestants only.
 """
 
 import argparse
@@ -78,7 +79,7 @@ def fit_ours(table: Table, train: Path, test: Path, folder: Path, seconds: float
             *("--task", table.task, "--metric", table.metric, "--study-name", "s"),
             *("--compare-models", "--model-types", ",".join(TYPES), "--n-trials", "1000"),
             *("--timeout", f"{seconds / len(TYPES):g}s"),
-            *("--gpus", "none", "--workers", "2"),
+            *("--gpus", "none", "--workers", "2", "--test-size", "0"),
         ],
         stdout=subprocess.DEVNULL,
         check=False,
@@ -93,6 +94,10 @@ def fit_ours(table: Table, train: Path, test: Path, folder: Path, seconds: float
         "model": sidecar["model_type"],
         "score": score(table, test, predicted),
         "seconds": took,
+        "compared": {
+            one["model_type"]: [one["score"], one["n_finished"]]
+            for one in sidecar["comparison"]["models"]
+        },
     }
 
 
@@ -161,10 +166,13 @@ def main() -> None:
     parser.add_argument("--peer", help="a Python with AutoGluon; without: ours alone")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--by", help="of the contestants only these; without: all")
     parser.add_argument("--tables", default=",".join(table.name for table in TABLES))
     parser.add_argument("--results", type=Path, help="keep the lines here, and go on from them")
     options = parser.parse_args()
     contestants = (OURS, *(PRESETS if options.peer else ()))
+    if options.by is not None:
+        contestants = tuple(options.by.split(","))
     wanted = [table for table in TABLES if table.name in options.tables.split(",")]
     seeds = list(map(int, options.seeds.split(",")))
     known = _known(options.results)

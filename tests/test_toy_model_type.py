@@ -33,6 +33,7 @@ class Toy(FoldByFold):
     extension = "json"
     max_steps = 1
     every = 1
+    members = 1
 
     def space(self):
         return {{"penalty": between(1e-3, 10.0, default=1.0, log=True, least=0)}}

@@ -23,6 +23,7 @@ from journal_launcher.tabular.models import (
     FittedModel,
     ModelSettings,
     Predictions,
+    averaged,
     make_model,
 )
 from journal_launcher.tabular.refit import SCHEMA_VERSION
@@ -136,12 +137,12 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
         flags=sidecar["flags"],
         name=sidecar["model_type"],
     )
-    fitted = make_model(settings).load(file, sidecar["model_state"])
+    fitted = averaged.load(make_model(settings), file, sidecar["model_state"])
     return LoadedModel(fitted, schema, sidecar)
 
 
 def _is_of_model(name: str) -> bool:
-    """Is this the model's file, or that of its words, and not its diagnostics?"""
+    """Is this one of the model's files, or that of its words, and not its diagnostics?"""
     return name.startswith("best_model.")
 
 

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from journal_launcher.base.seeds import trial_seed
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Dataset, Rows
 from journal_launcher.tabular.diagnostics import write_diagnostics
-from journal_launcher.tabular.models import FittedModel, ModelType, Params, Predictions, mean_one
+from journal_launcher.tabular.models import (
+    FittedModel,
+    ModelType,
+    Params,
+    Predictions,
+    Rounds,
+    averaged,
+    mean_one,
+)
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 
 __all__ = ["SCHEMA_VERSION", "refit", "rehearse"]
@@ -34,7 +43,8 @@ def refit(
 ) -> dict[str, Any]:
     """Train `trial` on all training rows and write `best_model.<extension>` into `staging`.
 
-    trial: exactly its `steps` are trained. on_all_rows: publish a model of the hold-out's rows too.
+    trial: exactly its `steps` are trained, from as many seeds as its model type has members; the
+    model is their mean. on_all_rows: publish a model of the hold-out's rows too.
     All scores are in the target's units and belong to the model that has not seen the hold-out,
     also then; the diagnostics are those of the published model. progress(step, total, None, (rounds
     done, of how many)).
@@ -46,12 +56,16 @@ def refit(
         JournalLauncherError: the written model does not predict what the trained one does.
     """
     dataset, model = task.dataset, task.make_model()
-    fit_seed = trial_seed(task.seed, trial.number, "refit")
+    what = ("refit", *(f"refit {member}" for member in range(2, model.members + 1)))
+    seeds = [trial_seed(task.seed, trial.number, purpose) for purpose in what]
 
     def fit(step: int, rows: Rows) -> FittedModel:
         progress(step, 3, None)
-        model.on_round = lambda *rounds: progress(step - 1, 3, None, rounds)
-        return _fit(model, trial.params, dataset, rows, trial.steps, fit_seed)
+        members = []
+        for place, seed in enumerate(seeds):
+            model.on_round = _told(partial(progress, step - 1, 3, None), place, len(seeds))
+            members.append(_fit(model, trial.params, dataset, rows, trial.steps, seed))
+        return averaged.Averaged(members) if len(members) > 1 else members[0]
 
     fitted = fit(1, dataset.train)
     progress(2, 3, None)
@@ -72,7 +86,8 @@ def refit(
         **scores,
         "refit": "all" if published_on_all else "train",
         "metrics_of": "train-only model" if published_on_all else "published model",
-        "seeds": {"study": task.seed, "refit": fit_seed},
+        "seeds": {"study": task.seed, "refit": seeds[0]},
+        "members": len(seeds),
         "model_file": file,
         "model_state": state,
     }
@@ -92,6 +107,11 @@ def rehearse(task: TableTask) -> None:
     fitted = _fit(model, model.defaults(), dataset, rows, 1, task.seed)
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
         _write(model, fitted, dataset, Path(folder))
+
+
+def _told(progress: Callable[[tuple[int, int]], None], place: int, members: int) -> Rounds:
+    """Of the rounds of all members, those of the earlier ones are done."""
+    return lambda done, of: progress((place * of + done, members * of))
 
 
 def _fit(
@@ -166,13 +186,13 @@ def _finite(value: float) -> float | None:
 
 def _write(
     model: ModelType, fitted: FittedModel, dataset: Dataset, staging: Path
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, Any]:
     """Write the model's file, read it back and compare; return its name and its state."""
     file = StudyPaths(staging.parent, staging.name).best_model_file(model.extension)
     state = fitted.save(file)
     features = dataset.features.take(dataset.train[:_COMPARED_ROWS])
     # Through JSON, as the sidecar will carry it.
-    read_back = model.load(file, json.loads(json.dumps(state, allow_nan=False)))
+    read_back = averaged.load(model, file, json.loads(json.dumps(state, allow_nan=False)))
     expected, found = fitted.predict(features), read_back.predict(features)
     if not np.allclose(expected, found, rtol=1e-5, atol=1e-8):
         raise JournalLauncherError(

@@ -43,8 +43,8 @@ def _publish(table: Dataset, directory: Path, name: str = "hist_gradient_boostin
         on_all_rows=False,
         progress=lambda *_: None,
     )
-    content = (directory / sidecar["model_file"]).read_bytes()
-    files = {sidecar["model_file"]: hashlib.sha256(content).hexdigest()}
+    model = directory.glob("best_model.*")
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in model}
     _write_sidecar(directory, {**sidecar, "files": files})
     return directory
 

@@ -13,6 +13,7 @@ from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Dataset
+from journal_launcher.tabular.models import averaged
 from journal_launcher.tabular.models.catboost import CatBoost, FittedCatBoost
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial
@@ -38,11 +39,14 @@ def _refit(
     return refit(task, trial, staging, on_all_rows=on_all_rows, progress=lambda *_: None)
 
 
-def _by_hand(table: Dataset) -> tuple[CatBoost, FittedCatBoost]:
+def _by_hand(table: Dataset) -> tuple[CatBoost, list[FittedCatBoost]]:
+    """The model type, and the five models whose mean is published."""
     model = task_of(table, "catboost", "r2").make_model()
     assert isinstance(model, CatBoost)
     features, target = table.features.take(table.train), table.target[table.train]
-    return model, model.fit(PARAMS, features, target, 30, trial_seed(9, 4, "refit"))
+    what = ("refit", "refit 2", "refit 3", "refit 4", "refit 5")
+    seeds = [trial_seed(9, 4, purpose) for purpose in what]
+    return model, [model.fit(PARAMS, features, target, 30, seed) for seed in seeds]
 
 
 def test_the_model_is_trained_on_the_training_rows_and_scored_on_the_others(
@@ -53,10 +57,13 @@ def test_the_model_is_trained_on_the_training_rows_and_scored_on_the_others(
     model, by_hand = _by_hand(table)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         sidecar["model_file"],
+        *(f"best_model.variant{n}.cbm" for n in (2, 3, 4, 5)),
         "training_diagnostics.json",
     ]
-    published = model.load(tmp_path / "best_model.cbm", sidecar["model_state"])
-    expected = by_hand.predict(table.features)
+    published = averaged.load(model, tmp_path / "best_model.cbm", sidecar["model_state"])
+    members = [member.predict(table.features) for member in by_hand]
+    assert not np.array_equal(members[0], members[1])
+    expected = np.mean(members, axis=0)
     np.testing.assert_array_equal(published.predict(table.features), expected)
     for key, rows in (("train_metrics", table.train), ("holdout_metrics", table.holdout)):
         assert set(sidecar[key]) == {"r2", "rmse", "mae"}
@@ -94,6 +101,7 @@ def test_the_sidecar_tells_where_the_model_comes_from(
         "refit": "train",
         "metrics_of": "published model",
         "seeds": {"study": 9, "refit": trial_seed(9, 4, "refit")},
+        "members": 5,
     }
     assert {key: sidecar[key] for key in expected} == expected
     assert sidecar["schema"]["classes"] == ("class 0", "class 1", "class 2")
@@ -112,7 +120,8 @@ def test_refit_all_publishes_a_model_of_all_rows_with_the_metrics_of_the_other(
     for key in ("train_metrics", "holdout_metrics", "holdout_interval"):
         assert of_all[key] == of_train[key]
     model, _ = _by_hand(table)
-    published = model.load(tmp_path / "all" / "best_model.cbm", of_all["model_state"])
+    file = tmp_path / "all" / "best_model.cbm"
+    published = averaged.load(model, file, of_all["model_state"])
     holdout = table.features.take(table.holdout)
     seen = metrics.score_function("r2", "regression")(
         table.target[table.holdout], published.predict(holdout)

@@ -160,16 +160,17 @@ class FittedModel(Protocol):
 
     def predict(self, features: Features) -> Predictions: ...
 
-    def save(self, path: Path) -> dict[str, Any]:
+    def save(self, path: Path) -> Any:
         """Write the weights to `path` and return everything else as JSON for the sidecar.
 
-        The returned object goes back into `ModelType.load`; no pickle anywhere.
+        The returned object, a dictionary, goes back into `ModelType.load`; no pickle anywhere.
         """
         ...
 
 
 class ModelType(Protocol):
-    """One kind of model. `unit` is what `report` counts: "epoch" or "fold".
+    """One kind of model. `unit` is what `report` counts: "epoch" or "fold". members: how many
+    trainings, each from its own seed, a published model is the mean of.
 
     max_steps: the most epochs or rounds that a training takes. fold_steps: batches that the last
     cross-validation went through, each fold's counted, also where a report ended it; None of a type
@@ -179,6 +180,7 @@ class ModelType(Protocol):
 
     extension: str
     unit: str
+    members: int
     on_round: Rounds
 
     @property

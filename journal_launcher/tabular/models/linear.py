@@ -31,6 +31,7 @@ class Linear(FoldByFold):
     extension = "skops"
     max_steps = 1
     every = 1
+    members = 1  # there is one solution
 
     def space(self) -> Space:
         return {"regularization": between(1e-6, 10.0, default=1e-3, log=True, least=1e-12)}

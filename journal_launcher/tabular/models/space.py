@@ -71,6 +71,8 @@ def one_of(
 class Tuned(ABC):
     """A model type that says in `space` what is tuned."""
 
+    members = 5
+
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.on_round: Rounds = lambda done, of: None

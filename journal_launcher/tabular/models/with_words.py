@@ -48,6 +48,7 @@ class WithWords:
         self._found: dict[str, list[NDArray[np.float32]]] = {}
         self.extension = self._model.extension
         self.unit = self._model.unit
+        self.members = self._model.members
 
     @property
     def max_steps(self) -> int:
@@ -163,7 +164,8 @@ class FittedWithWords:
 
     def save(self, path: Path) -> dict[str, Any]:
         self._words.save(_words_file(path))
-        return self._model.save(path)
+        state: dict[str, Any] = self._model.save(path)
+        return state
 
     def _diagnose(self, features: Features, target: NDArray[np.float64]) -> dict[str, Any]:
         found: dict[str, Any] = self._model.diagnose(self._numbers(features), target)  # type: ignore[attr-defined]

@@ -1,0 +1,48 @@
+"""The mean of several trainings: what is published of a model type whose trainings are by chance.
+
+Each is of the same rows and parameters, from a seed of its own. The mean predicts better than most
+of them, and no trial needs to know.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from journal_launcher.tabular.data.dataset import Features
+from journal_launcher.tabular.models import FittedModel, ModelType, Predictions
+
+__all__ = ["Averaged", "load"]
+
+
+class Averaged:
+    """A `FittedModel` that predicts the mean of others; of a classification, of probabilities."""
+
+    def __init__(self, members: Sequence[FittedModel]) -> None:
+        self._members = members
+        if hasattr(members[0], "diagnose"):  # one speaks for all
+            self.diagnose = members[0].diagnose
+
+    def predict(self, features: Features) -> Predictions:
+        found: Predictions = np.mean([member.predict(features) for member in self._members], axis=0)
+        return found
+
+    def save(self, path: Path) -> list[Any]:
+        """Write a file for each member and return the state of each."""
+        files = _files(path, len(self._members))
+        return [member.save(file) for member, file in zip(self._members, files, strict=True)]
+
+
+def load(model: ModelType, path: Path, state: Any) -> FittedModel:
+    """Read back what was saved: one model, as all were once, or several."""
+    if not isinstance(state, list):
+        return model.load(path, state)
+    files = _files(path, len(state))
+    return Averaged([model.load(file, of) for file, of in zip(files, state, strict=True)])
+
+
+def _files(path: Path, members: int) -> list[Path]:
+    """The first is the model's own; the others' names are behind it in order."""
+    more = (path.with_suffix(f".variant{n}{path.suffix}") for n in range(2, members + 1))
+    return [path, *more]
