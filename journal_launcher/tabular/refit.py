@@ -2,8 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from journal_launcher.tabular.models import (
     ModelType,
     Params,
     Predictions,
-    Rounds,
     averaged,
     mean_one,
 )
@@ -61,10 +59,8 @@ def refit(
 
     def fit(step: int, rows: Rows) -> FittedModel:
         progress(step, 3, None)
-        members = []
-        for place, seed in enumerate(seeds):
-            model.on_round = _told(partial(progress, step - 1, 3, None), place, len(seeds))
-            members.append(_fit(model, trial.params, dataset, rows, trial.steps, seed))
+        model.on_round = lambda *rounds: progress(step - 1, 3, None, rounds)
+        members = _fit(model, trial.params, dataset, rows, trial.steps, seeds)
         return averaged.Averaged(members) if len(members) > 1 else members[0]
 
     fitted = fit(1, dataset.train)
@@ -104,26 +100,26 @@ def rehearse(task: TableTask) -> None:
     if dataset.schema.classes:
         _, first = np.unique(dataset.target[dataset.train], return_index=True)
         rows = np.union1d(rows, dataset.train[first])  # a row of each class
-    fitted = _fit(model, model.defaults(), dataset, rows, 1, task.seed)
+    (fitted,) = _fit(model, model.defaults(), dataset, rows, 1, [task.seed])
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
         _write(model, fitted, dataset, Path(folder))
 
 
-def _told(progress: Callable[[tuple[int, int]], None], place: int, members: int) -> Rounds:
-    """Of the rounds of all members, those of the earlier ones are done."""
-    return lambda done, of: progress((place * of + done, members * of))
-
-
 def _fit(
-    model: ModelType, params: Params, dataset: Dataset, rows: Rows, steps: int, seed: int
-) -> FittedModel:
+    model: ModelType,
+    params: Params,
+    dataset: Dataset,
+    rows: Rows,
+    steps: int,
+    seeds: Sequence[int],
+) -> Sequence[FittedModel]:
     weights = dataset.weights_of(rows)
-    return model.fit(
+    return model.fit_each(
         params,
         dataset.features.take(rows),
         dataset.target[rows],
         steps,
-        seed,
+        seeds,
         None if weights is None else mean_one(weights),
     )
 

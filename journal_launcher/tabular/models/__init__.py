@@ -249,6 +249,18 @@ class ModelType(Protocol):
         """Train exactly `steps` epochs or rounds on all rows given; weights have a mean of 1."""
         ...
 
+    def fit_each(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seeds: Sequence[int],
+        weights: RowWeights = None,
+    ) -> Sequence[FittedModel]:
+        """As `fit`, a training from each of the seeds; `on_round` hears of the rounds of all."""
+        ...
+
     def load(self, path: Path, state: dict[str, Any]) -> FittedModel:
         """Read back what `FittedModel.save` wrote."""
         ...

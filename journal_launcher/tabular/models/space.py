@@ -11,10 +11,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from journal_launcher.base.errors import UsageError
 from journal_launcher.base.unknown_names import did_you_mean_or_all
 from journal_launcher.settings.ranges import Asked, Range, Scalar, parse_range
-from journal_launcher.tabular.models import FoldData, ModelSettings, Params, Rounds, Suggester
+from journal_launcher.tabular.data.dataset import Features
+from journal_launcher.tabular.models import (
+    FittedModel,
+    FoldData,
+    ModelSettings,
+    Params,
+    Rounds,
+    RowWeights,
+    Suggester,
+)
 
 __all__ = ["Parameter", "Space", "Tuned", "between", "narrowed", "one_of"]
 
@@ -86,6 +98,38 @@ class Tuned(ABC):
     def space(self) -> Space:
         """The parameters by name, before what the user's config file says."""
         ...
+
+    @abstractmethod
+    def fit(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seed: int,
+        weights: RowWeights = None,
+    ) -> FittedModel: ...
+
+    def fit_each(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seeds: Sequence[int],
+        weights: RowWeights = None,
+    ) -> Sequence[FittedModel]:
+        tell = self.on_round
+        fitted: list[FittedModel] = []
+
+        def tell_of_all(done: int, of: int) -> None:
+            tell(len(fitted) * of + done, len(seeds) * of)
+
+        self.on_round = tell_of_all
+        for seed in seeds:
+            fitted.append(self.fit(params, features, target, steps, seed, weights))
+        self.on_round = tell
+        return fitted
 
     @cached_property
     def searched(self) -> Space:

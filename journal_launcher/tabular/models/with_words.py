@@ -106,11 +106,22 @@ class WithWords:
         seed: int,
         weights: RowWeights = None,
     ) -> "FittedWithWords":
+        return self.fit_each(params, features, target, steps, [seed], weights)[0]
+
+    def fit_each(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seeds: Sequence[int],
+        weights: RowWeights = None,
+    ) -> "list[FittedWithWords]":
         assert features.texts is not None
         words = Words.fit(features.texts)
         numbers = _joined(features, words.transform(features.texts))
-        fitted = self._model.fit(params, numbers, target, steps, seed, weights)
-        return FittedWithWords(fitted, words)
+        fitted = self._model.fit_each(params, numbers, target, steps, seeds, weights)
+        return [FittedWithWords(one, words) for one in fitted]
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedWithWords":
         return FittedWithWords(self._model.load(path, state), Words.load(_words_file(path)))

@@ -39,6 +39,22 @@ def test_the_mean_of_five_is_published_where_trainings_differ_by_chance(
     assert not all(np.array_equal(found[0], other) for other in found[1:])
 
 
+@pytest.mark.parametrize("name", EACH_MODEL_TYPE)
+def test_trainings_in_one_call_are_those_of_their_seeds(make_table: MakeTable, name: str) -> None:
+    """Also where they train together; and whoever listens hears of the rounds of all in order."""
+    table = make_table()
+    model = task_of(table, name).make_model()
+    given = (model.defaults(), table.features, table.target, 4)
+    heard: list[tuple[int, int]] = []
+    model.on_round = lambda *rounds: heard.append(rounds)
+    together = model.fit_each(*given, [3, 5, 7])
+    shares = [done / of for done, of in heard]
+    assert shares == sorted(shares) and (not shares or shares[-1] == 1)
+    for seed, fitted in zip((3, 5, 7), together, strict=True):
+        alone = model.fit(*given, seed).predict(table.features)
+        np.testing.assert_allclose(fitted.predict(table.features), alone, rtol=1e-4, atol=1e-5)
+
+
 def test_a_model_of_one_training_is_read_as_before(make_table: MakeTable, tmp_path: Path) -> None:
     """As every earlier version published it."""
     table = make_table()

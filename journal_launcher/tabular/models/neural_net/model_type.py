@@ -158,7 +158,8 @@ class NeuralNet(Tuned):
         fixed: int | None = None,
     ) -> CrossValidated:
         prepared = self._prepare(folds)
-        trainings = self._trainings(params, [fold.train for fold in prepared], seed)
+        seeds = range(seed, seed + len(prepared))
+        trainings = self._trainings(params, [fold.train for fold in prepared], seeds)
         sign = 1.0 if METRICS[self._settings.metric] == "maximize" else -1.0
         an_epoch = sum(training.fold_steps for training in trainings)
         steps = self.fold_steps = 0
@@ -167,7 +168,7 @@ class NeuralNet(Tuned):
         history: list[tuple[float, float]] = []
         limit = fixed or self._max_steps
         net = trainings[0].net
-        with ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads) as pool:
+        with self._pool() as pool:
             trained = epochs(trainings, [fold.valid for fold in prepared], limit, pool)
             trained = ahead(trained) if self._settings.gpu else trained
             for epoch, (weights, outputs) in enumerate(trained, start=1):
@@ -202,13 +203,31 @@ class NeuralNet(Tuned):
         weights: RowWeights = None,
     ) -> FittedNet:
         """Train `steps` epochs; an epoch is ⌊rows ÷ batch⌋ full batches, as in a fold."""
+        return self.fit_each(params, features, target, steps, [seed], weights)[0]
+
+    def fit_each(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seeds: Sequence[int],
+        weights: RowWeights = None,
+    ) -> list[FittedNet]:
+        """Together, as folds are that have the same rows."""
         encoder, rows, scaling = encode(features, target, weights, self._regression, self._scale)
         workers = self._settings.workers_per_gpu
         rows = TensorRows(*move_to_device(rows.tensors, self._device, workers))
-        (training,) = self._trainings(params, [rows], seed)
-        for _ in range(steps):
-            training.epoch()
-        return FittedNet(encoder, scaling, training.net, training.snapshot()[0])
+        trainings = self._trainings(params, [rows] * len(seeds), seeds)
+
+        def train(training: Training) -> list[Weights]:
+            for _ in range(steps):
+                training.epoch()
+            return training.snapshot()
+
+        with self._pool() as pool:
+            trained = [weights for some in pool.map(train, trainings) for weights in some]
+        return [FittedNet(encoder, scaling, trainings[0].net, weights) for weights in trained]
 
     def load(self, path: Path, state: dict[str, Any]) -> FittedNet:
         tensors = load_file(path)
@@ -219,7 +238,12 @@ class NeuralNet(Tuned):
             Weights(tensors[WEIGHTS][None], tensors[STATS][:, None]),
         )
 
-    def _trainings(self, params: Params, folds: Sequence[TensorRows], seed: int) -> list[Training]:
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1 if self._settings.gpu else self._settings.threads)
+
+    def _trainings(
+        self, params: Params, folds: Sequence[TensorRows], seeds: Sequence[int]
+    ) -> list[Training]:
         """New networks for the folds, in their order: one training of all, or one for each.
 
         All take as many batches an epoch as the smallest fold has, so that the folds' numbers of
@@ -244,7 +268,7 @@ class NeuralNet(Tuned):
                 weight_decay=params["weight_decay"],
                 batches=(min(sizes) if even else sizes[cohort[0]]) // batch,
                 epochs=self._max_steps,
-                seeds=[seed + number for number in cohort],
+                seeds=[seeds[number] for number in cohort],
             )
             for cohort in cohorts
         ]
