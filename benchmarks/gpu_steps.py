@@ -10,14 +10,15 @@ from torch.profiler import ProfilerActivity
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
-from journal_launcher.tabular.models.neural_net.training import (
+from journal_launcher.tabular.models.neural_net.step import (
     ADAM,
     Step,
     TensorRows,
-    Training,
     clip,
+    clip_at_once,
     in_pieces,
 )
+from journal_launcher.tabular.models.neural_net.training import Training
 
 __all__ = ["operations_of", "profile_of", "some_training", "synchronize"]
 
@@ -29,15 +30,14 @@ PERIODIC = (16, 8, 0.2)
 def some_training(cpu: bool) -> tuple[Training, int]:
     net, device = some_net(cpu, periodic=False), some_device(cpu)
     folds, batch = some_folds(cpu), 64 if cpu else 512
-    step = Step(net, len(folds), batch, folds[0], device, captured=not cpu)
     batches = len(folds[0].x) // batch
+    step = Step(net, len(folds), batch, batches, folds[0], device, captured=not cpu)
     training = Training(
         net,
         step,
         folds,
         learning_rate=1e-3,
         weight_decay=1e-2,
-        batches=batches,
         epochs=1000,
         seeds=list(range(len(folds))),
     )
@@ -72,7 +72,7 @@ def synchronize(cpu: bool) -> None:
 def profile_of(cpu: bool, periodic: bool) -> list[tuple[str, float, str, str]]:
     net, device, batch = some_net(cpu, periodic), some_device(cpu), 64 if cpu else 512
     folds = some_folds(cpu, 2 * batch)
-    step = Step(net, 5, batch, folds[0], device, captured=False)
+    step = Step(net, 5, batch, 2, folds[0], device, captured=False)
     step.begin(
         net.initial([torch.Generator(device).manual_seed(k) for k in range(5)], torch.float32)
     )
@@ -128,7 +128,7 @@ def parts_of(step: Step, net: Mlp, inputs: tuple[Any, ...]) -> dict[str, Callabl
             step._layers, step._gradients, step._norms, step.average.stats, x, y, masks
         ),
         "clip": lambda: clip(step._gradient),
-        "clip by renorm": lambda: torch.renorm(step._gradient, 2, 0, 1.0),
+        "clip at once, as a GPU does": lambda: clip_at_once(step._gradient),
         "decay and average": average,
         **{
             f"Adam in {pieces} pieces": lambda pieces=pieces: adam(pieces) for pieces in (1, 12, 36)

@@ -34,7 +34,8 @@ from journal_launcher.tabular.models.neural_net.encoding import (
     predictions,
 )
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
-from journal_launcher.tabular.models.neural_net.training import Step, Training, output
+from journal_launcher.tabular.models.neural_net.step import Step
+from journal_launcher.tabular.models.neural_net.training import Training, output
 from journal_launcher.tabular.task import fold_data
 
 Way = Callable[[list[EncodedFold], Recipe, torch.device], list[Tensor]]
@@ -67,16 +68,16 @@ def ours(together: bool, captured: bool) -> Way:
         found = []
         for cohort in cohorts:
             rows = [folds[number].train for number in cohort]
+            sizes = (len(rows), recipe.batch, whole_batches(folds, recipe))
             key = (recipe.net, cohort)
             if key not in kept:
-                kept[key] = Step(recipe.net, len(rows), recipe.batch, rows[0], device, captured)
+                kept[key] = Step(recipe.net, *sizes, rows[0], device, captured)
             training = Training(
                 recipe.net,
                 kept[key],
                 rows,
                 learning_rate=recipe.learning_rate,
                 weight_decay=recipe.weight_decay,
-                batches=whole_batches(folds, recipe),
                 epochs=recipe.epochs,
                 seeds=list(cohort),
             )

@@ -64,7 +64,7 @@ def ours(index: int) -> Iterator[float]:
 
     from journal_launcher.tabular.models.neural_net.encoding import EncodedFold
     from journal_launcher.tabular.models.neural_net.mlp import Mlp
-    from journal_launcher.tabular.models.neural_net.training import TensorRows
+    from journal_launcher.tabular.models.neural_net.step import TensorRows
 
     plain = recipe(index)
     net = Mlp(**vars(plain.net))

@@ -8,7 +8,7 @@ from gpu.place import Place
 from tabular.conftest import make_table
 from tabular.models.neural_net.recorded import Recorded
 
-from journal_launcher.tabular.models.neural_net import training
+from journal_launcher.tabular.models.neural_net import step
 
 __all__ = ["make_table"]
 
@@ -17,7 +17,7 @@ __all__ = ["make_table"]
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The GPU, or with `--cpu` the CPU; without either the test is skipped."""
     if request.config.getoption("--cpu"):
-        monkeypatch.setattr(training, "_Graph", Recorded)
+        monkeypatch.setattr(step, "_Graph", Recorded)
         return Place(torch.device("cpu"))
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU that torch can open; with --cpu a small part runs without one")

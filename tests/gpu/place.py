@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
-from journal_launcher.tabular.models.neural_net.training import Step, TensorRows, Training
+from journal_launcher.tabular.models.neural_net.step import Step, TensorRows
+from journal_launcher.tabular.models.neural_net.training import Training
 
 __all__ = ["Place"]
 
@@ -47,7 +48,8 @@ class Place:
         return TensorRows(x.to(self.device, dtype), y.to(self.device, dtype))
 
     def step(self, net: Mlp, folds: Sequence[TensorRows], batch: int, captured: bool) -> Step:
-        return Step(net, len(folds), batch, folds[0], self.device, captured)
+        batches = min(len(rows.x) for rows in folds) // batch
+        return Step(net, len(folds), batch, batches, folds[0], self.device, captured)
 
     def training(
         self, net: Mlp, step: Step, folds: Sequence[TensorRows], epochs: int = 4
@@ -58,7 +60,6 @@ class Place:
             folds,
             learning_rate=0.01,
             weight_decay=0.01,
-            batches=min(len(rows.x) for rows in folds) // step.batch,
             epochs=epochs,
             seeds=list(range(len(folds))),
         )

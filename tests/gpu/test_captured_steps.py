@@ -15,7 +15,8 @@ from torch import Tensor
 
 from journal_launcher.tabular.models.neural_net import model_type
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
-from journal_launcher.tabular.models.neural_net.training import Step, TensorRows, output
+from journal_launcher.tabular.models.neural_net.step import Step, TensorRows
+from journal_launcher.tabular.models.neural_net.training import output
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
 
@@ -41,8 +42,11 @@ def taken(place: Place, net: Mlp, folds: list[TensorRows], captured: bool) -> St
     """A step taken from the first weights, with the first rows of each fold."""
     step = place.step(net, folds, BATCH, captured)
     step.begin(net.initial(place.generators(FOLDS), torch.float32))
-    x, y = stacked(folds)
-    step(x, y, place.masks(net, BATCH, FOLDS), torch.tensor(RATES, device=place.device))
+    rates = torch.tensor(RATES, device=place.device)
+    batch = (*stacked(folds), place.masks(net, BATCH, FOLDS), rates)
+    for into, part in zip(step.inputs(1), batch, strict=True):
+        into[0].copy_(part)
+    step(1)
     return step
 
 

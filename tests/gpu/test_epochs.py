@@ -10,7 +10,7 @@ import torch
 from gpu.place import Place
 
 from journal_launcher.tabular.models.neural_net.mlp import Mlp
-from journal_launcher.tabular.models.neural_net.training import TensorRows
+from journal_launcher.tabular.models.neural_net.step import TensorRows
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
 

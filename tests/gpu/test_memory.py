@@ -15,7 +15,7 @@ from tabular.tasks import task_of
 
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Dataset
-from journal_launcher.tabular.models.neural_net import model_type, training
+from journal_launcher.tabular.models.neural_net import model_type, step
 from journal_launcher.tabular.models.neural_net.model_type import NeuralNet
 from journal_launcher.worker.cuda_errors import is_out_of_memory
 from journal_launcher.worker.jobs.table import TableObjective
@@ -80,7 +80,7 @@ def full(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
         return
-    graph, failed = training._Graph, []
+    graph, failed = step._Graph, []
 
     def fail_once(*arguments: Any) -> Any:
         if not failed:
@@ -88,7 +88,7 @@ def full(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
         return graph(*arguments)
 
-    monkeypatch.setattr(training, "_Graph", fail_once)
+    monkeypatch.setattr(step, "_Graph", fail_once)
     yield failed
     assert failed
 
@@ -136,14 +136,14 @@ def test_a_full_gpu_is_known_as_such_and_its_process_lives_on(place: Place, wher
         pytest.skip("needs a GPU")
     net = model_type.Mlp(62, 1, 3, 1024, 0.0, 0.1)
     like = place.rows(net, 2048, 0)
-    take, calls = training.Step._take, []
+    take, calls = step.Step._take_each, []
 
-    def limited(step: training.Step, *batch: Any) -> None:
+    def limited(self: step.Step, *batches: Any) -> None:
         """No call into CUDA while a graph is captured: the limit is set around the warm-up."""
         calls.append(1)
         last = where == "in the capture"
         if last:
-            take(step, *batch)
+            take(self, *batches)
         if len(calls) == 1:
             torch.cuda.synchronize()
             torch.cuda.empty_cache()
@@ -151,10 +151,10 @@ def test_a_full_gpu_is_known_as_such_and_its_process_lives_on(place: Place, wher
             reserved = torch.cuda.memory_reserved() + 8 * MIB
             torch.cuda.set_per_process_memory_fraction(reserved / total)
         if not last:
-            take(step, *batch)
+            take(self, *batches)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training.Step, "_take", limited)
+        patched.setattr(step.Step, "_take_each", limited)
         with pytest.raises(RuntimeError) as caught:
             place.step(net, [like] * 5, 2048, True)
     torch.cuda.set_per_process_memory_fraction(1.0)

@@ -16,7 +16,7 @@ from journal_launcher.devices.own_gpu import measuring
 from journal_launcher.tabular.data.arrays import are_stored, map_arrays, one_at_a_time, store
 from journal_launcher.tabular.data.dataset import Features
 from journal_launcher.tabular.models import FoldData, Predictions, RowWeights
-from journal_launcher.tabular.models.neural_net.training import TensorRows
+from journal_launcher.tabular.models.neural_net.step import TensorRows
 from journal_launcher.tabular.preprocessing import Encoder
 
 __all__ = ["EncodedFold", "Scaling", "encode", "encode_folds", "move_to_device", "predictions"]

@@ -34,14 +34,8 @@ from journal_launcher.tabular.models.neural_net.encoding import (
 )
 from journal_launcher.tabular.models.neural_net.fitted_net import STATS, WEIGHTS, FittedNet
 from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights
-from journal_launcher.tabular.models.neural_net.training import (
-    Step,
-    TensorRows,
-    Training,
-    ahead,
-    epochs,
-    output,
-)
+from journal_launcher.tabular.models.neural_net.step import Step, TensorRows, shared_inputs
+from journal_launcher.tabular.models.neural_net.training import Training, ahead, epochs, output
 from journal_launcher.tabular.models.space import Space, Tuned, between, one_of
 from journal_launcher.tabular.preprocessing import Encoder
 
@@ -104,7 +98,7 @@ class NeuralNet(Tuned):
         # Long tables need fewer rounds. Of the settings alone: a refit has the same epochs.
         epochs = _ROWS_SEEN // max(1, settings.n_rows)
         self._max_steps = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, epochs))
-        self._steps: dict[tuple[Mlp, range, int, bool], Step] = {}
+        self._steps: dict[tuple[Mlp, range, int, int, bool], Step] = {}
         self._prepared: tuple[Sequence[FoldData], list[EncodedFold]] | None = None
 
     @property
@@ -146,6 +140,7 @@ class NeuralNet(Tuned):
 
     def release(self) -> None:
         self._steps.clear()
+        shared_inputs.cache_clear()
         self._prepared = None
 
     def cross_validate(
@@ -259,18 +254,18 @@ class NeuralNet(Tuned):
         even = max(sizes) - min(sizes) <= batch
         together = even and (self._settings.gpu or batch * net.width <= _SMALL_LAYER)
         cohorts = [range(len(folds))] if together else [range(k, k + 1) for k in range(len(folds))]
+        batches = [(min(sizes) if even else sizes[cohort[0]]) // batch for cohort in cohorts]
         return [
             Training(
                 net,
-                self._step(net, cohort, batch, folds[0]),
+                self._step(net, cohort, batch, count, folds[0]),
                 [folds[number] for number in cohort],
                 learning_rate=params["learning_rate"],
                 weight_decay=params["weight_decay"],
-                batches=(min(sizes) if even else sizes[cohort[0]]) // batch,
                 epochs=self._max_steps,
                 seeds=[seeds[number] for number in cohort],
             )
-            for cohort in cohorts
+            for cohort, count in zip(cohorts, batches, strict=True)
         ]
 
     def _net(self, params: Params, inputs: int) -> Mlp:
@@ -290,17 +285,19 @@ class NeuralNet(Tuned):
             sigma=params["sigma"] if periodic else 0.0,
         )
 
-    def _step(self, net: Mlp, cohort: range, batch: int, like: TensorRows) -> Step:
-        """On a GPU one for all trials of an architecture and batch size: it holds a CUDA graph."""
+    def _step(self, net: Mlp, cohort: range, batch: int, batches: int, like: TensorRows) -> Step:
+        """On a GPU one for all trials of an architecture and batch size: it holds CUDA graphs."""
+        sizes = (len(cohort), batch, batches)
         if not self._settings.gpu:
-            return Step(net, len(cohort), batch, like, self._device, captured=False)
+            return Step(net, *sizes, like, self._device, captured=False)
         weighted = like.weights is not None
-        key = replace(net, dropout=float(net.dropout > 0), sigma=0.0), cohort, batch, weighted
+        alike = replace(net, dropout=float(net.dropout > 0), sigma=0.0)
+        key = (alike, cohort, batch, batches, weighted)
         step = self._steps.pop(key, None)
         if step is None:
             if len(self._steps) == _STEPS:
                 del self._steps[next(iter(self._steps))]
-            step = Step(net, len(cohort), batch, like, self._device, captured=True)
+            step = Step(net, *sizes, like, self._device, captured=True)
         self._steps[key] = step  # the one used last is the last to go
         return step
 

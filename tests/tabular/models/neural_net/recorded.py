@@ -1,23 +1,45 @@
-"""What a CUDA graph does to a step, without a GPU."""
+"""What a CUDA graph does to some steps, without a GPU."""
 
 from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+# A GPU would have to be waited for.
+READING = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
 
 
 class Recorded:
-    """The tensor operations of a step's first call, done again with what its inputs hold.
+    """The tensor operations of a call, done again on the same memory with what it holds then.
 
-    Recording fails if the step reads a tensor's value, for which a GPU would have to be waited.
+    Recording fails if the call reads a tensor's value.
     """
 
-    def __init__(self, step: Callable[..., None], *inputs: Tensor) -> None:
-        self._inputs = inputs
-        # The recorder counts parameters, of which a bound method has one more.
-        self._operations = make_fx(lambda *given: step(*given))(*inputs)
+    def __init__(self, steps: Callable[..., None], *inputs: Tensor) -> None:
+        with _Recording() as recording:
+            steps(*inputs)
+        self._operations = recording.found
 
-    def __call__(self, *inputs: Tensor) -> None:
-        for mine, given in zip(self._inputs, inputs, strict=True):
-            mine.copy_(given)
-        self._operations(*self._inputs)
+    def __call__(self) -> None:
+        for operation, given, named, results in self._operations:
+            again = operation(*given, **named)
+            for mine, found in zip(tree_leaves(results), tree_leaves(again), strict=True):
+                if isinstance(mine, Tensor) and mine.data_ptr() != found.data_ptr():
+                    mine.copy_(found)
+
+
+class _Recording(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in READING, "a step reads a tensor's value"
+        named = kwargs or {}
+        results = func(*args, **named)
+        if "empty" not in func.name():
+            self.found.append((func, args, named, results))
+        return results

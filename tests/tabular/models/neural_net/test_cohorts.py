@@ -23,7 +23,8 @@ from journal_launcher.tabular.data.dataset import Features, Fold
 from journal_launcher.tabular.models import FoldData
 from journal_launcher.tabular.models.neural_net import model_type as neural_net
 from journal_launcher.tabular.models.neural_net.model_type import NeuralNet
-from journal_launcher.tabular.models.neural_net.training import TensorRows, Training
+from journal_launcher.tabular.models.neural_net.step import TensorRows
+from journal_launcher.tabular.models.neural_net.training import Training
 
 
 def sizes_trained(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
@@ -32,7 +33,7 @@ def sizes_trained(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     begin = Training.__init__
 
     def watched(self: Training, net: Any, step: Any, folds: Any, **rest: Any) -> None:
-        begun.append([*(len(rows.x) for rows in folds), rest["batches"]])
+        begun.append([*(len(rows.x) for rows in folds), step.batches])
         begin(self, net, step, folds, **rest)
 
     monkeypatch.setattr(Training, "__init__", watched)
@@ -75,7 +76,7 @@ def test_on_a_gpu_one_recorded_step_serves_all_trials_of_an_architecture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The way of a GPU, on a CPU: all folds together, a recorded step, one epoch ahead."""
-    monkeypatch.setattr("journal_launcher.tabular.models.neural_net.training._Graph", Recorded)
+    monkeypatch.setattr("journal_launcher.tabular.models.neural_net.step._Graph", Recorded)
     monkeypatch.setattr(neural_net, "_TF32", torch.backends.cuda.matmul.allow_tf32)
     monkeypatch.setattr(neural_net, "_SMALL_LAYER", 0)
     data, score = folds(*table(rows=100)), metrics.score_function("r2", "regression")
@@ -100,15 +101,15 @@ def test_on_a_gpu_the_steps_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) 
     rows, most = TensorRows(torch.zeros(9, 4), torch.zeros(9, 1)), neural_net._STEPS
     nets = [model._net({**SMALL, "width": 8 + extra}, 4) for extra in range(most + 5)]
     for net in nets:
-        assert model._step(net, range(3), 32, rows).width == net.width
-        model._step(nets[0], range(3), 32, rows)
+        assert model._step(net, range(3), 32, 1, rows).width == net.width
+        model._step(nets[0], range(3), 32, 1, rows)
     kept = [step.width for step in model._steps.values()]
     assert kept == [net.width for net in [*nets[-most + 1 :], nets[0]]]
 
 
 def test_what_is_kept_for_the_next_trial_can_be_released(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows too: where others have filled the GPU they may have to stay on the host."""
-    monkeypatch.setattr("journal_launcher.tabular.models.neural_net.training._Graph", Recorded)
+    monkeypatch.setattr("journal_launcher.tabular.models.neural_net.step._Graph", Recorded)
     monkeypatch.setattr(neural_net, "_TF32", torch.backends.cuda.matmul.allow_tf32)
     data, score = folds(*table(rows=100)), metrics.score_function("r2", "regression")
     model = NeuralNet(settings(gpu=True))

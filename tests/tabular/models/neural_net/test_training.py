@@ -1,8 +1,10 @@
 """Folds that train together: the same as each alone; batches, masks and where the rows lie."""
 
 import logging
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,17 +12,17 @@ import torch
 from tabular.models.neural_net.recorded import Recorded
 from torch import Tensor
 
-from journal_launcher.tabular.models.neural_net import training
+from journal_launcher.tabular.models.neural_net import step as steps
 from journal_launcher.tabular.models.neural_net.encoding import move_to_device
 from journal_launcher.tabular.models.neural_net.mlp import Mlp, Weights
-from journal_launcher.tabular.models.neural_net.training import (
+from journal_launcher.tabular.models.neural_net.step import (
     Step,
     TensorRows,
-    Training,
-    ahead,
-    draw_masks,
+    clip,
+    clip_at_once,
     in_pieces,
 )
+from journal_launcher.tabular.models.neural_net.training import Training, ahead, draw_masks
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 BATCH, BATCHES, EPOCHS = 32, 10, 5
@@ -46,7 +48,7 @@ def table(
 
 
 def start(net: Mlp, folds: list[TensorRows], seeds: list[int], captured: bool = False) -> Training:
-    step = Step(net, len(folds), BATCH, folds[0], folds[0].x.device, captured)
+    step = Step(net, len(folds), BATCH, BATCHES, folds[0], folds[0].x.device, captured)
     return begin(net, step, folds, seeds)
 
 
@@ -59,7 +61,6 @@ def begin(
         folds,
         learning_rate=rate,
         weight_decay=0.01,
-        batches=BATCHES,
         epochs=EPOCHS,
         seeds=seeds,
     )
@@ -99,7 +100,7 @@ def test_a_step_serves_one_training_after_the_other(device: str) -> None:
     net = NETS["dropout"]
     folds = [table(net, fold, device=device) for fold in range(2)]
     fresh = trained(start(net, folds, seeds=[1, 2]))
-    step = Step(net, 2, BATCH, folds[0], folds[0].x.device, captured=device == "cuda")
+    step = Step(net, 2, BATCH, BATCHES, folds[0], folds[0].x.device, captured=device == "cuda")
     other = replace(net, dropout=0.5)
     trained(begin(other, step, folds, seeds=[3, 4]))
     again = trained(begin(net, step, folds, seeds=[1, 2]))
@@ -120,7 +121,7 @@ def test_a_captured_step_weighs_its_rows(device: str, monkeypatch: pytest.Monkey
     ]
     direct = trained(start(net, folds, seeds=[1, 2]))
     if device == "cpu":
-        monkeypatch.setattr(training, "_Graph", Recorded)
+        monkeypatch.setattr(steps, "_Graph", Recorded)
     captured = trained(start(net, folds, seeds=[1, 2], captured=True))
     unweighted = trained(start(net, plain, seeds=[1, 2]))
     for one, two, other in zip(direct, captured, unweighted, strict=True):
@@ -128,20 +129,120 @@ def test_a_captured_step_weighs_its_rows(device: str, monkeypatch: pytest.Monkey
         assert (one.flat - other.flat).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("at_once", [1, 4, 16])
 @pytest.mark.parametrize("name", NETS)
-def test_a_step_that_was_recorded_once_does_what_it_says_for_every_trial(
-    name: str, monkeypatch: pytest.MonkeyPatch
+def test_steps_that_were_recorded_once_do_what_they_say_for_every_trial(
+    name: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of a trial may be a constant of the step, and nothing may wait for the device."""
-    monkeypatch.setattr(training, "_Graph", Recorded)
+    """Nothing of a trial may be a constant of a step, and nothing may wait for the device.
+
+    Of the ten steps of an epoch each is its own graph, or four and two are, or all of them.
+    """
+    monkeypatch.setattr(steps, "_STEPS_AT_ONCE", at_once)
+    monkeypatch.setattr(steps, "_Graph", Recorded)
     net = replace(NETS[name], dropout=0.2)
     folds = [table(net, fold) for fold in range(2)]
     direct = trained(start(net, folds, seeds=[1, 2]))
-    step = Step(net, 2, BATCH, folds[0], torch.device("cpu"), captured=True)
+    step = Step(net, 2, BATCH, BATCHES, folds[0], torch.device("cpu"), captured=True)
     trained(begin(replace(net, dropout=0.7, sigma=1.0), step, folds, seeds=[3, 4], rate=0.1))
     again = trained(begin(net, step, folds, seeds=[1, 2]))
     for one, two in zip(direct, again, strict=True):
         assert torch.equal(one.flat, two.flat) and torch.equal(one.stats, two.stats)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("periodic", [False, True], ids=["plain", "periodic"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_steps_of_one_graph_are_the_same_steps_one_by_one(
+    layers: int, periodic: bool, dropout: float, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit by bit, for every architecture of the search space; only their widths are others."""
+    monkeypatch.setattr(steps, "_Graph", Recorded)
+    monkeypatch.setattr(steps, "_STEPS_AT_ONCE", 4)
+    numbers = (4, 16, 8, 0.2) if periodic else (0, 0, 0, 0.0)
+    for outputs, slope in ((1, 0.0), (3, 0.01)):
+        net = Mlp(6, outputs, layers, 24, slope, dropout, *numbers)
+        folds = [table(net, fold) for fold in range(2)]
+        if weighted:
+            random = torch.Generator().manual_seed(1)
+            weights = [torch.rand(len(rows.x), 1, generator=random) for rows in folds]
+            folds = [replace(rows, weights=own) for rows, own in zip(folds, weights, strict=True)]
+        step = Step(net, 2, BATCH, BATCHES, folds[0], torch.device("cpu"), captured=True)
+        assert (step.at_once, set(step._graphs)) == (4, {4, 2})
+        direct = trained(start(net, folds, seeds=[1, 2]), 1)
+        captured = trained(begin(net, step, folds, seeds=[1, 2]), 1)
+        for one, two in zip(direct, captured, strict=True):
+            assert torch.equal(one.flat, two.flat) and torch.equal(one.stats, two.stats)
+
+
+@pytest.mark.parametrize(
+    ("batches", "at_once", "last"),
+    [(1, 1, 1), (16, 16, 16), (17, 9, 8), (123, 16, 11), (154, 16, 10)],
+)
+def test_an_epoch_is_graphs_of_about_one_size(
+    batches: int, at_once: int, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_Graph", lambda *_: None)
+    step = Step(PLAIN, 1, BATCH, batches, table(PLAIN, 0), torch.device("cpu"), captured=True)
+    assert step.at_once == at_once and set(step._graphs) == {at_once, last}
+
+
+def test_the_inputs_of_all_graphs_lie_in_one_piece_of_memory_which_bounds_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step of its own that is larger has memory of its own. Small GPUs have 8 GB."""
+    monkeypatch.setattr(steps, "_Graph", lambda *_: None)
+    steps.shared_inputs.cache_clear()
+    folds, device = [table(NETS["dropout"], fold) for fold in range(5)], torch.device("cpu")
+
+    def made(net: Mlp, batch: int) -> Step:
+        return Step(net, 5, batch, 100, folds[0], device, captured=True)
+
+    small, wide = made(NETS["dropout"], 32), made(replace(NETS["dropout"], width=512), 1024)
+    memory = weakref.ref(steps.shared_inputs(device))
+    assert steps.shared_inputs(device).nbytes == steps._INPUTS == 2**27
+    assert small.at_once == 15 and wide.at_once == 6
+    for step in (small, wide):
+        held = [part.untyped_storage().data_ptr() for part in step.inputs(1)]
+        assert set(held) == {steps.shared_inputs(device).data_ptr()}
+        parts = step.inputs(step.at_once)
+        assert sum(part.nbytes for part in parts) <= steps._INPUTS
+        ends = [(part.data_ptr(), part.data_ptr() + part.nbytes) for part in parts]
+        assert all(one[1] <= two[0] for one, two in pairwise(sorted(ends))), "they overlap"
+    monkeypatch.setattr(steps, "_INPUTS", 2**20)
+    large = made(replace(NETS["dropout"], width=512), 1024)
+    assert large.at_once == 1
+    assert large.inputs(1)[0].untyped_storage().data_ptr() != steps.shared_inputs(device).data_ptr()
+    steps.shared_inputs.cache_clear()
+    assert memory() is None
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_gpus_clip_is_that_of_a_cpu(device: str) -> None:
+    """Within 1e-6: it adds 1e-7 to the norm instead of 1e-6."""
+    gradient = torch.randn(5, 4771, generator=torch.Generator().manual_seed(0)).to(device)
+    wanted = torch.tensor([0.0, 1e-3, 1 - 3e-7, 1.001, 1e3], device=device)
+    gradient *= (wanted / gradient.norm(dim=1))[:, None]
+    expected = gradient.double().cpu()
+    clip(expected)
+    clip_at_once(gradient)
+    off = (gradient.cpu() - expected).norm(dim=1) / expected.norm(dim=1).clamp(min=1e-9)
+    assert float(off.max()) < 1.1e-6 and float(gradient.norm(dim=1).max()) < 1 + 1e-6
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+def test_batches_are_drawn_by_few_operations(folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the steps themselves; of a graph, however many steps it has (docs/gpu.md)."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[4] / "benchmarks")
+    from gpu_steps import operations_of
+
+    monkeypatch.setattr(Step, "__call__", lambda step, count: None)
+    training = start(
+        NETS["dropout"], [table(NETS["dropout"], fold) for fold in range(folds)], [*range(folds)]
+    )
+    orders = folds
+    assert operations_of(training.epoch) == orders + {1: 7, 5: 19}[folds]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -160,7 +261,7 @@ def test_the_learning_rate_is_what_a_gpus_optimiser_takes(
         assert lr.dim() == 0
         fused(flat, *rest, lr=lr, **more)
 
-    monkeypatch.setattr(training, "_Graph", Recorded)
+    monkeypatch.setattr(steps, "_Graph", Recorded)
     monkeypatch.setattr(torch, "_fused_adamw_", watched)
     net = NETS["dropout"]
     folds = [table(net, fold, dtype) for fold in range(2)]
@@ -192,10 +293,10 @@ def test_a_step_asks_a_device_for_few_operations(
     counts: list[int] = []
 
     class Watched(Step):
-        def __call__(self, *batch: Tensor) -> None:
-            counts.append(operations_of(lambda: super(Watched, self).__call__(*batch)))
+        def _take(self, *batch: Tensor) -> None:
+            counts.append(operations_of(lambda: super(Watched, self)._take(*batch)))
 
-    step = Watched(net, 2, BATCH, folds[0], torch.device("cpu"))
+    step = Watched(net, 2, BATCH, BATCHES, folds[0], torch.device("cpu"))
     trained(begin(net, step, folds, seeds=[1, 2]), 1)
     assert set(counts) == {most}
 
@@ -231,11 +332,11 @@ def test_an_epoch_takes_full_batches_of_every_fold_from_an_order_of_its_own() ->
     taken: list[Tensor] = []
 
     class Watched(Step):
-        def __call__(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
+        def _take(self, x: Tensor, y: Tensor, masks: Tensor, rates: Tensor) -> None:
             assert masks.shape == (2, BATCH, 2, 24)
             taken.append(x[:, :, 0].clone())
 
-    step = Watched(net, 2, BATCH, folds[0], torch.device("cpu"))
+    step = Watched(net, 2, BATCH, BATCHES, folds[0], torch.device("cpu"))
     training = begin(net, step, folds, seeds=[1, 2])
     training.epoch()
     training.epoch()
@@ -253,23 +354,37 @@ def test_how_many_batches_are_drawn_at_once_changes_nothing(
 ) -> None:
     rows = table(PLAIN, 0)
     (at_once,) = trained(start(PLAIN, [rows], seeds=[1]))
-    monkeypatch.setitem(training._AT_ONCE, "cpu", 1)
+    monkeypatch.setattr(steps, "_UNITS_AT_ONCE", 1)
     (one_by_one,) = trained(start(PLAIN, [rows], seeds=[1]))
     assert torch.equal(at_once.flat, one_by_one.flat)
 
 
 @pytest.mark.parametrize("dropout", [0.01, 0.3, 0.9, 0.999])
 def test_masks_drop_the_share_asked_for_and_keep_the_mean(dropout: float) -> None:
-    masks = draw_masks(dropout, (4, 2, 125, 200), torch.Generator().manual_seed(0))
-    assert masks.shape == (4, 2, 125, 200)
-    assert float((masks == 0).float().mean()) == pytest.approx(dropout, abs=0.005)
-    assert float(masks.mean()) == pytest.approx(1.0, abs=0.1)
+    masks = torch.full((4, 2, 125, 2, 200), torch.nan)
+    draw_masks(dropout, [torch.Generator().manual_seed(seed) for seed in (0, 1)], masks)
+    for fold in masks.unbind(3):
+        assert float((fold == 0).float().mean()) == pytest.approx(dropout, abs=0.005)
+        assert float(fold.mean()) == pytest.approx(1.0, abs=0.1)
+    assert not torch.equal(*masks.unbind(3))
 
 
-def test_a_dropout_of_almost_nothing_is_one_and_none_has_no_masks() -> None:
-    random = torch.Generator().manual_seed(0)
-    assert draw_masks(1e-9, (4, 2, 125, 200), random).shape == (4, 2, 125, 200)
-    assert draw_masks(0.0, (4, 2, 125, 200), random).shape == (4, 0, 125, 200)
+@pytest.mark.parametrize("rows", [8, 7])
+def test_a_folds_masks_are_those_that_it_draws_alone(rows: int) -> None:
+    """Also where the bytes of one fold are no whole words."""
+    together = torch.empty(3, 2, rows, 2, 5)
+    draw_masks(0.3, [torch.Generator().manual_seed(seed) for seed in (0, 1)], together)
+    for seed, fold in enumerate(together.split(1, 3)):
+        alone = torch.empty(3, 2, rows, 1, 5)
+        draw_masks(0.3, [torch.Generator().manual_seed(seed)], alone)
+        assert torch.equal(fold, alone)
+
+
+def test_a_dropout_of_almost_nothing_is_one_and_none_draws_nothing() -> None:
+    masks = torch.zeros(4, 2, 125, 1, 200)
+    draw_masks(1e-9, [torch.Generator().manual_seed(0)], masks)
+    assert masks.unique().tolist() == pytest.approx([0.0, 256 / 255])
+    draw_masks(0.0, [], torch.empty(4, 0, 125, 1, 200))
 
 
 def test_the_next_item_is_under_way_before_one_is_given_away() -> None:
