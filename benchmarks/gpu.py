@@ -8,8 +8,9 @@
     profile   what a step is made of: its kernels, its parts, several steps in one graph
 
 All parts without a name. Each is a process of its own with four minutes, after which a line says
-that it took longer. Prints one table and writes its figures as JSON. `--cpu` is a dry run of small
-sizes on a machine without a GPU: its figures mean nothing, and it is how this file is tested.
+that it took longer. Prints one table and writes its figures as JSON, part by part. `--cpu` is a dry
+run of small sizes on a machine without a GPU: its figures mean nothing, and it is how this file is
+tested.
 """
 
 import argparse
@@ -261,16 +262,18 @@ def main() -> None:
         if not torch.cuda.is_available():
             parser.error("expected a GPU that torch can open, found none; --cpu makes a dry run")
     about = machine(options.cpu)
-    found = {name: measured(name, options.cpu) for name in options.parts or PARTS}
     print(", ".join(f"{key} {value}" for key, value in about.items()) + "\n")
-    print("| part | what | figure | unit | |\n|---|---|---:|---|---|")
-    for name, rows in found.items():
+    print("| part | what | figure | unit | |\n|---|---|---:|---|---|", flush=True)
+    content: dict[str, list[dict[str, Any]]] = {}
+    for name in options.parts or PARTS:
+        rows = measured(name, options.cpu)
         for row in rows:
             figure = "failed" if row.value is None else f"{row.value:,.1f}"
-            print(f"| {name} | {row.what} | {figure} | {row.unit} | {row.note} |")
-    content = {name: [vars(row) for row in rows] for name, rows in found.items()}
-    options.json.write_text(json.dumps({"machine": about, "parts": content}, indent=1))
-    if any(row.value is None for rows in found.values() for row in rows):
+            print(f"| {name} | {row.what} | {figure} | {row.unit} | {row.note} |", flush=True)
+        # After each part: what ends this program leaves the figures that there are.
+        content[name] = [vars(row) for row in rows]
+        options.json.write_text(json.dumps({"machine": about, "parts": content}, indent=1))
+    if any(row["value"] is None for rows in content.values() for row in rows):
         raise SystemExit(1)
 
 

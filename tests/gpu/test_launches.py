@@ -33,6 +33,8 @@ def objective(trial):
         os.kill(os.getpid(), signal.SIGKILL)
     return float(torch.ones(8, device=device).sum()) + x
 """
+# The libraries may be there by that variable alone.
+PATHS = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 HOLDER = """
 import sys, torch
 held = torch.ones(2**31, device="cuda", dtype=torch.uint8)
@@ -44,8 +46,7 @@ sys.stdin.read()
 
 def run(shop: Workshop, *options: str, table: bool = False) -> Ended:
     """With the real NVML, which the other tests replace."""
-    own = {"PYTHONPATH": str(ROOT)}
-    return finish(shop.start(*options, table=table, environment=own), 200)
+    return finish(shop.start(*options, table=table, environment={"PYTHONPATH": PATHS}), 200)
 
 
 def placed(shop: Workshop) -> set[tuple[str, str]]:
@@ -120,7 +121,7 @@ def test_a_busy_gpu_is_left_alone_unless_it_is_asked_for(place: Place, workshop:
     if place.cpu:
         pytest.skip("needs a GPU")
     workshop.write("def objective(trial): return 0.0")
-    masked = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "0"}
+    masked = {**os.environ, "PYTHONPATH": PATHS, "CUDA_VISIBLE_DEVICES": "0"}
     with busy():
         for gpus, code, said in (("auto", 2, "every GPU is in use"), ("all", 0, "used anyway")):
             options = ("--gpus", gpus, "--n-trials", "1")
