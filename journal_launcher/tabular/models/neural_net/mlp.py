@@ -189,26 +189,10 @@ class Mlp:
         # BatchNorm wants them in one piece: all layers' in one operation each way.
         pieces = layers.flat.view(-1).index_select(0, norms).view(self.layers, 2, -1)
         for number, (matrix, _, _) in enumerate(layers.hidden):
-            linear, (scale, shift) = _linear(hidden, matrix), pieces[number]
-            normal, mean, inverse_std = torch.native_batch_norm(
-                linear.flatten(1),
-                scale,
-                shift,
-                stats[2 * number].view(-1),
-                stats[2 * number + 1].view(-1),
-                True,  # training: by the statistics of this batch
-                _MOMENTUM,
-                _EPS,
-            )
-            factor = None
-            if len(masks):  # ReLU and mask in one, which serves both ways
-                mask = masks[number].flatten(1)
-                factor = torch.ops.aten.leaky_relu_backward(mask, normal, self.slope, False)
-            passed.append(_Passed(hidden, linear, scale, mean, inverse_std, normal, factor))
-            if factor is None:
-                hidden = functional.leaky_relu(normal, self.slope).view_as(linear)
-            else:
-                hidden = normal.mul_(factor).view_as(linear)
+            mask = masks[number].flatten(1) if len(masks) else None
+            own = stats[2 * number : 2 * number + 2]
+            hidden, layer = _forward(hidden, matrix, pieces[number], own, mask, self.slope)
+            passed.append(layer)
         # From here on `back` is the gradient of what came before; back through a matrix is
         # `_linear` with its transpose.
         back = _loss_gradient(_linear(hidden, layers.matrix).add_(layers.bias), y)
@@ -219,34 +203,65 @@ class Mlp:
         back = _linear(back, layers.matrix.mT)
         found: list[Tensor] = []
         for number in reversed(range(self.layers)):
-            layer, (into_matrix, _, _) = passed[number], into.hidden[number]
-            columns = back.flatten(1)
-            if layer.factor is None:
-                columns = torch.ops.aten.leaky_relu_backward(
-                    columns, layer.normal, self.slope, False
-                )
-            else:
-                columns.mul_(layer.factor)
-            columns, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
-                columns,
-                layer.linear.flatten(1),
-                layer.scale,
-                None,  # the running mean and variance, which training does not use
-                None,
-                layer.mean,
-                layer.inverse_std,
-                True,  # training
-                _EPS,
-                [True, True, True],  # the gradients of input, scale and shift
-            )
-            found = [of_scale, of_shift, *found]
-            back = columns.view_as(layer.linear)
-            _matrix_gradient(back, layer.x, into_matrix)
+            back, *of_norm = _backward(back, passed[number], self.slope)
+            found = [*of_norm, *found]
+            _matrix_gradient(back, passed[number].x, into.hidden[number][0])
             if number or self.numbers:
                 back = _linear(back, layers.hidden[number][0].mT)
         into.flat.view(-1).index_copy_(0, norms, torch.cat(found))
         if passing is not None:
             _embed_backward(back, x, *passing, into.periodic)
+
+
+def _forward(
+    x: Tensor, matrix: Tensor, norm: Tensor, stats: Tensor, mask: Tensor | None, slope: float
+) -> tuple[Tensor, _Passed]:
+    """What a hidden layer makes of x, and what its gradient needs.
+
+    norm: scales and shifts. stats: running means and variances, updated. mask: (rows,
+    folds * width), of dropout.
+    """
+    linear, (scale, shift), (mean, variance) = _linear(x, matrix), norm, stats
+    normal, batch_mean, inverse_std = torch.native_batch_norm(
+        linear.flatten(1),
+        scale,
+        shift,
+        mean.view(-1),
+        variance.view(-1),
+        True,  # training: by the statistics of this batch
+        _MOMENTUM,
+        _EPS,
+    )
+    factor = None
+    if mask is None:
+        hidden = functional.leaky_relu(normal, slope)
+    else:  # ReLU and mask in one, which serves both ways
+        factor = torch.ops.aten.leaky_relu_backward(mask, normal, slope, False)
+        hidden = normal.mul_(factor)
+    passed = _Passed(x, linear, scale, batch_mean, inverse_std, normal, factor)
+    return hidden.view_as(linear), passed
+
+
+def _backward(back: Tensor, layer: _Passed, slope: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of a hidden layer's `linear`, of its scales and of its shifts."""
+    columns = back.flatten(1)
+    if layer.factor is None:
+        columns = torch.ops.aten.leaky_relu_backward(columns, layer.normal, slope, False)
+    else:
+        columns.mul_(layer.factor)
+    columns, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
+        columns,
+        layer.linear.flatten(1),
+        layer.scale,
+        None,  # the running mean and variance, which training does not use
+        None,
+        layer.mean,
+        layer.inverse_std,
+        True,  # training
+        _EPS,
+        [True, True, True],  # the gradients of input, scale and shift
+    )
+    return columns.view_as(layer.linear), of_scale, of_shift
 
 
 def _linear(x: Tensor, matrix: Tensor) -> Tensor:
