@@ -27,6 +27,8 @@ _MOST_ROWS = 50_000
 """Training rows whose words are counted, evenly spaced: more take memory and say nothing new."""
 _LEAST_ROWS = 2
 """A word of fewer training rows says nothing of others."""
+_LEAST_LENGTH = 1e-4
+"""A shorter direction is rounding: no training text differs along it, but a new one may, by far."""
 _AT_ONCE = 10_000  # rows
 
 
@@ -58,8 +60,9 @@ class _Column:
         known = min(width, len(words) - 1, len(texts) - 1)
         if known > 0:
             matrix = _weighed(counts, weights)
-            _, _, found = randomized_svd(matrix, known, n_iter=5, random_state=0)
-            directions[:, :known] = found.T
+            _, lengths, found = randomized_svd(matrix, known, n_iter=5, random_state=0)
+            real = np.flatnonzero(lengths > _LEAST_LENGTH * lengths[0])
+            directions[:, real] = found[real].T
         return cls(words, weights, directions)
 
     def transform(self, texts: NDArray[Any]) -> NDArray[np.float32]:

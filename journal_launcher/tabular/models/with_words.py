@@ -34,7 +34,7 @@ __all__ = ["WithWords", "words_of"]
 
 _logger = logging.getLogger("journal_launcher.tabular")
 
-_VERSION = 1
+_VERSION = 2
 """Counts up when the same texts would give other numbers."""
 
 

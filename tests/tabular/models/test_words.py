@@ -80,6 +80,13 @@ class TestWords:
         found = words.transform(texts_of(["one row", "word twice"]))
         assert found.shape == (2, width_of(1)) and np.isfinite(found).all()
 
+    def test_say_nothing_along_directions_in_which_no_text_differs(self) -> None:
+        texts = [f"a {'fine' if n % 2 else 'damp'} house of number {n}" for n in range(90)]
+        words = Words.fit(texts_of(texts))
+        for asked in (texts, ["damp house", "number"]):
+            found = words.transform(texts_of(asked))
+            assert np.flatnonzero(found.any(axis=0)).tolist() == [0, 1]
+
     def test_come_back_from_their_file(self, tmp_path: Path) -> None:
         words = Words.fit(texts_of(GOOD * 2, BAD * 2))
         words.save(tmp_path / "words.safetensors")
