@@ -23,6 +23,23 @@ _NAMES = """
 """
 MONTHS = {name: number for number, names in enumerate(_NAMES.split("\n")) for name in names.split()}
 """Names of months, in lower case, of seven languages that do not contradict each other."""
+_WEEKDAYS = """
+    mon tue tues wed thu thur thurs fri sat sun
+    monday tuesday wednesday thursday friday saturday sunday
+    mo di mi do fr sa so montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag
+    lun mar mer jeu ven sam dim lundi mardi mercredi jeudi vendredi samedi dimanche
+    mié mie jue vie sáb sab dom lunes martes miércoles miercoles jueves viernes sábado domingo
+    gio lunedì martedì mercoledì giovedì venerdì sabato domenica
+    seg ter qua qui sex segunda-feira terça-feira quarta-feira quinta-feira sexta-feira
+    ma wo vr za zo maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
+"""
+_ZONES = {
+    **{"est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7},
+    **{"wet": 0, "west": 1, "bst": 1, "cet": 1, "cest": 2, "mez": 1, "mesz": 2},
+    **{"eet": 2, "eest": 3, "z": 0, "utc": 0, "gmt": 0},
+}
+"""Hours that their clocks are ahead of UTC: in America as in mails (RFC 5322), and in Europe."""
+_AHEAD = re.compile(r"(?:utc|gmt)?([+-])([0-9]{1,2}):?([0-9]{2})?", re.I)
 _PARTS = {
     "y": "(?P<y>[0-9]{4})",
     "year": "(?P<y>(19|20)[0-9]{2})",  # where little else tells a date from other numbers
@@ -32,9 +49,11 @@ _PARTS = {
     "d": "(?P<d>[0-9]{1,2})",
     "nth": r"(?P<d>[0-9]{1,2})(st|nd|rd|th|\.|\.?º)?",
     "mon": r"(?P<mon>[^\W\d_]{3,10})\.?",
-    "clock": r"(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(:(?P<S>[0-9]{2}([.,][0-9]+)?))?"
-    r"( ?(?P<half>[ap])\.?m\.?| uhr)?( ?(?P<zone>z|utc|gmt|[+-][0-9]{2}:?[0-9]{2}))?",
-    "on": r"((mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?\.?,? +)?",
+    "clock": r"(?P<H>[0-9]{1,3}):(?P<M>[0-9]{2})(:(?P<S>[0-9]{2}([.,][0-9]+)?))?"
+    r"( ?(?P<half>[ap])\.?m\.?| uhr)?"
+    r"( ?(?P<zone>[+-][0-9]{2}:?[0-9]{2}|(utc|gmt)[+-][0-9]{1,2}(:?[0-9]{2})?"
+    rf"|{'|'.join(_ZONES)})(\[[a-z_/+-]+\])?)?",  # Java adds [Europe/Berlin]
+    "on": rf"(({'|'.join(_WEEKDAYS.split())})\.?,? +)?",
 }
 _PARTS["at"] = rf"((t|:|,? +){_PARTS['clock']})?"
 _DATES = {
@@ -64,7 +83,7 @@ _DATES = {
     "y-Ww": "{year}[ -]?W(?P<w>[0-9]{{2}})(-?(?P<day>[1-7]))?",
     "ymd": "(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})"
     "([t ]?(?P<H>[0-9]{{2}})(:?(?P<M>[0-9]{{2}}):?(?P<S>[0-9]{{2}})?)?(?P<zone>z)?)?",
-    "h:m": "{clock}",
+    "h:m": r"((?P<days>-?[0-9]{{1,6}}) days?,? \+?)?{clock}",
 }
 DATE_FORMATS = tuple(_DATES)
 _ORDERS = {
@@ -109,19 +128,21 @@ def date_reader(name: str) -> Callable[[str], float | None]:
 
 
 def _moment(parts: dict[str, str | None]) -> float | None:
-    """Seconds since 1970 of the parts of a date; a time alone is one of 1 January 1970.
+    """Seconds since 1970 of the parts of a date; a time alone, which may be a duration, is since
+    1 January 1970.
 
     Raises:
         ValueError: there is no such day.
     """
-    day = _day(parts).toordinal() - date(1970, 1, 1).toordinal()
+    day = _day(parts).toordinal() - date(1970, 1, 1).toordinal() + int(parts.get("days") or 0)
     hour, minute = int(parts.get("H") or 0), int(parts.get("M") or 0)
     second, half = float((parts.get("S") or "0").replace(",", ".")), parts.get("half")
     if half and not 1 <= hour <= 12:
         return None
     if half:
         hour = hour % 12 + (12 if half.lower() == "p" else 0)
-    if hour > 23 or minute > 59 or second >= 60:
+    duration = "y" not in parts and parts.get("S")  # 40:05:10 is one, 25:00 may be anything
+    if minute > 59 or second >= 60 or (hour > 23 and not duration):
         return None
     return day * 86400.0 + hour * 3600 + minute * 60 + second - _offset(parts.get("zone"))
 
@@ -141,7 +162,8 @@ def _day(parts: dict[str, str | None]) -> date:
 
 def _offset(zone: str | None) -> int:
     """Seconds that clocks of a zone are ahead of UTC."""
-    if not zone or zone[0] not in "+-":
-        return 0
-    ahead = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
-    return -ahead if zone[0] == "-" else ahead
+    found = _AHEAD.fullmatch(zone or "")
+    if not found:
+        return 3600 * _ZONES.get((zone or "z").lower(), 0)
+    ahead = int(found[2]) * 3600 + int(found[3] or 0) * 60
+    return -ahead if found[1] == "-" else ahead

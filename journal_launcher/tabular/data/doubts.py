@@ -63,21 +63,30 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
     dates, spoken = share.get("date", 0.0), share.get("spoken date", 0.0)
     if numbers == 1.0 and many:
         return f"{start}: {SEVERAL_WAYS}"
-    place = int(np.argmax(known & (of_rows != "number")))
-    held = f"row {rows[place] + 1} holds {texts.labels[texts.values[place]]!r}"
+
+    def held(which: NDArray[np.bool_]) -> str:
+        place = int(np.argmax(which))
+        return f"row {rows[place] + 1} holds {texts.labels[texts.values[place]]!r}"
+
+    no_number, no_date = held(known & (of_rows != "number")), held(known & (of_rows != "date"))
     if dates > MOSTLY:
         return (
             doubt_orders(name, texts, rows)
             or f"{start}: its dates are written in several ways; write them alike"
         )
     if dates + spoken > MOSTLY:
-        return f"{start}: {held}, which may be a date; write dates as 2024-01-31"
+        return f"{start}: {no_number}, which may be a date; write dates as 2024-01-31"
+    if many and dates > 0.5:
+        part = f"{dates:.0%} of it are dates"
+        return f"{start}: {part}, but {no_date}; mend or empty such cells if it is one of dates"
     if MOSTLY < numbers < 1.0 or (many and 0.5 < numbers < 1.0):
         part = "nearly all of it is" if numbers > MOSTLY else f"{numbers:.0%} of it are"
         cure = "; mend or empty such cells if it is one of numbers" if many else ""
-        return f"{start}: {part} numbers, but {held}{cure}"
-    if units and numbers + units > MOSTLY and (many or len(looks) > 2) and _are_few(texts, looks):
-        return f"{start}: {held}, a number with a unit; write the numbers alone"
+        return f"{start}: {part} numbers, but {no_number}{cure}"
+    mostly = numbers + units > (0.5 if many else MOSTLY) and len(looks) > 2
+    if units and mostly and _are_few(texts, looks):
+        unit = held(of_rows == "unit")
+        return f"{start}: {unit}, a number with a unit; write the numbers alone"
     return None
 
 
@@ -95,10 +104,11 @@ def doubt_groups(name: str, texts: Typed, rows: Rows) -> str | None:
 
 
 _NUMBER = r"[+-]?[0-9]+(?:[.,'][0-9]+)*"
-_BEHIND = r"(?:[^\W\d_]|[°%'\"\u2033\u2032+*?])[^\d]{0,11}"
+_BEHIND = r"(?:[^\W\d_]|[°%‰'\"\u2033\u2032+*?(])[^\d]{0,11}"
 _UNIT = re.compile(
-    rf"(?:[<>~≈≤≥±]{{1,2}}|'|ca\.?|about) ?{_NUMBER}(?: ?{_BEHIND})?"
+    rf"(?:[<>~≈≤≥±$€£¥₹]{{1,2}}|=?['\"]|ca\.?|about) ?{_NUMBER}(?: ?{_BEHIND})?"
     rf"|{_NUMBER} ?{_BEHIND}(?: ?{_NUMBER} ?{_BEHIND}){{0,2}}(?:{_NUMBER})?"
+    r"|P(?:T?[0-9.,]+[YMWDHS])+"
 )
 _RANGE = re.compile(r"[^\d]*[0-9.,]+ ?(?:-|\u2013|/|to|bis|of|von|or) ?[0-9].*")
 
@@ -111,7 +121,15 @@ def _looks(label: str) -> str:
         return "date"
     if _may_be_date(label):
         return "spoken date"
-    return "unit" if _UNIT.fullmatch(label) and not _RANGE.fullmatch(label) else "text"
+    unit = not _RANGE.fullmatch(label) and (_UNIT.fullmatch(label) or _has_decimals(label))
+    return "unit" if unit else "text"
+
+
+def _has_decimals(label: str) -> bool:
+    """Whether a number with a decimal or thousands mark is somewhere in it, and not in a code."""
+    found = re.findall("[0-9](?:[0-9.,']*[0-9])?", label)
+    marked = any(re.search("[.,]", number) and number_formats([number]) for number in found)
+    return marked and not re.fullmatch("[A-Za-z]{1,3}[0-9.,]+", label)
 
 
 def _may_be_date(label: str) -> bool:
@@ -193,7 +211,7 @@ _NO_DAYS = {
 
 def doubt_far(name: str, column: Typed, rows: Rows) -> str | None:
     """A value such as -999 or 1900-01-01 that is far away from all others of its column."""
-    if column.kind not in ("number", "date") or column.missing.all():
+    if column.kind not in ("number", "date") or column.format == "h:m" or column.missing.all():
         return None
     ends = (np.nanmin(column.values), np.nanmax(column.values))
     if not any(_is_nothing(column.kind, value) for value in ends):

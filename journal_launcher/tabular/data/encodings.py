@@ -54,6 +54,7 @@ _FOREIGN = re.compile(
     # Other encodings put their letters where Windows-1252 has signs, or use more of them in a row.
     rf"[^\t\r\n -~{_LETTERS}{_SIGNS}{_ANYWHERE}]|[^\x00-\x7f\xa0]{{3}}"
     rf"|[A-Za-z{_LETTERS}][{_SIGNS}][a-z{_LETTERS}]"
+    rf"|[ÂÃ][{_SIGNS}{_ANYWHERE}œ]"  # a letter of UTF-8, as in a file of both encodings
 )
 
 

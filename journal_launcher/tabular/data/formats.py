@@ -45,10 +45,11 @@ _NO_VALUE = frozenset(
     (
         *("?", "\\n", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "**"),
         *("(null)", "none", "missing", "unknown", "n.a.", "n.a", "n/a", "na", "n.d.", "nd"),
-        *("#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!", "#n/a"),
     )
 )
 """Marks of a missing value that are texts like any other among texts; in lower case."""
+_SHEET_ERROR = re.compile(r"#(?:nv|[^\W\d_]/[^\W\d_]!?|[¡¿]?[^\W\d_]+(?:/0)?[!?]|#+)", re.I)
+"""What a sheet shows in place of a value, in any language: #N/A, #DIV/0!, #NV, #WERT!, #¿NOMBRE?"""
 
 _ALIKE = str.maketrans(
     "\u00a0\u202f\u2009\u2019" + "\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d", "   '" + 7 * "-"
@@ -68,9 +69,10 @@ _BETWEEN = {
 _SAMPLE = 100
 _CODES = (
     "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR ISK JPY KRW MXN "
-    "MYR NOK NZD PEN PHP PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR kr zł Kč Ft Fr."
+    "MYR NOK NZD PEN PHP PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR kr. kr zł Kč Ft Fr. "
+    "Euro euros lei RMB RM Rs. Rs Rp. Rp"
 )
-_CURRENCY = rf"[A-Z]{{0,2}}[$€£¥₹₩₽₺₪₫₴₱฿¢]|{'|'.join(map(re.escape, _CODES.split()))}"
+_CURRENCY = rf"[A-Z]{{0,3}}[$€£¥₹₩₽₺₪₫₴₱฿¢]|{'|'.join(map(re.escape, _CODES.split()))}"
 _SIGNS = ("open", "sign", "inner", "behind", "last")
 _AMOUNT = re.compile(
     rf"(?P<open>\()?(?P<sign>[+-]?) ?(?P<before>{_CURRENCY})? ?(?P<inner>[+-]?)"
@@ -93,7 +95,7 @@ def boolean_of(text: str) -> float | None:
 
 def is_mark(text: str) -> bool:
     """Whether `text` stands for a missing value in a column of numbers or dates."""
-    return text.lower() in _NO_VALUE
+    return text.lower() in _NO_VALUE or bool(_SHEET_ERROR.fullmatch(text))
 
 
 # --- numbers
@@ -153,8 +155,9 @@ def _digits(style: str) -> re.Pattern[str]:
     groups = rf"[1-9][0-9]{{0,2}}(?:{thousands}[0-9]{{3}})+"
     if style == "1,234.5":  # 12,34,567 as in India
         groups += r"|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"
-    whole = rf"(?:0|[1-9][0-9]*|{groups})"
-    return re.compile(rf"(?:{whole}(?:{decimal}[0-9]*)?|{decimal}[0-9]+)(?:[eE][+-]?[0-9]+)?")
+    plain = rf"(?:0|[1-9][0-9]*)(?:{decimal}[0-9]*)?|{decimal}[0-9]+"
+    # No thousands before an exponent: 6,893E+00 is less than 7.
+    return re.compile(rf"(?:{plain})(?:[eE][+-]?[0-9]+)?|(?:{groups})(?:{decimal}[0-9]*)?")
 
 
 def _number_reader(name: str) -> Reader:

@@ -41,7 +41,8 @@ class FileFormat:
 
     separator, encoding, compression (gz, zst): of a text table. sheet: of an Excel file;
     other_sheets: those beside it, where none was asked for. parts: the number of files that the
-    table came in. footer, subtotals: rows left out below it and in it.
+    table came in. headers, footer, subtotals: rows left out that repeat its names, are below it,
+    and sum up others in it.
     """
 
     separator: str | None = None
@@ -50,6 +51,7 @@ class FileFormat:
     sheet: str | None = None
     other_sheets: tuple[str, ...] = ()
     parts: int = 1
+    headers: int = 0
     footer: int = 0
     subtotals: int = 0
 
@@ -79,7 +81,8 @@ def check_names(names: list[str]) -> None:
     counts = Counter(name for name in names if name)
     for name, times in counts.most_common(1):
         if times > 1:
-            raise ValueError(f"expected different column names, found {name!r} {times} times")
+            cure = "; the first row must hold the names" if is_plain_number(name) else ""
+            raise ValueError(f"expected different column names, found {name!r} {times} times{cure}")
 
 
 def are_plain_numbers(texts: Iterable[str]) -> bool:

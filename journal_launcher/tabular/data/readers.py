@@ -114,6 +114,7 @@ def _read_parts(data: DataFiles, texts: Collection[str], keep_rows: bool) -> Tab
         replace(
             found[0],
             parts=len(found),
+            headers=sum(part.headers for part in found),
             footer=sum(part.footer for part in found),
             subtotals=sum(part.subtotals for part in found),
         ),

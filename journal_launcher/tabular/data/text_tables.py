@@ -190,10 +190,14 @@ def _check_rows(file: IO[bytes], layout: _Layout) -> None:
         lines = _lines(itertools.chain(io.BytesIO(chunk), file), start)
         for line, fields in _records(lines, layout.separator, start):
             if len(fields) != expected:
-                title = f"; if line {layout.before + 1} is a title, remove it"
+                cure = ""
+                if row == 1 and len(fields) > expected:
+                    cure = f"; if line {layout.before + 1} is a title, remove it"
+                if row == 1 and len(fields) == expected + 1:
+                    cure += "; if rows begin with their names, give that column a name, too"
                 raise ValueError(
                     f"row {row} (line {line}): expected {expected} fields as in the header, found "
-                    f"{len(fields)}{title if row == 1 and len(fields) > expected else ''}"
+                    f"{len(fields)}{cure}"
                 )
             row += 1
             if line >= end:
@@ -245,11 +249,17 @@ def _records(
         found = str(error)
         if "new-line character" in found:
             found = "expected lines that end in \\n, found \\r; convert with tr '\\r' '\\n'"
+        elif "expected after" in found:
+            found = (
+                f"expected {separator!r} after the quote that ends a field: columns are separated "
+                'by , ; | or tabs, and a quote in a field is written twice, "" and not \\"'
+            )
         raise ValueError(f"line {before + reader.line_num}: {found}") from None
 
 
 def _lines(lines: Iterable[bytes], before: int = 0) -> Iterator[str]:
     """The lines as text; ValueError where they are none."""
+    letters = False
     for number, line in enumerate(lines, start=before + 1):
         if b"\0" in line:
             raise ValueError(
@@ -257,12 +267,16 @@ def _lines(lines: Iterable[bytes], before: int = 0) -> Iterator[str]:
                 "convert UTF-16 with iconv -f utf-16 -t utf-8"
             )
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
+            cure = "convert the file with iconv, for example from latin1: iconv -f latin1 -t utf-8"
+            if letters:
+                cure = "lines above are UTF-8: write this one and others like it anew"
             raise NotUTF8(
-                f"line {number}: expected UTF-8, found byte 0x{line[error.start]:02x}; convert the "
-                "file with iconv, for example from latin1: iconv -f latin1 -t utf-8"
+                f"line {number}: expected UTF-8, found byte 0x{line[error.start]:02x}; {cure}"
             ) from None
+        letters = letters or not text.isascii()
+        yield text
 
 
 # --- cells

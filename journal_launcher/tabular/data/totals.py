@@ -1,4 +1,4 @@
-"""Rows of a file that are no rows of its table: sums of others, in it or below it, and remarks."""
+"""Rows of a file that are no rows of its table: its header again, sums of others, and remarks."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -14,6 +14,7 @@ from journal_launcher.tabular.data.frames import (
     as_numbers,
     drop_unnamed,
     is_plain_number,
+    note_rows,
 )
 
 __all__ = ["as_table"]
@@ -52,18 +53,36 @@ def as_table(
     whole, unnamed = drop_unnamed(frame)
     if keep_rows:
         return TableFile(whole, found, (*notes, *unnamed))
-    inner, subtotals, doubts = _drop_subtotals(whole)
+    rows, headers = _drop_headers(whole)
+    inner, subtotals, doubts = _drop_subtotals(rows)
     table, footer = _drop_footer(inner)
     if len(table) < len(whole):
         out, table = whole.drop(table.index), table.copy()
         for name in table.columns:
             if name not in texts and out[name].notna().any():
                 table[name] = as_numbers(table[name])
-    found = replace(found, subtotals=len(whole) - len(inner), footer=len(inner) - len(table))
-    return TableFile(table, found, (*notes, *unnamed, *subtotals, *footer), tuple(doubts))
+    found = replace(
+        found,
+        headers=len(whole) - len(rows),
+        subtotals=len(rows) - len(inner),
+        footer=len(inner) - len(table),
+    )
+    said = (*notes, *unnamed, *headers, *subtotals, *footer)
+    return TableFile(table, found, said, tuple(doubts))
 
 
 # --- in the table
+
+
+def _drop_headers(frame: Any) -> tuple[Any, list[str]]:
+    """Leave out rows that hold the columns' names, as files have them that were put together."""
+    names = list(frame.columns)
+    likely = np.flatnonzero((frame.iloc[:, -1] == names[-1]).to_numpy())
+    again = [place for place in likely if list(frame.iloc[place].fillna("")) == names]
+    if not again or len(names) < 2:
+        return frame, []
+    which = f"with the names of the columns (row {frame.index[again[0]] + 1})"
+    return frame.drop(frame.index[again]), note_rows(len(again), which, "left out")
 
 
 def _drop_subtotals(frame: Any) -> tuple[Any, list[str], list[str]]:

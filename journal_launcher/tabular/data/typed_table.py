@@ -23,7 +23,7 @@ from journal_launcher.tabular.data.columns import (
 )
 from journal_launcher.tabular.data.dataset import Features, Schema
 from journal_launcher.tabular.data.deciding import type_columns
-from journal_launcher.tabular.data.frames import FileFormat, TableFile, note_rows
+from journal_launcher.tabular.data.frames import FileFormat, TableFile, is_plain_number, note_rows
 from journal_launcher.tabular.data.readers import content_sha256, read_bundled, read_file
 from journal_launcher.tabular.data.source import TableSource
 from journal_launcher.tabular.data.targets import Target, decide_target, type_target
@@ -185,8 +185,14 @@ def _read(source: TableSource) -> tuple[TableFile, str, str]:
     if wanted is None:
         raise UsageError(f"needs --target COLUMN, one of {_listed(names)}")
     more = [f"{Path(location).name}#{sheet}" for sheet in table.format.other_sheets]
-    other = f"; only the sheet {table.format.sheet!r} was read, name another: {_listed(more)}"
-    return table, _existing("--target", wanted, names, other if more else ""), sha256
+    hint = ""
+    if more:
+        hint = f"; only the sheet {table.format.sheet!r} was read, name another: {_listed(more)}"
+    elif table.format.separator and len(names) == 1:
+        hint = "; it is one column, as none of , ; | and tabs is in its name"
+    elif any(map(is_plain_number, names)):
+        hint = "; the first row must hold the names"
+    return table, _existing("--target", wanted, names, hint), sha256
 
 
 def _existing(flag: str, name: str, names: Iterable[str], more: str = "") -> str:
@@ -266,7 +272,10 @@ def _reading(typed: _Columns, left_out: dict[str, str], whole: pd.DataFrame) -> 
 
 
 def _rows_left_out(found: FileFormat) -> dict[str, str]:
-    rows = {"the footer": found.footer, "the subtotals": found.subtotals}
+    rows = {
+        **{"the repeated header": found.headers},
+        **{"the footer": found.footer, "the subtotals": found.subtotals},
+    }
     return {name: "left out" for name, any_ in rows.items() if any_}
 
 

@@ -46,7 +46,14 @@ def useless(columns: Mapping[str, Typed]) -> dict[str, str]:
 def _no_category(labels: tuple[str, ...], known: NDArray[Any]) -> str | None:
     """Why texts are no categories: they (nearly) never repeat."""
     distinct = len(np.unique(known))
-    words = np.array([label.count(" ") + 1 for label in labels])
-    if np.median(words) >= _WORDS and distinct > max(1, _NEARLY_ALL * len(known)):
+    words = np.median([_words(label) for label in labels])
+    if words >= _WORDS and distinct > max(1, _NEARLY_ALL * len(known)):
         return TEXT
     return NEVER_REPEATS if 1 < len(known) == distinct else None
+
+
+def _words(label: str) -> int:
+    """How many; none where most are digits and signs, as in +49 30 1234 and in dates."""
+    words = label.split()
+    spoken = sum(any(map(str.isalpha, word)) for word in words)
+    return len(words) if 2 * spoken > len(words) else 0

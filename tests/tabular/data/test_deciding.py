@@ -158,6 +158,14 @@ class TestNumbers:
             ["1h 30m", "2h 5m", "3h 0m"],
             ["<5", "<10", "<20"],
             ["12+", "18+", "21+"],
+            ["$1.5M", "$2B", "$350K"],
+            ["5‰", "6.5‰", "7‰"],
+            ['="00123"', '="7"', '="8"'],
+            ["P1DT2H", "PT30M", "PT1H5M"],
+            ["7.58x10^1", "6.1x10^2", "5.25x10^3"],
+            ["52.52, 13.40", "48.14, 11.58", "50.11, 8.68"],
+            ["Fr 1'200.50", "Fr 900.00", "Fr 12.35"],
+            ["speed=0.5", "speed=1.25", "speed=12.0"],
         ],
     )
     def test_units_are_doubted_with_an_example(self, values: list[str]) -> None:
@@ -179,9 +187,13 @@ class TestNumbers:
             ["18 to 25", "26 to 35", "36 to 50"],
             [f"{n:03x}a" for n in range(99, 160)],
             ["P1", "P2", "P3"],
+            ["0.5-1.0", "1.0-1.5", "1.5-2.0"],
+            ["v1.2", "v1.10", "v2.0"],
+            ["E11.9", "E10.65", "E78.5"],
+            ["10.0.0.1", "10.0.0.2", "10.1.0.3"],
             ["2 doors", "4 doors"],
         ],
-        ids=["addresses", "ranges", "spelled", "hashes", "codes", "two"],
+        ids=lambda values: values[0],
     )
     def test_what_only_looks_like_a_unit_is_not(self, values: list[str]) -> None:
         assert type_of("w", cells(*values)).doubts == ()
@@ -218,6 +230,11 @@ class TestFarValues:
     def test_what_is_not_far_or_no_such_value(self, values: list[int]) -> None:
         assert type_of("n", pd.Series(values)).doubts == ()
 
+    def test_no_duration_is_a_day(self) -> None:
+        hours = [f"{hours}:05:10" for hours in (3, 7, *range(100, 130))]
+        typed = type_of("d", cells(*hours))
+        assert (typed.kind, typed.format, typed.doubts) == ("date", "h:m", ())
+
     def test_days_too(self) -> None:
         days = [*pd.date_range("2024-01-01", periods=20).strftime("%d.%m.%Y"), "01.01.1900"]
         (doubt,) = type_of("d", cells(*days)).doubts
@@ -252,6 +269,11 @@ class TestGaps:
             "or empty such cells",
         )
 
+    def test_what_a_sheet_shows_for_an_error_is_missing(self) -> None:
+        for texts in (("12.03.2019", "#NV", "31.01.2021"), ("1.5", "#WERT!", "#DEEL/0!")):
+            typed = type_of("v", cells(*texts))
+            assert typed.kind in ("date", "number") and typed.missing.any() and typed.notes
+
     def test_a_footer_is_named(self) -> None:
         doubt = type_of("x", many(40, "Total")).doubts[0]
         assert "'Total' in row 41: taken as missing; if that is a footer, remove it" in doubt
@@ -279,6 +301,17 @@ class TestGaps:
         both = [f"{n}/01/2022" for n in range(13, 29)] + [f"01/{n}/2022" for n in range(13, 29)]
         assert "its dates are written in several ways" in type_of("d", cells(*both)).doubts[0]
         assert type_of("name", cells("a", "b 1", "c2")).doubts == ()
+
+    def test_other_texts_among_many_dates_or_units_are_doubted(self) -> None:
+        days = [f"2022-{n % 12 + 1:02d}-{n // 2 + 1:02d}" for n in range(30)]
+        typed = type_of("d", cells(*days, *["unbekannt"] * 10))
+        assert typed.doubts == (
+            "column 'd' is read as categories: 75% of it are dates, but row 31 holds 'unbekannt'; "
+            "mend or empty such cells if it is one of dates",
+        )
+        sizes = [f"{n}.5M" for n in range(15)] + [f"{n}k" for n in range(15)]
+        (doubt,) = type_of("s", cells("varies", *sizes, *["varies"] * 5)).doubts
+        assert "row 2 holds '0.5M', a number with a unit" in doubt
 
     def test_rows_are_those_of_the_file(self) -> None:
         series = many(40, "abc", "1.5")

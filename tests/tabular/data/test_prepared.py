@@ -38,7 +38,8 @@ class TestPrepare:
             "data": str(tmp_path / "table.csv"),
             "file": {
                 **{"separator": ",", "encoding": "UTF-8", "compression": None},
-                **{"sheet": None, "other_sheets": [], "parts": 1, "footer": 0, "subtotals": 0},
+                **{"sheet": None, "other_sheets": [], "parts": 1, "headers": 0},
+                **{"footer": 0, "subtotals": 0},
             },
             "target": "y",
             "task": "regression",

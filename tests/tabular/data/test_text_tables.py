@@ -405,6 +405,41 @@ class TestAboveTheHeader:
         assert "found 2; if line 1 is a title, remove it" in refusal(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    ("content", "cure"),
+    [
+        (b"a\tb\n1\tu\t2\n", "if rows begin with their names, give that column a name, too"),
+        (b'a,b\n"he said \\"no\\", ok",2\n', 'a quote in a field is written twice, "" and not \\"'),
+        (b'"a" "b"\n"1" 2\n', "columns are separated by , ; | or tabs"),
+        (b"5.1,5.1,u\n4.9,3.0,v\n", "found '5.1' 2 times; the first row must hold the names"),
+        ("a,b\nö,1\n".encode() + b"\xf6,2\n", "lines above are UTF-8: write this one and others"),
+    ],
+)
+def test_a_refusal_names_the_cure(tmp_path: Path, content: bytes, cure: str) -> None:
+    assert cure in refusal(tmp_path, content)
+
+
+class TestRepeatedHeaders:
+    FILE = "g,x,y\nu,1,2\nv,3,4\ng,x,y\nu,5,6\nx,g,y\ng,x,y\nw,7,8\n"
+
+    def test_they_are_left_out_and_said(self, tmp_path: Path) -> None:
+        table = read(tmp_path, self.FILE.replace("x,g,y\n", ""))
+        assert table.frame["x"].tolist() == [1, 3, 5, 7] and table.format.headers == 2
+        assert table.frame.index.tolist() == [0, 1, 3, 5], "rows are those of the file"
+        assert table.notes == ("2 rows with the names of the columns (row 3): left out",)
+
+    def test_a_row_that_is_not_the_header_stays(self, tmp_path: Path) -> None:
+        assert "g" in read(tmp_path, self.FILE).frame["x"].tolist()
+
+    def test_in_a_table_of_texts_with_an_index(self, tmp_path: Path) -> None:
+        table = read(tmp_path, ",a,b\n1,u,v\n,a,b\n2,w,x\n")
+        assert table.frame["a"].tolist() == ["u", "w"]
+
+    def test_predict_keeps_them(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text(self.FILE)
+        assert len(read_file(tmp_path / "t.csv", keep_rows=True).frame) == 7
+
+
 class TestSubtotals:
     BLOCKS = "g,x,y\nu,1,2\nv,3,4\n{a},4,6\nw,5,6\nu,7,8\n{b},12,14\n"
 

@@ -107,6 +107,10 @@ class TestColumns:
         names = [f"a name of words {place % 50}" for place in range(ROWS)]
         assert read(tmp_path, columns(name=names)).left_out == {}
 
+    def test_numbers_with_spaces_are_no_texts(self, tmp_path: Path) -> None:
+        phones = [f"+49 30 {5500 + place} {place}" for place in range(ROWS)]
+        assert read(tmp_path, columns(phone=phones)).left_out == {"phone": "never repeats"}
+
     def test_groups_that_differ_beyond_2_to_the_53_are_different(self, tmp_path: Path) -> None:
         group = [2**53 + place // 2 for place in range(ROWS)]
         keys = read(tmp_path, columns(group=group), split="group", group_column="group").keys
