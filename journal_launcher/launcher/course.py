@@ -122,6 +122,8 @@ class Course:
                 if slot.unusable or (slot.losses and others):
                     break
             else:
+                if slot.losses and slot is not slots[-1]:  # its node is to blame
+                    continue
                 log = self.paths.worker_log(slot.index)
                 raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
         raise Stop.failed("; ".join(map(_why_none, slots)), ExitCode.USAGE).as_error()

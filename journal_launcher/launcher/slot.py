@@ -100,6 +100,7 @@ class Slot:
     losses: int = 0  # of workers that are not to blame, likewise
     restart_at: float = 0.0  # 0: no restart is due
     placed: bool = False  # has an agent said where it is, in this slot's whole life?
+    host: str | None = None  # of this process, once its agent has said so
     hidden: bool = False  # a place that runs no trials, and no view shows
     unusable: str | None = None  # why its device cannot be used, named
     retiring: bool = False  # leaves after its trial: its GPU has enough workers
@@ -134,12 +135,13 @@ class Slot:
 
     def place(self, device: Device) -> None:
         """An agent has said which device it is."""
-        self.placed = True
+        self.placed, self.host = True, device.host
         self.spec = replace(self.spec, device=device)
 
     def process_started(self, process: WorkerProcess) -> None:
         self._become(Phase.STARTING)
         self.process, self.ending, self.restart_at = process, Ending(), 0.0
+        self.host = None
         self.end_work()
 
     def process_ended(self, *, lost: bool) -> None:
@@ -172,10 +174,15 @@ class Slot:
         else:
             self.schedule_restart(BACKOFF_FIRST * 2 ** (self.deaths - 1))
 
-    def count_loss(self) -> None:
-        """What carried its process is gone, a node say: try again after a growing while."""
-        self.schedule_restart(min(LOSS_LONGEST, LOSS_FIRST * 2**self.losses))
+    def count_loss(self) -> float:
+        """What carried its process is gone, a node say: try again after a growing while.
+
+        Returns how long, in seconds.
+        """
+        pause = min(LOSS_LONGEST, LOSS_FIRST * float(2**self.losses))
+        self.schedule_restart(pause)
         self.losses += 1
+        return pause
 
     def count_success(self) -> None:
         """It finished a trial: what went wrong before is forgotten."""

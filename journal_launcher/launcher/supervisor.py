@@ -319,12 +319,15 @@ class Supervisor:
         code = ExitCode(message.exit_code)
         if code == ExitCode.USAGE and self.ledger is not None:
             code = ExitCode.FAILED  # the study exists: something was started
-        if message.traceback and not self.aborting:  # shown once, not once a worker
+        traceback = "" if self.aborting else message.traceback or ""  # once, not once a worker
+        if traceback and code != ExitCode.USAGE:  # after which no log is left
             assert slot.process is not None
-            if code != ExitCode.USAGE:  # after which no log is left
-                text = f"{text} ({slot.spec.device.label}, log {slot.process.log})"
+            text = f"{text} ({slot.spec.device.label}, log {slot.process.log})"
+        elif slot.host is not None:
+            text = f"{slot.host}: {text}"
+        if traceback:
             level = "info" if message.internal else "warning"
-            self.emit(events.Note(message.traceback.rstrip(), level))
+            self.emit(events.Note(traceback.rstrip(), level))
         self.begin_stop(Stop.failed(text, code))
         slot.shut_down()
 
@@ -368,22 +371,19 @@ class Supervisor:
                 self._on_closed(slot)
             return
         tail = process.log_tail()
+        stays = self.stop is None and status is not None and not slot.retiring
+        if lost and stays:
+            problem += f", tried again in {slot.count_loss():.0f} s"
         self.emit(events.WorkerEnded(slot.index, f"{problem}, log {process.log}\n{tail}".rstrip()))
-        if self.stop is not None:
+        if not stays:
             slot.close()
-        elif status is None:
-            self._on_closed(slot)
-        elif slot.retiring:
-            slot.close()
-            self._on_closed(slot)
-        elif lost:
-            slot.count_loss()
+            self._on_closed(slot, problem, tail)
         elif slot.ending.trials_fault:  # its trial was to blame
             slot.schedule_restart(0.0)
-        else:
+        elif not lost:
             slot.count_death()
             if slot.phase is Phase.CLOSED:
-                self._on_closed(slot)
+                self._on_closed(slot, problem, tail)
 
     def _say_what_is_gone(self, slot: Slot, process: WorkerProcess) -> None:
         """A trial that is run again may begin anew, but never without a word."""
@@ -393,12 +393,18 @@ class Supervisor:
             if text is not None:
                 self.emit(events.Note(text, "warning"))
 
-    def _on_closed(self, slot: Slot) -> None:
-        """A worker will not be started again. Before the study exists, `prepare` sees to that."""
+    def _on_closed(self, slot: Slot, problem: str = "", tail: str = "") -> None:
+        """A worker will not be started again. Before the study exists, `prepare` sees to that.
+
+        problem, tail: of its end, and of its log's.
+        """
         if self.ledger is None or self.stop is not None:
             return
         if not any(s.alive or s.phase is Phase.DOWN for s in self.pool.slots):
-            self.begin_stop(Stop.failed(f"no worker is left: {slot.unusable or 'all died'}"))
+            last = f"all died, the last one on {slot.spec.device.label}: {problem}"
+            if tail:
+                last += f"; its log ends with {tail.splitlines()[-1].strip()!r}"
+            self.begin_stop(Stop.failed(f"no worker is left: {slot.unusable or last}"))
         elif slot.unusable:
             self._go_on_without(slot)
 

@@ -32,6 +32,7 @@ class FakeProcess:
         self.status: int | None = None
         self.stuck = False  # in the kernel: not even SIGKILL ends it
         self.log = Path("0.log")
+        self.tail = ""
 
     def send(self, message: messages.FromParent, lines: bytes = b"") -> None:
         self.told.append(message.type)
@@ -74,7 +75,7 @@ class FakeProcess:
         return 0.0
 
     def log_tail(self, lines: int = 20) -> str:
-        return ""
+        return self.tail
 
 
 class FakePool(WorkerPool):

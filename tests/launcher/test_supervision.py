@@ -130,7 +130,8 @@ def test_three_deaths_in_a_row_close_a_worker(
     workshop.write("def objective(trial):\n    os._exit(7)\n")
     result = workshop.launch(n_trials=2, max_retries=9, max_failures=99)
     assert (result.exit_code, result.model_path) == (1, None)
-    assert result.message == "no worker is left: all died"
+    last = "all died, the last one on CPU: worker exited with 7"
+    assert result.message == f"no worker is left: {last}"
     starts = [at for at, event in workshop.seen if isinstance(event, events.WorkerStarted)]
     ends = [at for at, event in workshop.seen if isinstance(event, events.WorkerEnded)]
     assert len(starts) == len(ends) == 3

@@ -3,12 +3,15 @@
 import itertools
 import signal
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from launcher.fake_stage import Clock, Stage
 
-from journal_launcher.base import events
+from journal_launcher.base import events, messages
 from journal_launcher.base.events import Note
+from journal_launcher.launcher.course import Course
 from journal_launcher.launcher.engine import left_behind
 from journal_launcher.launcher.slot import (
     BACKOFF_FIRST,
@@ -387,6 +390,70 @@ def test_losses_are_followed_by_growing_pauses_and_at_last_count_as_deaths(clock
     assert pauses[:3] == pytest.approx([2, 4, 8]) and max(pauses) == pytest.approx(60)
     lose(stage)
     assert slot.deaths == 1
+
+
+def test_a_lost_worker_is_said_with_the_time_of_its_next_start(clock: Clock) -> None:
+    stage = Stage(clock)
+    for pause in (2, 4):
+        lose(stage)
+        said = [event.problem for event in stage.seen if isinstance(event, events.WorkerEnded)]
+        assert said[-1] == f"worker was lost, tried again in {pause} s, log 0.log"
+        clock.now = stage.pool.slots[0].restart_at
+        stage.turn()
+
+
+def test_the_end_of_the_last_worker_is_the_reason_of_the_launchs(clock: Clock) -> None:
+    stage = Stage(clock)
+    slot = stage.pool.slots[0]
+    slot.losses = MAX_LOSSES
+    for _ in range(MAX_DEATHS):
+        clock.now = max(clock.now, slot.restart_at)
+        stage.turn()
+        slot.placed = True
+        stage.process().lost, stage.process().status = True, 255
+        stage.process().tail = "starts\nssh: connect to host b port 22: No route to host\n"
+        stage.turn()
+    assert stage.supervisor.stop is not None
+    assert stage.supervisor.stop.message == (
+        "no worker is left: all died, the last one on CPU: worker exited with 255; its log ends "
+        "with 'ssh: connect to host b port 22: No route to host'"
+    )
+
+
+def test_what_a_worker_lacks_is_said_with_its_host(clock: Clock) -> None:
+    """Before it has a place its agent says the host itself."""
+    failed = {"message": "no module named a", "exit_code": 2, "traceback": None, "internal": False}
+    stage = Stage(clock)
+    stage.process().say("failed", **failed)
+    stage.turn()
+    assert stage.supervisor.stop is not None
+    assert stage.supervisor.stop.message == "no module named a"
+    stage = Stage(clock)
+    here = {"step": None, "sees": True, "kind": "cpu", "device_uuid": None, "index": None}
+    stage.process().say("placed", host="n2", device="CPU", **here)
+    stage.process().say("failed", **failed)
+    stage.turn()
+    assert stage.supervisor.stop is not None
+    assert stage.supervisor.stop.message == "n2: no module named a"
+
+
+def test_a_node_that_is_lost_while_it_prepares_is_followed_by_the_next_place() -> None:
+    """However often: the last place alone decides that nobody can prepare."""
+    course: Any = Course.__new__(Course)
+    lost, last = (SimpleNamespace(alive=False, losses=0, unusable=None, index=i) for i in (0, 1))
+    asked = []
+
+    def prepare(slot: Any, seed: int, begun: None) -> messages.Prepared | None:
+        asked.append(slot.index)
+        if slot is lost:
+            lost.losses += 1
+            return None
+        return messages.Prepared(messages.Preparation({}, {}, {}))
+
+    course.supervisor = SimpleNamespace(prepare=prepare, stop=None)
+    course._named_as_here = lambda found: found
+    assert course._prepared_by([lost, last], 0, None) is not None
+    assert asked == [0, 0, 0, 1]
 
 
 def test_a_client_that_ends_before_its_worker_has_a_place_is_not_started_again(

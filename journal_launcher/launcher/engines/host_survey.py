@@ -139,10 +139,12 @@ class _Question:
         name, status = self.host.name, self.process.poll()
         lines = read(self.complained).decode(errors="replace").strip().splitlines()
         last = lines[-1].strip().rstrip(".") if lines else ""
+        without = f"or leave {name} out of --hosts"
         if status is None:
-            return f"no answer within {_PATIENCE:.0f} s; try: ssh {name} true"
+            return f"no answer within {_PATIENCE:.0f} s; try: ssh {name} true; {without}"
         if status == _NO_CONNECTION and name != HERE:
-            return f"{last or 'no connection'}; this must log in without a question: ssh {name}"
+            said = last or "no connection"
+            return f"{said}; this must log in without a question: ssh {name}; {without}"
         return missing(name, status, last)
 
 
