@@ -192,7 +192,7 @@ def test_ctrl_c_and_the_parents_death_leave_nothing_and_the_same_command_goes_on
     check_budget(workshop, run(workshop, *options), 3)
 
 
-def test_a_node_that_dies_costs_no_retry_and_its_worker_goes_to_the_other(
+def test_a_node_that_dies_costs_no_retry_and_the_other_one_goes_on(
     workshop: Workshop, ray: Cluster
 ) -> None:
     workshop.write(HELD)

@@ -111,7 +111,7 @@ class RayEngine(CarryingEngine):
             )
         found = self._look_around()
         self._address = found["address"]
-        nodes = [RayNode(**about) for about in found["nodes"]]
+        nodes = sorted((RayNode(**about) for about in found["nodes"]), key=lambda n: (n.name, n.id))
         self._places, notes = placed_on(self._settings, nodes)
         return tuple(
             WorkerSpec(index, _device(place), place.threads, self._environment)
