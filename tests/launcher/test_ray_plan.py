@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from launcher.harness import wait_until
 
 from journal_launcher.base.channel import Channel
 from journal_launcher.base.errors import UsageError
@@ -172,18 +173,18 @@ def test_what_an_agent_leaves_behind_does_not_hold_its_carrier_up() -> None:
 def test_an_agent_is_no_child_of_its_actor_and_ends_with_it(tmp_path: Path) -> None:
     """Ray kills an actor's children, before they could clean up."""
     program = (
-        "import sys; from journal_launcher.launcher.engines.ray_client import Carrier; "
-        "c = Carrier('echo $PPID; cat >/dev/null; sleep 0.2; touch cleaned'.replace('cleaned', "
-        "sys.argv[1])); print(c.read()[0].decode(), flush=True); "
-        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys; "
+        "from journal_launcher.launcher.engines.ray_client import Carrier; "
+        "c = Carrier(f'echo $PPID; cat >/dev/null; sleep 0.2; touch {sys.argv[1]}'); "
+        "print(c.read()[0].decode(), os.getpid(), flush=True); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "cleaned")], capture_output=True, text=True
     )
-    assert done.stdout.strip().isdecimal()
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "cleaned").exists():
-        assert time.monotonic() < deadline
+    parent, actor = map(int, done.stdout.split())
+    assert parent != actor
+    wait_until((tmp_path / "cleaned").exists)
 
 
 def test_what_ray_says_becomes_one_line() -> None:
