@@ -49,9 +49,10 @@ class FoldersElsewhere:
         """As a worker does that sees the studies folder: keep the best, and what is not over."""
         if process.shares_folder or not any(True for _ in self._paths.trial_folders()):
             return
+        # Before the best is asked for: who ends as the best in between still runs by this look.
+        trials = self._study.trials()
         several = len(self._study.directions) > 1
         best = self._study.pareto_front() if several else filter(None, [self._study.best()])
-        trials = self._study.trials()
         remove_unneeded(self._paths, trials, {trial.number for trial in best})
 
     def said_of_lost(self, process: WorkerProcess, trial: int, host: str) -> str | None:

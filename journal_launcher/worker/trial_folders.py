@@ -103,8 +103,9 @@ def lacking(paths: StudyPaths, study: optuna.Study) -> str | None:
 def remove_losers(paths: StudyPaths, study: optuna.Study) -> None:
     """Remove the folders of trials that have ended and cannot become the best any more."""
     if any(True for _ in paths.trial_folders()):
-        best = {trial.number for trial in winners(study)}
-        remove_unneeded(paths, study.get_trials(deepcopy=False), best)
+        # Before the best is asked for: who ends as the best in between still runs by this look.
+        trials = study.get_trials(deepcopy=False)
+        remove_unneeded(paths, trials, {trial.number for trial in winners(study)})
 
 
 def winners(study: optuna.Study) -> list[FrozenTrial]:

@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import FrozenTrial
 
 from journal_launcher.base.paths import StudyPaths
 from journal_launcher.base.trial_dir import trial_dir
@@ -128,3 +130,27 @@ def test_what_no_trial_made_is_neither_cleared_nor_written_to(tmp_path: Path, wh
     ):
         trial_dir()
     assert (paths.trial_folder(0) / "weights").read_text() == "mine"
+
+
+def test_a_trial_that_ends_as_the_best_between_two_looks_keeps_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker's, while this one looks for folders that nobody needs."""
+    paths = StudyPaths(tmp_path, "study")
+    study = optuna.create_study()
+    for trial in (study.ask(), study.ask()):
+        written(paths, trial)
+    study.tell(0, 2.0)
+    look = study.get_trials
+
+    def look_and_end(*args: Any, **options: Any) -> list[FrozenTrial]:
+        found = look(*args, **options)
+        monkeypatch.undo()
+        study.tell(1, 1.0)
+        return found
+
+    monkeypatch.setattr(study, "get_trials", look_and_end)
+    trial_folders.remove_losers(paths, study)
+    assert 1 in paths.trial_folders()
+    trial_folders.remove_losers(paths, study)
+    assert list(paths.trial_folders()) == [1]
