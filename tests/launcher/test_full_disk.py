@@ -2,10 +2,9 @@
 
 import re
 import resource
-import subprocess
 
 import pytest
-from launcher.harness import Workshop, finish
+from launcher.harness import Workshop
 
 from journal_launcher.base import events
 from journal_launcher.base.errors import ResumableStop
@@ -85,34 +84,3 @@ def test_after_a_full_disk_a_study_begun_anew_is_not_to_be_overwritten(workshop:
     assert re.search(r"the same command( again,)? without --overwrite", ended.err)
     assert workshop.run("--n-trials", "20").code == 0
     assert workshop.states().count("COMPLETE") == 20
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    subprocess.run(
-        ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/mnt"],
-        capture_output=True,
-    ).returncode
-    != 0,
-    reason="needs the right to mount in a private mount namespace",
-)
-def test_enospc_on_a_real_file_system(workshop: Workshop) -> None:
-    workshop.write(FILLING)
-    full = workshop.folder / "full"
-    full.mkdir()
-    keep = workshop.folder / "kept.log"
-    mount = f'mount -t tmpfs -o size=64k none "{full}" && "$@"; code=$?'
-    script = f'{mount}; cp "{full}/study.log" "{keep}"; exit $code'
-    process = workshop.start(
-        *("--n-trials", "100", "--studies-dir", str(full)),
-        prefix=("unshare", "--mount", "sh", "-c", script, "sh"),
-    )
-    ended = finish(process)
-    assert ended.code == 75, ended.err
-    assert "make room and type the same command again" in ended.err
-    assert "Traceback" not in ended.err
-    workshop.paths.folder.mkdir()
-    keep.rename(workshop.paths.journal)
-    acknowledged = workshop.states().count("COMPLETE")
-    assert acknowledged == len(re.findall(r"trial \d+: [\d.]+ after", ended.err)) > 5
-    assert workshop.launch(n_trials=acknowledged + 2).exit_code == 0

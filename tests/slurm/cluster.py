@@ -8,16 +8,18 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+from launcher.harness import wait_until
 
-__all__ = ["NEEDED", "Cluster", "running_cluster"]
+__all__ = ["Cluster", "allocation", "running_cluster", "steps"]
 
-NEEDED = ("slurmctld", "slurmd", "munged", "srun", "sbatch", "unshare", "nsenter")
+_NEEDED = ("slurmctld", "slurmd", "munged", "srun", "sbatch", "unshare", "nsenter")
+_PATIENCE = 30.0  # seconds that Slurm has for anything
 
 _SLURM = """\
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
@@ -44,6 +46,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_min_interval=100000
 ReturnToService=2
+SlurmdParameters=config_overrides
 SlurmdTimeout=10
 SlurmctldTimeout=10
 InactiveLimit=0
@@ -61,7 +64,7 @@ PartitionName=low Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier
 PartitionName=high Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 _SIZE = (
-    "CPUs=2 Boards=1 SocketsPerBoard=1 CoresPerSocket=2 ThreadsPerCore=1 RealMemory=2000 "
+    "CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 RealMemory=2000 "
     "Gres=gpu:2 State=UNKNOWN"
 )
 
@@ -70,7 +73,8 @@ _PORTS = range(20_000, 30_000)
 
 
 class Cluster:
-    """Its commands find it by `environment`. Each node has mounts of its own."""
+    """Its commands find it by `environment`. Each node has mounts of its own, and eight CPUs by its
+    own words."""
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
         self.folder = folder
@@ -99,11 +103,11 @@ class Cluster:
             *(f"--seed-file={folder}/munge.seed", f"--log-file={folder}/munge.log"),
             "--num-threads=2",
         )
-        _wait_for((folder / "munge.sock").exists)
+        wait_until((folder / "munge.sock").exists, _PATIENCE)
         self._start("slurmctld", "-D")
         for name in ("n1", "n2"):
             self._start("unshare", "--mount", "slurmd", "-D", "-N", name)
-        _wait_for(lambda: self.run("sinfo", "-h", "-o", "%D %T") == "2 idle")
+        wait_until(lambda: self.run("sinfo", "-h", "-o", "%D %T") == "2 idle", _PATIENCE)
 
     def _start(self, *command: str) -> None:
         with open(self.folder / f"{command[0]}.out", "ab") as output:
@@ -138,39 +142,60 @@ class Cluster:
 
     def fail(self, node: str) -> None:
         """A power cut: its daemon and everything that runs there are gone at once."""
-        steps = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                found = process.environ()
-                ours = found.get("SLURM_CONF") == self.environment["SLURM_CONF"]
-                if ours and found.get("SLURMD_NODENAME") == node:
-                    steps += [parent for parent in process.parents() if _is_step(parent)]
-                    steps.append(process)
-        for victim in [*(d for d in self._daemons if d.args[-1] == node), *steps]:
+        for victim in self._running_on(node):
             with contextlib.suppress(psutil.Error):
                 victim.kill()
 
     @contextlib.contextmanager
-    def hidden(self, folder: Path, node: str) -> Iterator[None]:
-        """The node sees another file system in the folder's place, an empty one."""
-        daemon = next(d for d in self._daemons if d.args[-1] == node and d.poll() is None)
-        within = ("nsenter", f"--target={daemon.pid}", "--mount")
-        subprocess.run([*within, "mount", "-t", "tmpfs", "none", str(folder)], check=True)
+    def frozen(self, node: str) -> Iterator[None]:
+        """Nothing there moves, as on a machine that swaps or has lost its network."""
+        halted = self._running_on(node)
+        for process in halted:
+            process.suspend()
         try:
             yield
         finally:
-            subprocess.run([*within, "umount", "--lazy", str(folder)], check=True)
+            for process in halted:
+                with contextlib.suppress(psutil.Error):
+                    process.resume()
+
+    def _running_on(self, node: str) -> list[psutil.Process]:
+        """Its daemon first, and everything that runs there."""
+        daemons = [d for d in self._daemons if d.args[-1] == node and d.poll() is None]
+        found = [psutil.Process(daemon.pid) for daemon in daemons]
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                has = process.environ()
+                ours = has.get("SLURM_CONF") == self.environment["SLURM_CONF"]
+                if ours and has.get("SLURMD_NODENAME") == node:
+                    found += [parent for parent in process.parents() if _is_step(parent)]
+                    found.append(process)
+        return list(dict.fromkeys(found))
+
+    @contextlib.contextmanager
+    def hidden(self, folder: Path, node: str) -> Iterator[None]:
+        """The node sees another file system in the folder's place, an empty one."""
+        self.within(node, "mount", "-t", "tmpfs", "none", str(folder))
+        try:
+            yield
+        finally:
+            self.within(node, "umount", "--lazy", str(folder))
+
+    def within(self, node: str, *command: str) -> None:
+        """Run a command among the mounts of the node."""
+        daemon = next(d for d in self._daemons if d.args[-1] == node and d.poll() is None)
+        subprocess.run(["nsenter", f"--target={daemon.pid}", "--mount", *command], check=True)
 
     def repair(self, node: str) -> None:
         """Its daemon is started again."""
         self._start("unshare", "--mount", "slurmd", "-D", "-N", node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
-        _wait_for(lambda: "State=IDLE " in self.run("scontrol", "show", "node", node))
+        wait_until(lambda: "State=IDLE " in self.run("scontrol", "show", "node", node), _PATIENCE)
 
     def stop(self) -> None:
         self.run("scancel", "--full", "-u", "root")
         with contextlib.suppress(AssertionError):
-            _wait_for(lambda: not self.run("squeue", "-h"))
+            wait_until(lambda: not self.run("squeue", "-h"), _PATIENCE)
         for daemon in reversed(self._daemons):
             daemon.terminate()
         for daemon in self._daemons:
@@ -209,17 +234,15 @@ def _own_ports(count: int) -> Iterator[list[int]]:
         yield found
 
 
-def _wait_for(happened: object, seconds: float = 30) -> None:
-    assert callable(happened)
-    until = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < until, "the cluster does not start; see its logs"
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """A cluster, as long as the block lasts."""
+def running_cluster() -> Iterator[Cluster]:
+    """A cluster, as long as the block lasts; where there is no Slurm, the test is skipped."""
+    missing = [name for name in _NEEDED if shutil.which(name) is None]
+    missing += ["root"] * (os.geteuid() != 0)
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"no {', '.join(missing)}: apt-get install slurm-wlm munge")
+    assert not missing, f"missing: {missing}"
+    folder = Path(tempfile.mkdtemp(prefix="jl-slurm-", dir="/tmp"))
     with _own_ports(3) as ports:
         cluster = Cluster(folder, ports)
         try:
@@ -228,3 +251,25 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         finally:
             cluster.stop()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def allocation(cluster: Cluster, scratch: Path, *options: str) -> Iterator[dict[str, str]]:
+    """The environment of an allocation of both nodes, in which nothing is left at the end.
+
+    scratch: the nodes' TMPDIR, made here.
+    """
+    scratch.mkdir()
+    said = cluster.run("salloc", "--no-shell", "--nodes=2", *options)
+    number = said.split("allocation ")[1].split()[0]
+    yield {**cluster.environment, "SLURM_JOB_ID": number, "TMPDIR": str(scratch)}
+    if "--no-kill" not in options:  # Slurm keeps a step of a failed node until the job ends
+        wait_until(lambda: steps(cluster, number) == "", _PATIENCE)
+    cluster.run("scancel", number)
+    wait_until(cluster.is_empty, _PATIENCE)
+    assert not list(scratch.iterdir())
+
+
+def steps(cluster: Cluster, number: str) -> str:
+    """What `squeue` says of the steps of a job."""
+    return cluster.run("squeue", "--steps", "--noheader", "--jobs", number)

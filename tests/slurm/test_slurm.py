@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 from launcher.harness import PATIENT, ROOT, Workshop, finish, wait_until
-from slurm.cluster import NEEDED, Cluster, running_cluster
+from launcher.scripts import ScriptShop
+from slurm.cluster import Cluster, allocation, running_cluster, steps
 
-MISSING = [name for name in NEEDED if shutil.which(name) is None]
-if os.geteuid() != 0:
-    MISSING.append("root")
 GPUS = [
     {"uuid": f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000", "name": "NVIDIA H100"}
     for n in (0, 1)
@@ -52,10 +49,7 @@ def objective(trial):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    if MISSING and os.environ.get("CI") != "true":
-        pytest.skip(f"no {', '.join(MISSING)}: apt-get install slurm-wlm munge")
-    assert not MISSING, f"missing: {MISSING}"
-    with running_cluster(Path(tempfile.mkdtemp(prefix="jl-slurm-", dir="/tmp"))) as made:
+    with running_cluster() as made:
         yield made
 
 
@@ -63,28 +57,12 @@ def cluster() -> Iterator[Cluster]:
 def job(
     cluster: Cluster, workshop: Workshop, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, str]]:
-    """The environment of an allocation of both nodes, in which nothing is left at the end."""
+    """The environment of an allocation of both nodes, of two fake GPUs each."""
     options = getattr(request, "param", ("--gpus-per-node=2", "--ntasks-per-node=2"))
-    (tmp_path / "tmp").mkdir()
     (workshop.folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")
-    said = cluster.run("salloc", "--no-shell", "--nodes=2", *options)
-    number = said.split("allocation ")[1].split()[0]
-    yield {
-        **cluster.environment,
-        "SLURM_JOB_ID": number,
-        "TMPDIR": str(tmp_path / "tmp"),
-        "FAKE_NVML": json.dumps({"gpus": GPUS}),
-        "LD_LIBRARY_PATH": str(workshop.folder),
-    }
-    if "--no-kill" not in options:  # Slurm keeps a step of a failed node until the job ends
-        wait_until(lambda: steps(cluster, number) == "", 30)
-    cluster.run("scancel", number)
-    wait_until(lambda: cluster.is_empty(), 30)
-    assert not list((tmp_path / "tmp").iterdir())
-
-
-def steps(cluster: Cluster, number: str) -> str:
-    return cluster.run("squeue", "--steps", "--noheader", "--jobs", number)
+    with allocation(cluster, tmp_path / "tmp", *options) as found:
+        gpus = {"FAKE_NVML": json.dumps({"gpus": GPUS}), "LD_LIBRARY_PATH": str(workshop.folder)}
+        yield {**found, **gpus}
 
 
 def clients(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -233,6 +211,91 @@ def test_a_node_that_fails_costs_no_retry_and_the_other_one_goes_on(
     shutil.rmtree(job["TMPDIR"])  # nobody sweeps there before the next agent of that node
     Path(job["TMPDIR"]).mkdir()
     cluster.repair("n2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", [("--no-kill", "--ntasks-per-node=1")], indirect=True)
+def test_a_node_that_freezes_writes_nothing_more_when_it_goes_on(
+    workshop: Workshop, cluster: Cluster, job: dict[str, str]
+) -> None:
+    """Its trial is given away meanwhile."""
+    workshop.write(BOTH)
+    options = ("--n-trials", "4", "--max-retries", "0")
+    process = workshop.start(*options, *CPU, environment=job)
+    for name in ("n1", "n2"):
+        wait_until((workshop.folder / f"on {name}").exists, 60)
+    placed = [trial.user_attrs["jl_device"].partition(" ")[0] for trial in workshop.trials()]
+    worker = psutil.Process(workshop.owner_pid(placed.index("n2")))
+    with cluster.frozen("n2"):
+        wait_until(lambda: "FAIL" in workshop.states(), 120)
+        assert worker.status() == psutil.STATUS_STOPPED
+        records = workshop.records()
+    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 60)
+    assert workshop.records() == records
+    workshop.tell("go")
+    ended = finish(process, 120)
+    assert ended.code == 0, ended.err
+    assert workshop.states().count("COMPLETE") == 4
+    assert set(workshop.states()) == {"COMPLETE", "FAIL"}
+    cluster.run("scontrol", "update", "nodename=n2", "state=resume")
+
+
+def living() -> set[int]:
+    """The pids of what runs; a zombie waits for init."""
+    found = psutil.process_iter(["status"])
+    return {one.pid for one in found if one.info["status"] != psutil.STATUS_ZOMBIE}
+
+
+# As torchrun: a process for each GPU, which has the arguments of the trial. Of the second pair of
+# trials each is pruned, which is the only end that it has.
+TWO_RANKS = """
+rank, trial, x = os.environ.get("RANK"), int(DIR.name), sys.argv[1]
+if rank is None:
+    here = [sys.executable, *sys.argv]
+    ranks = [subprocess.Popen(here, env={**os.environ, "RANK": str(n)}) for n in (0, 1)]
+    sys.exit(max(one.wait() for one in ranks))
+gpu = os.environ["CUDA_VISIBLE_DEVICES"].split(",")[int(rank)]
+note(f"{trial} {rank}", f"{x} {os.environ['SLURMD_NODENAME']} {gpu} {os.getpid()}")
+for other in ("0 0", "1 0", f"{trial} {1 - int(rank)}"):
+    told(other)
+if rank == "0":
+    print("epoch 1 loss", x, flush=True)
+if trial >= 2:
+    told("never")
+if rank == "0":
+    print(x)
+"""
+PRUNES_LATER_TRIALS = """
+import optuna
+
+class Pruner(optuna.pruners.BasePruner):
+    def prune(self, study, trial):
+        return trial.number >= 2
+"""
+
+
+@pytest.mark.slow
+def test_a_trial_on_two_gpus_has_one_set_of_parameters_and_pruning_ends_both_ranks(
+    workshop: Workshop, job: dict[str, str]
+) -> None:
+    scripts = ScriptShop(workshop)
+    scripts.write(TWO_RANKS)
+    (workshop.folder / "pruner.py").write_text(PRUNES_LATER_TRIALS)
+    report = {"pattern": r"epoch (?P<step>\d+) loss (?P<value>\S+)"}
+    given = scripts.configured(command={"run": scripts.command, "report": report})
+    options = ("--n-trials", "4", "--pruner", "pruner.py:Pruner", "--gpus-per-worker", "2")
+    ended = workshop.run(*given, *options, *GPU, command=True, environment=job)
+    assert ended.code == 0, ended.err
+    assert workshop.states() == ["COMPLETE"] * 2 + ["PRUNED"] * 2
+    nodes = []
+    for trial in workshop.trials():
+        assert trial.user_attrs["jl_device_uuid"] == ",".join(gpu["uuid"] for gpu in GPUS)
+        ranks = [workshop.noted(f"{trial.number} {rank}").split() for rank in (0, 1)]
+        assert {float(x) for x, *_ in ranks} == {trial.params["x"]}
+        assert [gpu for *_, gpu, _ in ranks] == [gpu["uuid"] for gpu in GPUS]
+        wait_until(lambda pids={int(pid) for *_, pid in ranks}: not pids & living())
+        nodes += {node for _, node, *_ in ranks}
+    assert sorted(nodes[:2]) == ["n1", "n2"] and len(nodes) == 4
 
 
 @pytest.mark.slow

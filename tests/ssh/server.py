@@ -7,17 +7,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+from launcher.harness import wait_until
 
-__all__ = ["HOSTS", "NEEDED", "SSHD", "Server", "running_server"]
+__all__ = ["HOSTS", "Server", "gpus_of", "reachable", "running_server"]
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-NEEDED = ("ssh", "ssh-keygen")
+_SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin"
+_NEEDED = ("ssh", "ssh-keygen", "sshd")
 HOSTS = ("node-a", "node-b")
 
 _SSHD = """\
@@ -34,27 +36,30 @@ UsePAM no
 MaxStartups 100:30:200
 MaxSessions 100
 SetEnv HOME={folder}
+Subsystem sftp internal-sftp
 AcceptEnv TEST_NAME FAKE_NVML PYTHONPATH TMPDIR XDG_RUNTIME_DIR LD_LIBRARY_PATH
 """
 # As a user's: with a connection that is to be shared, and a login that only works by a password.
 _SSH = """\
-Host node-a node-b denied
+Host node-a node-b a b denied
   HostName 127.0.0.1
   Port {port}
   IdentitiesOnly yes
   UserKnownHostsFile {folder}/known_hosts
   StrictHostKeyChecking accept-new
+Host node-a node-b denied
   ControlMaster auto
   ControlPath {folder}/shared-%C
   ControlPersist 60
   RemoteCommand echo wrong
-Host node-a node-b
+Host node-a node-b a b
   IdentityFile {folder}/key
 """
 
 
 class Server:
-    """Its hosts are the ones in `HOSTS`; `denied` lets nobody in.
+    """Its hosts are the ones in `HOSTS`, and `a` and `b`, with a configuration in which nothing is
+    in the way; `denied` lets nobody in.
 
     hidden: a folder of this machine that the hosts do not see.
     """
@@ -76,7 +81,13 @@ class Server:
             port = free.getsockname()[1]
         (folder / "sshd_config").write_text(_SSHD.format(folder=folder, port=port))
         Path("/run/sshd").mkdir(exist_ok=True)  # where it locks itself up
-        command = [str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
+        command = [
+            str(shutil.which("sshd", path=_SBIN)),
+            "-D",
+            "-e",
+            "-f",
+            str(folder / "sshd_config"),
+        ]
         if self._hidden is not None:
             hide = 'mount -t tmpfs none "$0" && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", hide, str(self._hidden), *command]
@@ -89,11 +100,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        until = time.monotonic() + 20
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            assert time.monotonic() < until, (folder / "sshd.log").read_text()
+        wait_until(lambda: _answers(port))
         (folder / "ssh_config").write_text(_SSH.format(folder=folder, port=port))
 
     def client(self, folder: Path, hosts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -133,9 +140,21 @@ class Server:
         self._sshd.wait(20)
 
 
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
 @contextlib.contextmanager
-def running_server(folder: Path, hidden: Path | None = None) -> Iterator[Server]:
-    """A server, as long as the block lasts."""
+def running_server(hidden: Path | None = None) -> Iterator[Server]:
+    """A server, as long as the block lasts; where there is no sshd, the test is skipped."""
+    missing = [name for name in _NEEDED if shutil.which(name, path=_SBIN) is None]
+    missing += ["root"] * (os.geteuid() != 0)
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"no {', '.join(missing)}: apt-get install openssh-server")
+    assert not missing, f"missing: {missing}"
+    folder = Path(tempfile.mkdtemp(prefix="jl-ssh-", dir="/tmp"))  # sshd reads no spaces
     server = Server(folder, hidden)
     try:
         server.start()
@@ -143,6 +162,26 @@ def running_server(folder: Path, hidden: Path | None = None) -> Iterator[Server]
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def reachable(
+    server: Server, folder: Path, given: Mapping[str, Mapping[str, str]]
+) -> Iterator[dict[str, str]]:
+    """The environment of a user who can reach the hosts, on which nothing is left at the end.
+
+    folder: has a TMPDIR for each. given: what else each has in its environment, by name; further
+    names are further hosts.
+    """
+    own = {}
+    for host in {*HOSTS, *given}:
+        (folder / host).mkdir(exist_ok=True)
+        own[host] = {"TMPDIR": str(folder / host), **given.get(host, {})}
+    yield server.client(folder / "bin", own)
+    wait_until(lambda: not server.sessions())
+    # An agent outlives its session by the moment in which it removes its folder.
+    wait_until(lambda: not list(folder.glob("*/journal-launcher-*/*")))
+    assert not list(server.folder.glob("shared-*"))  # no connection that others would share
 
 
 def _quoted(variable: tuple[str, str]) -> str:
