@@ -23,6 +23,7 @@ __all__ = [
     "codes_of",
     "features_of",
     "from_dtype",
+    "kind_of",
     "label_of",
     "list_names",
     "plain_kind",
@@ -92,7 +93,7 @@ def plain_kind(name: str, series: pd.Series) -> str:
 
     What a study's identity says of its columns is what differs from this.
     """
-    kind = _kind_of(series.dtype)
+    kind = kind_of(series.dtype)
     if kind is not None:
         return kind
     labels = [label for label in texts_of(name, series).labels if label != "None"]
@@ -181,7 +182,7 @@ def from_dtype(name: str, series: pd.Series) -> Typed | None:
     Raises:
         UsageError: an infinite number; names the row.
     """
-    kind = _kind_of(series.dtype)
+    kind = kind_of(series.dtype)
     if kind is None:
         return None
     present = series.dropna()
@@ -194,7 +195,8 @@ def from_dtype(name: str, series: pd.Series) -> Typed | None:
     return Typed(kind, values, example=example)
 
 
-def _kind_of(dtype: Any) -> str | None:
+def kind_of(dtype: Any) -> str | None:
+    """The kind of column that a frame's type is by itself; None where its texts decide."""
     types = pd.api.types
     if types.is_bool_dtype(dtype) and not isinstance(dtype, pd.CategoricalDtype):
         return "boolean"

@@ -17,7 +17,6 @@ from journal_launcher.tabular.data.frames import EXACT
 
 __all__ = ["as_codes", "as_long_ids", "with_dates"]
 
-"""From it on, float64 does not tell whole numbers from their neighbours."""
 _DATES = 10
 """So many different numbers like 20220131, and nothing else, are dates."""
 _DATE = re.compile("(19|20)[0-9]{6}([0-9]{2}){0,3}")

@@ -8,15 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.columns import Typed
-from journal_launcher.tabular.data.formats import (
-    DATE_FORMATS,
-    MONTHS,
-    is_mark,
-    number_formats,
-    number_of,
-    reader_of,
-    seconds_of,
-)
+from journal_launcher.tabular.data.date_formats import DATE_FORMATS, MONTHS, seconds_of
+from journal_launcher.tabular.data.formats import is_mark, number_formats, number_of, reader_of
 
 __all__ = [
     "MANY",

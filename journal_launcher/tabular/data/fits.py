@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.columns import Gap, Typed, checked_finite, list_names
+from journal_launcher.tabular.data.date_formats import DATE_FORMATS
 from journal_launcher.tabular.data.doubts import MANY, MOSTLY
-from journal_launcher.tabular.data.formats import (
-    DATE_FORMATS,
-    is_mark,
-    number_formats,
-    reader_of,
-    unit_of,
-)
+from journal_launcher.tabular.data.formats import is_mark, number_formats, reader_of, unit_of
 
 __all__ = ["Fit", "fits_of", "read_as"]
 

@@ -13,17 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from journal_launcher.tabular.data.date_formats import (
-    DATE_FORMATS,
-    MONTHS,
-    date_reader,
-    order_of,
-    seconds_of,
-)
+from journal_launcher.tabular.data.date_formats import date_reader, seconds_of
 
 __all__ = [
-    "DATE_FORMATS",
-    "MONTHS",
     "Reader",
     "boolean_of",
     "decimal_mark",
@@ -31,9 +23,7 @@ __all__ = [
     "is_mark",
     "number_formats",
     "number_of",
-    "order_of",
     "reader_of",
-    "seconds_of",
     "thousands_mark",
     "unit_of",
 ]

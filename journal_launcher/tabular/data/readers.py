@@ -21,7 +21,7 @@ from journal_launcher.base.paths import install_extra
 from journal_launcher.tabular.data.frames import MISSING, TableFile, as_numbers, check_names
 from journal_launcher.tabular.data.unpacked import check_archive, check_parquet
 
-__all__ = ["MISSING", "content_sha256", "read_bundled", "read_file", "with_exact_integers"]
+__all__ = ["content_sha256", "read_bundled", "read_file", "with_exact_integers"]
 
 
 def content_sha256(frame: Any) -> str:
@@ -152,15 +152,12 @@ def _check_alike(part: str, table: TableFile, first: str, expected: TableFile) -
 
 
 def _kind(column: Any) -> str:
-    import pandas as pd
+    from journal_launcher.tabular.data.columns import kind_of
 
     if column.isna().all():
         return "missing"
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return "booleans"
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return "numbers"
-    return "dates" if pd.api.types.is_datetime64_any_dtype(column.dtype) else "text"
+    kind = kind_of(column.dtype)
+    return f"{kind}s" if kind else "text"
 
 
 def _mixed(name: str, kinds: dict[str, str]) -> str:

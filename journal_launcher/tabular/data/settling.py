@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.columns import Typed
+from journal_launcher.tabular.data.date_formats import order_of
 from journal_launcher.tabular.data.doubts import SEVERAL_WAYS, doubt_orders
 from journal_launcher.tabular.data.fits import Fit, read_as
-from journal_launcher.tabular.data.formats import decimal_mark, order_of, thousands_mark, unit_of
+from journal_launcher.tabular.data.formats import decimal_mark, thousands_mark, unit_of
 
 __all__ = ["Open", "settle"]
 

@@ -4,13 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from journal_launcher.tabular.data.formats import (
-    DATE_FORMATS,
-    example_of,
-    is_mark,
-    number_formats,
-    reader_of,
-)
+from journal_launcher.tabular.data.date_formats import DATE_FORMATS
+from journal_launcher.tabular.data.formats import example_of, is_mark, number_formats, reader_of
 
 
 def values_of(kind: str, text: str) -> dict[str, float]:
