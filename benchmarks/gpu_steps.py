@@ -100,7 +100,19 @@ def profile_of(cpu: bool, periodic: bool) -> list[tuple[str, float, str, str]]:
             found.append(
                 (f"captured step, {steps} a graph", took, "us", f"{5e6 / took:,.0f} fold-steps/s")
             )
+    if not cpu:
+        found.append(("memory of captured steps", held(net, batch, folds[0]), "MiB", "16 a graph"))
     return found
+
+
+def held(net: Mlp, batch: int, like: TensorRows) -> float:
+    """MiB that 16 captured steps take of the GPU, beside what those of all architectures share."""
+    steps, free = [], []
+    for batches in (16, 32):  # the first ones take what is shared; both are one graph
+        steps.append(Step(net, 5, batch, batches, like, like.x.device, captured=True))
+        synchronize(cpu=False)
+        free.append(torch.cuda.mem_get_info()[0])
+    return (free[0] - free[1]) / 2**20
 
 
 def parts_of(step: Step, net: Mlp, inputs: tuple[Any, ...]) -> dict[str, Callable[[], Any]]:

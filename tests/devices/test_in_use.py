@@ -109,6 +109,16 @@ def test_a_gpu_that_nobody_may_compute_on_is_skipped(machine: SetMachine) -> Non
     assert choice.notes[0].startswith("GPU 0 NVIDIA H100: its compute mode lets nobody compute")
 
 
+@pytest.mark.parametrize("mode", [1, 3])  # of a thread, of a process
+def test_a_gpu_for_one_process_is_free_until_somebody_has_it(
+    machine: SetMachine, mode: int
+) -> None:
+    machine([gpu(A, mode=mode), gpu(B, mode=mode, compute=[[os.getppid(), GIB // 8]])])
+    choice = choose("auto")
+    assert uuids(choice) == [A]
+    assert choice.notes[0].startswith("GPU 1 NVIDIA H100: ") and "skipped" in choice.notes[0]
+
+
 @pytest.mark.parametrize(
     ("problem", "cure"),
     [

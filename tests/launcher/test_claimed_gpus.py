@@ -78,7 +78,9 @@ def test_what_a_launchs_gpus_were_at_is_in_its_events_and_its_json(
     environment["FAKE_NVML"] = json.dumps(broken)
     ended = workshop.run(*command, "--study-name", "second", environment=environment)
     assert ended.code == 0 and ended.json["gpus"] is None
-    ended = workshop.run(*command[2:], "--gpus", "none", "--study-name", "third")
+    environment["FAKE_NVML"] = json.dumps({"gpus": [used], "failing": {"nvmlInit": "mismatch"}})
+    no_gpu = (*command[2:], "--gpus", "none", "--study-name", "third")
+    ended = workshop.run(*no_gpu, environment=environment)
     assert ended.code == 0 and ended.json["gpus"] is None
 
 
