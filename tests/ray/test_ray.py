@@ -237,7 +237,7 @@ def test_code_that_differs_there_is_named_before_there_is_a_study(
     ended = run(workshop, *RAY, "--remote-dir", str(there))
     assert ended.code == 2 and ended.err.count("\n") == 1
     assert "--engine ray: n1: expected helper.py as the launch has it" in ended.err
-    assert f"rsync -aR helper.py n1:{there}/" in ended.err
+    assert f"rsync -aR helper.py 'n1:{there}/'" in ended.err
     assert not workshop.paths.directory.exists()
 
 
