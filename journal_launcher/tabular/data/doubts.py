@@ -77,8 +77,8 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
         cure = "; mend or empty such cells if it is one of numbers" if many else ""
         return f"{start}: {part} numbers, but {no_number}{cure}"
     mostly = numbers + units > (0.5 if many else MOSTLY) and len(looks) > 2
-    if units and mostly and _are_few(texts, looks):
-        unit = held(of_rows == "unit")
+    if (units and mostly and _are_few(texts, looks)) or _are_shares(texts):
+        unit = held(of_rows == "unit") if units else held(known)
         return f"{start}: {unit}, a number with a unit; write the numbers alone"
     return None
 
@@ -103,6 +103,7 @@ _UNIT = re.compile(
     rf"|{_NUMBER} ?{_BEHIND}(?: ?{_NUMBER} ?{_BEHIND}){{0,2}}(?:{_NUMBER})?"
     r"|P(?:T?[0-9.,]+[YMWDHS])+"
 )
+_SHARE = re.compile("[0-9.,]+ ?(?:/|of|von|sur) ?([0-9]+)")
 _RANGE = re.compile(r"[^\d]*[0-9.,]+ ?(?:-|\u2013|/|to|bis|of|von|or) ?[0-9].*")
 
 
@@ -139,6 +140,12 @@ def _are_few(texts: Typed, looks: list[str]) -> bool:
     """Whether numbers have few different units behind them: addresses and hashes have many."""
     units = [label for label, look in zip(texts.labels, looks, strict=False) if look == "unit"]
     return len({re.sub("[0-9]+(?:[.,'][0-9]+)*", "0", label) for label in units}) <= _FEW_UNITS
+
+
+def _are_shares(texts: Typed) -> bool:
+    """Whether these are numbers of one and the same, as 84/100 and 9 of 100."""
+    found = [_SHARE.fullmatch(label) for label in texts.labels[:_LOOKED_AT]]
+    return len(found) > 2 and all(found) and len({share[1] for share in found if share}) == 1
 
 
 # --- dates that may be none, or others
