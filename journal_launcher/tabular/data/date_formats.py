@@ -53,7 +53,7 @@ _PARTS = {
     r"( ?(?P<half>[ap])\.?m\.?| uhr)?"
     r"( ?(?P<zone>[+-][0-9]{2}:?[0-9]{2}|(utc|gmt)[+-][0-9]{1,2}(:?[0-9]{2})?"
     rf"|{'|'.join(_ZONES)})(\[[a-z_/+-]+\])?)?",  # Java adds [Europe/Berlin]
-    "on": rf"(({'|'.join(_WEEKDAYS.split())})\.?,? +)?",
+    "on": rf"((?=[^\W\d_])({'|'.join(_WEEKDAYS.split())})\.?,? +)?",  # looks first: it is quicker
 }
 _PARTS["at"] = rf"((t|:|,? +){_PARTS['clock']})?"
 _DATES = {
@@ -162,8 +162,10 @@ def _day(parts: dict[str, str | None]) -> date:
 
 def _offset(zone: str | None) -> int:
     """Seconds that clocks of a zone are ahead of UTC."""
-    found = _AHEAD.fullmatch(zone or "")
+    if not zone:
+        return 0
+    found = _AHEAD.fullmatch(zone)
     if not found:
-        return 3600 * _ZONES.get((zone or "z").lower(), 0)
+        return 3600 * _ZONES[zone.lower()]
     ahead = int(found[2]) * 3600 + int(found[3] or 0) * 60
     return -ahead if found[1] == "-" else ahead
