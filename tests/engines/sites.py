@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ray_cluster.nodes import ADDRESS, NODES
 from slurm.cluster import allocation
 from ssh.server import reachable
 
@@ -20,7 +21,7 @@ __all__ = ["SITES", "Site"]
 class Site:
     """How a launch is told to run there: with one worker, or with two, on two hosts if it has them.
 
-    client: the name of what carries a worker's words here; None: the worker is a child of the
+    client: the program that carries a worker's words here; None: the worker is a child of the
     launch. hosts: the names of both.
     """
 
@@ -52,8 +53,16 @@ def _slurm(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
         yield Site(one, two, environment, "srun", frozenset({"n1", "n2"}))
 
 
+@contextlib.contextmanager
+def _ray(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
+    two = ("--engine", "ray", "--ray-address", ADDRESS)
+    with request.getfixturevalue("ray_cluster").network():
+        yield Site((*two, "--workers", "1"), two, {}, "ray_client.py", frozenset(NODES))
+
+
 SITES: Mapping[str, Callable[[pytest.FixtureRequest, Path], AbstractContextManager[Site]]] = {
     "local": _local,
     "ssh": _ssh,
     "slurm": _slurm,
+    "ray": _ray,
 }

@@ -17,6 +17,7 @@ import pytest
 from engines.sites import SITES, Site
 from launcher.harness import Ended, Workshop, finish, wait_until
 from launcher.test_through_parent import SEARCH, found
+from ray_cluster import nodes
 from slurm.cluster import Cluster, running_cluster
 from ssh.server import Server, running_server
 
@@ -36,6 +37,12 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with running_server() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[nodes.Cluster]:
+    with nodes.running_cluster() as made:
         yield made
 
 
@@ -127,8 +134,12 @@ def kill_agent(shop: Workshop, site: Site, process: "subprocess.Popen[str]") -> 
 
 
 def kill_client(shop: Workshop, site: Site, process: "subprocess.Popen[str]") -> None:
-    children = psutil.Process(process.pid).children(recursive=True)
-    next(child for child in children if child.name() == site.client).kill()
+    assert site.client is not None
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if child.name() != "sh" and any(word.endswith(site.client) for word in child.cmdline()[:3]):
+            child.kill()
+            return
+    raise AssertionError(f"no {site.client}")
 
 
 def kill_host(shop: Workshop, site: Site, process: "subprocess.Popen[str]") -> None:

@@ -1,11 +1,9 @@
-"""Launches on a real Ray cluster of two nodes, on this machine: see ray_nodes.py."""
+"""Launches on a real Ray cluster of two nodes, on this machine: see nodes.py."""
 
 import importlib.metadata
-import json
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +11,9 @@ import psutil
 import pytest
 from launcher.harness import FAKES, PATIENT, ROOT, Ended, Workshop, finish, wait_until
 from launcher.test_through_parent import SEARCH, found
-from ray_nodes import ADDRESS, NEEDED, NODES, Cluster, running_cluster
+from ray_cluster.nodes import ADDRESS, GPUS, NODES, Cluster, running_cluster
 
-MISSING = [name for name in NEEDED if shutil.which(name) is None]
-if os.geteuid() != 0:
-    MISSING.append("root")
-GPUS = [
-    {"uuid": f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000", "name": "NVIDIA H100"}
-    for n in (0, 1)
-]
+pytestmark = pytest.mark.slow
 RAY = ("--engine", "ray", "--ray-address", ADDRESS)
 LONG = 150  # seconds: a client needs three to twelve until it is connected
 # A trial each ends only when every worker has one.
@@ -63,27 +55,18 @@ def save_best(study, directory):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    try:
-        importlib.metadata.version("ray")  # the folder of these tests is one that can be imported
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("no ray: pip install 'journal-launcher[ray]'")
-    if MISSING and os.environ.get("CI") != "true":
-        pytest.skip(f"no {', '.join(MISSING)}: apt-get install iproute2")
-    assert not MISSING, f"missing: {MISSING}"
-    folder = Path(tempfile.mkdtemp(prefix="jl-ray-", dir="/tmp"))  # sockets: a path may not be long
-    (folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")
-    environment = {"FAKE_NVML": json.dumps({"gpus": GPUS}), "LD_LIBRARY_PATH": str(folder)}
-    with running_cluster(folder, environment) as made:
+    with running_cluster() as made:
         yield made
 
 
 @pytest.fixture
 def ray(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, on which nothing is left at the end."""
-    yield cluster
-    wait_until(lambda: not clients(), LONG)
-    wait_until(lambda: not any(map(actors, NODES)), LONG)
-    wait_until(lambda: not any(map(cluster.scratch, NODES)))
+    with cluster.network():
+        yield cluster
+        wait_until(lambda: not clients(), LONG)
+        wait_until(lambda: not any(map(actors, NODES)), LONG)
+        wait_until(lambda: not any(map(cluster.scratch, NODES)))
 
 
 def processes(word: str) -> list[psutil.Process]:

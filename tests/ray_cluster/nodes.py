@@ -1,16 +1,19 @@
 """A Ray cluster of two nodes with two fake GPUs each, on this machine, on loopback, as root.
 
-Ray binds every interface, so it has a network of its own, in which this process is meanwhile; each
-node has its own name and mounts.
+Ray binds every interface, so it has a network of its own, which this process may enter; each node
+has its own name and mounts.
 """
 
 import contextlib
 import ctypes
+import importlib.util
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -18,12 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
-__all__ = ["ADDRESS", "NEEDED", "NODES", "Cluster", "own_network", "running_cluster"]
+__all__ = ["ADDRESS", "GPUS", "NODES", "Cluster", "running_cluster"]
 
-NEEDED = ("ip", "unshare", "nsenter")
+_NEEDED = ("ip", "unshare", "nsenter")
 NODES = {"n1": "10.99.0.1", "n2": "10.99.0.2"}
 ADDRESS = f"{NODES['n1']}:6379"
+GPUS = [
+    {"uuid": f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000", "name": "NVIDIA H100"}
+    for n in (0, 1)
+]
+"""Of each node, for a worker that looks."""
 _NEW_NETWORK = 0x40000000
 _OPTIONS = ("--num-cpus=2", "--num-gpus=2", "--object-store-memory=80000000")
 # Ray waits a quarter of a minute for ports that it is not told.
@@ -53,6 +62,13 @@ class Cluster:
     def start(self) -> None:
         for name in NODES:
             self.begin(name)
+
+    @contextlib.contextmanager
+    def network(self) -> Iterator[None]:
+        """This process, and whatever it starts, is in the network of the nodes."""
+        with _and_back(), open(f"/proc/{self._daemons['n1'].pid}/ns/net", "rb") as network:
+            _enter(network.fileno())
+            yield
 
     def begin(self, name: str) -> None:
         """Start a node, and wait until the cluster has it."""
@@ -134,32 +150,58 @@ _RAY = str(Path(sys.executable).with_name("ray"))
 
 
 @contextlib.contextmanager
-def own_network() -> Iterator[None]:
-    """This process, and whatever it starts, is in a network that is loopback alone."""
-    libc: Any = ctypes.CDLL(None, use_errno=True)
-    before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if libc.unshare(_NEW_NETWORK):
-            raise OSError(ctypes.get_errno(), "no network of its own")
+def _and_back() -> Iterator[None]:
+    with open("/proc/self/ns/net", "rb") as before:
         try:
-            subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
-            for address in NODES.values():
-                subprocess.run(("ip", "address", "add", f"{address}/32", "dev", "lo"), check=True)
             yield
         finally:
-            libc.setns(before, _NEW_NETWORK)
-    finally:
-        os.close(before)
+            _enter(before.fileno())
+
+
+def _enter(network: int) -> None:
+    if _libc().setns(network, _NEW_NETWORK):
+        raise OSError(ctypes.get_errno(), "the network cannot be entered")
+
+
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
-    """A cluster, as long as the block lasts; its nodes have this environment, too."""
-    with own_network():
-        cluster = Cluster(folder, environment)
-        try:
+def _own_network() -> Iterator[None]:
+    """Loopback alone."""
+    with _and_back():
+        if _libc().unshare(_NEW_NETWORK):
+            raise OSError(ctypes.get_errno(), "no network of its own")
+        subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
+        for address in NODES.values():
+            subprocess.run(("ip", "address", "add", f"{address}/32", "dev", "lo"), check=True)
+        yield
+
+
+def _check_needed() -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("no ray: pip install 'journal-launcher[ray]'")
+    missing = [name for name in _NEEDED if shutil.which(name) is None]
+    missing += ["root"] * (os.geteuid() != 0)
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"no {', '.join(missing)}: apt-get install iproute2")
+    assert not missing, f"missing: {missing}"
+
+
+@contextlib.contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """A cluster, as long as the block lasts. Skips where there is no Ray, and where there are not
+    the means, which CI must have."""
+    _check_needed()
+    folder = Path(tempfile.mkdtemp(prefix="jl-ray-", dir="/tmp"))  # sockets: a path may not be long
+    (folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")
+    environment = {"FAKE_NVML": json.dumps({"gpus": GPUS}), "LD_LIBRARY_PATH": str(folder)}
+    cluster = Cluster(folder, environment)
+    try:
+        with _own_network():
             cluster.start()
-            yield cluster
-        finally:
-            cluster.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
