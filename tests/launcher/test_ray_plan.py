@@ -218,3 +218,10 @@ def test_where_no_cluster_is_ray_is_not_asked(
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ray_client.ClusterError, match=re.escape(said)):
         ray_client.connect("auto")
+
+
+def test_clients_alone_import_ray() -> None:
+    package = Path(ray_client.__file__).parents[2]
+    sources = {path.name: path.read_text() for path in package.rglob("*.py")}
+    imports = re.compile(r"^\s*(import ray\b|from ray\b)", re.M)
+    assert [name for name, text in sources.items() if imports.search(text)] == ["ray_client.py"]
