@@ -81,7 +81,10 @@ def test_a_module_has_its_arguments_too_and_a_change_is_one_note(workshop: Works
 def test_words_without_dashes_are_a_mistake(workshop: Workshop) -> None:
     workshop.write(TRIVIAL)
     ended = workshop.run("--n-trials", "1", "word")
-    assert ended.code == 2 and "unexpected extra argument (word)" in ended.err
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert (
+        "unexpected 'word'" in ended.err and "what an objective gets stands behind --" in ended.err
+    )
 
 
 def test_neighbours_are_imported_as_under_python_script(workshop: Workshop) -> None:
