@@ -418,7 +418,7 @@ def _only(request: str, gpus: int) -> Device:
         raise DeviceError(str(error)) from None
     if len(devices) != 1:
         raise DeviceError(
-            f"expected {gpus} GPU{'s' * (gpus > 1)} of this job step, found {len(devices) * gpus} "
+            f"expected {gpus} GPU{'s' * (gpus > 1)} for this worker, found {len(devices) * gpus} "
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')!r})"
         )
     return devices[0]

@@ -147,7 +147,7 @@ class Course:
         waiting = [slot for slot in slots if slot.alive and not slot.placed]
         if waiting == [slot for slot in slots if slot.alive] and waiting:
             log = self.paths.worker_log(waiting[0].index)
-            self.emit(events.Note(f"no worker has got its place in the job yet; see {log}"))
+            self.emit(events.Note(f"no worker has got its place yet; see {log}"))
         while waiting and self.supervisor.stop is None and not any(s.placed for s in slots):
             self.supervisor.step()
             waiting = [slot for slot in slots if slot.alive and not slot.placed]

@@ -56,8 +56,10 @@ def _slurm(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
 @contextlib.contextmanager
 def _ray(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
     two = ("--engine", "ray", "--ray-address", ADDRESS)
-    with request.getfixturevalue("ray_cluster").network():
+    cluster = request.getfixturevalue("ray_cluster")
+    with cluster.network():
         yield Site((*two, "--workers", "1"), two, {}, "ray_client.py", frozenset(NODES))
+        cluster.check_nothing_is_left()
 
 
 SITES: Mapping[str, Callable[[pytest.FixtureRequest, Path], AbstractContextManager[Site]]] = {

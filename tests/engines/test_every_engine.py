@@ -69,7 +69,19 @@ def placed(shop: Workshop) -> set[str]:
 
 # --- the same study
 
-WITHOUT_PRUNING = SEARCH.replace("trial.should_prune()", "False")
+# Its first two trials wait for each other, so that both workers have some.
+WITHOUT_PRUNING = (
+    SEARCH.replace("trial.should_prune()", "False")
+    + """
+search = objective
+
+def objective(trial):
+    if os.environ.get("TOGETHER") and trial.number < 2:
+        note(f"in {trial.number}")
+        told(f"in {1 - trial.number}")
+    return search(trial)
+"""
+)
 
 
 @pytest.mark.parametrize("site", ELSEWHERE, indirect=True)
@@ -90,7 +102,9 @@ def test_several_workers_draw_at_random_what_one_draws(workshop: Workshop, site:
     options = ("--n-trials", "12", "--seed", "3", "--sampler", "random")
     assert workshop.run(*options).code == 0
     one = found(workshop)
-    ended = run_to_its_end(workshop, *options, "--overwrite", *site.two, site=site)
+    together = {**site.environment, "TOGETHER": "yes"}
+    process = workshop.start(*options, "--overwrite", *site.two, environment=together)
+    ended = finish(process, PATIENCE)
     assert ended.code == 0, ended.err
     assert found(workshop) == one
     workers = {trial.user_attrs["jl_owner"]["worker"] for trial in workshop.trials()}

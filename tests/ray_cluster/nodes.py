@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 import pytest
+from launcher.harness import wait_until
 
 __all__ = ["ADDRESS", "GPUS", "NODES", "Cluster", "running_cluster"]
 
@@ -48,6 +49,7 @@ _PATIENT = {
     "RAY_health_check_failure_threshold": "30",
     "RAY_agent_register_timeout_ms": "100000",
 }
+_LEAVING = 150  # seconds: a busy machine
 _ATTEMPTS = 5  # Ray gives its own start half a minute
 
 
@@ -58,8 +60,11 @@ class Cluster:
         self.folder = folder
         self._environment = {**os.environ, **_PATIENT, **environment}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._network = 0  # its inode
 
     def start(self) -> None:
+        """Start them in this process's network, which is theirs alone."""
+        self._network = os.stat("/proc/self/ns/net").st_ino
         for name in NODES:
             self.begin(name)
 
@@ -104,6 +109,33 @@ class Cluster:
         (self.folder / "tmp" / name).mkdir(parents=True, exist_ok=True)
         return self.folder / "tmp" / name
 
+    def processes(self, word: str, node: str | None = None) -> list[psutil.Process]:
+        """Those in the network of the nodes in whose command line is a word; of a node, or all.
+
+        Not the shells that guard them.
+        """
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):  # it ends meanwhile
+                here = os.stat(f"/proc/{process.pid}/ns/net").st_ino == self._network
+                there = node in (None, process.environ().get("NODE"))
+                if here and there and process.name() != "sh":
+                    found += [process] * (word in " ".join(process.cmdline()))
+        return found
+
+    def clients(self) -> list[psutil.Process]:
+        """Of launches."""
+        return self.processes("ray_client.py")
+
+    def actors(self, node: str | None = None) -> list[psutil.Process]:
+        return self.processes("ray::Carrier", node)
+
+    def check_nothing_is_left(self) -> None:
+        """Of launches, soon after their end."""
+        wait_until(lambda: not self.clients(), _LEAVING)
+        wait_until(lambda: not self.actors(), _LEAVING)
+        wait_until(lambda: not any(map(self.scratch, NODES)), _LEAVING)
+
     def scratch(self, name: str) -> list[Path]:
         """What agents have left there."""
         return [*self._tmpdir(name).glob("journal-launcher-*/*")]
@@ -114,10 +146,9 @@ class Cluster:
     def of_ray(self, name: str) -> list[psutil.Process]:
         """What a node has of Ray; not what an agent has started there."""
         found = []
-        for process in psutil.process_iter():
+        for process in self.processes("", name):
             with contextlib.suppress(psutil.Error):
-                ours = process.environ().get("NODE") == name and "-P" not in process.cmdline()
-                if ours and process.name() not in ("sh", "sleep"):
+                if "-P" not in process.cmdline() and process.name() != "sleep":
                     found.append(process)
         return found
 
@@ -180,19 +211,18 @@ def _own_network() -> Iterator[None]:
 
 
 def _check_needed() -> None:
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("no ray: pip install 'journal-launcher[ray]'")
     missing = [name for name in _NEEDED if shutil.which(name) is None]
     missing += ["root"] * (os.geteuid() != 0)
+    missing += ["ray"] * (importlib.util.find_spec("ray") is None)
     if missing and os.environ.get("CI") != "true":
-        pytest.skip(f"no {', '.join(missing)}: apt-get install iproute2")
+        how = "apt-get install iproute2; ./launch.sh pip install ray"
+        pytest.skip(f"no {', '.join(missing)}: {how}")
     assert not missing, f"missing: {missing}"
 
 
 @contextlib.contextmanager
 def running_cluster() -> Iterator[Cluster]:
-    """A cluster, as long as the block lasts. Skips where there is no Ray, and where there are not
-    the means, which CI must have."""
+    """A cluster, as long as the block lasts. Skips where the means are missing, which CI has."""
     _check_needed()
     folder = Path(tempfile.mkdtemp(prefix="jl-ray-", dir="/tmp"))  # sockets: a path may not be long
     (folder / "libcuda.so.1").write_text("no library: a driver would miss these GPUs")

@@ -64,27 +64,7 @@ def ray(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, on which nothing is left at the end."""
     with cluster.network():
         yield cluster
-        wait_until(lambda: not clients(), LONG)
-        wait_until(lambda: not any(map(actors, NODES)), LONG)
-        wait_until(lambda: not any(map(cluster.scratch, NODES)))
-
-
-def processes(word: str) -> list[psutil.Process]:
-    """Those in whose command line is a word."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(word in part for part in process.info["cmdline"] or ()):
-            found.append(process)
-    return found
-
-
-def clients() -> list[psutil.Process]:
-    """The clients of launches, without their guards."""
-    return [one for one in processes("ray_client.py") if one.name() != "sh"]
-
-
-def actors(node: str) -> list[psutil.Process]:
-    return [one for one in processes("ray::Carrier") if one.environ().get("NODE") == node]
+        cluster.check_nothing_is_left()
 
 
 def run(shop: Workshop, *options: str, **more: object) -> Ended:
@@ -146,7 +126,7 @@ def test_a_killed_worker_agent_actor_and_client_keep_the_budget(
     first.kill()
     agent.kill()
     killed = 2
-    for victims in (lambda: actors("n1"), clients):
+    for victims in (lambda: ray.actors("n1"), ray.clients):
         wait_until(lambda: workshop.states().count("FAIL") == killed, LONG)  # noqa: B023
         wait_until(lambda: workshop.states().count("RUNNING") == 2, LONG)
         victims()[0].kill()

@@ -203,7 +203,7 @@ def test_a_gpu_that_cuda_cannot_open_is_no_problem_beside_another(
 def test_packages_that_are_missing_or_old_are_named_with_their_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    versions = {"optuna": "4.1.0", "xgboost": None, "torch": None}
+    versions = {"optuna": "4.1.0", "xgboost": None, "torch": None, "ray": "2.60.0"}
     installed = software._version
     monkeypatch.setattr(software, "_version", lambda name: versions.get(name, installed(name)))
     monkeypatch.setattr(software, "install_command", lambda *names: f"pip install {names}")

@@ -320,14 +320,20 @@ def agent_script(start: str | None, python_path: str | None) -> str:
     finds its way."""
     python, *rest = map(shlex.quote, agent_command())
     lines = [
-        f"cd {shlex.quote(start or '/')} 2>/dev/null || exit {NO_FOLDER}",
-        f"[ -x {python} ] || exit {NO_PYTHON}",
-        f"[ -r {rest[-1]} ] || exit {NO_PROGRAM}",
+        _or_exit(f"cd {shlex.quote(start or '/')} 2>/dev/null", start or "/", NO_FOLDER),
+        _or_exit(f"[ -x {python} ]", sys.executable, NO_PYTHON),
+        _or_exit(f"[ -r {rest[-1]} ]", str(AGENT), NO_PROGRAM),
     ]
     if python_path:  # the agent looks for the user's modules where the worker will
         known = '[ -n "$PYTHONPATH" ]'
         lines.append(f"{known} || PYTHONPATH={shlex.quote(python_path)}; export PYTHONPATH")
     return "; ".join([*lines, f"exec {' '.join([python, *rest])}"])
+
+
+def _or_exit(test: str, missing: str, status: int) -> str:
+    """Who started it may hear of the status, or see a log only."""
+    said = shlex.quote(f"expected {missing} here too, found none")
+    return f"{test} || {{ echo {said} >&2; exit {status}; }}"
 
 
 def carried_environment(environment: Mapping[str, str]) -> dict[str, object]:

@@ -138,7 +138,9 @@ class RayEngine(CarryingEngine):
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> CarriedProcess:
         place = self._places[spec.index]
-        client = self._client("carry", place.gpus, place.cpus, place.node.id)
+        others = dict.fromkeys(one.node.id for one in self._places)  # that were asked as well
+        nodes = ",".join({place.node.id: None, **others})
+        client = self._client("carry", place.gpus, place.cpus, nodes)
         carry = self._carry(launch, place.gpus, with_environment=True)
         return CarriedProcess(spec, launch, log, client, carry)
 
@@ -175,7 +177,8 @@ def placed_on(
         )
     gpus = sum(int(node.gpus) for node in nodes)
     if settings.gpus == "none" or settings.cpu_only or (settings.gpus == "auto" and not gpus):
-        return _on_cpus(settings, nodes), ()
+        idle = [f"{node.name} stays idle: no CPU is free" for node in nodes if node.free_cpus < 1]
+        return _on_cpus(settings, nodes), tuple(idle)
     if settings.workers is not None:
         raise UsageError(
             f"--workers {settings.workers}: counts CPU workers, but this cluster has GPUs; use "

@@ -1,7 +1,8 @@
 """A client of a Ray cluster, a program of its own: the one place that imports Ray.
 
     ray_client.py survey ADDRESS SCRIPT                run it on each node, tell what that has
-    ray_client.py carry ADDRESS SCRIPT GPUS CPUS NODE  run it in an actor, there if it still lives
+    ray_client.py carry ADDRESS SCRIPT GPUS CPUS N,M…  run it in an actor on node N; if that is
+                                                       gone, on one of the others, asked as well
 
 As srun does, `carry` gives its stdin to what runs on the node, and says on stdout and stderr what
 that says. The end of either is the end of the other: Ray kills an actor with its client.
@@ -37,7 +38,7 @@ _BEAT = 5.0  # seconds after which an actor that has nothing to say says so
 _SILENT = 60.0  # seconds without a beat until it is given up
 _LISTENING = 10.0  # seconds until a port is open
 _CONNECTING = 120  # seconds until Ray is connected
-_QUEUED = 120.0  # seconds that an actor may wait for what it needs
+_QUEUED = 120.0  # seconds until it is said that an actor waits for what it needs
 _ANSWERING = 90.0  # seconds for a node's answer
 _FREEING = 5.0  # seconds until what another client has just left counts as free
 # Nobody's child, whose stdin a shell would take from it; and breakpoint() is not Ray's there.
@@ -97,7 +98,8 @@ def connect(address: str) -> Any:
     """
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or address  # as Ray does
-    _check_listens(address)
+    if address != "auto":
+        _check_listens(address)
     os.chdir("/")  # Ray lets actors import from the current directory
     import ray
 
@@ -114,9 +116,7 @@ def connect(address: str) -> Any:
 def _check_listens(address: str) -> None:
     """Ray itself would try for a minute."""
     host, _, port = address.rpartition(":")
-    if not host:
-        return  # Ray knows where
-    if not port.isdecimal() or "://" in address:
+    if not host or not port.isdecimal() or "://" in address:
         raise ClusterError(
             f"RAY_ADDRESS={address}: expected HOST:PORT of a cluster that this machine is a node "
             "of; set it so, or use --ray-address"
@@ -154,10 +154,7 @@ def survey(address: str, script: str) -> dict[str, Any]:
     ray = connect(address)
     nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
     task = ray.remote(answer)
-    asked = {
-        task.options(num_cpus=0, **_on(node, soft=False)).remote(script, question): node
-        for node in nodes
-    }
+    asked = {task.options(num_cpus=0, **_on(node)).remote(script, question): node for node in nodes}
     free = _free(ray, nodes)
     done, _ = ray.wait([*asked], num_returns=len(asked), timeout=_ANSWERING)
     said = {}
@@ -198,27 +195,45 @@ def _free(ray: Any, nodes: dict[str, Any]) -> dict[str, dict[str, float]]:
         time.sleep(0.1)
 
 
-def _on(node: str, *, soft: bool) -> dict[str, Any]:
+def _on(node: str) -> dict[str, Any]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=soft)}
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def carry(address: str, script: str, gpus: int, cpus: int, node: str, outgoing: int) -> None:
+def _living(ray: Any, nodes: list[str], kind: str) -> str:
+    """The first node, or where it is gone the one of the others that has most to give.
+
+    Raises:
+        ClusterError: none of them is left.
+    """
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    left = [node for node in nodes if node in alive]
+    if not left:
+        raise ClusterError("expected one of the nodes that the launch began with, found none alive")
+    if left[0] == nodes[0]:
+        return left[0]
+    free = ray._private.state.available_resources_per_node()
+    return max(left, key=lambda node: free.get(node, {}).get(kind, 0.0))
+
+
+def carry(address: str, script: str, gpus: int, cpus: int, nodes: list[str], outgoing: int) -> None:
     """Be the worker's client until either end ends.
 
     Raises:
         ClusterError: what is between has.
     """
-    _log(f"connecting to the Ray cluster at {address}")
+    _log(f"connecting to the Ray cluster at {address}, for at most {_CONNECTING} s")
     ray = connect(address)
+    kind, count = ("GPU", gpus) if gpus else ("CPU", cpus)
     actor: Any = ray.remote(Carrier)
-    needed = {"num_gpus": gpus, "num_cpus": cpus, **_on(node, soft=True)}
+    needed = {"num_gpus": gpus, "num_cpus": cpus, **_on(_living(ray, nodes, kind))}
     actor = actor.options(max_concurrency=2, **needed).remote(script)
-    problem = f"no place for an actor with {gpus or cpus} {'GPU' if gpus else 'CPU'}(s) was found"
     try:
-        ray.get(actor.__ray_ready__.remote(), timeout=_QUEUED)
-        problem = "the actor has not said anything"
+        ready = actor.__ray_ready__.remote()
+        while not ray.wait([ready], timeout=_QUEUED)[0]:
+            _log(f"an actor waits for {count} free {kind}{'s' * (count > 1)}; see: ray status")
+        ray.get(ready)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the agent hears of it, and has a last word
         threading.Thread(target=_write, args=(ray, actor), daemon=True).start()
         ended = False
@@ -227,7 +242,7 @@ def carry(address: str, script: str, gpus: int, cpus: int, node: str, outgoing: 
             _put(outgoing, said)
             _put(2, complained)
     except ray.exceptions.GetTimeoutError as error:
-        raise ClusterError(f"{problem} for too long; see: ray status ({error})") from None
+        raise ClusterError(f"the actor says nothing any more ({error})") from None
     except ray.exceptions.RayError as error:
         raise ClusterError(f"Ray has lost the actor: {error}") from None
 
@@ -260,8 +275,8 @@ def main(what: str, address: str, script: str, *more: str) -> int:
         if what == "survey":
             _put(outgoing, json.dumps(survey(address, script)).encode())
         else:
-            gpus, cpus, node = more
-            carry(address, script, int(gpus), int(cpus), node, outgoing)
+            gpus, cpus, nodes = more
+            carry(address, script, int(gpus), int(cpus), nodes.split(","), outgoing)
     except ClusterError as error:
         if what == "survey":
             _put(outgoing, json.dumps({"problem": str(error)}).encode())
