@@ -3,10 +3,12 @@
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +69,7 @@ def test_without_gpus_the_nodes_share_workers_by_their_free_cpus() -> None:
         ("b", 4),
     ]
     assert places(node("a"), node("b"))[0] == ("a", 0, 8, 8)
+    assert placed_on(settings(gpus="none"), nodes)[1] == ("c stays idle: no CPU is free",)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +212,7 @@ def test_what_ray_says_becomes_one_line() -> None:
     ("address", "said"),
     [
         ("ray://a:10001", "RAY_ADDRESS=ray://a:10001: expected HOST:PORT of a cluster that this"),
+        ("local", "RAY_ADDRESS=local: expected HOST:PORT"),  # it would be a new one
         ("127.0.0.1:1", "expected a Ray cluster at 127.0.0.1:1, found Connection refused; start"),
     ],
 )
@@ -218,6 +222,64 @@ def test_where_no_cluster_is_ray_is_not_asked(
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ray_client.ClusterError, match=re.escape(said)):
         ray_client.connect("auto")
+
+
+class Cluster:
+    """What a client asks of Ray, which has no place for its actor at first."""
+
+    exceptions = SimpleNamespace(RayError=OSError, GetTimeoutError=TimeoutError)
+    _private = SimpleNamespace(
+        state=SimpleNamespace(
+            available_resources_per_node=lambda: {"b": {"GPU": 1.0}, "c": {"GPU": 2.0}}
+        )
+    )
+
+    def __init__(self, alive: str) -> None:
+        self.alive = alive
+        self.waits = 3
+        call = SimpleNamespace(remote=lambda *_: "call")
+        self.actor = SimpleNamespace(__ray_ready__=call, read=call, write=call)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"NodeID": name, "Alive": name in self.alive} for name in "abc"]
+
+    def remote(self, _: object) -> Any:
+        return SimpleNamespace(
+            options=lambda **_: SimpleNamespace(remote=lambda script: self.actor)
+        )
+
+    def wait(self, asked: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        self.waits -= 1
+        return ([], asked) if self.waits else (asked, [])
+
+    def get(self, call: object, timeout: float | None = None) -> Any:
+        assert self.waits == 0, "it did not wait for a place"
+        return b"", b"", True
+
+
+def test_an_actor_without_a_place_waits_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its end would count as the loss of the worker, and a few of these end a launch."""
+    handlers = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(ray_client, "connect", lambda address: Cluster("a"))
+    monkeypatch.setattr(ray_client, "_on", lambda node: {})
+    try:
+        ray_client.carry("a:1", "true", 2, 0, ["a"], 1)
+    finally:
+        signal.signal(signal.SIGTERM, handlers)
+    assert capfd.readouterr().err.count("an actor waits for 2 free GPUs; see: ray status\n") == 2
+
+
+def test_a_worker_moves_only_to_nodes_that_were_asked() -> None:
+    def living(alive: str) -> str:
+        return ray_client._living(Cluster(alive), ["a", "b"], "GPU")
+
+    assert living("abc") == "a"
+    assert living("bc") == "b"
+    assert ray_client._living(Cluster("bc"), ["a", "b", "c"], "GPU") == "c"
+    with pytest.raises(ray_client.ClusterError, match="found none alive"):
+        living("c")
 
 
 def test_clients_alone_import_ray() -> None:
