@@ -149,11 +149,13 @@ def _read_texts(column: Column, texts: Typed, rows: NDArray[np.int64]) -> _Read:
         if column.kind == "boolean":
             label = {"0": "false", "1": "true"}.get(label, label)
         value = read(label)
-        if value is not None:
+        if label in column.gap_texts:  # also where today's reader of the format would read it
+            gaps.append(place)
+        elif value is not None:
             values[place] = value
         elif label == "None":  # as in training
             continue
-        elif label in column.gap_texts or (column.kind != "boolean" and is_mark(label)):
+        elif column.kind != "boolean" and is_mark(label):
             gaps.append(place)
         else:
             row = int(rows[np.argmax(texts.values == place)]) + 1

@@ -287,6 +287,22 @@ class TestFormats:
             "column 'when': 1 cell holds 'later': taken as missing",
         )
 
+    @pytest.mark.parametrize(
+        ("kind", "name", "known", "gaps"),
+        [
+            ("date", "h:m", "10:30", ("25:10:00", "10:00:00")),
+            ("number", "1,234.5 $", "$1,234.50", ("12.5-", "7")),
+        ],
+    )
+    def test_what_was_missing_in_training_stays_missing(
+        self, kind: str, name: str, known: str, gaps: tuple[str, ...]
+    ) -> None:
+        """Of an older model too, whose format could not read what it reads today."""
+        schema = Schema((Column("c", kind, format=name, gap_texts=gaps),), "y", "regression")
+        features, notes = features_from_frame(pd.DataFrame({"c": [known, *gaps]}), schema)
+        assert np.isnan(features.numbers[:, 0]).tolist() == [False, True, True]
+        assert notes == (f"column 'c': 2 cells hold {gaps[0]!r}, {gaps[1]!r}: taken as missing",)
+
     def test_codes_are_numbers_however_they_are_written(self, tmp_path: Path) -> None:
         header = "n,share,when,code\n"
         rows = "".join(f",,,{code}\n" for code in ("0.0", "1.0", "2.5", "A", "01", "-1.0"))
