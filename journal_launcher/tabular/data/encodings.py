@@ -54,7 +54,8 @@ _FOREIGN = re.compile(
     # Other encodings put their letters where Windows-1252 has signs, or use more of them in a row.
     rf"[^\t\r\n -~{_LETTERS}{_SIGNS}{_ANYWHERE}]|[^\x00-\x7f\xa0]{{3}}"
     rf"|[A-Za-z{_LETTERS}][{_SIGNS}][a-z{_LETTERS}]"
-    rf"|[ÂÃ][{_SIGNS}{_ANYWHERE}œ]"  # a letter of UTF-8, as in a file of both encodings
+    # A letter of UTF-8, as in a file of both encodings; not a quote or dash behind a word.
+    rf"|[ÂÃ](?![»\u2019\u201d\u2013\u2014])[{_SIGNS}{_ANYWHERE}œ]"
 )
 
 

@@ -36,6 +36,7 @@ _REMARK = re.compile(
     re.I | re.S,
 )
 _FOOTER = 20  # rows: more of them are no footer
+_FEW_HEADERS = 5  # rows: more of them, and of 1 % of all, may be values
 
 
 def as_table(
@@ -53,7 +54,7 @@ def as_table(
     whole, unnamed = drop_unnamed(frame)
     if keep_rows:
         return TableFile(whole, found, (*notes, *unnamed))
-    rows, headers = _drop_headers(whole)
+    rows, headers, kept = _drop_headers(whole)
     inner, subtotals, doubts = _drop_subtotals(rows)
     table, footer = _drop_footer(inner)
     if len(table) < len(whole):
@@ -68,21 +69,36 @@ def as_table(
         footer=len(inner) - len(table),
     )
     said = (*notes, *unnamed, *headers, *subtotals, *footer)
-    return TableFile(table, found, said, tuple(doubts))
+    return TableFile(table, found, said, (*kept, *doubts))
 
 
 # --- in the table
 
 
-def _drop_headers(frame: Any) -> tuple[Any, list[str]]:
-    """Leave out rows that hold the columns' names, as files have them that were put together."""
+def _drop_headers(frame: Any) -> tuple[Any, list[str], list[str]]:
+    """(the frame without rows that hold the columns' names, notes, doubts).
+
+    Files that were put together have such rows. So has one without a header, whose first row took
+    its place: there they are values. A name above numbers is one; other names are, if few rows hold
+    them, and no other row one of them.
+    """
     names = list(frame.columns)
     likely = np.flatnonzero((frame.iloc[:, -1] == names[-1]).to_numpy())
     again = [place for place in likely if list(frame.iloc[place].fillna("")) == names]
     if not again or len(names) < 2:
-        return frame, []
+        return frame, [], []
     which = f"with the names of the columns (row {frame.index[again[0]] + 1})"
-    return frame.drop(frame.index[again]), note_rows(len(again), which, "left out")
+    rest = frame.drop(frame.index[again])
+    columns = [(name, rest.iloc[:, n].dropna()) for n, name in enumerate(names) if name]
+    above_numbers = any(
+        len(cells) and are_plain_numbers(map(str, cells)) and not is_plain_number(name)
+        for name, cells in columns
+    )
+    few = len(again) <= max(_FEW_HEADERS, len(frame) // 100)
+    if above_numbers or (few and not any((cells == name).any() for name, cells in columns)):
+        return rest, note_rows(len(again), which, "left out"), []
+    cure = "if the first line is a header, remove them from the file, else write one above it"
+    return frame, [], note_rows(len(again), which, f"kept, as they may be values; {cure}")
 
 
 def _drop_subtotals(frame: Any) -> tuple[Any, list[str], list[str]]:

@@ -53,7 +53,7 @@ def _no_category(labels: tuple[str, ...], known: NDArray[Any]) -> str | None:
 
 
 def _words(label: str) -> int:
-    """How many; none where most are digits and signs, as in +49 30 1234 and in dates."""
+    """How many; none where more are digits and signs, as in +49 30 1234 and in dates."""
     words = label.split()
     spoken = sum(any(map(str.isalpha, word)) for word in words)
-    return len(words) if 2 * spoken > len(words) else 0
+    return len(words) if 2 * spoken >= len(words) else 0

@@ -86,6 +86,7 @@ class TestEncodings:
             ("smørrebrød",),
             ("5 €", "20 °C"),
             ("l\u2019été", "«a»"),
+            ("SÃO «IRMÃ»", "\u201cIRMÃ\u201d", "IRMÃ\u2019", "MANHÃ\u2013TARDE", "Â\u2014"),
         ],
     )
     def test_western_european_is_certain_and_said(
@@ -430,6 +431,20 @@ class TestRepeatedHeaders:
 
     def test_a_row_that_is_not_the_header_stays(self, tmp_path: Path) -> None:
         assert "g" in read(tmp_path, self.FILE).frame["x"].tolist()
+
+    def test_values_that_are_names_too_are_kept_and_doubted(self, tmp_path: Path) -> None:
+        """Without a header the first row gives the names, and others may be equal to it."""
+        (doubt,) = (kept := read(tmp_path, "yes,no\nno,no\nyes,no\nyes,yes\nyes,no\n")).doubts
+        assert len(kept.frame) == 4 and kept.format.headers == 0 and kept.notes == ()
+        assert doubt == (
+            "2 rows with the names of the columns (row 2): kept, as they may be values; if the "
+            "first line is a header, remove them from the file, else write one above it"
+        )
+        many = read(tmp_path, "town,zip\n" + "town,zip\n" * 6 + "x,y\n" * 90)
+        assert len(many.frame) == 96 and "6 rows with the names" in many.doubts[0]
+
+    def test_any_number_is_left_out_above_numbers(self, tmp_path: Path) -> None:
+        assert len(read(tmp_path, "g,n\n" + "u,1\ng,n\n" * 40 + "g,2\n").frame) == 41
 
     def test_in_a_table_of_texts_with_an_index(self, tmp_path: Path) -> None:
         table = read(tmp_path, ",a,b\n1,u,v\n,a,b\n2,w,x\n")

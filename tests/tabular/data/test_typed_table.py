@@ -111,6 +111,11 @@ class TestColumns:
         phones = [f"+49 30 {5500 + place} {place}" for place in range(ROWS)]
         assert read(tmp_path, columns(phone=phones)).left_out == {"phone": "never repeats"}
 
+    @pytest.mark.parametrize("text", ["{} beds 2 baths", "{} x 100 g"])
+    def test_words_beside_as_many_numbers_are_texts(self, tmp_path: Path, text: str) -> None:
+        sizes = [text.format(place) for place in range(ROWS)]
+        assert read(tmp_path, columns(size=sizes)).reading["size"] == "text"
+
     def test_groups_that_differ_beyond_2_to_the_53_are_different(self, tmp_path: Path) -> None:
         group = [2**53 + place // 2 for place in range(ROWS)]
         keys = read(tmp_path, columns(group=group), split="group", group_column="group").keys
