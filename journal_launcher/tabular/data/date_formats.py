@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
-__all__ = ["DATE_FORMATS", "MONTHS", "date_reader", "order_of", "seconds_of"]
+__all__ = ["DATE_FORMATS", "MONTHS", "date_reader", "doubtful_zone", "order_of", "seconds_of"]
 
 _ISO = re.compile(r"\d{4}[-/]\d\d([-/]\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?")
 _NAMES = """
@@ -39,6 +39,8 @@ _ZONES = {
     **{"eet": 2, "eest": 3, "z": 0, "utc": 0, "gmt": 0},
 }
 """Hours that their clocks are ahead of UTC: in America as in mails (RFC 5322), and in Europe."""
+_ELSEWHERE = re.compile("(?<![a-z])(?:est|edt|cst|cdt|mst|pst|bst)(?![a-z])")
+"""Those that are others in China, Australia, the Philippines, Malaysia, Cuba or Bangladesh."""
 _AHEAD = re.compile(r"(?:utc|gmt)?([+-])([0-9]{1,2}):?([0-9]{2})?", re.I)
 _PARTS = {
     "y": "(?P<y>[0-9]{4})",
@@ -50,12 +52,13 @@ _PARTS = {
     "nth": r"(?P<d>[0-9]{1,2})(st|nd|rd|th|\.|\.?º)?",
     "mon": r"(?P<mon>[^\W\d_]{3,10})\.?",
     "clock": r"(?P<H>[0-9]{1,3}):(?P<M>[0-9]{2})(:(?P<S>[0-9]{2}([.,][0-9]+)?))?"
-    r"( ?(?P<half>[ap])\.?m\.?| uhr)?"
-    r"( ?(?P<zone>[+-][0-9]{2}:?[0-9]{2}|(utc|gmt)[+-][0-9]{1,2}(:?[0-9]{2})?"
+    r"( ?(?P<half>[ap])\.?m\.?| uhr)?",
+    "zone": r"( ?(?P<zone>[+-][0-9]{2}:?[0-9]{2}|(utc|gmt)[+-][0-9]{1,2}(:?[0-9]{2})?"
     rf"|{'|'.join(_ZONES)})(\[[a-z_/+-]+\])?)?",  # Java adds [Europe/Berlin]
     "on": rf"((?=[^\W\d_])({'|'.join(_WEEKDAYS.split())})\.?,? +)?",  # looks first: it is quicker
 }
-_PARTS["at"] = rf"((t|:|,? +){_PARTS['clock']})?"
+_PARTS["at"] = rf"((t|:|,? +){_PARTS['clock']}{_PARTS['zone']})?"
+_PARTS["utc"] = "( ?(?P<zone>z|utc|gmt|[+-][0-9]{2}:?[0-9]{2}))?"
 _DATES = {
     "y-m-d": "{on}{y}-{m}-{d}{at}",
     "y/m/d": "{on}{y}/{m}/{d}{at}",
@@ -72,7 +75,7 @@ _DATES = {
     "yy-m-d": "{yy}-{m}-{d}{at}",
     "d mon y": "{on}{nth}( de)?[ /-]?{mon}( de)?[ ,/-]{{0,2}}{any}{at}",
     "mon d, y": "{on}{mon} ?{nth},? ?{y}{at}",
-    "mon d h:m y": "{on}{mon} +{d} {clock} {y}",
+    "mon d h:m y": "{on}{mon} +{d} {clock}{zone} {y}",
     "y mon d": "{y}[ /-]{mon}[ /-]{d}{at}",
     "mon y": "{mon}[ ,/-]{{1,2}}{y}",
     "y mon": "{y}[ /-]{mon}",
@@ -83,7 +86,8 @@ _DATES = {
     "y-Ww": "{year}[ -]?W(?P<w>[0-9]{{2}})(-?(?P<day>[1-7]))?",
     "ymd": "(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})"
     "([t ]?(?P<H>[0-9]{{2}})(:?(?P<M>[0-9]{{2}}):?(?P<S>[0-9]{{2}})?)?(?P<zone>z)?)?",
-    "h:m": r"((?P<days>-?[0-9]{{1,6}}) days?,? \+?)?{clock}",
+    # No zone by its name: without a day the time would be that of another one.
+    "h:m": r"((?P<days>-?[0-9]{{1,6}}) days?,? \+?)?{clock}{utc}",
 }
 DATE_FORMATS = tuple(_DATES)
 _ORDERS = {
@@ -107,6 +111,12 @@ def seconds_of(text: str) -> float | None:
 def order_of(name: str | None) -> str | None:
     """dmy, mdy or ymd, where another order is written alike."""
     return _ORDERS.get(name or "")
+
+
+def doubtful_zone(text: str) -> str | None:
+    """What a zone in a date is read as, -06:00 for CST, if it is another one elsewhere."""
+    found = _ELSEWHERE.search(text.lower())
+    return f"{_ZONES[found[0]]:+03d}:00" if found else None
 
 
 def date_reader(name: str) -> Callable[[str], float | None]:

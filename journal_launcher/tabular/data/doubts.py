@@ -21,6 +21,7 @@ __all__ = [
     "doubt_groups",
     "doubt_orders",
     "doubt_text",
+    "hours_of",
 ]
 
 Rows = NDArray[np.int64]
@@ -152,7 +153,7 @@ def _are_shares(texts: Typed) -> bool:
 
 
 def doubt_dates(name: str, texts: Typed, rows: Rows, form: str | None) -> str | None:
-    """Why texts that could be dates of that format are taken for none: versions, seasons, sizes."""
+    """Why texts that could be dates of that format are taken for none: versions, seasons, codes."""
     labels = [label for label in texts.labels if label != "None" and not is_mark(label)]
     if form == "d.m.y":
         parts = [label.split(".") for label in labels]
@@ -160,25 +161,36 @@ def doubt_dates(name: str, texts: Typed, rows: Rows, form: str | None) -> str | 
         padded = all(len(number) == 2 for part in parts for number in part[:2])
         if not short or padded or any(int(part[0]) > 12 for part in parts):
             return None
-        other, cure = "versions", "write dates with years of four digits"
+        other, cure = "versions or dates", "write dates with years of four digits"
     elif form is None:
         found = [re.fullmatch("([0-9]{4})[-/]([0-9]{2})", label) for label in labels]
         months = [(int(month[1]), int(month[2])) for month in found if month]
         if len(months) < len(labels):
             return None
         if len(months) > 1 and all((year + 1) % 100 == month for year, month in months):
-            other, cure = "seasons of two years", "write months as 2024-01-01"
+            other, cure = "seasons of two years or dates", "write months as 2024-01-01"
         elif not all(1700 <= year < 2200 for year, _ in months):
-            other, cure = "sizes or codes", "write months as 2024-01-01"
+            other, cure = "sizes or codes or dates", "write months as 2024-01-01"
         else:
             return None
+    elif form == "h:m":
+        hours = [hour for label in labels if (hour := hours_of(label)) is not None]
+        if min(hours) < 24:
+            return None
+        other, cure = "codes or durations", "write durations in seconds"
     else:
         return None
     row = int(rows[np.argmax(texts.values == texts.labels.index(labels[0]))]) + 1
     return (
         f"column {name!r} is read as categories: {labels[0]!r} in row {row} and the like may be "
-        f"{other} or dates; {cure}"
+        f"{other}; {cure}"
     )
+
+
+def hours_of(label: str) -> int | None:
+    """The hours of a time or duration such as 40:05:10, those beside days of 2 days 10:44:00."""
+    found = re.match(r"(?:-?[0-9]+ days?,? \+?)?([0-9]+):", label)
+    return int(found[1]) if found else None
 
 
 def doubt_orders(name: str, texts: Typed, rows: Rows) -> str | None:

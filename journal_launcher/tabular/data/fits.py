@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.columns import Gap, Typed, checked_finite, list_names
-from journal_launcher.tabular.data.date_formats import DATE_FORMATS
-from journal_launcher.tabular.data.doubts import MANY, MOSTLY
+from journal_launcher.tabular.data.date_formats import DATE_FORMATS, doubtful_zone
+from journal_launcher.tabular.data.doubts import MANY, MOSTLY, hours_of
 from journal_launcher.tabular.data.formats import is_mark, number_formats, reader_of, unit_of
 
 __all__ = ["Fit", "fits_of", "read_as"]
@@ -98,7 +98,10 @@ def read_as(fit: Fit, name: str, texts: Typed, rows: NDArray[np.int64]) -> Typed
         gaps=tuple(gaps),
         example=texts.labels[np.argmax(~np.isnan(fit.values))],
         notes=tuple(_notes(fit, name, texts, [gap for gap in gaps if gap.text not in fit.odd])),
-        doubts=(_slips(name, fit.kind, slips, int(rows[-1]) + 1),) if slips else (),
+        doubts=(
+            *([_slips(name, fit.kind, slips, int(rows[-1]) + 1)] if slips else []),
+            *(_zones(fit, name, texts) if fit.kind == "date" and fit.format else []),
+        ),
     )
 
 
@@ -117,10 +120,28 @@ def _notes(fit: Fit, name: str, texts: Typed, marks: list[Gap]) -> Iterator[str]
             yield f"column {name!r}: {texts.labels[place]!r} is read as {fit.values[place]:.15g}"
         if unit_of(fit.format) == "%":
             yield f"column {name!r}: 51.9% is read as 51.9"
+    if fit.format == "h:m":
+        long = [place for place in read if (hours_of(texts.labels[place]) or 0) > 23]
+        for place in long[:1]:
+            value = f"{fit.values[place]:.15g} seconds"
+            yield f"column {name!r}: {texts.labels[place]!r} is read as a duration, {value}"
     if fit.kind == "date" and fit.format not in (None, "h:m"):
         short = [place for place in read if not re.search("[0-9]{4}", texts.labels[place])]
         if short:
             yield f"column {name!r}: years of two digits are read as 1969 to 2068"
+
+
+def _zones(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
+    """A doubt of the first zone whose name others have too."""
+    if not doubtful_zone("\n".join(texts.labels)):  # much quicker than one by one
+        return
+    for place, label in enumerate(texts.labels):
+        if not np.isnan(fit.values[place]) and (zone := doubtful_zone(label)):
+            yield (
+                f"column {name!r}: {label!r} is read as {zone}, but other places have a zone of "
+                f"that name; write {zone} or what it is"
+            )
+            return
 
 
 def _slips(name: str, kind: str, slips: list[Gap], last: int) -> str:

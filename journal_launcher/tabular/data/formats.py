@@ -56,18 +56,22 @@ _BETWEEN = {
     " ": re.compile("[0-9][ \u00a0\u202f\u2009][0-9]"),
     "'": re.compile("[0-9]['\u2019][0-9]"),
 }
+_MARKED = re.compile("[0-9][.,][0-9]")
 _SAMPLE = 100
 _CODES = (
     "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR ISK JPY KRW MXN "
     "MYR NOK NZD PEN PHP PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR kr. kr zł Kč Ft Fr. "
-    "Euro euros lei RMB RM Rs. Rs Rp. Rp"
+    "RMB RM Rs. Rs Rp. Rp"
 )
-_CURRENCY = rf"[A-Z]{{0,3}}[$€£¥₹₩₽₺₪₫₴₱฿¢]|{'|'.join(map(re.escape, _CODES.split()))}"
+_WITH_SIGN = "[A-Z]{0,2}|" + "|".join(re.findall("[A-Z]{3}", _CODES))  # A$, NT$, USD$; not MLB$1
+_CURRENCY = rf"(?:{_WITH_SIGN})[$€£¥₹₩₽₺₪₫₴₱฿¢]|{'|'.join(map(re.escape, _CODES.split()))}"
+_ROOMS = {"RM", "Rs", "Rp"}
+"""Units only where some number has a mark in it: RM 101 may be a room, and Rs 1 a code."""
 _SIGNS = ("open", "sign", "inner", "behind", "last")
 _AMOUNT = re.compile(
     rf"(?P<open>\()?(?P<sign>[+-]?) ?(?P<before>{_CURRENCY})? ?(?P<inner>[+-]?)"
     r"(?P<digits>[0-9.,' ]*[0-9][.,]?(?:[eE][+-]?[0-9]+)?) ?"
-    rf"(?P<behind>-?) ?(?P<after>{_CURRENCY}|%)?(?P<last>-?)(?P<close>\))?"
+    rf"(?P<behind>-?) ?(?P<after>{_CURRENCY}|Euro|euros|lei|%)?(?P<last>-?)(?P<close>\))?"
 )
 
 
@@ -97,6 +101,8 @@ def number_formats(texts: Sequence[str]) -> tuple[str, ...]:
     The unit is the commonest; a mark that stands between no digits is no mark of thousands.
     """
     parts = [part for text in texts[:_SAMPLE] if (part := _amount(text))]
+    if {unit for _, unit, _ in parts} & _ROOMS and not any(map(_MARKED.search, texts)):
+        parts = [part for part in parts if part[1] not in _ROOMS]
     if not parts:
         return ()
     units = Counter(unit for _, unit, _ in parts if unit)

@@ -237,6 +237,7 @@ class TestFarValues:
         hours = [f"{hours}:05:10" for hours in (3, 7, *range(100, 130))]
         typed = type_of("d", cells(*hours))
         assert (typed.kind, typed.format, typed.doubts) == ("date", "h:m", ())
+        assert typed.notes == ("column 'd': '100:05:10' is read as a duration, 360310 seconds",)
 
     def test_days_too(self) -> None:
         days = [*pd.date_range("2024-01-01", periods=20).strftime("%d.%m.%Y"), "01.01.1900"]
@@ -397,6 +398,25 @@ class TestDates:
         typed = type_of("v", cells(*values))
         assert typed.kind == "category" and f"may be {other} or dates" in typed.doubts[0]
         assert f"'{values[0]}' in row 1" in typed.doubts[0]
+
+    def test_codes_in_three_parts_are_no_durations(self) -> None:
+        typed = type_of("v", cells("66:10:22", "-", "124:01:11", "66:10:22"))
+        assert typed.kind == "category" and typed.doubts == (
+            "column 'v' is read as categories: '66:10:22' in row 1 and the like may be codes or "
+            "durations; write durations in seconds",
+        )
+
+    @pytest.mark.parametrize("zone", ["CST", "est", "BST"])
+    def test_a_zone_of_several_meanings_is_doubted(self, zone: str) -> None:
+        days = [f"2022-01-{n} 10:00:00" for n in range(10, 20)]
+        typed = type_of("d", cells(*days, f"2022-01-31 10:00:00 {zone}"))
+        ahead = {"CST": "-06:00", "est": "-05:00", "BST": "+01:00"}[zone]
+        assert typed.kind == "date" and typed.doubts == (
+            f"column 'd': '2022-01-31 10:00:00 {zone}' is read as {ahead}, but other places have "
+            f"a zone of that name; write {ahead} or what it is",
+        )
+        assert type_of("d", cells(*days, "2022-01-31 10:00:00 CEST")).doubts == ()
+        assert len(type_of("d", cells(*days, f"2022-01-31 10:00:00{zone}")).doubts) == 1
 
     @pytest.mark.parametrize(
         "values", [["1.10.2", "2.3.1"], ["3/4", "1/2"], ["12/31", "7/12"], ["1.2.3.4"]]
