@@ -174,8 +174,8 @@ class ModelType(Protocol):
 
     max_steps: the most epochs or rounds that a training takes. fold_steps: batches that the last
     cross-validation went through, each fold's counted, also where a report ended it; None of a type
-    whose rounds cost unlike times. on_round: told after every round,
-    by those that train their folds one after the other; set by whoever wants to hear it.
+    whose rounds cost unlike times. on_round: told after every round of a `fit`, and of a fold by
+    those that train these one after the other; set by whoever wants to hear it, and may raise.
     """
 
     extension: str

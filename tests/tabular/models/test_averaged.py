@@ -55,6 +55,25 @@ def test_trainings_in_one_call_are_those_of_their_seeds(make_table: MakeTable, n
         np.testing.assert_allclose(fitted.predict(table.features), alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["neural_net", "catboost"])
+def test_whoever_listens_to_the_rounds_can_end_the_trainings(
+    make_table: MakeTable, name: str
+) -> None:
+    """As a stop does, which is an exception from wherever the main thread is."""
+    table = make_table()
+    model = task_of(table, name).make_model()
+    heard: list[tuple[int, int]] = []
+
+    def stop(*rounds: int) -> None:
+        heard.append((rounds[0], rounds[1]))
+        raise InterruptedError
+
+    model.on_round = stop
+    with pytest.raises(InterruptedError):
+        model.fit_each(model.defaults(), table.features, table.target, 4, [3, 5, 7])
+    assert len(heard) == 1
+
+
 def test_a_model_of_one_training_is_read_as_before(make_table: MakeTable, tmp_path: Path) -> None:
     """As every earlier version published it."""
     table = make_table()

@@ -215,13 +215,11 @@ class NeuralNet(Tuned):
         rows = TensorRows(*move_to_device(rows.tensors, self._device, workers))
         trainings = self._trainings(params, [rows] * len(seeds), seeds)
 
-        def train(training: Training) -> list[Weights]:
-            for _ in range(steps):
-                training.epoch()
-            return training.snapshot()
-
         with self._pool() as pool:
-            trained = [weights for some in pool.map(train, trainings) for weights in some]
+            for done in range(1, steps + 1):  # epoch by epoch: a stop waits for the end of one
+                list(pool.map(Training.epoch, trainings))
+                self.on_round(done, steps)
+        trained = [weights for training in trainings for weights in training.snapshot()]
         return [FittedNet(encoder, scaling, trainings[0].net, weights) for weights in trained]
 
     def load(self, path: Path, state: dict[str, Any]) -> FittedNet:
