@@ -231,11 +231,12 @@ def leave_out(paths: StudyPaths, sidecar: Sidecar) -> None:
 
     The next comparison judges it again without training it.
     """
-    write_json(paths.sidecar, replace(sidecar, files={}, left_out=True).to_json())
-    names = {*(sidecar.files or ()), str(sidecar.model_file)}  # a kill may have left it
-    for name in filter(is_published_name, names - {paths.diagnostics.name}):
+    # Until all are gone their names stay, for whoever goes on after a kill.
+    write_json(paths.sidecar, replace(sidecar, left_out=True).to_json())
+    for name in filter(is_published_name, set(sidecar.files or ()) - {paths.diagnostics.name}):
         if not _leads_elsewhere(paths.directory, name):
             _remove_file(paths.directory, name)
+    write_json(paths.sidecar, replace(sidecar, files={}, left_out=True).to_json())
 
 
 def model_path(paths: StudyPaths, sidecar: Sidecar | None) -> Path | None:
@@ -267,8 +268,8 @@ def _plain_files(directory: Path) -> Iterator[Path]:
 
 def _matching(sidecar: Path, directory: Path, wanted: Best) -> Sidecar | None:
     content = _read(sidecar, wanted)
-    if content is None:
-        return None
+    if content is None or content.left_out:  # a kill may have left some of its files
+        return content
     files = (content.files or {}).items()
     return content if all(_sha256(directory / name) == sha for name, sha in files) else None
 

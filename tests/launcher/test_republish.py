@@ -17,7 +17,13 @@ def study(folder: Path, name: str) -> StudyPaths:
 
 
 def publish(paths: StudyPaths, weights: str = "weights", **more: Any) -> Sidecar:
-    staging = model_store.clear_staging(paths)
+    model_store.clear_staging(paths)
+    return publish_staged(paths, weights, **more)
+
+
+def publish_staged(paths: StudyPaths, weights: str = "weights", **more: Any) -> Sidecar:
+    """What is in the staging folder, and a model and its diagnostics beside it."""
+    staging = paths.staging
     (staging / "best_model.cbm").write_text(weights)
     (staging / paths.diagnostics.name).write_text("{}")
     content = {"study": paths.name, "identity_sha256": "x", "trial": 0, "params": {}}
@@ -33,6 +39,52 @@ def test_what_is_left_out_keeps_what_is_said_of_it(tmp_path: Path) -> None:
     found = model_store.read(paths)
     assert found is not None
     assert found.to_json() == {**sidecar.to_json(), "files": {}, "left_out": True}
+
+
+FILES = ("best_model.cbm", "best_model.variant2.cbm", "best_model.words.safetensors")
+
+
+def killed_while_leaving_out(
+    paths: StudyPaths, monkeypatch: pytest.MonkeyPatch, step: int
+) -> Sidecar:
+    """Before the removal of the file of that number; what the sidecar says then."""
+    staging = model_store.clear_staging(paths)
+    for name in FILES[1:]:
+        (staging / name).write_text("weights")
+    sidecar = publish_staged(paths)
+    remove, calls = model_store._remove_file, []
+
+    def deadly(*given: Any) -> None:
+        calls.append(given)
+        if len(calls) == step:
+            raise KeyboardInterrupt
+        remove(*given)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(model_store, "_remove_file", deadly)
+        model_store.leave_out(paths, sidecar)
+    found = model_store.published(paths, Best())
+    assert found is not None and found.left_out, "nothing needs to be trained again"
+    return found
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("next_one", ["comparison", "publishing"])
+def test_what_a_kill_left_of_a_model_that_is_left_out_goes_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, next_one: str
+) -> None:
+    paths = study(tmp_path, "a")
+    found = killed_while_leaving_out(paths, monkeypatch, step)
+    (paths.directory / "best_model.variant9.txt").write_text("theirs")
+    if next_one == "comparison":
+        model_store.leave_out(paths, found)
+        assert (model_store.read(paths) or found).files == {}
+    else:
+        publish(paths)
+    names = {path.name for path in paths.directory.glob("best_model*")}
+    kept = {"best_model.variant9.txt", "best_model.meta.json"}
+    assert names - kept == ({"best_model.cbm"} if next_one == "publishing" else set())
+    assert kept <= names
 
 
 def test_a_winner_stays_whole_when_its_own_study_was_left_out_meanwhile(tmp_path: Path) -> None:
