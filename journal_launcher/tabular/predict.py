@@ -23,7 +23,6 @@ from journal_launcher.tabular.models import (
     FittedModel,
     ModelSettings,
     Predictions,
-    averaged,
     make_model,
 )
 from journal_launcher.tabular.refit import SCHEMA_VERSION
@@ -137,7 +136,7 @@ def _load(directory: Path, sidecar: dict[str, Any]) -> LoadedModel:
         flags=sidecar["flags"],
         name=sidecar["model_type"],
     )
-    fitted = averaged.load(make_model(settings), file, sidecar["model_state"])
+    fitted = make_model(settings).load_mean(file, sidecar["model_state"])
     return LoadedModel(fitted, schema, sidecar)
 
 

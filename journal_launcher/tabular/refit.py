@@ -19,7 +19,6 @@ from journal_launcher.tabular.models import (
     ModelType,
     Params,
     Predictions,
-    averaged,
     mean_one,
 )
 from journal_launcher.tabular.task import ScoredTrial, TableTask
@@ -60,8 +59,7 @@ def refit(
     def fit(step: int, rows: Rows) -> FittedModel:
         progress(step, 3, None)
         model.on_round = lambda *rounds: progress(step - 1, 3, None, rounds)
-        members = _fit(model, trial.params, dataset, rows, trial.steps, seeds)
-        return averaged.Averaged(members) if len(members) > 1 else members[0]
+        return _fit(model, trial.params, dataset, rows, trial.steps, seeds)
 
     fitted = fit(1, dataset.train)
     progress(2, 3, None)
@@ -100,7 +98,7 @@ def rehearse(task: TableTask) -> None:
     if dataset.schema.classes:
         _, first = np.unique(dataset.target[dataset.train], return_index=True)
         rows = np.union1d(rows, dataset.train[first])  # a row of each class
-    (fitted,) = _fit(model, model.defaults(), dataset, rows, 1, [task.seed])
+    fitted = _fit(model, model.defaults(), dataset, rows, 1, [task.seed])
     with tempfile.TemporaryDirectory(prefix="journal_launcher-") as folder:
         _write(model, fitted, dataset, Path(folder))
 
@@ -112,9 +110,9 @@ def _fit(
     rows: Rows,
     steps: int,
     seeds: Sequence[int],
-) -> Sequence[FittedModel]:
+) -> FittedModel:
     weights = dataset.weights_of(rows)
-    return model.fit_each(
+    return model.fit_mean(
         params,
         dataset.features.take(rows),
         dataset.target[rows],
@@ -188,7 +186,7 @@ def _write(
     state = fitted.save(file)
     features = dataset.features.take(dataset.train[:_COMPARED_ROWS])
     # Through JSON, as the sidecar will carry it.
-    read_back = averaged.load(model, file, json.loads(json.dumps(state, allow_nan=False)))
+    read_back = model.load_mean(file, json.loads(json.dumps(state, allow_nan=False)))
     expected, found = fitted.predict(features), read_back.predict(features)
     if not np.allclose(expected, found, rtol=1e-5, atol=1e-8):
         raise JournalLauncherError(

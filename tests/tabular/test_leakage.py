@@ -15,7 +15,7 @@ import pytest
 from tabular.tasks import EACH_MODEL_TYPE, task_of
 
 from journal_launcher.tabular.data.dataset import Dataset, Features, Fold, Rows
-from journal_launcher.tabular.models import FoldData, ModelType, averaged
+from journal_launcher.tabular.models import FoldData, ModelType
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial
 
@@ -113,7 +113,7 @@ def test_the_published_model_is_fitted_without_the_holdout(
             on_all_rows=False,
             progress=lambda *_: None,
         )
-        published = averaged.load(model, staging / sidecar["model_file"], sidecar["model_state"])
+        published = model.load_mean(staging / sidecar["model_file"], sidecar["model_state"])
         rows = one.features.take(one.train)
         outcomes.append((sidecar, published.predict(rows).tobytes()))
     (first, weights), (second, same_weights) = outcomes

@@ -13,7 +13,6 @@ from journal_launcher.base.errors import JournalLauncherError
 from journal_launcher.base.seeds import trial_seed
 from journal_launcher.tabular import metrics
 from journal_launcher.tabular.data.dataset import Dataset
-from journal_launcher.tabular.models import averaged
 from journal_launcher.tabular.models.catboost import CatBoost, FittedCatBoost
 from journal_launcher.tabular.refit import refit
 from journal_launcher.tabular.task import ScoredTrial
@@ -60,7 +59,7 @@ def test_the_model_is_trained_on_the_training_rows_and_scored_on_the_others(
         *(f"best_model.variant{n}.cbm" for n in (2, 3, 4, 5)),
         "training_diagnostics.json",
     ]
-    published = averaged.load(model, tmp_path / "best_model.cbm", sidecar["model_state"])
+    published = model.load_mean(tmp_path / "best_model.cbm", sidecar["model_state"])
     members = [member.predict(table.features) for member in by_hand]
     assert not np.array_equal(members[0], members[1])
     expected = np.mean(members, axis=0)
@@ -121,7 +120,7 @@ def test_refit_all_publishes_a_model_of_all_rows_with_the_metrics_of_the_other(
         assert of_all[key] == of_train[key]
     model, _ = _by_hand(table)
     file = tmp_path / "all" / "best_model.cbm"
-    published = averaged.load(model, file, of_all["model_state"])
+    published = model.load_mean(file, of_all["model_state"])
     holdout = table.features.take(table.holdout)
     seen = metrics.score_function("r2", "regression")(
         table.target[table.holdout], published.predict(holdout)

@@ -163,7 +163,8 @@ class FittedModel(Protocol):
     def save(self, path: Path) -> Any:
         """Write the weights to `path` and return everything else as JSON for the sidecar.
 
-        The returned object, a dictionary, goes back into `ModelType.load`; no pickle anywhere.
+        The returned object, a dictionary, goes back into `ModelType.load` (of a mean, a list, into
+        `load_mean`); no pickle anywhere.
         """
         ...
 
@@ -249,7 +250,7 @@ class ModelType(Protocol):
         """Train exactly `steps` epochs or rounds on all rows given; weights have a mean of 1."""
         ...
 
-    def fit_each(
+    def fit_mean(
         self,
         params: Params,
         features: Features,
@@ -257,12 +258,16 @@ class ModelType(Protocol):
         steps: int,
         seeds: Sequence[int],
         weights: RowWeights = None,
-    ) -> Sequence[FittedModel]:
-        """As `fit`, a training from each of the seeds; `on_round` hears of the rounds of all."""
+    ) -> FittedModel:
+        """As `fit`, the mean of a training from each seed; `on_round` hears of all their rounds."""
         ...
 
     def load(self, path: Path, state: dict[str, Any]) -> FittedModel:
         """Read back what `FittedModel.save` wrote."""
+        ...
+
+    def load_mean(self, path: Path, state: Any) -> FittedModel:
+        """Read back what `fit_mean` made, or, as earlier versions published it, `fit`."""
         ...
 
 

@@ -4,16 +4,16 @@ Each is of the same rows and parameters, from a seed of its own. The mean predic
 of them, and no trial needs to know.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from journal_launcher.tabular.data.dataset import Features
-from journal_launcher.tabular.models import FittedModel, ModelType, Predictions
+from journal_launcher.tabular.models import FittedModel, Predictions
 
-__all__ = ["Averaged", "load"]
+__all__ = ["Averaged"]
 
 
 class Averaged:
@@ -33,13 +33,13 @@ class Averaged:
         files = _files(path, len(self._members))
         return [member.save(file) for member, file in zip(self._members, files, strict=True)]
 
-
-def load(model: ModelType, path: Path, state: Any) -> FittedModel:
-    """Read back what was saved: one model, as all were once, or several."""
-    if not isinstance(state, list):
-        return model.load(path, state)
-    files = _files(path, len(state))
-    return Averaged([model.load(file, of) for file, of in zip(files, state, strict=True)])
+    @classmethod
+    def load(
+        cls, load: Callable[[Path, dict[str, Any]], FittedModel], path: Path, states: Sequence[Any]
+    ) -> "Averaged":
+        """Read back what was saved. load: of one member, from its file and its state."""
+        files = _files(path, len(states))
+        return cls([load(file, state) for file, state in zip(files, states, strict=True)])
 
 
 def _files(path: Path, members: int) -> list[Path]:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from journal_launcher.tabular.models import (
     RowWeights,
     Suggester,
 )
+from journal_launcher.tabular.models.averaged import Averaged
 
 __all__ = ["Parameter", "Space", "Tuned", "between", "narrowed", "one_of"]
 
@@ -110,6 +112,18 @@ class Tuned(ABC):
         weights: RowWeights = None,
     ) -> FittedModel: ...
 
+    def fit_mean(
+        self,
+        params: Params,
+        features: Features,
+        target: NDArray[np.float64],
+        steps: int,
+        seeds: Sequence[int],
+        weights: RowWeights = None,
+    ) -> FittedModel:
+        fitted = self.fit_each(params, features, target, steps, seeds, weights)
+        return Averaged(fitted) if len(fitted) > 1 else fitted[0]
+
     def fit_each(
         self,
         params: Params,
@@ -119,6 +133,7 @@ class Tuned(ABC):
         seeds: Sequence[int],
         weights: RowWeights = None,
     ) -> Sequence[FittedModel]:
+        """A training from each of the seeds, one after the other."""
         tell = self.on_round
         fitted: list[FittedModel] = []
 
@@ -130,6 +145,14 @@ class Tuned(ABC):
             fitted.append(self.fit(params, features, target, steps, seed, weights))
         self.on_round = tell
         return fitted
+
+    @abstractmethod
+    def load(self, path: Path, state: dict[str, Any]) -> FittedModel: ...
+
+    def load_mean(self, path: Path, state: Any) -> FittedModel:
+        if isinstance(state, list):
+            return Averaged.load(self.load, path, state)
+        return self.load(path, state)
 
     @cached_property
     def searched(self) -> Space:

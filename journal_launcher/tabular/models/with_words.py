@@ -106,9 +106,9 @@ class WithWords:
         seed: int,
         weights: RowWeights = None,
     ) -> "FittedWithWords":
-        return self.fit_each(params, features, target, steps, [seed], weights)[0]
+        return self.fit_mean(params, features, target, steps, [seed], weights)
 
-    def fit_each(
+    def fit_mean(
         self,
         params: Params,
         features: Features,
@@ -116,15 +116,18 @@ class WithWords:
         steps: int,
         seeds: Sequence[int],
         weights: RowWeights = None,
-    ) -> "list[FittedWithWords]":
+    ) -> "FittedWithWords":
         assert features.texts is not None
         words = Words.fit(features.texts)
         numbers = _joined(features, words.transform(features.texts))
-        fitted = self._model.fit_each(params, numbers, target, steps, seeds, weights)
-        return [FittedWithWords(one, words) for one in fitted]
+        fitted = self._model.fit_mean(params, numbers, target, steps, seeds, weights)
+        return FittedWithWords(fitted, words)
 
     def load(self, path: Path, state: dict[str, Any]) -> "FittedWithWords":
-        return FittedWithWords(self._model.load(path, state), Words.load(_words_file(path)))
+        return self.load_mean(path, state)
+
+    def load_mean(self, path: Path, state: Any) -> "FittedWithWords":
+        return FittedWithWords(self._model.load_mean(path, state), Words.load(_words_file(path)))
 
     def _with_words(self, folds: Sequence[FoldData]) -> list[FoldData]:
         """The folds, each with the words of its own training rows; found once for all trials."""
@@ -162,7 +165,7 @@ class _FoldWithWords(FoldData):
 
 
 class FittedWithWords:
-    """A fitted model, and the words that its training rows had."""
+    """A fitted model, or the mean of several, and the words that its training rows had."""
 
     def __init__(self, model: FittedModel, words: Words) -> None:
         self._model = model
@@ -173,10 +176,9 @@ class FittedWithWords:
     def predict(self, features: Features) -> Predictions:
         return self._model.predict(self._numbers(features))
 
-    def save(self, path: Path) -> dict[str, Any]:
+    def save(self, path: Path) -> Any:
         self._words.save(_words_file(path))
-        state: dict[str, Any] = self._model.save(path)
-        return state
+        return self._model.save(path)
 
     def _diagnose(self, features: Features, target: NDArray[np.float64]) -> dict[str, Any]:
         found: dict[str, Any] = self._model.diagnose(self._numbers(features), target)  # type: ignore[attr-defined]

@@ -10,7 +10,6 @@ from tabular.tasks import EACH_MODEL_TYPE, publish, task_of
 
 from journal_launcher.base.errors import UsageError
 from journal_launcher.tabular.data.dataset import Dataset
-from journal_launcher.tabular.models import averaged
 from journal_launcher.tabular.predict import load
 
 MakeTable = Callable[..., Dataset]
@@ -34,7 +33,7 @@ def test_the_mean_of_five_is_published_where_trainings_differ_by_chance(
         return
     files = zip((first, *others), state, strict=True)
     found = [made.load(file, of).predict(table.features) for file, of in files]
-    published = averaged.load(made, first, state).predict(table.features)
+    published = made.load_mean(first, state).predict(table.features)
     np.testing.assert_array_equal(published, np.mean(found, axis=0))
     assert not all(np.array_equal(found[0], other) for other in found[1:])
 
@@ -80,7 +79,7 @@ def test_a_model_of_one_training_is_read_as_before(make_table: MakeTable, tmp_pa
     model = task_of(table, "catboost").make_model()
     fitted = model.fit(model.defaults(), table.features, table.target, 5, 0)
     file = tmp_path / "best_model.cbm"
-    found = averaged.load(model, file, fitted.save(file)).predict(table.features)
+    found = model.load_mean(file, fitted.save(file)).predict(table.features)
     np.testing.assert_array_equal(found, fitted.predict(table.features))
 
 

@@ -151,6 +151,35 @@ def test_every_model_type_learns_from_texts_and_publishes_what_it_learned(
         load_model(study)
 
 
+@pytest.mark.parametrize("name", ["catboost", "neural_net"])
+def test_all_trainings_of_a_model_have_one_file_of_words(
+    make_table: MakeTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    table = with_texts(make_table())
+    study = publish(table, name, tmp_path / "study")
+    assert [file.name for file in study.glob("*words*")] == ["best_model.words.safetensors"]
+    assert len([*study.glob("best_model*")]) == 1 + 5 + 1, "sidecar, trainings, words"
+    looked_up: list[Any] = []
+    transform = Words.transform
+    monkeypatch.setattr(Words, "transform", lambda *given: looked_up.append(1) or transform(*given))
+    model = load_model(study)
+    model.predict_table(table.features)
+    assert looked_up == [1]
+
+
+def test_a_model_of_one_training_and_its_words_is_read_as_before(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    """As every earlier version published it: the state is that of the model type itself."""
+    table = with_texts(make_table())
+    model = task_of(table, "catboost").make_model()
+    fitted = model.fit(model.defaults(), table.features, table.target, 5, 0)
+    file = tmp_path / "best_model.cbm"
+    state = fitted.save(file)
+    found = model.load_mean(file, state).predict(table.features)
+    np.testing.assert_array_equal(found, fitted.predict(table.features))
+
+
 def test_texts_make_scores_better(make_table: MakeTable) -> None:
     table = make_table()
     scores = []
