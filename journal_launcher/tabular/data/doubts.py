@@ -157,7 +157,7 @@ def doubt_dates(name: str, texts: Typed, rows: Rows, form: str | None) -> str | 
     labels = [label for label in texts.labels if label != "None" and not is_mark(label)]
     if form == "d.m.y":
         parts = [label.split(".") for label in labels]
-        short = all(len(part) == 3 and len(part[2]) == 2 and part[2].isdigit() for part in parts)
+        short = all(re.fullmatch(r"[0-9]+\. ?[0-9]+\.[0-9]{2}", label) for label in labels)
         padded = all(len(number) == 2 for part in parts for number in part[:2])
         if not short or padded or any(int(part[0]) > 12 for part in parts):
             return None

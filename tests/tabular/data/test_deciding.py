@@ -427,6 +427,7 @@ class TestDates:
     def test_short_dates_that_show_their_day_are_some(self) -> None:
         for values in (["1.2.22", "13.2.22"], ["01.02.22", "01.03.22"], ["2009-10", "2010-12"]):
             assert type_of("d", cells(*values)).kind == "date"
+        assert type_of("d", cells("Sa 1.1.22", "So 2.1.22")).kind == "date"
 
     @pytest.mark.parametrize(
         "text", ["2010H{}", "{} stycznia 2024", "Jan-2{}", "{} May", "W0{} 2024"]
