@@ -29,7 +29,10 @@ def permutation_importance(
     weights: NDArray[np.float64] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Importance:
-    """Score every feature on the rows given, in a random order until the time is up."""
+    """Score every feature on the rows given, in a random order until the time is up.
+
+    fitted: one training; the mean of several would have time for a fraction of the features.
+    """
     rng = np.random.default_rng(seed)
     rows = len(target)
     numbers = np.tile(features.numbers, (_REPEATS, 1))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tabular.tasks import EACH_MODEL_TYPE, task_of
+from tabular.models.test_words import with_texts
+from tabular.tasks import EACH_MODEL_TYPE, publish, task_of
 
 from journal_launcher.base.artifacts.diagnostics import Diagnostics
 from journal_launcher.tabular import diagnostics, importance, metrics
@@ -120,6 +121,33 @@ def test_diagnostics_that_fail_cost_no_model(
     found = diagnosed(make_table(), tmp_path)
     assert found["failed"] == "MemoryError: no room"
     assert {"schema_version", "study", "trial", "model_sha256"} <= set(found)
+
+
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize("name", ["catboost", "neural_net"])
+def test_one_training_is_looked_at_where_the_mean_of_several_is_published(
+    make_table: MakeTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, texts: bool
+) -> None:
+    """Or a wide table would have a fifth of the features scored in the same time."""
+    looked_at: list[Any] = []
+    measure = diagnostics.permutation_importance
+
+    def seen(fitted: Any, *given: Any) -> Any:
+        looked_at.append(fitted)
+        return measure(fitted, *given)
+
+    monkeypatch.setattr(diagnostics, "permutation_importance", seen)
+    table = with_texts(make_table()) if texts else make_table()
+    study = publish(table, name, tmp_path / "study")
+    sidecar = json.loads((study / "best_model.meta.json").read_text())
+    model, file = task_of(table, name).make_model(), study / sidecar["model_file"]
+    first = model.load(file, sidecar["model_state"][0]).predict(table.features)
+    np.testing.assert_allclose(looked_at[0].predict(table.features), first, rtol=1e-6)
+    assert not np.allclose(
+        model.load_mean(file, sidecar["model_state"]).predict(table.features), first
+    )
+    told = json.loads((study / "training_diagnostics.json").read_text())
+    assert ("network" in told) == (name == "neural_net")
 
 
 # --- permutation importance

@@ -155,7 +155,8 @@ class FittedModel(Protocol):
     """A trained model with the transformations fitted on its training rows.
 
     One that has an inside to look at also has `diagnose(features, target) -> dict`: JSON, though
-    numbers need not be finite, for the section "network" of the diagnostics.
+    numbers need not be finite, for the section "network" of the diagnostics. One that is the mean
+    of several has the `first` of them.
     """
 
     def predict(self, features: Features) -> Predictions: ...

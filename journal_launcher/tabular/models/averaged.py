@@ -21,8 +21,7 @@ class Averaged:
 
     def __init__(self, members: Sequence[FittedModel]) -> None:
         self._members = members
-        if hasattr(members[0], "diagnose"):  # one speaks for all
-            self.diagnose = members[0].diagnose
+        self.first = members[0]
 
     def predict(self, features: Features) -> Predictions:
         found: Predictions = np.mean([member.predict(features) for member in self._members], axis=0)

@@ -170,6 +170,8 @@ class FittedWithWords:
     def __init__(self, model: FittedModel, words: Words) -> None:
         self._model = model
         self._words = words
+        if hasattr(model, "first"):
+            self.first = FittedWithWords(model.first, words)
         if hasattr(model, "diagnose"):
             self.diagnose = self._diagnose
 
