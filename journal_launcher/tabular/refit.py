@@ -1,6 +1,7 @@
 """Train the best parameters once more, score the hold-out and stage the model's file."""
 
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from journal_launcher.tabular.models import (
 from journal_launcher.tabular.task import ScoredTrial, TableTask
 
 __all__ = ["SCHEMA_VERSION", "refit", "rehearse"]
+
+_logger = logging.getLogger("journal_launcher.tabular")
 
 SCHEMA_VERSION = 1
 _COMPARED_ROWS = 10_000
@@ -61,13 +64,15 @@ def refit(
         model.on_round = lambda *rounds: progress(step - 1, 3, None, rounds)
         return _fit(model, trial.params, dataset, rows, trial.steps, seeds)
 
+    published_on_all = on_all_rows and len(dataset.holdout) > 0
+    if len(seeds) > 1:
+        _tell(model, trial, len(seeds), twice=published_on_all)
     fitted = fit(1, dataset.train)
     progress(2, 3, None)
     held_out = None
     if len(dataset.holdout):
         held_out = fitted.predict(dataset.features.take(dataset.holdout))
     scores = _scores(task, fitted, held_out, trial_seed(task.seed, trial.number, "bootstrap"))
-    published_on_all = on_all_rows and len(dataset.holdout) > 0
     if published_on_all:
         fitted = fit(3, np.union1d(dataset.train, dataset.holdout))
     progress(3, 3, None)
@@ -85,6 +90,14 @@ def refit(
         "model_file": file,
         "model_state": state,
     }
+
+
+def _tell(model: ModelType, trial: ScoredTrial, trainings: int, *, twice: bool) -> None:
+    """Say what is ahead, which may take longer than any trial."""
+    often = "twice, without and with the hold-out, " if twice else ""
+    unit = "epochs" if model.unit == "epoch" else "rounds"
+    text = "the refit: %s%d trainings of %d %s each; their mean is what is published"
+    _logger.info(text, often, trainings, trial.steps, unit)
 
 
 def rehearse(task: TableTask) -> None:

@@ -135,14 +135,16 @@ def _holdout(sidecar: Sidecar) -> Iterator[Row]:
         yield "hold-out", text
     if text := scores_text(sidecar, without=sidecar.metric):
         yield "also", text
+    several = (sidecar.members or 1) > 1
+    trained = f"the mean of {sidecar.members} trainings on" if several else "trained on"
     if sidecar.best.refit == "all":
         yield (
             "refit",
-            "the model is trained on all rows; the hold-out was scored before, by the same "
+            f"the model is {trained} all rows; the hold-out was scored before, by the same "
             "parameters trained without it",
         )
     elif sidecar.best.refit == "train" and sidecar.holdout.metrics:
-        yield "refit", "the model is trained on the training rows; it never saw the hold-out"
+        yield "refit", f"the model is {trained} the training rows; it never saw the hold-out"
 
 
 def holdout_text(sidecar: Sidecar) -> str:

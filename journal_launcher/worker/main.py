@@ -90,7 +90,9 @@ def main(arguments: list[str]) -> int:
     for descriptor in given:
         os.set_inheritable(descriptor, False)  # it is nothing for what the objective starts
     connection = Connection(incoming, outgoing)
-    logging.getLogger("journal_launcher.tabular").addHandler(Notes(connection))
+    library = logging.getLogger("journal_launcher.tabular")
+    library.addHandler(Notes(connection))
+    library.setLevel(logging.INFO)
     try:
         with forks_end_here():
             Worker(connection, *given).run()

@@ -181,3 +181,5 @@ def test_a_table_of_texts_alone_becomes_a_model_that_predicts(
     result = table(workshop, n_trials=1, model_type=model_type, data=str(data), target="y")
     assert result.exit_code == 0, result.message
     assert np.isfinite(load_model(result.model_path).predict(pd.DataFrame(texts))).all()
+    told = [note.text for note in workshop.of(events.Note) if "the refit: 5 trainings" in note.text]
+    assert len(told) == (model_type == "neural_net"), "a linear model is one"

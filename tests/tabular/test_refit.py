@@ -107,6 +107,22 @@ def test_the_sidecar_tells_where_the_model_comes_from(
     assert set(sidecar["holdout_metrics"]) == set(metrics.names("classification"))
 
 
+@pytest.mark.parametrize(
+    ("on_all_rows", "often"), [(False, ""), (True, "twice, without and with the hold-out, ")]
+)
+def test_how_many_trainings_there_are_is_said_as_they_begin(
+    make_table: MakeTable,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    on_all_rows: bool,
+    often: str,
+) -> None:
+    caplog.set_level("INFO", "journal_launcher.tabular")
+    _refit(make_table(), tmp_path, on_all_rows=on_all_rows)
+    text = f"the refit: {often}5 trainings of 30 rounds each; their mean is what is published"
+    assert caplog.messages == [text]
+
+
 def test_refit_all_publishes_a_model_of_all_rows_with_the_metrics_of_the_other(
     make_table: MakeTable, tmp_path: Path
 ) -> None:

@@ -350,6 +350,11 @@ def test_calibration_is_drawn_by_bins_and_names_the_class(paths: StudyPaths) -> 
     assert bins["text"][1] == "9 rows: said 90%, was so 100%"
     assert chart["layout"]["xaxis"]["title"]["text"] == "probability of malignant"
     assert "says of malignant" in page.text("holdout")
+    assert "The published model, on rows that" in page.text("holdout")
+    several = {**model, **metrics, "metric": "log_loss", "members": 5}
+    paths.sidecar.write_text(json.dumps(several))
+    mean = "The published model, the mean of 5 trainings, on rows that"
+    assert mean in page_of(paths).text("holdout")
     paths.diagnostics.unlink()
     assert "No prediction of these rows was kept" in page_of(paths).text("holdout")
 

@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -36,6 +37,15 @@ def test_a_complete_table() -> None:
         "dashboard": "journal-launcher dashboard diabetes_neural_net "
         "--studies-dir '/data/my studies'",
     }
+
+
+@pytest.mark.parametrize("refit", ["train", "all"])
+def test_the_mean_of_several_trainings_is_said_to_be_one(refit: str) -> None:
+    def told(**more: Any) -> str:
+        return rows(replace(TABLE, sidecar=Sidecar.from_json({**SIDECAR, **more})))["refit"]
+
+    assert told(refit=refit, members=5).startswith("the model is the mean of 5 trainings on ")
+    assert told(refit=refit, members=1).startswith("the model is trained on ")
 
 
 def test_all_metrics_are_shown_on_the_folds_that_say_most() -> None:

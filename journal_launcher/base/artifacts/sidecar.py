@@ -138,14 +138,15 @@ class Sidecar(Whole):
 
     kind to holdout are of a table's model, from the worker that trained it: it says more, which
     loading the model needs and nobody else reads. cv_metrics: every metric, each the mean over the
-    folds that chose the trial. files: the hash of each. left_out:
-    by a comparison, which kept the winner only.
+    folds that chose the trial. members: trainings whose mean the model is. files: the hash of each.
+    left_out: by a comparison, which kept the winner only.
     """
 
     kind: str | None = field(default=None, metadata=key(text))
     model_type: str | None = field(default=None, metadata=key(text))
     metric: str | None = field(default=None, metadata=key(text))
     model_file: str | None = field(default=None, metadata=key(text))
+    members: int | None = field(default=None, metadata=key(whole))
     fold_scores: Sequence[float] | None = field(default=None, metadata=key(numbers))
     cv_metrics: Mapping[str, float | None] | None = field(
         default=None, metadata=key(numbers_by_name)

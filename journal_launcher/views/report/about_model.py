@@ -197,6 +197,8 @@ def holdout(known: Known) -> Section:
     if known.sidecar is None or not metrics:
         return Section("holdout", "", ())
     refit = known.sidecar.best.refit == "all"
+    several = (known.sidecar.members or 1) > 1
+    mean = f" the mean of {known.sidecar.members} trainings," if several else ""
     who = "The same parameters trained without these rows," if refit else "The published model,"
     score = holdout_text(known.sidecar)
     found = {where: each for where, each in (scores_json(known.sidecar) or {}).items() if each}
@@ -204,7 +206,7 @@ def holdout(known: Known) -> Section:
     rows = [(name, *(_score(each.get(name)) for each in found.values())) for name in names]
     heads = ("metric", *(_PLACES[where] for where in found))
     parts: list[Chart | str] = [
-        paragraph(f"{who} on rows that chose nothing{f': {score}' if score else ''}."),
+        paragraph(f"{who}{mean} on rows that chose nothing{f': {score}' if score else ''}."),
         small_table(heads, rows, range(1, len(heads))),
     ]
     held_out = known.measured.holdout if known.measured else None
