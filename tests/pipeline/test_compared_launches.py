@@ -34,6 +34,7 @@ KILLS = [
     ("launcher", "course", "save_best_model", 2),  # the second type's trials are done
     ("launcher", "model_store", "republish", 1),
     ("launcher", "model_store", "leave_out", 2),  # one model is left out already
+    ("launcher", "model_store", "_remove_file", 3),  # some files of the mean of five are gone
 ]
 
 
@@ -76,6 +77,8 @@ def journals(shop: Workshop) -> dict[str, bytes]:
 
 
 WINNER, LOSER = "curved_y_hist_gradient_boosting", "curved_y_linear"
+MEAN_OF_FIVE = ["best_model.skops", *(f"best_model.variant{n}.skops" for n in range(2, 6))]
+OF_WINNER = [f"curved_y/{name}" for name in MEAN_OF_FIVE]
 
 
 @pytest.mark.slow  # every worker imports scikit-learn
@@ -87,7 +90,7 @@ def test_one_winner_is_published_and_the_same_command_computes_nothing(
     loaded = json.loads((workshop.folder / "modules").read_text())
     assert not {name.split(".")[0] for name in loaded} & {"torch", "catboost", "sklearn", "pandas"}
     assert ended.json["winner"] == "hist_gradient_boosting" and ended.json["p_value"] < 0.05
-    assert list(models(workshop)) == ["curved_y/best_model.skops"]
+    assert list(models(workshop)) == OF_WINNER
     sidecar = json.loads((workshop.paths.folder / "curved_y/best_model.meta.json").read_text())
     assert sidecar["comparison"]["winner"] == "hist_gradient_boosting"
     told = {found["model_type"]: found for found in sidecar["comparison"]["models"]}
@@ -97,12 +100,12 @@ def test_one_winner_is_published_and_the_same_command_computes_nothing(
     before, published = journals(workshop), sidecar["published"]
     again = command(workshop, curved)
     assert again.code == 0 and "refitting" not in again.err
-    assert journals(workshop) == before and list(models(workshop)) == ["curved_y/best_model.skops"]
+    assert journals(workshop) == before and list(models(workshop)) == OF_WINNER
     assert again.json["models"] == ended.json["models"]
     kept = command(workshop, curved, "--save-all-models")
     assert kept.code == 0 and journals(workshop) == before
-    names = ["curved_y", WINNER, LOSER]
-    assert list(models(workshop)) == [f"{name}/best_model.skops" for name in names]
+    of_types = [*(f"{WINNER}/{name}" for name in MEAN_OF_FIVE), f"{LOSER}/best_model.skops"]
+    assert list(models(workshop)) == [*OF_WINNER, *of_types]
     sidecar = json.loads((workshop.paths.folder / "curved_y/best_model.meta.json").read_text())
     assert sidecar["published"] != published or sidecar["files"]
 
@@ -133,7 +136,7 @@ def test_a_kill_at_any_step_is_made_good_by_the_same_command(
     before = journals(workshop)
     ended = command(workshop, curved)
     assert ended.code == 0, ended.err
-    assert list(models(workshop)) == ["curved_y/best_model.skops"]
+    assert list(models(workshop)) == OF_WINNER
     if function != "save_best_model":
         assert journals(workshop) == before
     finished = {found["model_type"]: found["n_finished"] for found in ended.json["models"]}
@@ -152,10 +155,10 @@ def test_a_model_of_an_ordinary_run_stays_and_a_left_out_one_is_refitted_by_it(
 
     own = ordinary()
     assert own.exit_code == 0 and command(workshop, curved).code == 0
-    assert list(models(workshop)) == ["curved_y/best_model.skops", f"{LOSER}/best_model.skops"]
+    assert list(models(workshop)) == [*OF_WINNER, f"{LOSER}/best_model.skops"]
     boosted = workshop.launch(
         objective=None, data=str(curved), target="y", k_folds=3, study_name=WINNER,
         model_type="hist_gradient_boosting",
     )  # fmt: skip
     assert boosted.exit_code == 0 and boosted.model_path.suffix == ".skops"
-    assert len(list(models(workshop))) == 3
+    assert len(list(models(workshop))) == 5 + 5 + 1
