@@ -95,7 +95,7 @@ def refit(
 def _tell(model: ModelType, trial: ScoredTrial, trainings: int, *, twice: bool) -> None:
     """Say what is ahead, which may take longer than any trial."""
     often = "twice, without and with the hold-out, " if twice else ""
-    unit = "epochs" if model.unit == "epoch" else "rounds"
+    unit = ("epoch" if model.unit == "epoch" else "round") + "s" * (trial.steps > 1)
     text = "the refit: %s%d trainings of %d %s each; their mean is what is published"
     _logger.info(text, often, trainings, trial.steps, unit)
 
