@@ -4,6 +4,7 @@ Locks do not reach from one of these mounts to the other: there is one writer at
 """
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -68,7 +69,7 @@ def submit(shop: Workshop, cluster: Cluster, *options: str) -> str:
     script = shop.folder / "job.sh"
     script.write_text(
         "#!/bin/sh\n"
-        f"exec {sys.executable} -P -m journal_launcher run --engine slurm --gpus none"
+        f"exec {shlex.quote(sys.executable)} -P -m journal_launcher run --engine slurm --gpus none"
         f" --objective '{shop.reference}' --study-name study --n-trials 6"
         f" --studies-dir '{shop.paths.folder}'\n"
     )

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -316,7 +317,7 @@ def test_a_job_of_init_goes_on_after_its_limit_and_after_preemption(
     script = workshop.folder / "study.sbatch"
     text = script.read_text()
     for old, new in (
-        ("\njournal-launcher run", f"\n{sys.executable} -m journal_launcher run"),
+        ("\njournal-launcher run", f"\n{shlex.quote(sys.executable)} -m journal_launcher run"),
         ("#SBATCH --gpus-per-node=1\n#SBATCH --cpus-per-gpu=4\n", ""),
         ("TERM@120", "TERM@60"),
         ("04:00:00", "00:02:00"),
