@@ -11,8 +11,7 @@ study that began before there was this rule (`ModelSettings.rounds` is None) all
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,9 +90,6 @@ class FoldByFold(Tuned):
         seed: int,
         weights: RowWeights = None,
     ) -> StagedModel: ...
-
-    @abstractmethod
-    def load(self, path: Path, state: dict[str, Any]) -> FittedModel: ...
 
     def cross_validate(
         self,
