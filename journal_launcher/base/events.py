@@ -261,7 +261,7 @@ class Comparison:
 
     p_value: corrected t-test of the first against the second; None if there is no second.
     winner: the model type that is published, which is not the first one if another is simpler and
-    the difference is within noise; `reason` says it. model: the published sidecar and path.
+    within one standard error; `reason` says it. model: the published sidecar and path.
     """
 
     name: str

@@ -26,7 +26,7 @@ from journal_launcher.launcher.archive import move_aside
 from journal_launcher.launcher.launch import run_launch
 from journal_launcher.launcher.rehearsal import rehearse
 from journal_launcher.launcher.trouble import nothing_left_of_bad_input
-from journal_launcher.pipeline.corrected_t import p_value
+from journal_launcher.pipeline.corrected_t import corrected_t
 from journal_launcher.pipeline.launch_with_health import WrappedLaunch, launch_with_health
 from journal_launcher.settings.comparison import parts_of
 from journal_launcher.settings.inputs import check_inputs
@@ -37,7 +37,8 @@ from journal_launcher.study.lease import Lease
 
 __all__ = ["compare_models"]
 
-NOISE = 0.05
+NOISE = 1.0
+"""Standard errors: what a simpler type may be behind, Breiman's one-standard-error rule."""
 STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED)
 
 OF_THE_RUN = {"exit_code", "exit_reason", "seconds", "folder", "overwrite", "model_path", "sidecar"}
@@ -311,7 +312,7 @@ def _ranked(models: list[ComparedModel], direction: str) -> tuple[ComparedModel,
 def _choose(
     models: tuple[ComparedModel, ...], metric: str, growing: bool = False
 ) -> tuple[str | None, float | None, str]:
-    """(winner, p of the first against the second, why), from `_ranked` models; see `p_value`.
+    """(winner, p of the first against the second, why), from `_ranked` models; see `corrected_t`.
 
     The reason is a sentence that begins with the winner.
     """
@@ -322,22 +323,25 @@ def _choose(
     if not others:
         return first.model_type, None, f"{first.model_type}, the only one with a score"
     second = others[0]
-    p = p_value(first.fold_scores, second.fold_scores, growing)
+    t, p = corrected_t(first.fold_scores, second.fold_scores, growing)
     best = f"{metric} {first.score:.5g}"
     next_best = f"{second.score:.5g}"
     test = f"(corrected t-test, p = {p:.2g})"
     simpler = min(first, second, key=lambda m: SIMPLEST_FIRST.index(m.model_type))
-    if p < NOISE:
-        why = f"its {best} is better than the {next_best} of {second.model_type} {test}"
+    if abs(t) > NOISE:
+        why = (
+            f"its {best} is better than the {next_best} of {second.model_type} "
+            f"by more than a standard error {test}"
+        )
     elif simpler is first:
         why = (
-            f"its {best} is the best, and {second.model_type}, within noise of it with {next_best} "
-            f"{test}, is not simpler"
+            f"its {best} is the best, and {second.model_type}, within a standard error of it "
+            f"with {next_best} {test}, is not simpler"
         )
     else:
         first, second = second, first
         why = (
             f"it is simpler than {second.model_type}, whose {best} is ahead of its {next_best} "
-            f"within noise {test}"
+            f"by no more than a standard error {test}"
         )
     return first.model_type, p, f"{first.model_type}, because {why}"
