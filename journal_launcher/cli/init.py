@@ -21,9 +21,10 @@ _HEADER = f"""\
 _JOB = Path("study.sbatch")
 _BATCH = """\
 #!/bin/bash
-# A study as a Slurm job: `sbatch study.sbatch`, with the options of `run` behind it if you like.
-# One worker a GPU; of a job without GPUs, one a task (--ntasks=8 --cpus-per-task=4). Cancelled,
-# killed or preempted, it goes on where it was when the same line is typed, or Slurm requeues it.
+# A study as a Slurm job: `sbatch study.sbatch`, with options of `run` behind it if you like; they
+# come before those of study.toml. One worker a GPU; of a job without GPUs, one a task (--ntasks=8
+# --cpus-per-task=4). At its time limit the job queues itself again, preempted Slurm does it;
+# cancelled or killed, the study goes on where it was when the same line is typed.
 #SBATCH --job-name=study
 #SBATCH --nodes=1
 #SBATCH --gpus-per-node=1
@@ -34,7 +35,9 @@ _BATCH = """\
 #SBATCH --requeue
 #SBATCH --signal=B:TERM@120
 
-[ $# -gt 0 ] || set -- --config study.toml
+if [ $# -eq 0 ] || [ -e study.toml ]; then
+  set -- --config study.toml "$@"
+fi
 told=
 {run} run --engine slurm "$@" &
 study=$!
@@ -45,7 +48,8 @@ while kill -0 $study 2>/dev/null; do # it was the trap that ended the wait
   wait $study
   code=$?
 done
-if [ -n "$told" ] && [ $code -eq 75 ]; then
+state=$(squeue --noheader --jobs "$SLURM_JOB_ID" --format=%T)
+if [ -n "$told" ] && [ $code -eq 75 ] && [ "$state" = RUNNING ]; then # not cancelled
   scontrol requeue "$SLURM_JOB_ID" # queue this job once more; it goes on with the study
 fi
 exit $code

@@ -299,18 +299,18 @@ def test_a_trial_on_two_gpus_has_one_set_of_parameters_and_pruning_ends_both_ran
     assert sorted(nodes[:2]) == ["n1", "n2"] and len(nodes) == 4
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # Slurm waits two minutes before a requeued job may begin
-def test_a_job_of_init_goes_on_after_its_limit_and_after_preemption(
-    workshop: Workshop, cluster: Cluster, tmp_path: Path
-) -> None:
-    """The script stops before the limit and requeues itself; then another job preempts it."""
-    workshop.write(PATIENT)
+def submitted(
+    cluster: Cluster, workshop: Workshop, scratch: Path, *options: str, time: str = "04:00:00"
+) -> str:
+    """The number of the job of a study.sbatch of `init`, on CPUs; `options` stand behind it.
+
+    What the study is stands in study.toml.
+    """
     environment = {
         **os.environ,
         **cluster.environment,
         "PYTHONPATH": str(ROOT),
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(scratch),
     }
     init = [sys.executable, "-P", "-m", "journal_launcher", "init", "--slurm"]
     subprocess.run(init, env=environment, cwd=workshop.folder, check=True)
@@ -320,24 +320,57 @@ def test_a_job_of_init_goes_on_after_its_limit_and_after_preemption(
         ("\njournal-launcher run", f"\n{shlex.quote(sys.executable)} -m journal_launcher run"),
         ("#SBATCH --gpus-per-node=1\n#SBATCH --cpus-per-gpu=4\n", ""),
         ("TERM@120", "TERM@60"),
-        ("04:00:00", "00:02:00"),
+        ("04:00:00", time),
     ):
         assert old in text
         text = text.replace(old, new)
     script.write_text(text)
-    submitted = subprocess.run(
-        [
-            *("sbatch", "--parsable", str(script), "--objective", workshop.reference),
-            *("--study-name", "study", "--studies-dir", str(workshop.paths.folder)),
-            *("--n-trials", "3", "--gpus", "none"),
-        ],
+    settings = {
+        "objective": workshop.reference,
+        "study_name": "study",
+        "studies_dir": str(workshop.paths.folder),
+        "n_trials": 100,
+        "gpus": "none",
+    }
+    lines = (f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+    (workshop.folder / "study.toml").write_text("".join(lines))
+    done = subprocess.run(
+        ["sbatch", "--parsable", str(script), *options],
         env=environment,
         cwd=workshop.folder,
         check=True,
         capture_output=True,
         text=True,
     )
-    number = submitted.stdout.strip()
+    return done.stdout.strip()
+
+
+def test_a_cancelled_job_of_init_is_over_and_goes_on_with_the_options_behind_it(
+    workshop: Workshop, cluster: Cluster, tmp_path: Path
+) -> None:
+    """scancel is no time limit: nothing is queued again. Options do not replace study.toml."""
+    workshop.write(PATIENT)
+    number = submitted(cluster, workshop, tmp_path, "--n-trials", "3")
+    workshop.noted("running")
+    cluster.run("scancel", number)
+    wait_until(cluster.is_empty)
+    said = (workshop.folder / f"study-{number}.out").read_text()
+    assert "1 of 3 trials finished" in said and "repeat the same command" in said
+    assert "invalid" not in said.lower()  # nothing asks Slurm for what it refuses
+    workshop.tell("go")
+    cluster.run("sbatch", "study.sbatch", "--n-trials", "3", cwd=workshop.folder)
+    wait_until(cluster.is_empty)
+    assert workshop.states().count("COMPLETE") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # Slurm waits two minutes before a requeued job may begin
+def test_a_job_of_init_goes_on_after_its_limit_and_after_preemption(
+    workshop: Workshop, cluster: Cluster, tmp_path: Path
+) -> None:
+    """The script stops before the limit and requeues itself; then another job preempts it."""
+    workshop.write(PATIENT)
+    number = submitted(cluster, workshop, tmp_path, "--n-trials", "3", time="00:02:00")
 
     def restarts() -> int:
         said = cluster.run("scontrol", "show", "job", number)
