@@ -351,9 +351,10 @@ class Exited(FromWorker):
 
 @dataclass(frozen=True)
 class Unusable(FromWorker):
-    """The device is not what it should be; other workers may go on."""
+    """The device is not what it should be; other workers may go on. host: as an agent knows it."""
 
     message: str
+    host: str | None = None
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Agent:
                 return ExitCode.FAILED
             self._start(first, self._channel.decode(lines[1], FromParent))
         except DeviceError as error:  # others may go on
-            return self._refuse(messages.Unusable(str(error)), error.exit_code)
+            return self._refuse(messages.Unusable(str(error), self._host), error.exit_code)
         except JournalLauncherError as error:
             text = f"{self._host}: {error}"
             return self._refuse(messages.Failed(text, int(error.exit_code), None), error.exit_code)
@@ -109,7 +109,7 @@ class Agent:
             return self._carry()
         except DeviceError as error:  # others may go on
             self._worker.reap(_REAP)
-            return self._refuse(messages.Unusable(str(error)), error.exit_code)
+            return self._refuse(messages.Unusable(str(error), self._host), error.exit_code)
         except JournalLauncherError as error:  # what it staged cannot be saved
             self._worker.reap(_REAP)
             return self._refuse(messages.Failed(str(error), 1, None), ExitCode.FAILED)

@@ -126,7 +126,7 @@ class Course:
                     continue
                 log = self.paths.worker_log(slot.index)
                 raise Stop.failed(f"worker {slot.index} died while preparing; see {log}").as_error()
-        raise Stop.failed("; ".join(map(_why_none, slots)), ExitCode.USAGE).as_error()
+        raise Stop.failed(_why_none(slots), ExitCode.USAGE).as_error()
 
     def _named_as_here(self, found: Preparation) -> Preparation:
         """What identifies a study names code by its place on this machine, whoever looked."""
@@ -143,7 +143,10 @@ class Course:
         slots = self.supervisor.pool.slots
         if not self.launch.engine.has_agents:
             return slots
-        self.supervisor.await_places(slots[:1], FIRST_WAIT)
+        until = time.monotonic() + FIRST_WAIT
+        for slot in slots:  # the next one too, where one cannot be used
+            if not any(s.placed for s in slots):
+                self.supervisor.await_places([slot], until - time.monotonic())
         waiting = [slot for slot in slots if slot.alive and not slot.placed]
         if waiting == [slot for slot in slots if slot.alive] and waiting:
             log = self.paths.worker_log(waiting[0].index)
@@ -291,5 +294,9 @@ class Course:
         write_json(self.paths.launch_record, record)
 
 
-def _why_none(slot: Slot) -> str:
-    return slot.unusable or f"{slot.spec.device.label}: the worker was lost while preparing"
+def _why_none(slots: list[Slot]) -> str:
+    """Why no worker could prepare: the first three reasons, each once."""
+    lost = "the worker was lost while preparing"
+    said = dict.fromkeys(slot.unusable or f"{slot.spec.device.label}: {lost}" for slot in slots)
+    more = [f"and {len(said) - 3} more"] if len(said) > 3 else []
+    return "; ".join([*list(said)[:3], *more])

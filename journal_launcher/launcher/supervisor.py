@@ -1,5 +1,6 @@
 """The loop of a launch: grant trials, watch, reap, restart, stop."""
 
+import dataclasses
 import signal
 import time
 from collections.abc import Sequence
@@ -262,8 +263,8 @@ class Supervisor:
                 self._on_placed(slot, message)
             case messages.File() | messages.Whole():
                 slot.bring_back()
-            case messages.Unusable(text):
-                self._on_unusable(slot, text)
+            case messages.Unusable():
+                self._on_unusable(slot, message)
             case messages.Failed():
                 self._on_failed(slot, message)
             case _:
@@ -307,10 +308,12 @@ class Supervisor:
             self.begin_stop(Stop("stopped"))
         self._check_failures(slot)
 
-    def _on_unusable(self, slot: Slot, text: str) -> None:
+    def _on_unusable(self, slot: Slot, why: messages.Unusable) -> None:
         """Its device is not right; the worker ends by itself, and others may go on."""
         if slot.phase is not Phase.LEAVING:
-            slot.unusable = f"{slot.spec.device.label}: {text}"
+            device = slot.spec.device
+            device = dataclasses.replace(device, host=why.host or device.host)
+            slot.unusable = f"{device.label}: {why.message}"
             slot.shut_down()
 
     def _on_failed(self, slot: Slot, message: messages.Failed) -> None:

@@ -31,7 +31,7 @@ def settings(**options: Any) -> LaunchSettings:
 
 def node(name: str, gpus: float = 0, free: float | None = None, **more: Any) -> RayNode:
     about = {"free_cpus": 8.0, "said": SAID, "complained": "", "status": 0, **more}
-    return RayNode(name, name, gpus, gpus if free is None else free, **about)
+    return RayNode(name, name, f"ip of {name}", gpus, gpus if free is None else free, **about)
 
 
 def places(*nodes: RayNode, **options: Any) -> list[tuple[str, int, int, int]]:
@@ -234,19 +234,30 @@ class Cluster:
         )
     )
 
-    def __init__(self, alive: str) -> None:
-        self.alive = alive
+    def __init__(self, alive: str, at: str = "abc") -> None:
+        self.alive, self.at = alive, at
         self.waits = 3
+        self.asked: list[str] = []
         call = SimpleNamespace(remote=lambda *_: "call")
         self.actor = SimpleNamespace(__ray_ready__=call, read=call, write=call)
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"NodeID": name, "Alive": name in self.alive} for name in "abc"]
+        return [
+            {"NodeID": name, "NodeManagerAddress": ip, "Alive": name in self.alive}
+            for name, ip in zip("abc", self.at, strict=True)
+        ]
 
     def remote(self, _: object) -> Any:
         return SimpleNamespace(
-            options=lambda **_: SimpleNamespace(remote=lambda script: self.actor)
+            options=lambda **needed: SimpleNamespace(remote=lambda script: self.begin(needed))
         )
+
+    def begin(self, needed: dict[str, Any]) -> Any:
+        self.asked.append(needed["on"])
+        return self.actor
+
+    def kill(self, actor: object) -> None:
+        self.asked.append("killed")
 
     def wait(self, asked: list[object], timeout: float) -> tuple[list[object], list[object]]:
         self.waits -= 1
@@ -263,9 +274,10 @@ def test_an_actor_without_a_place_waits_and_says_so(
     """Its end would count as the loss of the worker, and a few of these end a launch."""
     handlers = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(ray_client, "connect", lambda address: Cluster("a"))
-    monkeypatch.setattr(ray_client, "_on", lambda node: {})
+    monkeypatch.setattr(ray_client, "_on", lambda node: {"on": node})
+    monkeypatch.setattr(ray_client, "_QUEUED", 0.0)
     try:
-        ray_client.carry("a:1", "true", 2, 0, ["a"], 1)
+        ray_client.carry("a:1", "true", 2, 0, ["a@a"], 1)
     finally:
         signal.signal(signal.SIGTERM, handlers)
     assert capfd.readouterr().err.count("an actor waits for 2 free GPUs; see: ray status\n") == 2
@@ -273,13 +285,29 @@ def test_an_actor_without_a_place_waits_and_says_so(
 
 def test_a_worker_moves_only_to_nodes_that_were_asked() -> None:
     def living(alive: str) -> str:
-        return ray_client._living(Cluster(alive), ["a", "b"], "GPU")
+        return ray_client._living(Cluster(alive), ["a@a", "b@b"], "GPU")
 
     assert living("abc") == "a"
     assert living("bc") == "b"
-    assert ray_client._living(Cluster("bc"), ["a", "b", "c"], "GPU") == "c"
+    assert ray_client._living(Cluster("bc"), ["a@a", "b@b", "c@c"], "GPU") == "c"
     with pytest.raises(ray_client.ClusterError, match="found none alive"):
         living("c")
+
+
+def test_a_node_that_has_joined_again_is_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of an actor that waits elsewhere meanwhile."""
+    monkeypatch.setattr(ray_client, "_on", lambda node: {"on": node})
+    assert ray_client._living(Cluster("bc", at="aba"), ["a@a", "b@b"], "GPU") == "c"
+    assert ray_client._living(Cluster("abc", at="aba"), ["a@a", "b@b"], "GPU") == "a"
+    cluster = Cluster("b", at="aba")
+
+    def wait(asked: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        there, cluster.alive = len(cluster.alive) > 1, "bc"
+        return (asked, []) if there else ([], asked)
+
+    cluster.wait, cluster.waits = wait, 0  # type: ignore[method-assign]
+    assert ray_client._placed(cluster, "true", 1, 0, ["a@a", "b@b"]) is cluster.actor
+    assert cluster.asked == ["b", "killed", "c"]
 
 
 def test_clients_alone_import_ray() -> None:

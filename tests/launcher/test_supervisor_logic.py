@@ -4,14 +4,14 @@ import itertools
 import signal
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from launcher.fake_stage import Clock, Stage
 
 from journal_launcher.base import events, messages
 from journal_launcher.base.events import Note
-from journal_launcher.launcher.course import Course
+from journal_launcher.launcher.course import Course, _why_none
 from journal_launcher.launcher.engine import left_behind
 from journal_launcher.launcher.slot import (
     BACKOFF_FIRST,
@@ -20,6 +20,7 @@ from journal_launcher.launcher.slot import (
     MAX_LOSSES,
     STOP_GRACE,
     Phase,
+    Slot,
 )
 from journal_launcher.launcher.supervisor import LOOK
 
@@ -435,6 +436,22 @@ def test_what_a_worker_lacks_is_said_with_its_host(clock: Clock) -> None:
     stage.turn()
     assert stage.supervisor.stop is not None
     assert stage.supervisor.stop.message == "n2: no module named a"
+
+
+def test_a_gpu_that_cannot_be_used_is_named_with_its_node(clock: Clock) -> None:
+    """Before the worker has a place, only the agent knows where it is."""
+    stage = Stage(clock)
+    stage.process().say("unusable", message="no driver", host="n2")
+    stage.turn()
+    assert stage.pool.slots[0].unusable == "n2 · CPU: no driver"
+
+
+def test_why_nobody_can_prepare_is_said_once_a_reason() -> None:
+    def why(*reasons: str) -> str:
+        return _why_none([cast(Slot, SimpleNamespace(unusable=reason)) for reason in reasons])
+
+    assert why("n1 · GPU: no driver", "n1 · GPU: no driver") == "n1 · GPU: no driver"
+    assert why("a: 1", "b: 1", "a: 1", "c: 1", "d: 1", "e: 1") == "a: 1; b: 1; c: 1; and 2 more"
 
 
 def test_a_node_that_is_lost_while_it_prepares_is_followed_by_the_next_place() -> None:

@@ -43,6 +43,7 @@ class RayNode:
 
     id: str
     name: str
+    ip: str
     gpus: float
     free_gpus: float
     free_cpus: float
@@ -138,8 +139,8 @@ class RayEngine(CarryingEngine):
 
     def start(self, spec: WorkerSpec, launch: str, log: Path) -> CarriedProcess:
         place = self._places[spec.index]
-        others = dict.fromkeys(one.node.id for one in self._places)  # that were asked as well
-        nodes = ",".join({place.node.id: None, **others})
+        asked_too = [one.node for one in self._places]
+        nodes = ",".join(dict.fromkeys(f"{node.id}@{node.ip}" for node in [place.node, *asked_too]))
         client = self._client("carry", place.gpus, place.cpus, nodes)
         carry = self._carry(launch, place.gpus, with_environment=True)
         return CarriedProcess(spec, launch, log, client, carry)

@@ -4,6 +4,8 @@
     ray_client.py carry ADDRESS SCRIPT GPUS CPUS N,M…  run it in an actor on node N; if that is
                                                        gone, on one of the others, asked as well
 
+A node is ID@IP: one that has died and joins again has another ID, and is the same machine.
+
 As srun does, `carry` gives its stdin to what runs on the node, and says on stdout and stderr what
 that says. The end of either is the end of the other: Ray kills an actor with its client.
 
@@ -38,6 +40,7 @@ _BEAT = 5.0  # seconds after which an actor that has nothing to say says so
 _SILENT = 60.0  # seconds without a beat until it is given up
 _LISTENING = 10.0  # seconds until a port is open
 _CONNECTING = 120  # seconds until Ray is connected
+_MOVING = 10.0  # seconds until an actor that waits may be better off on its own node
 _QUEUED = 120.0  # seconds until it is said that an actor waits for what it needs
 _ANSWERING = 90.0  # seconds for a node's answer
 _FREEING = 5.0  # seconds until what another client has just left counts as free
@@ -167,6 +170,7 @@ def survey(address: str, script: str) -> dict[str, Any]:
             {
                 "id": node,
                 "name": about["NodeManagerHostname"],
+                "ip": about["NodeManagerAddress"],
                 "gpus": about["Resources"].get("GPU", 0.0),
                 "free_gpus": free[node].get("GPU", 0.0),
                 "free_cpus": free[node].get("CPU", 0.0),
@@ -201,20 +205,50 @@ def _on(node: str) -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
+def _known_as(ray: Any, nodes: list[str]) -> list[str | None]:
+    """Their IDs now; None: it is gone."""
+    alive = {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
+    at = {ip: node for node, ip in alive.items()}
+    known = (node.partition("@") for node in nodes)
+    return [node if node in alive else at.get(ip) for node, _, ip in known]
+
+
 def _living(ray: Any, nodes: list[str], kind: str) -> str:
     """The first node, or where it is gone the one of the others that has most to give.
 
     Raises:
         ClusterError: none of them is left.
     """
-    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-    left = [node for node in nodes if node in alive]
+    found = _known_as(ray, nodes)
+    left = [node for node in found if node is not None]
     if not left:
         raise ClusterError("expected one of the nodes that the launch began with, found none alive")
-    if left[0] == nodes[0]:
-        return left[0]
+    if found[0] is not None:
+        return found[0]
     free = ray._private.state.available_resources_per_node()
     return max(left, key=lambda node: free.get(node, {}).get(kind, 0.0))
+
+
+def _placed(ray: Any, script: str, gpus: int, cpus: int, nodes: list[str]) -> Any:
+    """An actor that has what it needs. One that waits on another node goes home if that is back."""
+    kind, count = ("GPU", gpus) if gpus else ("CPU", cpus)
+    say_at = time.monotonic() + _QUEUED
+    while True:
+        node = _living(ray, nodes, kind)
+        carrier: Any = ray.remote(Carrier)
+        needed = {"num_gpus": gpus, "num_cpus": cpus, **_on(node)}
+        actor = carrier.options(max_concurrency=2, **needed).remote(script)
+        ready = actor.__ray_ready__.remote()
+        while not ray.wait([ready], timeout=_MOVING)[0]:
+            if time.monotonic() >= say_at:
+                _log(f"an actor waits for {count} free {kind}{'s' * (count > 1)}; see: ray status")
+                say_at += _QUEUED
+            if _known_as(ray, nodes)[0] not in (None, node):
+                break
+        else:
+            ray.get(ready)
+            return actor
+        ray.kill(actor)
 
 
 def carry(address: str, script: str, gpus: int, cpus: int, nodes: list[str], outgoing: int) -> None:
@@ -225,15 +259,8 @@ def carry(address: str, script: str, gpus: int, cpus: int, nodes: list[str], out
     """
     _log(f"connecting to the Ray cluster at {address}, for at most {_CONNECTING} s")
     ray = connect(address)
-    kind, count = ("GPU", gpus) if gpus else ("CPU", cpus)
-    actor: Any = ray.remote(Carrier)
-    needed = {"num_gpus": gpus, "num_cpus": cpus, **_on(_living(ray, nodes, kind))}
-    actor = actor.options(max_concurrency=2, **needed).remote(script)
     try:
-        ready = actor.__ray_ready__.remote()
-        while not ray.wait([ready], timeout=_QUEUED)[0]:
-            _log(f"an actor waits for {count} free {kind}{'s' * (count > 1)}; see: ray status")
-        ray.get(ready)
+        actor = _placed(ray, script, gpus, cpus, nodes)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the agent hears of it, and has a last word
         threading.Thread(target=_write, args=(ray, actor), daemon=True).start()
         ended = False
