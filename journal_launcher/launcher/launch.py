@@ -67,6 +67,9 @@ def run_launch(
     environment = os.environ if environment is None else environment
     paths = StudiesFolder.at(settings.studies_dir).study(settings.name)
     check_inputs(settings)
+    if settings.hosts is not None or settings.engine == "ray":
+        whom = "hosts" if settings.hosts is not None else "nodes of the cluster"
+        emit(events.Note(f"asking the {whom} what they have"))
     with (
         SignalInbox() as inbox,
         Claims() as claims,

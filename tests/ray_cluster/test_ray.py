@@ -59,6 +59,13 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
+def told(ended: Ended) -> list[str]:
+    """Its lines behind the first one, which says whom it asks."""
+    first, *lines = ended.err.splitlines()
+    assert first.endswith("asking the nodes of the cluster what they have")
+    return lines
+
+
 @pytest.fixture
 def ray(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, on which nothing is left at the end."""
@@ -173,6 +180,29 @@ def test_a_node_that_dies_costs_no_retry_and_the_other_one_goes_on(
         ray.begin("n2")
 
 
+def test_workers_go_home_to_a_node_that_joins_again(workshop: Workshop, ray: Cluster) -> None:
+    """Under another ID; meanwhile their actors wait for GPUs of the other node, which has none."""
+    workshop.write(HELD)
+    process = workshop.start("--n-trials", "4", "--max-retries", "0", *RAY, "--gpus", "all")
+    began = False
+    try:
+        for node in NODES:
+            wait_until((workshop.folder / f"on {node}").exists, LONG)
+        ray.fail("n2")
+        (workshop.folder / "on n2").unlink()
+        log = workshop.paths.worker_log
+        wait_until(lambda: workshop.states().count("FAIL") == 2, LONG)
+        wait_until(lambda: any("lost" in log(n).read_text() for n in range(4)), LONG)
+        ray.begin("n2")
+        began = True
+        wait_until((workshop.folder / "on n2").exists, LONG)
+        workshop.tell("go")
+        check_budget(workshop, finish(process, LONG), 4)
+    finally:
+        if not began:
+            ray.begin("n2")
+
+
 def test_nodes_need_not_see_the_studies_folder(workshop: Workshop, ray: Cluster) -> None:
     workshop.paths.folder.mkdir()
     workshop.write(CHECKPOINT)
@@ -198,7 +228,7 @@ def test_code_that_differs_there_is_named_before_there_is_a_study(
     there.mkdir()
     shutil.copy(workshop.folder / "my train.py", there)
     ended = run(workshop, *RAY, "--remote-dir", str(there))
-    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert ended.code == 2 and len(told(ended)) == 1
     assert "--engine ray: n1: expected helper.py as the launch has it" in ended.err
     assert f"rsync -aR helper.py 'n1:{there}/'" in ended.err
     assert not workshop.paths.directory.exists()
@@ -218,12 +248,12 @@ def test_another_version_and_no_cluster_are_one_line(
 ) -> None:
     workshop.write(PATIENT)
     ended = run(workshop, "--engine", "ray", "--ray-address", "10.99.0.1:9")
-    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert ended.code == 2 and len(told(ended)) == 1
     assert "expected a Ray cluster at 10.99.0.1:9, found Connection refused" in ended.err
     (tmp_path / "sitecustomize.py").write_text(OTHER_VERSION)
     python_path = os.pathsep.join(map(str, (tmp_path, FAKES, ROOT)))
     ended = run(workshop, *RAY, environment={"PYTHONPATH": python_path})
-    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert ended.code == 2 and len(told(ended)) == 1
     ours = importlib.metadata.version("ray")
     assert f"expected Ray {ours} with Python" in ended.err and "found Ray 1.2.3" in ended.err
     assert f"pip install ray=={ours}" in ended.err

@@ -50,6 +50,13 @@ def server() -> Iterator[Server]:
         yield made
 
 
+def told(ended: Ended) -> list[str]:
+    """Its lines behind the first one, which says whom it asks."""
+    first, *lines = ended.err.splitlines()
+    assert first.endswith("asking the hosts what they have")
+    return lines
+
+
 @pytest.fixture
 def hosts(
     server: Server, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -180,7 +187,7 @@ def test_the_code_may_lie_elsewhere_there_and_what_differs_is_named(
     assert ended.code == 0, ended.err
     (there / "helper.py").write_text(helper.read_text() + "\n")
     ended = workshop.run(*options, "--n-trials", "3", environment=hosts)
-    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert ended.code == 2 and len(told(ended)) == 1
     assert "--hosts: node-a: expected helper.py as the launch has it" in ended.err
     assert f"rsync -aR helper.py 'root@node-a:{there}/'" in ended.err
 
@@ -202,7 +209,8 @@ def test_a_host_that_lets_nobody_in_is_one_line_before_there_is_a_study(
     workshop.write(PATIENT)
     ended = workshop.run("--hosts", f"node-a,{name}", environment=hosts)
     assert ended.code == 2 and said in ended.err
-    assert ended.err.count("\n") == 1 and ended.err.startswith(f"error: --hosts: {name}: ")
+    (line,) = told(ended)
+    assert line.startswith(f"error: --hosts: {name}: ")
     assert not workshop.paths.directory.exists()
 
 
