@@ -109,7 +109,7 @@ class LaunchSettings(
     def _check_no_table_options(self) -> None:
         if self.job_kind.has_model_type:
             return
-        own = "--command" if self.objective is None else "--objective"
+        own = f"--objective {self.objective}" if self.objective else f"--command {self.command}"
         for field in dataclasses.fields(self):
             if is_given(self, field.name) and option_of(field).group in TABLE_GROUPS:
                 tables = f"[{', '.join(self.spaces or {})}]"

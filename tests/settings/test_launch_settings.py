@@ -27,7 +27,7 @@ REFUSED = [
     ({"command": "ls"}, "--command needs parameters: a table [space]"),
     ({"space": {"x": [1]}}, "[space] needs a script: --command, or run in [command]"),
     ({"value": "last-line"}, "[command] value needs a script: --command"),
-    ({"command": "ls", "space": {"x": [1]}, "k_folds": 3}, "with --command the script decides"),
+    ({"command": "ls", "space": {"x": [1]}, "k_folds": 3}, "with --command ls the script decides"),
     ({"objective": "a.py:f", "direction": ("up",)}, "--direction: expected minimize, maximize"),
     ({"objective": "a.py:f", "data": "x.csv"}, "--data is for the built-in models of a table"),
     (
