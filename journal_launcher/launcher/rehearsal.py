@@ -1,6 +1,7 @@
 """Before a comparison's first trial: one worker tries every model type on the table."""
 
 import os
+from dataclasses import replace
 
 from journal_launcher.base import events
 from journal_launcher.base.messages import Prepared
@@ -27,6 +28,7 @@ def rehearse(
     Raises:
         JournalLauncherError: what would be wrong with every type, such as the table; or a signal.
     """
+    settings = _here(settings)
     parts = list(parts_of(settings).values())
     part = next((one for one in parts if MODEL_TYPES[one.model_type].uses_gpu), parts[0])
     choice = devices_for(part, os.environ)
@@ -45,3 +47,12 @@ def rehearse(
     why = slot.unusable or "the worker that tried the model types died"
     emit(events.Note(f"{why}; going on, each type is tried in its turn", "warning"))
     return {}
+
+
+def _here(settings: LaunchSettings) -> LaunchSettings:
+    """Where workers run elsewhere, types are tried on the CPU of this machine, which has the data;
+    what the others have, each launch finds out."""
+    if settings.elsewhere is None:
+        return settings
+    local = {"hosts": None, "engine": "local", "remote_dir": None, "ray_address": "auto"}
+    return replace(settings, **local, gpus="none")

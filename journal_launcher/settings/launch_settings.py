@@ -82,10 +82,9 @@ class LaunchSettings(
                 f"--workers-per-gpu auto: {self.model_type} takes the share of a GPU's memory that "
                 "it is told, which says nothing of what it needs; use --workers-per-gpu N"
             )
-        if self.elsewhere and (self.compare_models or self.debug):
-            what = "--debug" if self.debug else "--compare-models"
+        if self.elsewhere and self.debug:
             raise UsageError(
-                f"{self.elsewhere}: not with {what}, which runs here; leave one of them away"
+                f"{self.elsewhere}: not with --debug, which runs here; leave one of them away"
             )
         if self.job_kind.has_model_type and self.gpus_per_worker > 1:
             raise UsageError(

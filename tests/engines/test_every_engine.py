@@ -111,6 +111,29 @@ def test_several_workers_draw_at_random_what_one_draws(workshop: Workshop, site:
     assert workers == {0, 1}
 
 
+@pytest.mark.parametrize("site", ELSEWHERE, indirect=True)
+def test_a_comparison_finds_what_a_local_one_finds(workshop: Workshop, site: Site) -> None:
+    """Its model types are tried here, on the CPU; their trials run there."""
+    types = ("--compare-models", "--model-types", "linear,hist_gradient_boosting")
+    options = ("--data", "sklearn:diabetes", *types, "--n-trials", "2", "--seed", "3")
+    assert finish(workshop.start(*options, table=True), PATIENCE).code == 0
+    local = scores(workshop)
+    there = (*options, "--overwrite", *site.one)
+    process = workshop.start(*there, table=True, environment=site.environment)
+    ended = finish(process, PATIENCE)
+    assert ended.code == 0, ended.err
+    assert scores(workshop) == local and len(local) == 3
+    places = re.findall(r" s on (\S+) · CPU", ended.err)
+    assert len(places) == 4 and set(places) < site.hosts
+
+
+def scores(shop: Workshop) -> list[object]:
+    """The winner, and what the comparison has found of each model type."""
+    told = shop.sidecar()["comparison"]
+    models = [(one["model_type"], one["score"], one["fold_scores"]) for one in told["models"]]
+    return [told["winner"], *models]
+
+
 # --- kills
 
 # Both workers are in a trial until the test says go.

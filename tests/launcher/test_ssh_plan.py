@@ -84,9 +84,7 @@ def test_what_does_not_go_with_hosts_is_refused(options: dict[str, Any], said: s
         settings(**options)
 
 
-def test_a_comparison_and_a_function_without_a_file_are_refused() -> None:
-    with pytest.raises(UsageError, match="--hosts: not with --compare-models"):
-        LaunchSettings(hosts="a", compare_models=True)
+def test_a_function_without_a_file_is_refused() -> None:
     with pytest.raises(UsageError, match="--hosts: expected a function of a file"):
         launch(objective=lambda trial: 0.0, hosts="a")
 

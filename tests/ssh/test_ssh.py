@@ -297,7 +297,7 @@ LEAVES_A_PROCESS = """
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)
     if not (HERE / "left").exists():
-        child = subprocess.Popen(["setsid", "sleep", "1000"])
+        child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         note("left", child.pid)
         os.kill(os.getpid(), signal.SIGKILL)
     return x
