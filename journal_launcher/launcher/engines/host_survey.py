@@ -23,7 +23,7 @@ from journal_launcher.launcher.engines.carried import AGENT, NO_FOLDER, NO_PROGR
 from journal_launcher.settings.hosts import HERE, Host
 from journal_launcher.settings.launch_settings import LaunchSettings
 
-__all__ = ["CHANNEL", "Found", "asked", "devices_of", "missing", "read", "survey"]
+__all__ = ["CHANNEL", "Found", "asked", "devices_of", "missing", "read", "survey", "surveyed"]
 
 _NO_CONNECTION = 255  # as ssh says it
 _PATIENCE = 60.0  # seconds for a host's answer; connecting alone ends after ConnectTimeout
@@ -120,12 +120,9 @@ class _Question:
         Raises:
             UsageError: what is wrong there, and what to type.
         """
-        lines = filter(is_message, read(self.said).split(b"\n"))
-        for message in (CHANNEL.decode(line, FromWorker) for line in lines):
-            if isinstance(message, messages.Failed):
-                raise UsageError(f"--hosts: {message.message}")
-            if isinstance(message, messages.Surveyed):
-                return self._found(message)
+        found = surveyed(read(self.said), "--hosts")
+        if found is not None:
+            return self._found(found)
         raise UsageError(f"--hosts: {self.host.name}: {self._why_silent()}")
 
     def _found(self, said: messages.Surveyed) -> Found:
@@ -146,6 +143,21 @@ class _Question:
             said = last or "no connection"
             return f"{said}; this must log in without a question: ssh {name}; {without}"
         return missing(name, status, last)
+
+
+def surveyed(said: bytes, option: str) -> messages.Surveyed | None:
+    """What an agent has found, in all that it has said; None: it has not come so far.
+
+    Raises:
+        UsageError: what is wrong there, and what to type.
+    """
+    for line in filter(is_message, said.split(b"\n")):
+        message = CHANNEL.decode(line, FromWorker)
+        if isinstance(message, messages.Failed):
+            raise UsageError(f"{option}: {message.message}")
+        if isinstance(message, messages.Surveyed):
+            return message
+    return None
 
 
 def missing(host: str, status: int, complained: str) -> str:

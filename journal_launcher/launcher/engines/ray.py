@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from journal_launcher.base import messages
-from journal_launcher.base.channel import is_message
 from journal_launcher.base.dataclass import dataclass
 from journal_launcher.base.errors import UsageError
-from journal_launcher.base.messages import FromWorker
 from journal_launcher.base.paths import install_extra
 from journal_launcher.devices.choose import Device
 from journal_launcher.devices.cpus import threads_per_worker
 from journal_launcher.launcher.engine import WorkerSpec
 from journal_launcher.launcher.engines.carried import CarriedProcess, CarryingEngine
-from journal_launcher.launcher.engines.host_survey import CHANNEL, asked, missing, read
+from journal_launcher.launcher.engines.host_survey import CHANNEL, asked, missing, read, surveyed
 from journal_launcher.settings.launch_settings import LaunchSettings
 
 __all__ = ["Placed", "RayEngine", "RayNode", "placed_on"]
@@ -57,12 +55,9 @@ class RayNode:
         Raises:
             UsageError: it is not as this machine; what to type.
         """
-        for line in filter(is_message, self.said.encode().split(b"\n")):
-            message = CHANNEL.decode(line, FromWorker)
-            if isinstance(message, messages.Failed):
-                raise UsageError(f"--engine ray: {message.message}")
-            if isinstance(message, messages.Surveyed):
-                return message.cores
+        found = surveyed(self.said.encode(), "--engine ray")
+        if found is not None:
+            return found.cores
         if self.status is None:
             raise UsageError(f"--engine ray: {self.name}: no answer in time; {_ALIVE}")
         last = self.complained.strip().rpartition("\n")[2].rstrip(".")
