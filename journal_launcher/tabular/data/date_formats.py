@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 __all__ = ["DATE_FORMATS", "MONTHS", "date_reader", "doubtful_zone", "order_of", "seconds_of"]
 
@@ -41,6 +41,8 @@ _ZONES = {
 """Hours that their clocks are ahead of UTC: in America as in mails (RFC 5322), and in Europe."""
 _ELSEWHERE = re.compile("(?<![a-z])(?:est|edt|cst|cdt|mst|pst|bst)(?![a-z])")
 """Those that are others in China, Australia, the Philippines, Malaysia, Cuba or Bangladesh."""
+_HOUR = timedelta(hours=1)
+_FARTHEST = {"+": 14, "-": 12}
 _AHEAD = re.compile(r"(?:utc|gmt)?([+-])([0-9]{1,2}):?([0-9]{2})?", re.I)
 _PARTS = {
     "y": "(?P<y>[0-9]{4})",
@@ -54,10 +56,11 @@ _PARTS = {
     "clock": r"(?P<H>[0-9]{1,3}):(?P<M>[0-9]{2})(:(?P<S>[0-9]{2}([.,][0-9]+)?))?"
     r"( ?(?P<half>[ap])\.?m\.?| uhr)?",
     "zone": r"( ?(?P<zone>[+-][0-9]{2}:?[0-9]{2}|(utc|gmt)[+-][0-9]{1,2}(:?[0-9]{2})?"
-    rf"|{'|'.join(_ZONES)})(\[[a-z_/+-]+\])?)?",  # Java adds [Europe/Berlin]
+    # Java adds [Europe/Berlin], JavaScript (Central European Standard Time), Go UTC.
+    rf"|{'|'.join(_ZONES)})(\[[a-z_/+-]+\]| \([^()]+\)| utc)?)?",
     "on": rf"((?=[^\W\d_])({'|'.join(_WEEKDAYS.split())})\.?,? +)?",  # looks first: it is quicker
 }
-_PARTS["at"] = rf"((t|:|,? +){_PARTS['clock']}{_PARTS['zone']})?"
+_PARTS["at"] = rf"((t|:|,? +(at )?){_PARTS['clock']}{_PARTS['zone']})?"
 _PARTS["utc"] = "( ?(?P<zone>z|utc|gmt|[+-][0-9]{2}:?[0-9]{2}))?"
 _DATES = {
     "y-m-d": "{on}{y}-{m}-{d}{at}",
@@ -81,6 +84,7 @@ _DATES = {
     "y mon": "{y}[ /-]{mon}",
     "m/y": "(?P<m>[0-9]{{2}})/{year}",
     "m-y": "(?P<m>[0-9]{{2}})-{year}",
+    "m.y": r"(?P<m>[0-9]{{2}})\.{year}",
     "yQq": "{year}[ /-]?Q(?P<q>[1-4])",
     "Qq y": "Q(?P<q>[1-4])[ /-]?{year}",
     "y-Ww": "{year}[ -]?W(?P<w>[0-9]{{2}})(-?(?P<day>[1-7]))?",
@@ -103,6 +107,8 @@ def seconds_of(text: str) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(text.replace("/", "-") + ("-01" if len(text) == 7 else ""))
+        if (ahead := moment.utcoffset()) is not None and not -12 <= ahead / _HOUR <= 14:
+            return None
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -171,11 +177,17 @@ def _day(parts: dict[str, str | None]) -> date:
 
 
 def _offset(zone: str | None) -> int:
-    """Seconds that clocks of a zone are ahead of UTC."""
+    """Seconds that clocks of a zone are ahead of UTC.
+
+    Raises:
+        ValueError: none are so far ahead, or behind.
+    """
     if not zone:
         return 0
     found = _AHEAD.fullmatch(zone)
     if not found:
         return 3600 * _ZONES[zone.lower()]
     ahead = int(found[2]) * 3600 + int(found[3] or 0) * 60
+    if ahead > _FARTHEST[found[1]] * 3600:
+        raise ValueError("no zone")
     return -ahead if found[1] == "-" else ahead

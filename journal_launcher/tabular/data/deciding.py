@@ -12,13 +12,16 @@ from journal_launcher.tabular.data.columns import Typed, from_dtype, plain_kind,
 from journal_launcher.tabular.data.digits import as_codes, as_long_ids, with_dates
 from journal_launcher.tabular.data.doubts import (
     doubt_beside_numbers,
+    doubt_blocks,
     doubt_dates,
     doubt_far,
     doubt_groups,
     doubt_orders,
     doubt_text,
+    doubt_times,
+    doubt_zero_first,
 )
-from journal_launcher.tabular.data.fits import fits_of, read_as
+from journal_launcher.tabular.data.fits import as_spelled, fits_of, read_as
 from journal_launcher.tabular.data.settling import Open, settle
 
 __all__ = ["type_columns", "type_of"]
@@ -49,10 +52,11 @@ def type_columns(
     names = [str(name) for name in frame.columns]
     found = {name: _typed_or_open(name, frame.iloc[:, n]) for n, name in enumerate(names)}
     rows = rows_of(frame)
-    return {
-        name: typed.doubted(doubt_far(name, typed, rows))
-        for name, typed in settle(found, date_order, semicolons).items()
+    typed = {
+        name: column.doubted(doubt_far(name, column, rows))
+        for name, column in settle(found, date_order, semicolons).items()
     }
+    return doubt_blocks(typed, rows)
 
 
 def _as_given(name: str, series: pd.Series) -> Typed:
@@ -71,7 +75,11 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | Open:
     codes = as_codes(name, texts)
     if codes is not None:
         return with_dates(name, series, codes)
-    fits = fits_of(texts)
+    as_written = pd.api.types.infer_dtype(series, skipna=True) == "string"
+    fits = (as_written and as_spelled(texts)) or fits_of(texts)
+    times = doubt_times(name, texts)
+    if times:
+        return texts.doubted(times)
     if not fits:
         doubt = doubt_text(name, texts, rows) or doubt_groups(name, texts, rows)
         return texts.doubted(doubt)
@@ -86,6 +94,7 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | Open:
     if typed.kind == "boolean":
         return typed
     typed = typed.doubted(doubt_beside_numbers(name, series, typed.values))
+    typed = typed.doubted(doubt_zero_first(name, texts) if not typed.format else None)
     if typed.format:
         return typed
     return as_long_ids(name, series, typed) or with_dates(name, series, typed)

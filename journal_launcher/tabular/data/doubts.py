@@ -10,17 +10,21 @@ from numpy.typing import NDArray
 from journal_launcher.tabular.data.columns import Typed
 from journal_launcher.tabular.data.date_formats import DATE_FORMATS, MONTHS, seconds_of
 from journal_launcher.tabular.data.formats import is_mark, number_formats, number_of, reader_of
+from journal_launcher.tabular.data.spelling import begins_with_zero
 
 __all__ = [
     "MANY",
     "MOSTLY",
     "SEVERAL_WAYS",
     "doubt_beside_numbers",
+    "doubt_blocks",
     "doubt_dates",
     "doubt_far",
     "doubt_groups",
     "doubt_orders",
     "doubt_text",
+    "doubt_times",
+    "doubt_zero_first",
     "hours_of",
 ]
 
@@ -36,6 +40,8 @@ _FEW_UNITS = 5
 """More different things behind numbers are no units, but names of streets, say."""
 _OTHERS, _FAR = 5, 3.0
 """A value is far away if so many others are near each other: so many times their widest gap."""
+_ROWS_OF_CODES = 10
+"""In so many rows fewer different values are enough, if they are 0, 1, 2, … as codes are."""
 _THREE_DIGITS = re.compile("(?<![0-9.,])[1-9][0-9]{0,2}[.,][0-9]{3}(?![0-9.,])")
 SEVERAL_WAYS = "its numbers are written in several ways, or have several units; write them alike"
 
@@ -47,7 +53,8 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
     """What may be wrong with a text column: most of it is numbers, or dates."""
     if not texts.labels:
         return None
-    looks = [_looks(label) for label in texts.labels[:_LOOKED_AT]]
+    amounts = any(map(_AMOUNT.fullmatch, texts.labels[:_LOOKED_AT]))
+    looks = [_looks(label, amounts) for label in texts.labels[:_LOOKED_AT]]
     many = len(looks) - looks.count("text") - looks.count("spoken date") > MANY
     of_rows = np.array([*looks, *[""] * (len(texts.labels) + 1 - len(looks))])[texts.values]
     known = of_rows != ""
@@ -78,6 +85,11 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
         cure = "; mend or empty such cells if it is one of numbers" if many else ""
         return f"{start}: {part} numbers, but {no_number}{cure}"
     mostly = numbers + units > (0.5 if many else MOSTLY) and len(looks) > 2
+    several = texts.labels[:_LOOKED_AT] if len(texts.labels) > MANY else ()
+    if several and all(map(_PAIR.fullmatch, several)) and not _are_shares(texts):
+        return f"{start}: {held(known)}, two numbers; write them into two columns"
+    if several and all(map(_HOURS.fullmatch, several)):
+        return f"{start}: {held(known)}, which may be a duration; write durations as numbers"
     if (units and mostly and _are_few(texts, looks)) or _are_shares(texts):
         unit = held(of_rows == "unit") if units else held(known)
         return f"{start}: {unit}, a number with a unit; write the numbers alone"
@@ -97,34 +109,68 @@ def doubt_groups(name: str, texts: Typed, rows: Rows) -> str | None:
     )
 
 
+def doubt_blocks(columns: dict[str, Typed], rows: Rows) -> dict[str, Typed]:
+    """The columns, with a doubt of the first of several that have values in the same rows alone, no
+    two of them one below the other, and the first: the heads of blocks, as of vouchers."""
+    alike: dict[bytes, list[str]] = {}
+    for name, column in columns.items():
+        first = np.flatnonzero(~column.missing)
+        if len(first) > 2 and first[0] == 0 and (np.diff(first) > 1).all():
+            alike.setdefault(first.tobytes(), []).append(name)
+    for first_name, *others in alike.values():
+        if others:
+            first = np.flatnonzero(~columns[first_name].missing)
+            held = " and ".join(f"row {rows[place] + 1}" for place in first[:2])
+            doubt = (
+                f"columns {first_name!r} and {', '.join(map(repr, others[:3]))} have values in the "
+                f"first row of each group alone, as in {held}: if they are those of the rows below "
+                "too, write them there"
+            )
+            columns = {**columns, first_name: columns[first_name].doubted(doubt)}
+    return columns
+
+
 _NUMBER = r"[+-]?[0-9]+(?:[.,'][0-9]+)*"
-_BEHIND = r"(?:[^\W\d_]|[°%‰'\"\u2033\u2032+*?(])[^\d]{0,11}"
+_BEHIND = r"(?:/?[^\W\d_]|[°%\uff05‰'\"\u2033\u2032+*?(])[^\d]{0,11}"
 _UNIT = re.compile(
     rf"(?:[<>~≈≤≥±$€£¥₹]{{1,2}}|=?['\"]|ca\.?|about) ?{_NUMBER}(?: ?{_BEHIND})?"
     rf"|{_NUMBER} ?{_BEHIND}(?: ?{_NUMBER} ?{_BEHIND}){{0,2}}(?:{_NUMBER})?"
-    r"|P(?:T?[0-9.,]+[YMWDHS])+"
+    rf"|P(?:T?[0-9.,]+[YMWDHS])+|% ?{_NUMBER}|{_NUMBER} ?± ?{_NUMBER}"
+    r"|[NSEW] ?[0-9]{1,3}\.[0-9]{3,}|[0-9]+(?:_[0-9]{3})+"
 )
+_PRICE = re.compile(r".*[0-9](?:[.,][-\u2013\u2014]{1,2}|/-)")  # 199.-, 400,- and 250/-
+_AMOUNT = re.compile(r"[A-Za-z]{1,3}[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+")
+_HOURS = re.compile("[0-9]+:[0-5][0-9]")
+_PAIR = re.compile("[0-9.,]+ ?[/x\u00d7] ?[0-9.,]+")
 _SHARE = re.compile("[0-9.,]+ ?(?:/|of|von|sur) ?([0-9]+)")
+_TIMES = re.compile(
+    r"(?P<day>.*[0-9][ T])?[0-9]{1,2}:[0-9]{2} ?[-\u2013] ?(?P<end>[0-9]{1,2}:[0-9]{2})"
+)
+_ZONE_BEHIND = re.compile("(0[0-9]|1[0-2]):(00|30|45)")
+_FEW_ZONES = 3  # in summer a place has another one
 _RANGE = re.compile(r"[^\d]*[0-9.,]+ ?(?:-|\u2013|/|to|bis|of|von|or) ?[0-9].*")
 
 
-def _looks(label: str) -> str:
-    """What a text would be by itself."""
+def _looks(label: str, amounts: bool) -> str:
+    """What a text would be, in a column of which some are amounts with letters, or none."""
     if number_of(label) is not None or number_formats([label]):
         return "number"
     if any(reader_of("date", name)(label) is not None for name in (None, *DATE_FORMATS)):
         return "date"
     if _may_be_date(label):
         return "spoken date"
-    unit = not _RANGE.fullmatch(label) and (_UNIT.fullmatch(label) or _has_decimals(label))
+    if _RANGE.fullmatch(label):
+        return "text"
+    unit = _UNIT.fullmatch(label) or _PRICE.fullmatch(label) or _has_decimals(label, amounts)
     return "unit" if unit else "text"
 
 
-def _has_decimals(label: str) -> bool:
-    """Whether a number with a decimal or thousands mark is somewhere in it, and not in a code."""
+def _has_decimals(label: str, amounts: bool) -> bool:
+    """Whether a number with a decimal or thousands mark is somewhere in it, and not in a code:
+    R910.00 is one unless R1,042.50 stands in other rows."""
     found = re.findall("[0-9](?:[0-9.,']*[0-9])?", label)
     marked = any(re.search("[.,]", number) and number_formats([number]) for number in found)
-    return marked and not re.fullmatch("[A-Za-z]{1,3}[0-9.,]+", label)
+    return marked and (amounts or not re.fullmatch("[A-Za-z]{1,3}[0-9.,]+", label))
 
 
 def _may_be_date(label: str) -> bool:
@@ -193,6 +239,23 @@ def hours_of(label: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def doubt_times(name: str, texts: Typed) -> str | None:
+    """Of texts such as 07:00-18:00, which is no time with a zone.
+
+    Behind a date it may be one, where there are few and all are zones; alone it has seconds.
+    """
+    looked_at = texts.labels[:_LOOKED_AT]
+    found = [range_ for label in looked_at if (range_ := _TIMES.fullmatch(label))]
+    ends = {range_["end"] for range_ in found}
+    zones = all(_ZONE_BEHIND.fullmatch(end) for end in ends) and len(ends) <= _FEW_ZONES
+    if 2 * len(found) <= len(looked_at) or (zones and all(range_["day"] for range_ in found)):
+        return None
+    return (
+        f"column {name!r} is read as categories: {found[0][0]!r} is a range of times; write when "
+        "it begins and ends into two columns"
+    )
+
+
 def doubt_orders(name: str, texts: Typed, rows: Rows) -> str | None:
     """The first rows of dates such as 13/01/2024 and 01/13/2024 in one column."""
     for pair in (("d/m/y", "m/d/y"), ("d-m-y", "m-d-y")):
@@ -211,7 +274,11 @@ def doubt_orders(name: str, texts: Typed, rows: Rows) -> str | None:
 
 # --- values that may stand for none
 
-_NOTHING = {-1.0, -8.0, -9.0, 32767.0, -32768.0, 2147483647.0, -2147483648.0, 1e20, -1e20, 1e30}
+_NOTHING = {
+    *(-1.0, -8.0, -9.0, 32767.0, -32768.0, 65535.0, 6553.5, 2147483647.0, -2147483648.0),
+    *(1e20, -1e20, -999.25, -127.0),  # of well logs, and of a thermometer that does not answer
+}
+_HUGE = 1e30  # what stands for nothing in files of grids
 _NO_DAYS = {
     seconds_of(day)
     for day in (
@@ -231,7 +298,9 @@ def doubt_far(name: str, column: Typed, rows: Rows) -> str | None:
     known = np.unique(column.values[~column.missing])
     nothing = np.array([_is_nothing(column.kind, value) for value in known])
     others = known[~nothing]
-    if len(others) < _OTHERS:
+    codes = len(others) > 1 and others[0] >= 0 and others[-1] <= 10 and (np.diff(others) == 1).all()
+    codes = codes and np.count_nonzero(np.isin(column.values, others)) >= _ROWS_OF_CODES
+    if len(others) < _OTHERS and not codes:
         return None
     low, high, step = others[0], others[-1], _FAR * np.diff(others).max()
     far = [value for value in known[nothing] if value < low - step or value > high + step]
@@ -253,7 +322,11 @@ def _is_nothing(kind: str, value: float) -> bool:
     if kind == "date":
         return value // 86400 * 86400 in _NO_DAYS
     digits = f"{abs(value):.15g}".replace(".", "")
-    return value in _NOTHING or (len(digits) > 1 and digits in (d * len(digits) for d in "789"))
+    return (
+        value in _NOTHING
+        or abs(value) >= _HUGE
+        or (len(digits) > 1 and digits in (d * len(digits) for d in "789"))
+    )
 
 
 def _shown(kind: str, value: float) -> str:
@@ -263,6 +336,17 @@ def _shown(kind: str, value: float) -> str:
 
 
 # --- texts among numbers
+
+
+def doubt_zero_first(name: str, texts: Typed) -> str | None:
+    """Of plain numbers, some of which have a zero before their digits, as codes have: 008.45."""
+    odd = begins_with_zero(texts.labels)
+    if odd is None:
+        return None
+    return (
+        f"column {name!r}: {odd!r} is read as {float(odd):.15g}; if these are codes, write a "
+        f"letter before each, as in x{odd}"
+    )
 
 
 def doubt_beside_numbers(name: str, series: pd.Series, values: NDArray[np.float64]) -> str | None:

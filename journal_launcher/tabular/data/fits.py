@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 from journal_launcher.tabular.data.columns import Gap, Typed, checked_finite, list_names
 from journal_launcher.tabular.data.date_formats import DATE_FORMATS, doubtful_zone
 from journal_launcher.tabular.data.doubts import MANY, MOSTLY, hours_of
-from journal_launcher.tabular.data.formats import is_mark, number_formats, reader_of, unit_of
+from journal_launcher.tabular.data.formats import (
+    is_mark,
+    number_formats,
+    number_of,
+    reader_of,
+    unit_of,
+)
+from journal_launcher.tabular.data.spelling import are_months, are_thousands
 
-__all__ = ["Fit", "fits_of", "read_as"]
+__all__ = ["Fit", "as_spelled", "fits_of", "read_as"]
 
+_SHORT_CLOCK = re.compile("[0-9]{1,2}:[0-9]{2}")
+_LONG_CLOCK = re.compile("[0-9]+:[0-9]{2}:[0-9]{2}.*")
 _FEW = 10
 """So many different texts may be slips; more are a kind of their own."""
 
@@ -41,6 +50,23 @@ def fits_of(texts: Typed) -> tuple[Fit, ...]:
     fewest = min((len(fit.odd) for fits in nearly for fit in fits), default=0)
     best = [tuple(fit for fit in fits if len(fit.odd) == fewest) for fits in nearly]
     return next(filter(None, best), ())
+
+
+def as_spelled(texts: Typed) -> tuple[Fit, ...]:
+    """Ways to read plain numbers that may be none, by their digits: 01.2023, or 2.270 beside 600.
+
+    Of the latter, as numbers with a decimal point, and as thousands.
+    """
+    labels = [label for label in texts.labels if label != "None" and not is_mark(label)]
+    if not labels or any(number_of(label) is None for label in labels):
+        return ()
+    ways: tuple[tuple[str, str | None], ...] = ()
+    if are_months(labels):
+        ways = (("date", "m.y"),)
+    elif are_thousands(labels):
+        ways = (("number", None), ("number", "1.234,5"))
+    fits = tuple(_fit(kind, name, texts.labels) for kind, name in ways)
+    return tuple(fit for fit in fits if fit is not None)
 
 
 def _families(labels: tuple[str, ...]) -> Iterator[tuple[str, tuple[str | None, ...]]]:
@@ -101,6 +127,7 @@ def read_as(fit: Fit, name: str, texts: Typed, rows: NDArray[np.int64]) -> Typed
         doubts=(
             *([_slips(name, fit.kind, slips, int(rows[-1]) + 1)] if slips else []),
             *(_zones(fit, name, texts) if fit.kind == "date" and fit.format else []),
+            *(_clocks(fit, name, texts) if fit.format == "h:m" else []),
         ),
     )
 
@@ -142,6 +169,25 @@ def _zones(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
                 f"that name; write {zone} or what it is"
             )
             return
+
+
+def _clocks(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
+    """Doubts of 12:30 beside 1:02:03, which may be minutes, and of 1:20 where all begin so."""
+    read = [texts.labels[place] for place in np.flatnonzero(~np.isnan(fit.values[:-1]))]
+    short = [label for label in read if _SHORT_CLOCK.fullmatch(label)]
+    if short and any(map(_LONG_CLOCK.fullmatch, read)):
+        value = float(fit.values[texts.labels.index(short[0])])
+        yield (
+            f"column {name!r}: {short[0]!r} is hours and minutes, {value:.15g} seconds, beside "
+            "times with seconds; write 0: before it if it is minutes and seconds"
+        )
+    elif (
+        len(read) > 2 and len(short) == len(read) and len({x.partition(":")[0] for x in read}) == 1
+    ):
+        yield (
+            f"column {name!r}: {read[0]!r} is read as a time; write ratios and scales as the "
+            "numbers behind ':'"
+        )
 
 
 def _slips(name: str, kind: str, slips: list[Gap], last: int) -> str:

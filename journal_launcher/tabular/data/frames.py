@@ -65,7 +65,8 @@ class TableFile:
     Of a text table a column is float64 or int64 where each cell that is not missing is a plain
     number: with a decimal point or none, whole ones within 2^53 of zero, or infinite. Whole numbers
     of which some have zeros in front are codes. Any other column holds texts as they are written,
-    without spaces around them. Missing cells are NaN. Other formats have types of their own.
+    without spaces around them; so does one of numbers whose digits matter, see `spelling`. Missing
+    cells are NaN. Other formats have types of their own.
     """
 
     frame: Any

@@ -23,8 +23,15 @@ from journal_launcher.tabular.data.columns import (
     texts_of,
 )
 from journal_launcher.tabular.data.dataset import Column, Features, Schema
-from journal_launcher.tabular.data.formats import example_of, is_mark, reader_of, unit_of
+from journal_launcher.tabular.data.formats import (
+    decimal_mark,
+    example_of,
+    is_mark,
+    reader_of,
+    unit_of,
+)
 from journal_launcher.tabular.data.given_frames import cells_as_texts, plain_column
+from journal_launcher.tabular.data.spelling import are_thousands
 
 __all__ = ["apply_schema", "unused_columns", "written_columns"]
 
@@ -41,7 +48,20 @@ _Read = tuple[NDArray[Any], list[str]]
 
 def written_columns(schema: Schema) -> set[str]:
     """Columns whose cells are needed as they are written: 01 is not 1, and 1.234 may be 1234."""
-    return {c.name for c in schema.columns if c.kind in ("category", "text") or c.format}
+    commas = _has_commas(schema)
+    return {
+        column.name
+        for column in schema.columns
+        if column.kind in ("category", "text")
+        or column.format
+        or (commas and column.kind == "number")
+    }
+
+
+def _has_commas(schema: Schema) -> bool:
+    """Whether a column of the training data had decimals with commas."""
+    numbers = (c.format for c in schema.columns if c.kind == "number" and c.format)
+    return any(decimal_mark(name) == "," for name in numbers)
 
 
 def unused_columns(frame: pd.DataFrame, schema: Schema) -> list[str]:
@@ -76,6 +96,7 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
     if twice:
         raise UsageError(f"expected different column names, found {twice[0]!r} more than once")
     notes: list[str] = []
+    commas = _has_commas(schema)
     frame = frame.reset_index(drop=True)
     place = {str(name): number for number, name in enumerate(frame.columns)}
     arrays: dict[str, NDArray[Any]] = {}
@@ -84,6 +105,8 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
         series = plain_column(frame.iloc[:, place[column.name]])
         read = {"category": _read_codes, "text": _read_words}.get(column.kind, _read_values)
         arrays[column.name], said = read(column, series)
+        if commas and column.kind == "number" and not column.format:
+            said = [*said, *_about_thousands(column.name, series)]
         notes += said
         cells = arrays[column.name]
         if column.kind == "text":
@@ -113,6 +136,17 @@ def _read_values(column: Column, series: pd.Series) -> _Read:
     if not known.any():
         return values, notes
     return np.where(known, given, values), [*_about_percents(column), *notes]
+
+
+def _about_thousands(name: str, series: pd.Series) -> list[str]:
+    """A note on the first text such as 1.200, where other columns have decimals with commas."""
+    for text in texts_of(name, series).labels:
+        if are_thousands([text]):
+            return [
+                f"column {name!r}: {text!r} is read as {float(text):.15g}; write thousands without "
+                f"marks, as in {text.replace('.', '')}"
+            ]
+    return []
 
 
 def _about_percents(column: Column) -> list[str]:

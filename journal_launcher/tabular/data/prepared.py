@@ -49,7 +49,7 @@ __all__ = [
     "read_features",
 ]
 
-PARSER_VERSION = 9  # counts up when the same file would give other arrays or facts
+PARSER_VERSION = 10  # counts up when the same file would give other arrays or facts
 KEEP_UNUSED = 7 * 86400.0  # seconds
 _SHAPING = (
     *("target", "task", "k_folds", "test_size", "split", "group_column", "time_column"),

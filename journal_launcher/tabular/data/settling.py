@@ -15,6 +15,7 @@ from journal_launcher.tabular.data.date_formats import order_of
 from journal_launcher.tabular.data.doubts import SEVERAL_WAYS, doubt_orders
 from journal_launcher.tabular.data.fits import Fit, read_as
 from journal_launcher.tabular.data.formats import decimal_mark, thousands_mark, unit_of
+from journal_launcher.tabular.data.spelling import wholes
 
 __all__ = ["Open", "settle"]
 
@@ -38,14 +39,12 @@ def settle(
     columns = found.values()
     marks = {mark for column in columns for mark in _marks(column)}
     orders = {likely[0] for column in columns if len(likely := _orders(column)) == 1}
-    points = any(_has_points(column) and not _may_be_thousands(column) for column in columns)
-    why = "other columns have decimals with ','" if "," in marks else ""
-    why = why or ("the file has ';' between its columns" if semicolons and not points else "")
     settled = {}
     for name, column in found.items():
         if isinstance(column, Typed):
-            doubted = why and _may_be_thousands(column)
-            settled[name] = column.doubted(_point(name, why) if doubted else None)
+            settled[name] = column.doubted(_two_marks(name, column, marks))
+        elif column.fits[0].kind == "number" and column.fits[0].format is None:
+            settled[name] = _settle_point(column, marks, semicolons)
         elif column.fits[0].kind == "number":
             settled[name] = _settle_mark(column, marks, semicolons)
         else:
@@ -56,13 +55,25 @@ def settle(
 # --- marks in numbers
 
 
+def _two_marks(name: str, column: Typed, marks: set[str]) -> str | None:
+    """A doubt of 2,5 in a file that has decimals with points, too: it may be two choices."""
+    form = column.format
+    if len(marks) < 2 or not form or _marks(column) != {","} or unit_of(form):
+        return None
+    return (
+        f"column {name!r}: {column.example!r} is read as a decimal with ',', but other columns "
+        "have decimals with '.'; if it is a list, give each of its values a column"
+    )
+
+
 def _marks(column: Typed | Open) -> set[str]:
     """The decimal mark that a column proves its file to have, if it proves one."""
     if isinstance(column, Typed):
         if not _has_fractions(column):
             return set()
         return {decimal_mark(column.format) if column.format else "."}
-    marks = {decimal_mark(fit.format) for fit in column.fits if fit.kind == "number" and fit.format}
+    numbers = [fit.format for fit in column.fits if fit.kind == "number"]
+    marks = {decimal_mark(name) if name else "." for name in numbers}
     return marks if len(marks) == 1 else set()
 
 
@@ -87,8 +98,36 @@ def _settle_mark(column: Open, marks: set[str], semicolons: bool) -> Typed:
             return column.texts.doubted(doubt)
         chosen = named[0]
         why = "as the file has ';' between its columns" if commas else _NOTHING_DECIDES
+    return _doubted(column, chosen, why)
+
+
+def _settle_point(column: Open, marks: set[str], semicolons: bool) -> Typed:
+    """Numbers such as 1.234: decimals, but where the file shows that it is a thousand and more.
+
+    It is one beside decimals with commas; and, in a file without other decimals, beside 600, if
+    2.270 has kept a zero that 600.000 has not, or ';' stands between the columns.
+    """
+    plain, thousands = column.fits
+    labels = column.texts.labels
+    whole = wholes(labels)
+    shortened = any("." in label and label.endswith("0") for label in labels)
+    chosen, why = plain, _NOTHING_DECIDES
+    if marks == {","}:
+        chosen, why = thousands, "as other columns have decimals with ','"
+    elif whole is not None and shortened and not marks:
+        chosen, why = thousands, f"as {whole!r} stands beside it"
+    elif semicolons and not marks:
+        chosen, why = thousands if whole else plain, "as the file has ';' between its columns"
+    elif whole is None or (marks and not shortened):
+        return read_as(plain, column.name, column.texts, column.rows)
+    return _doubted(column, chosen, why)
+
+
+def _doubted(column: Open, chosen: Fit, why: str) -> Typed:
+    """The column as the fit reads it, and a doubt of the first label that another one reads
+    otherwise."""
     typed = read_as(chosen, column.name, column.texts, column.rows)
-    for other in fits.values():
+    for other in column.fits:
         differ = np.abs(other.values - chosen.values) > 0
         if differ.any():
             place = int(np.argmax(differ))
@@ -102,32 +141,6 @@ def _settle_mark(column: Open, marks: set[str], semicolons: bool) -> Typed:
 
 def _has_fractions(column: Typed) -> bool:
     return column.kind == "number" and bool((column.values % 1 > 0).any())
-
-
-def _has_points(column: Typed | Open) -> bool:
-    """Whether it is plain numbers, of which some have a decimal point."""
-    return isinstance(column, Typed) and not column.format and _has_fractions(column)
-
-
-def _may_be_thousands(column: Typed | Open) -> bool:
-    """Whether numbers with a decimal point have three digits behind it, or none, as 1.234 has.
-
-    Where the last of the three is 0 throughout, fewer were written.
-    """
-    if not isinstance(column, Typed) or not _has_points(column):
-        return False
-    values = np.abs(column.values[~column.missing])
-    broken = values[values % 1 != 0]
-    whole = np.abs(broken * 1000 - np.round(broken * 1000)) < 1e-6
-    three = np.abs(broken * 100 - np.round(broken * 100)) > 1e-6
-    return bool(three.any() and whole.all() and (broken >= 1).all() and (values < 1000).all())
-
-
-def _point(name: str, why: str) -> str:
-    return (
-        f"column {name!r} is read as decimals with '.', but {why}: if 1.234 is a thousand and more "
-        "in it, write 1234"
-    )
 
 
 def _same(one: Fit, other: Fit) -> bool:

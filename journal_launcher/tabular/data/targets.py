@@ -55,7 +55,11 @@ def decide_target(asked: str, name: str, column: Typed, series: pd.Series) -> Ta
     if len(distinct) < 2:
         raise UsageError(f"target {name!r}: expected different values, found the same in every row")
     if column.kind == "date":
-        raise UsageError(f"target {name!r}: expected numbers or classes, found dates")
+        row, cell = int(rows_of(series)[0]) + 1, label_of(series.iloc[0])
+        raise UsageError(
+            f"row {row}, target {name!r}: expected a number or a class, found {cell!r}, which is "
+            "read as a date or time; write durations as numbers, such as of seconds"
+        )
     whole = column.kind == "number" and bool((distinct == np.floor(distinct)).all())
     by_number = asked == "auto" and whole and len(distinct) <= _AUTO_CLASSES
     task = asked

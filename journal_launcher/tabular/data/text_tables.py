@@ -1,6 +1,7 @@
 """Delimited text becomes a frame: encoding and separator are found in it, values are not judged.
 
-A column is one of numbers where each of its cells is a plain number; any other is text as written.
+A column is one of numbers where each of its cells is a plain number; any other is text as written,
+and so are numbers whose digits say more than their value (`spelling`).
 """
 
 import csv
@@ -34,6 +35,7 @@ from journal_launcher.tabular.data.frames import (
     are_plain_numbers,
     check_names,
 )
+from journal_launcher.tabular.data.spelling import matters, may_matter
 from journal_launcher.tabular.data.titles import lines_above, note_above, titles_above
 from journal_launcher.tabular.data.totals import as_table
 
@@ -47,6 +49,7 @@ _CHUNK = 1 << 20
 _SEPARATOR_LINE = re.compile(rb'(\xef\xbb\xbf)?"?sep=([\t;|,])"?\r?\n', re.I)  # Excel writes it
 _WRITTEN = re.compile(r"\s*[+-]?0[0-9]|\s*(true|false)\s*$", re.I)
 _ZERO_FIRST = (b",00", b",01")
+_COMMA = re.compile("[^,]*[0-9],([0-9]{1,2}|[0-9]{4,})[^,0-9]*")
 _ZERO_TABLE = bytes.maketrans(b"23456789\t;|\n", b"11111111,,,,")
 
 _Opener = Callable[[], IO[bytes]]
@@ -291,12 +294,14 @@ def _typed(open_: _Opener, layout: _Layout, texts: Collection[str]) -> Any:
     frame = _parsed(open_, layout, range(len(layout.names)), dict.fromkeys(written, str))
     whole = [place for place in frame if _has_whole_numbers(frame[place])]
     zeros = bool(whole) and _has_zeros(open_, layout)
-    doubtful = [place for place in frame if _may_be_text(frame[place])]
+    commas = layout.separator == ";" or any(_has_commas(frame[place]) for place in frame)
+    doubtful = [place for place in frame if _may_be_text(frame[place], commas)]
     doubtful = sorted({*doubtful, *(whole if zeros else ())})
     spelled = _parsed(open_, layout, doubtful, str) if doubtful else {}
     for place in {*doubtful, *layout.texts} - asked:
         column = spelled[place] if place in doubtful else frame[place]
-        if not are_plain_numbers(map(str.strip, column.dropna().unique())):
+        cells = [text.strip() for text in column.dropna().unique()]
+        if not are_plain_numbers(cells) or matters(cells, commas):
             frame[place] = column
         elif frame[place].dtype.kind not in "fi":
             frame[place] = pd.to_numeric(column)
@@ -346,13 +351,22 @@ def _has_zeros(open_: _Opener, layout: _Layout) -> bool:
     return False
 
 
-def _may_be_text(column: Any) -> bool:
-    """Whether pandas may have read other than plain numbers as numbers or booleans."""
+def _has_commas(column: Any) -> bool:
+    """Whether its first cells are numbers with decimal commas."""
+    return column.dtype.kind == "O" and bool(
+        column.dropna().iloc[:_FEW].map(lambda cell: _COMMA.fullmatch(str(cell))).any()
+    )
+
+
+def _may_be_text(column: Any, commas: bool) -> bool:
+    """Whether pandas may have read other than plain numbers as numbers or booleans, or some whose
+    digits are needed."""
     import pandas as pd
 
     if column.dtype.kind in "fi":
         values = column.to_numpy()
-        return bool((values >= EXACT).any() or (values <= -EXACT).any())
+        large = bool((values >= EXACT).any() or (values <= -EXACT).any())
+        return large or (column.dtype.kind == "f" and may_matter(values, commas))
     return pd.api.types.infer_dtype(column, skipna=True) not in ("string", "empty")
 
 

@@ -21,13 +21,14 @@ __all__ = ["as_table"]
 
 _TOTAL = re.compile(
     r"((grand|sub|overall|column)[ -]?)?totals?|sums?|mean|average|avg\.?|count|gesamt(summe)?"
+    r"|min(imum)?|max(imum)?|median|st\.? ?d(ev)?\.?|sd|variance|range|toplam|ortalama|genel toplam"
     r"|summe|insgesamt|mittelwert|durchschnitt|total g[ée]n[ée]ral|somme|moyenne|totale|media"
     r"|suma|promedio|soma|totaal|gemiddelde|totalt|yhteens[äa]|razem|celkem|итого|всего|合计|总计|合計",
     re.I,
 )
 _SUM = (
     r"(?:(?:grand|sub)[ -]?)?totals?|zwischensumme|summe|gesamt|insgesamt|somme|totale|totaal"
-    r"|totalt|razem|celkem|итого|всего|合计|总计|合計|小计"
+    r"|suma|soma|toplam|totalt|razem|celkem|итого|всего|合计|总计|合計|小计"
 )
 _SUBTOTAL = re.compile(rf"(?:{_SUM})\b[ :]*(?P<of>.*)|(?P<for>.+?)[ :-]+(?:{_SUM})", re.I)
 _REMARK = re.compile(
@@ -35,6 +36,7 @@ _REMARK = re.compile(
     r"\s*:.*|\(c\).*|©.*",
     re.I | re.S,
 )
+_FEW_ROWS = 10  # in fewer a last one may sum up the others by chance
 _FOOTER = 20  # rows: more of them are no footer
 _FEW_HEADERS = 5  # rows: more of them, and of 1 % of all, may be values
 
@@ -200,6 +202,9 @@ def _drop_footer(frame: Any) -> tuple[Any, list[str]]:
     a text of several words alone in a column of numbers, or the numbers beside the word are sums or
     means of those above. What its column holds above is a value.
     """
+    if _sums_all_up(frame):
+        row = frame.index[-1] + 1
+        return frame.iloc[:-1], [f"row {row}, the sums of the rows above, is a footer: left out"]
     below = 0
     while below < min(_FOOTER, len(frame) - 2) and _label(frame, len(frame) - 1 - below):
         below += 1
@@ -221,6 +226,27 @@ def _drop_footer(frame: Any) -> tuple[Any, list[str]]:
             f"row {frame.index[place] + 1}, {shown!r}, is a footer below the table: left out"
         )
     return frame.iloc[:first], notes
+
+
+def _sums_all_up(frame: Any) -> bool:
+    """Whether the last row has the sums of all others, and at most a word that no other row has.
+
+    Two sums are no chance; one is none where all other cells are empty that are so nowhere else.
+    """
+    if len(frame) < _FEW_ROWS:
+        return False
+    above, row = frame.iloc[:-1], frame.iloc[-1]
+    filled = [n for n, cell in enumerate(row) if cell == cell]
+    words = [n for n in filled if not _has_digits(row.iloc[n])]
+    gaps = [n for n, cell in enumerate(row) if cell != cell]
+    odd = len(words) == 1 and not (above.iloc[:, words[0]] == row.iloc[words[0]]).any()
+    odd = odd or (not words and any(above.iloc[:, n].notna().all() for n in gaps))
+    sums = [n for n in filled if n not in words]
+    if not odd or len(words) > 1 or not (len(sums) > 1 or (sums and not words)):
+        return False
+    return all(_is_sum(above.iloc[:, n], row.iloc[n], mean=False) for n in sums) and all(
+        above.iloc[:, n].nunique() > 2 for n in sums
+    )
 
 
 def _is_footer(frame: Any, first: int) -> bool:

@@ -90,19 +90,54 @@ class TestNumbers:
         frame["x"] = [12.5, 0.25]
         assert type_columns(frame)["n"].values.tolist() == [1234, 5678]
 
-    def test_points_among_decimal_commas_are_doubted(self) -> None:
-        frame = pd.DataFrame({"n": [1.234, 999.0], "x": cells("12,5", "0,25")})
-        assert "if 1.234 is a thousand" in type_columns(frame)["n"].doubts[0]
-        frame["n"] = [1.2345, 999.0]
-        assert type_columns(frame)["n"].doubts == ()
+    @pytest.mark.parametrize(
+        ("numbers", "beside", "semicolons", "expected", "why"),
+        [
+            (("1.234", "2.270"), ("12,5", "0,25"), False, 1234, "other columns have decimals with"),
+            (("1.234", "999"), ("12,5", "0,25"), True, 1234, "other columns have decimals with"),
+            (("1.2345", "999"), ("12,5", "0,25"), False, 1.2345, None),
+            (("1.234", "2.270"), None, False, 1.234, None),
+            (("1.234", "2.270"), None, True, 1.234, "the file has ';' between its columns"),
+            (("1.234", "600"), None, True, 1234, "the file has ';' between its columns"),
+            (("1.234", "600"), None, False, 1.234, "nothing in the file decides it"),
+            (("1.234", "0"), None, False, 1.234, None),
+            (("2.270", "600"), None, False, 2270, "'600' stands beside it"),
+            (("2.270", "600.5"), None, False, 2.27, None),
+            (("0.270", "600"), None, True, 0.27, None),
+            (("2.270", "1600"), None, True, 2.27, None),
+            (("1.234", "600"), ("0.5", "1.25"), True, 1.234, None),
+            (("2.270", "600"), ("0.5", "1.25"), True, 2.27, "nothing in the file decides it"),
+        ],
+    )
+    def test_points_are_of_decimals_unless_the_file_shows_otherwise(
+        self,
+        numbers: tuple[str, str],
+        beside: tuple[str, str] | None,
+        semicolons: bool,
+        expected: float,
+        why: str | None,
+    ) -> None:
+        """A doubt says what they are read as, wherever they could be of thousands."""
+        frame = pd.DataFrame({"n": cells(*numbers)})
+        if beside is not None:
+            frame["x"] = cells(*beside)
+        typed = type_columns(frame, semicolons=semicolons)["n"]
+        assert typed.kind == "number" and typed.values[0] == expected
+        assert len(typed.doubts) == (why is not None)
+        for doubt in typed.doubts:
+            assert f"is read as {expected:g}" in doubt and str(why) in doubt
 
-    def test_points_in_a_file_with_semicolons_are_doubted_if_nothing_proves_them(self) -> None:
-        frame = pd.DataFrame({"n": [3.0, 1.234, 59.203]})
-        assert type_columns(frame)["n"].doubts == ()
-        (doubt,) = type_columns(frame, semicolons=True)["n"].doubts
-        assert "the file has ';' between its columns: if 1.234 is a thousand" in doubt
-        frame["x"] = [0.5, 1.25, 2.0]
-        assert type_columns(frame, semicolons=True)["n"].doubts == ()
+    def test_a_zero_before_a_number_with_a_point_is_doubted(self) -> None:
+        typed = type_of("icd", cells("250.0", "008.45", "401.9"))
+        assert typed.values.tolist() == [250, 8.45, 401.9]
+        assert "'008.45' is read as 8.45; if these are codes" in typed.doubts[0]
+
+    def test_decimal_commas_beside_points_are_doubted(self) -> None:
+        frame = pd.DataFrame({"picks": cells("2,5", "1", "1,3"), "x": [0.5, 1.25, 2.0]})
+        typed = type_columns(frame)
+        assert "'2,5' is read as a decimal with ',', but other" in typed["picks"].doubts[0]
+        assert typed["x"].doubts == ()
+        assert type_columns(frame[["picks"]])["picks"].doubts == ()
 
     def test_commas_in_a_file_with_semicolons_are_of_decimals_and_doubted(self) -> None:
         frame = pd.DataFrame({"n": cells("48,123", "40,100", "7")})
@@ -161,6 +196,17 @@ class TestNumbers:
             ["84/100", "71/100", "9/100"],
             ["4.5 of 5", "3 of 5", "1 of 5"],
             ["$1.5M", "$2B", "$350K"],
+            ["R1,042.50", "R2,082.84", "R910.00"],
+            ["KSh62,312.00", "KSh1,312.00", "KSh312.00"],
+            ["CHF 199.-", "CHF 49.-", "CHF 9.-"],
+            ["400,-", "30,-", "7,-"],
+            ["Rs. 250/-", "Rs. 20/-", "Rs. 9/-"],
+            ["%14", "%3", "%50"],
+            ["21\uff05", "3\uff05", "50\uff05"],
+            ["19±1", "20±1", "7±2"],
+            ["192/min", "80/min", "64/min"],
+            ["N52.5163", "N48.1372", "N50.1109"],
+            ["62_312", "1_200", "7_044"],
             ["5‰", "6.5‰", "7‰"],
             ['="00123"', '="7"', '="8"'],
             ["P1DT2H", "PT30M", "PT1H5M"],
@@ -201,6 +247,14 @@ class TestNumbers:
     def test_what_only_looks_like_a_unit_is_not(self, values: list[str]) -> None:
         assert type_of("w", cells(*values)).doubts == ()
 
+    def test_two_numbers_in_a_cell_and_hours_beyond_a_day_are_doubted(self) -> None:
+        """Where there are many of them: a few are ratios, or codes."""
+        pressures = [f"{110 + n}/{60 + n % 30}" for n in range(40)]
+        assert "'110/60', two numbers" in type_of("bp", cells(*pressures)).doubts[0]
+        assert type_of("bp", cells(*pressures[:5])).doubts == ()
+        weeks = [f"{30 + n % 12}:{n:02d}" for n in range(40)]
+        assert "'30:00', which may be a duration" in type_of("week", cells(*weeks)).doubts[0]
+
 
 class TestFarValues:
     NUMBERS = tuple(50 + n * 7 % 23 / 2 for n in range(40))
@@ -232,6 +286,17 @@ class TestFarValues:
     )
     def test_what_is_not_far_or_no_such_value(self, values: list[int]) -> None:
         assert type_of("n", pd.Series(values)).doubts == ()
+
+    @pytest.mark.parametrize("value", [-3.4028235e38, -999.25, -127.0, 65535.0, 1e31])
+    def test_what_instruments_and_grids_say_for_nothing(self, value: float) -> None:
+        (doubt,) = type_of("n", pd.Series([*self.NUMBERS, value])).doubts
+        assert f"{value:.15g} in 1 row" in doubt
+
+    def test_codes_need_few_others(self) -> None:
+        for codes, value in (([0, 1], -99), ([1, 2, 3, 4], 99)):
+            (doubt,) = type_of("n", pd.Series([*codes * 10, value])).doubts
+            assert f"while all others are {codes[0]} to {codes[-1]}" in doubt
+        assert type_of("n", pd.Series([*[10, 20] * 10, 99])).doubts == ()
 
     def test_no_duration_is_a_day(self) -> None:
         hours = [f"{hours}:05:10" for hours in (3, 7, *range(100, 130))]
@@ -424,6 +489,53 @@ class TestDates:
     def test_versions_and_ratios_of_other_kinds_stay_texts(self, values: list[str]) -> None:
         assert type_of("v", cells(*values)).kind == "category"
 
+    @pytest.mark.parametrize(
+        "values",
+        [
+            ["07:00-18:00", "12:00-13:00"],
+            ["07:00-11:00", "09:00-12:00"],
+            ["9:00 \u2013 17:30", "8:00 \u2013 12:00"],
+            [f"20.10.2023 07:00-{hour:02d}:00" for hour in range(8, 13)],
+            [f"2023-10-20 07:00-{hour:02d}:00" for hour in range(8, 19)],
+        ],
+    )
+    def test_a_range_of_times_is_no_time_with_a_zone(self, values: list[str]) -> None:
+        typed = type_of("slot", cells(*values))
+        assert typed.kind == "category"
+        assert f"{values[0]!r} is a range of times" in typed.doubts[0]
+
+    def test_zones_behind_dates_are_some(self) -> None:
+        typed = type_of("at", cells("2023-10-20 07:00-05:00", "2023-12-20 07:00-06:00"))
+        assert typed.kind == "date" and typed.doubts == ()
+        assert typed.values[1] - typed.values[0] == 61 * 86400 + 3600
+        assert (
+            type_of("at", cells("2023-10-20 07:00+15:00", "2023-10-20 08:00+15:00")).kind != "date"
+        )
+
+    def test_what_browsers_and_programs_say(self) -> None:
+        browser = "Fri May 24 2024 11:05:54 GMT+0100 (Central European Standard Time)"
+        for text in (
+            browser,
+            "2024-05-24 10:05:54 +0000 UTC",
+            "Friday, May 24th, 2024 at 10:05:54 AM",
+        ):
+            typed = type_of("at", cells(text))
+            assert typed.kind == "date" and typed.values[0] == 1716545154, text
+
+    def test_months_with_a_point(self) -> None:
+        kind, name, values = read("01.2023", "12.2023", "10.2024", None)
+        assert (kind, name) == ("date", "m.y")
+        assert values == [1672531200, 1701388800, 1727740800, None]
+        assert read("10.2023", "11.2023")[0] == "number"  # it may be anything
+        assert read("01.2023", "13.2023")[0] == "number"
+
+    def test_times_with_and_without_seconds_are_doubted(self) -> None:
+        (doubt,) = type_of("pace", cells("11:45", "9:31", "1:10:42")).doubts
+        assert "'11:45' is hours and minutes, 42300 seconds, beside times with seconds" in doubt
+        (doubt,) = type_of("titer", cells("1:20", "1:40", "1:50")).doubts
+        assert "'1:20' is read as a time; write ratios" in doubt
+        assert type_of("at", cells("1:20", "2:40", "3:50")).doubts == ()
+
     def test_short_dates_that_show_their_day_are_some(self) -> None:
         for values in (["1.2.22", "13.2.22"], ["01.02.22", "01.03.22"], ["2009-10", "2010-12"]):
             assert type_of("d", cells(*values)).kind == "date"
@@ -498,6 +610,31 @@ def test_nothing_but_gaps_is_a_category_without_labels() -> None:
 def test_a_long_text_column_is_given_up_early() -> None:
     series = cells(*(f"some words of a review, number {place}" for place in range(50_000)))
     assert type_of("review", series).kind == "category"
+
+
+class TestBlocks:
+    """A voucher's first row alone may hold what is true of all of its rows."""
+
+    BLOCKS = pd.DataFrame(
+        {
+            "date": cells("01/01/2024", None, None, "13/01/2024", None, "14/01/2024", None),
+            "region": cells("N", None, None, "S", None, "N", None),
+            "qty": [1.0, 2, 3, 4, 5, 6, 7],
+        }
+    )
+
+    def test_columns_of_the_same_rows_are_doubted_once(self) -> None:
+        typed = type_columns(self.BLOCKS)
+        (doubt,) = typed["date"].doubts
+        assert doubt.startswith(
+            "columns 'date' and 'region' have values in the first row of each group alone, as in "
+            "row 1 and row 4"
+        )
+        assert typed["region"].doubts == typed["qty"].doubts == ()
+
+    def test_one_column_with_gaps_is_none(self) -> None:
+        frame = self.BLOCKS.assign(region=cells("N", None, "N", "S", None, "N", None))
+        assert all(column.doubts == () for column in type_columns(frame).values())
 
 
 class TestNumbersBesideTexts:

@@ -303,6 +303,18 @@ class TestFormats:
         assert np.isnan(features.numbers[:, 0]).tolist() == [False, True, True]
         assert notes == (f"column 'c': 2 cells hold {gaps[0]!r}, {gaps[1]!r}: taken as missing",)
 
+    def test_thousands_in_a_plain_column_are_said(self, tmp_path: Path) -> None:
+        """Where another column shows that the file's decimals have commas."""
+        columns = (Column("stock", "number"), Column("price", "number", (), "1.234,5"))
+        path = tmp_path / "new.csv"
+        path.write_text("stock;price\n900;5,00\n1.200;5,00\n")
+        schema = Schema(columns, "y", "regression")
+        features, notes = read_features(path, schema)
+        assert features.numbers[:, 0].tolist() == [900, 1.2]
+        assert notes == (
+            "column 'stock': '1.200' is read as 1.2; write thousands without marks, as in 1200",
+        )
+
     def test_codes_are_numbers_however_they_are_written(self, tmp_path: Path) -> None:
         header = "n,share,when,code\n"
         rows = "".join(f",,,{code}\n" for code in ("0.0", "1.0", "2.5", "A", "01", "-1.0"))

@@ -148,7 +148,10 @@ class TestPrepare:
             ({"y": np.nan}, "target 'y': expected different values, found none"),
             ({"y": 3.5}, "target 'y': expected different values, found the same in every row"),
             ({"y": "2024-01-01"}, "target 'y': expected different values"),
-            ({"y": pd.date_range("2024", periods=ROWS)}, "expected numbers or classes, found date"),
+            (
+                {"y": pd.date_range("2024", periods=ROWS)},
+                "row 1, target 'y': expected a number or a class, found '2024-01-01', which is",
+            ),
             ({"y": [1.5, np.inf] * 30}, "row 2, column 'y': expected a finite number, found inf"),
             ({"x": [*[1.5] * 59, -np.inf]}, "row 60, column 'x': expected a finite number"),
             ({"x": [*[1.5] * 59, -1e151]}, "a finite number of at most 1e+150, found -1e+151"),

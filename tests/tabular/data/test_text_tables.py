@@ -143,6 +143,27 @@ class TestPacked:
 
 class TestCells:
     @pytest.mark.parametrize(
+        ("cells", "sign"),
+        [
+            (["2.270", "600"], ","),
+            (["2.270", "3.145"], ";"),
+            (["1.2023", "01.2023", "12.2023"], ","),
+            (["10.2023", "01.2023"], ","),
+            (["401.9", "008.45"], ","),
+        ],
+    )
+    def test_numbers_whose_digits_matter_stay_as_written(
+        self, tmp_path: Path, cells: list[str], sign: str
+    ) -> None:
+        rows = "".join(f"{cell}{sign}x\n" for cell in cells)
+        assert read(tmp_path, f"a{sign}b\n{rows}").frame["a"].tolist() == cells
+
+    @pytest.mark.parametrize("cells", [["2.270", "3.145"], ["2.27", "600"], ["0.270", "5"]])
+    def test_others_do_not(self, tmp_path: Path, cells: list[str]) -> None:
+        rows = "".join(f"{cell},x\n" for cell in cells)
+        assert read(tmp_path, f"a,b\n{rows}").frame["a"].tolist() == list(map(float, cells))
+
+    @pytest.mark.parametrize(
         ("cells", "expected"),
         [
             (["1", "-2", "+3"], [1, -2, 3]),
@@ -151,7 +172,7 @@ class TestCells:
             (['"00501"', "2"], ["00501", "2"]),
             (["-007", "2"], ["-007", "2"]),
             (["007", "1.0"], ["007", "1.0"]),
-            (["00.5", "1"], [0.5, 1]),
+            (["00.5", "1"], ["00.5", "1"]),
             ([*["1.5"] * 150, "007"], [*[1.5] * 150, 7]),
             (["007", *["1.5"] * 150], [7, *[1.5] * 150]),
             (["7", "", "007"], ["7", None, "007"]),
@@ -335,6 +356,24 @@ class TestFooters:
     def test_a_text_that_its_column_has_above_is_a_value(self, tmp_path: Path, rows: str) -> None:
         table = read(tmp_path, rows)
         assert len(table.frame) == rows.count("\n") - 1 and table.notes == ()
+
+    ROWS = tuple((f"{'ABC'[n % 3]}", n % 7 + 1, 1.5 * n) for n in range(12))
+
+    @pytest.mark.parametrize("word", ["", "Toplam", "Σ"])
+    def test_sums_of_all_rows_are_a_footer_whatever_stands_beside_them(
+        self, tmp_path: Path, word: str
+    ) -> None:
+        rows = "".join(f"{a},{b},{c}\n" for a, b, c in self.ROWS)
+        sums = f"{word},{sum(b for _, b, _ in self.ROWS)},{sum(c for *_, c in self.ROWS)}\n"
+        table = read(tmp_path, "item,qty,amount\n" + rows + sums)
+        assert len(table.frame) == 12 and table.format.footer == 1
+        assert table.notes == ("row 13, the sums of the rows above, is a footer: left out",)
+        assert table.frame["qty"].dtype.kind in "fi"
+
+    @pytest.mark.parametrize("last", ["A,41,99.0", ",41,98.0", ",41,", ",,98.0", "A,B,99.0"])
+    def test_other_last_rows_are_rows(self, tmp_path: Path, last: str) -> None:
+        rows = "".join(f"{a},{b},{c}\n" for a, b, c in self.ROWS)
+        assert len(read(tmp_path, f"item,qty,amount\n{rows}{last}\n").frame) == 13
 
     def test_the_whole_of_a_footer_is_judged_by_the_rows_above_it(self, tmp_path: Path) -> None:
         table = read(tmp_path, "name,y\nu,1\nv,2\nw,4\nTotal,9\nMean,4\n")

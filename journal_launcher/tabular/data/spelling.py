@@ -1,0 +1,66 @@
+"""Plain numbers whose digits say more than their value: 2.270 may be thousands, 01.2023 a month.
+
+A reader keeps a column of them as text. Looking at the values first is quick, and tells it which
+columns to read once more.
+"""
+
+import math
+import re
+from collections.abc import Collection, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["are_months", "are_thousands", "begins_with_zero", "matters", "may_matter", "wholes"]
+
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
+_BELOW = re.compile("[+-]?[0-9]{1,3}")
+_MONTH = re.compile(r"(0[1-9]|1[0-2])\.(19|20)[0-9]{2}")
+_ZERO_FIRST = re.compile(r"[+-]?0[0-9]+\.[0-9]*")
+
+
+def may_matter(values: NDArray[np.float64], commas: bool) -> bool:
+    """Whether the digits of such numbers may be worth a look, other than for zeros before them.
+
+    commas: other columns of the file have decimals with commas, or may have.
+    """
+    known = np.abs(values[np.isfinite(values)])
+    broken = known[known % 1 != 0]
+    if not len(broken) or broken.min() < 1 or known.max() >= 1000:
+        return False
+    thousandths = np.round(broken * 1000)
+    whole = commas or bool(((known % 1 == 0) & (known > 0)).any())
+    if whole and bool((np.abs(broken * 1000 - thousandths) < 1e-6).all()):
+        return True
+    years = np.round(broken % 1 * 10_000)
+    return bool((broken < 13).all() and (years >= 1900).all() and (years < 2100).all())
+
+
+def matters(labels: Collection[str], commas: bool) -> bool:
+    """Whether these plain numbers are to be kept as they are written."""
+    return (
+        are_months(labels)
+        or begins_with_zero(labels) is not None
+        or (are_thousands(labels) and (commas or wholes(labels) is not None))
+    )
+
+
+def are_thousands(labels: Iterable[str]) -> bool:
+    """Whether all numbers with a point may be thousands, and the others are smaller."""
+    pointed = [label for label in labels if not _BELOW.fullmatch(label)]
+    return bool(pointed) and all(map(_THOUSANDS.fullmatch, pointed))
+
+
+def wholes(labels: Iterable[str]) -> str | None:
+    """The first of the numbers that has no point, and is not 0."""
+    return next((x for x in labels if _BELOW.fullmatch(x) and not math.isclose(float(x), 0)), None)
+
+
+def are_months(labels: Collection[str]) -> bool:
+    """Whether all are months and years such as 01.2023, and some month has its zero."""
+    return any(x.startswith("0") for x in labels) and all(map(_MONTH.fullmatch, labels))
+
+
+def begins_with_zero(labels: Iterable[str]) -> str | None:
+    """The first number with a point that has a zero before its digits, as a code has."""
+    return next(filter(_ZERO_FIRST.fullmatch, labels), None)
