@@ -23,6 +23,7 @@ from journal_launcher.tabular.data.spelling import are_months, are_thousands
 __all__ = ["Fit", "as_spelled", "fits_of", "read_as"]
 
 _SHORT_CLOCK = re.compile("[0-9]{1,2}:[0-9]{2}")
+_THREE_GROUPS = re.compile("[0-9]{3}[ .'][0-9]{3}[ .'][0-9]{3}")
 _LONG_CLOCK = re.compile("[0-9]+:[0-9]{2}:[0-9]{2}.*")
 _FEW = 10
 """So many different texts may be slips; more are a kind of their own."""
@@ -128,6 +129,7 @@ def read_as(fit: Fit, name: str, texts: Typed, rows: NDArray[np.int64]) -> Typed
             *([_slips(name, fit.kind, slips, int(rows[-1]) + 1)] if slips else []),
             *(_zones(fit, name, texts) if fit.kind == "date" and fit.format else []),
             *(_clocks(fit, name, texts) if fit.format == "h:m" else []),
+            *(_groups(fit, name, texts) if fit.kind == "number" and fit.format else []),
         ),
     )
 
@@ -187,6 +189,17 @@ def _clocks(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
         yield (
             f"column {name!r}: {read[0]!r} is read as a time; write ratios and scales as the "
             "numbers behind ':'"
+        )
+
+
+def _groups(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
+    """A doubt of 757 323 896 and others of as many digits: they may be phone numbers, or ids."""
+    read = [texts.labels[place] for place in np.flatnonzero(~np.isnan(fit.values[:-1]))]
+    if len(read) > MANY and all(map(_THREE_GROUPS.fullmatch, read)):
+        value = fit.values[texts.labels.index(read[0])]
+        yield (
+            f"column {name!r}: {read[0]!r} is read as {value:.0f}; "
+            "remove the column if these are phone numbers or ids"
         )
 
 

@@ -70,6 +70,13 @@ class TestNumbers:
     def test_what_is_not_one_kind_of_number_is_a_category(self, values: list[Any]) -> None:
         assert read(*values)[:2] == ("category", None)
 
+    def test_numbers_of_nine_digits_in_three_groups_are_doubted(self) -> None:
+        numbers = [f"{600 + n} {n:03d} {999 - n}" for n in range(30)]
+        assert (
+            "'600 000 999' is read as 600000999; remove" in type_of("n", cells(*numbers)).doubts[0]
+        )
+        assert type_of("n", cells(*numbers, "1 000")).doubts == ()
+
     def test_a_column_of_thousands_is_doubted(self) -> None:
         typed = type_of("n", cells("999", "1,234", "12,345"))
         assert typed.values.tolist() == [999, 1234, 12345]
