@@ -54,5 +54,6 @@ def _here(settings: LaunchSettings) -> LaunchSettings:
     what the others have, each launch finds out."""
     if settings.elsewhere is None:
         return settings
-    local = {"hosts": None, "engine": "local", "remote_dir": None, "ray_address": "auto"}
-    return replace(settings, **local, gpus="none")
+    return replace(
+        settings, hosts=None, engine="local", remote_dir=None, ray_address="auto", gpus="none"
+    )
