@@ -99,13 +99,9 @@ def test_outside_a_job_it_is_one_line_that_says_what_to_type() -> None:
     SlurmEngine(settings, {**INSIDE, "SLURM_STEP_ID": "4294967290"})  # salloc's own shell
 
 
-@pytest.mark.parametrize("options", [{"debug": True}, {"compare_models": True, "command": None}])
-def test_what_runs_on_one_machine_is_refused(options: dict[str, Any]) -> None:
-    given = {"command": "true {x}", "space": {"x": [1, 2]}, **options}
-    if given["command"] is None:
-        del given["space"]
-    with pytest.raises(UsageError, match="--engine slurm: not with --"):
-        LaunchSettings(engine="slurm", **given)
+def test_debugging_elsewhere_is_refused() -> None:
+    with pytest.raises(UsageError, match="--engine slurm: not with --debug"):
+        LaunchSettings(engine="slurm", command="true {x}", space={"x": [1, 2]}, debug=True)
 
 
 def test_a_function_that_no_file_has_is_refused() -> None:

@@ -13,6 +13,7 @@ from journal_launcher.tabular.data.digits import as_codes, as_long_ids, with_dat
 from journal_launcher.tabular.data.doubts import (
     doubt_beside_numbers,
     doubt_blocks,
+    doubt_case,
     doubt_dates,
     doubt_far,
     doubt_groups,
@@ -82,7 +83,7 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | Open:
         return texts.doubted(times)
     if not fits:
         doubt = doubt_text(name, texts, rows) or doubt_groups(name, texts, rows)
-        return texts.doubted(doubt)
+        return texts.doubted(doubt or doubt_case(name, texts))
     no_date = doubt_dates(name, texts, rows, fits[0].format) if fits[0].kind == "date" else None
     if no_date:
         return texts.doubted(no_date)

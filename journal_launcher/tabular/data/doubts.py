@@ -18,6 +18,7 @@ __all__ = [
     "SEVERAL_WAYS",
     "doubt_beside_numbers",
     "doubt_blocks",
+    "doubt_case",
     "doubt_dates",
     "doubt_far",
     "doubt_groups",
@@ -93,6 +94,19 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
     if (units and mostly and _are_few(texts, looks)) or _are_shares(texts):
         unit = held(of_rows == "unit") if units else held(known)
         return f"{start}: {unit}, a number with a unit; write the numbers alone"
+    return None
+
+
+def doubt_case(name: str, texts: Typed) -> str | None:
+    """Of categories that differ in nothing but their capitals: Yes and yes."""
+    seen: dict[str, str] = {}
+    for label in texts.labels[:_LOOKED_AT]:
+        other = seen.setdefault(label.casefold(), label)
+        if other != label:
+            return (
+                f"column {name!r}: {other!r} and {label!r} are two categories; write them alike if "
+                "they mean the same"
+            )
     return None
 
 
@@ -276,7 +290,8 @@ def doubt_orders(name: str, texts: Typed, rows: Rows) -> str | None:
 
 _NOTHING = {
     *(-1.0, -8.0, -9.0, 32767.0, -32768.0, 65535.0, 6553.5, 2147483647.0, -2147483648.0),
-    *(1e20, -1e20, -999.25, -127.0),  # of well logs, and of a thermometer that does not answer
+    *(3276.7, -3276.8, 327.67, 655.35, 1e20, -1e20),
+    *(-999.25, -127.0, -273.15),  # of well logs, and of thermometers that do not answer
 }
 _HUGE = 1e30  # what stands for nothing in files of grids
 _NO_DAYS = {
@@ -293,6 +308,8 @@ def doubt_far(name: str, column: Typed, rows: Rows) -> str | None:
     if column.kind not in ("number", "date") or column.format == "h:m" or column.missing.all():
         return None
     ends = (np.nanmin(column.values), np.nanmax(column.values))
+    if column.kind == "number" and 0 in ends:
+        return _far_zero(name, column, rows)
     if not any(_is_nothing(column.kind, value) for value in ends):
         return None
     known = np.unique(column.values[~column.missing])
@@ -318,10 +335,27 @@ def doubt_far(name: str, column: Typed, rows: Rows) -> str | None:
     )
 
 
+def _far_zero(name: str, column: Typed, rows: Rows) -> str | None:
+    """Of 0 beside years, say: so far from all others that these seem near each other."""
+    where, known = column.values == 0, np.abs(column.values[~column.missing])
+    others = known[known != 0]
+    if len(others) < len(known) / 2 or len(np.unique(others)) < _OTHERS:
+        return None
+    if others.min() <= 2 * np.ptp(others):
+        return None
+    return (
+        f"column {name!r}: 0 in {np.count_nonzero(where):,} rows (as in row "
+        f"{rows[np.argmax(where)] + 1}), while all others are {others.min():.15g} to "
+        f"{others.max():.15g}; if that stands for a missing value, empty such cells"
+    ).replace(" 1 rows (as in row", " 1 row (row")
+
+
 def _is_nothing(kind: str, value: float) -> bool:
     if kind == "date":
         return value // 86400 * 86400 in _NO_DAYS
     digits = f"{abs(value):.15g}".replace(".", "")
+    if re.fullmatch("9+[78]", digits):  # beside 99: does not know, did not answer
+        return True
     return (
         value in _NOTHING
         or abs(value) >= _HUGE

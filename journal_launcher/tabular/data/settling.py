@@ -38,15 +38,17 @@ def settle(
     """The columns of a file, each as the others show that it is written; see `type_columns`."""
     columns = found.values()
     marks = {mark for column in columns for mark in _marks(column)}
+    # In a file with ';' a decimal point is a code's, as in 88.81: its commas are those of numbers.
+    usual = {","} if semicolons and "," in marks else marks
     orders = {likely[0] for column in columns if len(likely := _orders(column)) == 1}
     settled = {}
     for name, column in found.items():
         if isinstance(column, Typed):
-            settled[name] = column.doubted(_two_marks(name, column, marks))
+            settled[name] = column.doubted(_two_marks(name, column, usual))
         elif column.fits[0].kind == "number" and column.fits[0].format is None:
-            settled[name] = _settle_point(column, marks, semicolons)
+            settled[name] = _settle_point(column, usual, semicolons)
         elif column.fits[0].kind == "number":
-            settled[name] = _settle_mark(column, marks, semicolons)
+            settled[name] = _settle_mark(column, usual, semicolons)
         else:
             settled[name] = _settle_order(column, orders, date_order)
     return settled
@@ -58,11 +60,19 @@ def settle(
 def _two_marks(name: str, column: Typed, marks: set[str]) -> str | None:
     """A doubt of 2,5 in a file that has decimals with points, too: it may be two choices."""
     form = column.format
-    if len(marks) < 2 or not form or _marks(column) != {","} or unit_of(form):
+    if not form or _marks(column) != {","} or unit_of(form):
         return None
+    start = f"column {name!r}: {column.example!r} is read as a decimal with ','"
+    cure = "if it is a list, give each of its values a column"
+    if len(marks) > 1:
+        return f"{start}, but other columns have decimals with '.'; {cure}"
+    pairs = np.unique(column.values[column.values % 1 > 0])
+    tens = np.round(pairs % 1 * np.where(np.round(pairs * 10, 6) % 1 == 0, 10, 100), 6)
+    rising = len(pairs) > 2 and (tens % 1 == 0).all() and (np.floor(pairs) < tens).all()
     return (
-        f"column {name!r}: {column.example!r} is read as a decimal with ',', but other columns "
-        "have decimals with '.'; if it is a list, give each of its values a column"
+        f"{start}, and in each the second number is greater than the first; {cure}"
+        if rising
+        else None
     )
 
 
@@ -118,7 +128,7 @@ def _settle_point(column: Open, marks: set[str], semicolons: bool) -> Typed:
         chosen, why = thousands, f"as {whole!r} stands beside it"
     elif semicolons and not marks:
         chosen, why = thousands if whole else plain, "as the file has ';' between its columns"
-    elif whole is None or (marks and not shortened):
+    elif "," not in marks and (whole is None or (marks and not shortened)):
         return read_as(plain, column.name, column.texts, column.rows)
     return _doubted(column, chosen, why)
 

@@ -114,6 +114,8 @@ class TestNumbers:
             (("2.270", "1600"), None, True, 2.27, None),
             (("1.234", "600"), ("0.5", "1.25"), True, 1.234, None),
             (("2.270", "600"), ("0.5", "1.25"), True, 2.27, "nothing in the file decides it"),
+            (("1.205", "9.511"), ("3,5", "88.81"), True, 1205, "other columns have decimals with"),
+            (("1.205", "9.511"), ("3,5", "88.81"), False, 1.205, "nothing in the file decides it"),
         ],
     )
     def test_points_are_of_decimals_unless_the_file_shows_otherwise(
@@ -126,8 +128,8 @@ class TestNumbers:
     ) -> None:
         """A doubt says what they are read as, wherever they could be of thousands."""
         frame = pd.DataFrame({"n": cells(*numbers)})
-        if beside is not None:
-            frame["x"] = cells(*beside)
+        for name, cell in enumerate(beside or ()):  # each shows a mark of the file
+            frame[f"x{name}"] = cells(cell, cell)
         typed = type_columns(frame, semicolons=semicolons)["n"]
         assert typed.kind == "number" and typed.values[0] == expected
         assert len(typed.doubts) == (why is not None)
@@ -144,7 +146,13 @@ class TestNumbers:
         typed = type_columns(frame)
         assert "'2,5' is read as a decimal with ',', but other" in typed["picks"].doubts[0]
         assert typed["x"].doubts == ()
-        assert type_columns(frame[["picks"]])["picks"].doubts == ()
+        assert type_columns(frame, semicolons=True)["picks"].doubts == ()
+        (doubt,) = type_columns(frame[["picks"]].assign(picks=cells("2,5", "1,4", "1,12")))[
+            "picks"
+        ].doubts
+        assert "in each the second number is greater than the first" in doubt
+        other = frame[["picks"]].assign(picks=cells("2,5", "1,4", "3,1"))
+        assert type_columns(other)["picks"].doubts == ()
 
     def test_commas_in_a_file_with_semicolons_are_of_decimals_and_doubted(self) -> None:
         frame = pd.DataFrame({"n": cells("48,123", "40,100", "7")})
@@ -298,6 +306,16 @@ class TestFarValues:
     def test_what_instruments_and_grids_say_for_nothing(self, value: float) -> None:
         (doubt,) = type_of("n", pd.Series([*self.NUMBERS, value])).doubts
         assert f"{value:.15g} in 1 row" in doubt
+
+    def test_what_surveys_say_for_no_answer(self) -> None:
+        (doubt,) = type_of("q", pd.Series([*[1, 2, 3, 4, 5] * 9, 98, 99])).doubts
+        assert "98 in 1 row (row 46), 99 in 1 row (row 47), while all others are 1 to 5" in doubt
+
+    def test_a_zero_beside_years_is_doubted(self) -> None:
+        (doubt,) = type_of("built", pd.Series([*range(1890, 2020, 3), 0, 0])).doubts
+        assert "0 in 2 rows (as in row 45), while all others are 1890 to 2019; if" in doubt
+        assert type_of("gain", pd.Series([*range(50, 200, 3), 0])).doubts == ()
+        assert type_of("gain", pd.Series([*range(1890, 1910), *[0] * 30])).doubts == ()
 
     def test_codes_need_few_others(self) -> None:
         for codes, value in (([0, 1], -99), ([1, 2, 3, 4], 99)):
@@ -617,6 +635,14 @@ def test_nothing_but_gaps_is_a_category_without_labels() -> None:
 def test_a_long_text_column_is_given_up_early() -> None:
     series = cells(*(f"some words of a review, number {place}" for place in range(50_000)))
     assert type_of("review", series).kind == "category"
+
+
+def test_categories_that_differ_in_capitals_are_doubted() -> None:
+    (doubt,) = type_of("c", cells("Yes", "No", "yes", "NO")).doubts
+    assert doubt == (
+        "column 'c': 'Yes' and 'yes' are two categories; write them alike if they mean the same"
+    )
+    assert type_of("c", cells("Yes", "No")).doubts == ()
 
 
 class TestBlocks:
