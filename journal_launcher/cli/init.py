@@ -48,9 +48,11 @@ while kill -0 $study 2>/dev/null; do # it was the trap that ended the wait
   wait $study
   code=$?
 done
-state=$(squeue --noheader --jobs "$SLURM_JOB_ID" --format=%T)
-if [ -n "$told" ] && [ $code -eq 75 ] && [ "$state" = RUNNING ]; then # not cancelled
-  scontrol requeue "$SLURM_JOB_ID" # queue this job once more; it goes on with the study
+if [ -n "$told" ] && [ $code -eq 75 ]; then
+  case $(squeue --noheader --jobs "$SLURM_JOB_ID" --format=%T) in
+    COMPLETING | CANCELLED) ;; # by scancel: it is over
+    *) scontrol requeue "$SLURM_JOB_ID" ;; # queue this job once more; it goes on with the study
+  esac
 fi
 exit $code
 """

@@ -208,8 +208,9 @@ def _on(node: str) -> dict[str, Any]:
 def _known_as(ray: Any, nodes: list[str]) -> list[str | None]:
     """Their IDs now; None: it is gone."""
     alive = {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
-    at = {ip: node for node, ip in alive.items()}
-    known = (node.partition("@") for node in nodes)
+    known = [node.partition("@") for node in nodes]
+    ids = {node for node, *_ in known}
+    at = {ip: node for node, ip in alive.items() if node not in ids}  # they have joined since
     return [node if node in alive else at.get(ip) for node, _, ip in known]
 
 

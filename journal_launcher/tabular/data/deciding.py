@@ -13,7 +13,6 @@ from journal_launcher.tabular.data.digits import as_codes, as_long_ids, with_dat
 from journal_launcher.tabular.data.doubts import (
     doubt_beside_numbers,
     doubt_blocks,
-    doubt_case,
     doubt_dates,
     doubt_far,
     doubt_groups,
@@ -21,6 +20,7 @@ from journal_launcher.tabular.data.doubts import (
     doubt_text,
     doubt_times,
     doubt_zero_first,
+    note_case,
 )
 from journal_launcher.tabular.data.fits import as_spelled, fits_of, read_as
 from journal_launcher.tabular.data.settling import Open, settle
@@ -83,7 +83,7 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | Open:
         return texts.doubted(times)
     if not fits:
         doubt = doubt_text(name, texts, rows) or doubt_groups(name, texts, rows)
-        return texts.doubted(doubt or doubt_case(name, texts))
+        return replace(texts.doubted(doubt), notes=note_case(name, texts))
     no_date = doubt_dates(name, texts, rows, fits[0].format) if fits[0].kind == "date" else None
     if no_date:
         return texts.doubted(no_date)

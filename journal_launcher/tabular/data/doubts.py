@@ -1,6 +1,7 @@
 """What may be wrong with a column that is read as it is: it is nearly something else."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -18,7 +19,6 @@ __all__ = [
     "SEVERAL_WAYS",
     "doubt_beside_numbers",
     "doubt_blocks",
-    "doubt_case",
     "doubt_dates",
     "doubt_far",
     "doubt_groups",
@@ -27,6 +27,7 @@ __all__ = [
     "doubt_times",
     "doubt_zero_first",
     "hours_of",
+    "note_case",
 ]
 
 Rows = NDArray[np.int64]
@@ -39,6 +40,8 @@ _LOOKED_AT = 1000
 """Different texts that a doubt is based on."""
 _FEW_UNITS = 5
 """More different things behind numbers are no units, but names of streets, say."""
+_FEW_LABELS = 50
+"""More different texts may be ids, in which capitals count."""
 _OTHERS, _FAR = 5, 3.0
 """A value is far away if so many others are near each other: so many times their widest gap."""
 _ROWS_OF_CODES = 10
@@ -87,7 +90,7 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
         return f"{start}: {part} numbers, but {no_number}{cure}"
     mostly = numbers + units > (0.5 if many else MOSTLY) and len(looks) > 2
     several = texts.labels[:_LOOKED_AT] if len(texts.labels) > MANY else ()
-    if several and all(map(_PAIR.fullmatch, several)) and not _are_shares(texts):
+    if several and all(map(_PAIR.fullmatch, several)) and not _are_days(several):
         return f"{start}: {held(known)}, two numbers; write them into two columns"
     if several and all(map(_HOURS.fullmatch, several)):
         return f"{start}: {held(known)}, which may be a duration; write durations as numbers"
@@ -97,17 +100,19 @@ def doubt_text(name: str, texts: Typed, rows: Rows) -> str | None:
     return None
 
 
-def doubt_case(name: str, texts: Typed) -> str | None:
-    """Of categories that differ in nothing but their capitals: Yes and yes."""
+def note_case(name: str, texts: Typed) -> tuple[str, ...]:
+    """A note on categories that differ in nothing but their capitals: Yes and yes."""
     seen: dict[str, str] = {}
-    for label in texts.labels[:_LOOKED_AT]:
+    if len(texts.labels) > _FEW_LABELS:
+        return ()
+    for label in texts.labels:
         other = seen.setdefault(label.casefold(), label)
         if other != label:
             return (
                 f"column {name!r}: {other!r} and {label!r} are two categories; write them alike if "
-                "they mean the same"
+                "they mean the same",
             )
-    return None
+    return ()
 
 
 def doubt_groups(name: str, texts: Typed, rows: Rows) -> str | None:
@@ -132,7 +137,7 @@ def doubt_blocks(columns: dict[str, Typed], rows: Rows) -> dict[str, Typed]:
         if len(first) > 2 and first[0] == 0 and (np.diff(first) > 1).all():
             alike.setdefault(first.tobytes(), []).append(name)
     for first_name, *others in alike.values():
-        if others:
+        if others and any(columns[name].kind != "number" for name in (first_name, *others)):
             first = np.flatnonzero(~columns[first_name].missing)
             held = " and ".join(f"row {rows[place] + 1}" for place in first[:2])
             doubt = (
@@ -158,10 +163,8 @@ _HOURS = re.compile("[0-9]+:[0-5][0-9]")
 _PAIR = re.compile("[0-9.,]+ ?[/x\u00d7] ?[0-9.,]+")
 _SHARE = re.compile("[0-9.,]+ ?(?:/|of|von|sur) ?([0-9]+)")
 _TIMES = re.compile(
-    r"(?P<day>.*[0-9][ T])?[0-9]{1,2}:[0-9]{2} ?[-\u2013] ?(?P<end>[0-9]{1,2}:[0-9]{2})"
+    r"(?P<day>.*[0-9][ T])?(?P<start>[0-9]{1,2}:[0-9]{2}) ?[-\u2013] ?(?P<end>[0-9]{1,2}:[0-9]{2})"
 )
-_ZONE_BEHIND = re.compile("(0[0-9]|1[0-2]):(00|30|45)")
-_FEW_ZONES = 3  # in summer a place has another one
 _RANGE = re.compile(r"[^\d]*[0-9.,]+ ?(?:-|\u2013|/|to|bis|of|von|or) ?[0-9].*")
 
 
@@ -201,6 +204,13 @@ def _are_few(texts: Typed, looks: list[str]) -> bool:
     """Whether numbers have few different units behind them: addresses and hashes have many."""
     units = [label for label, look in zip(texts.labels, looks, strict=False) if look == "unit"]
     return len({re.sub("[0-9]+(?:[.,'][0-9]+)*", "0", label) for label in units}) <= _FEW_UNITS
+
+
+def _are_days(labels: Sequence[str]) -> bool:
+    """Whether these pairs may be days of months, or are shares of one and the same number."""
+    pairs = [re.findall("[0-9.,]+", label) for label in labels]
+    days = all(part.isdigit() and int(part) <= 31 for pair in pairs for part in pair)
+    return days or len({last for _, last in pairs}) == 1
 
 
 def _are_shares(texts: Typed) -> bool:
@@ -256,13 +266,14 @@ def hours_of(label: str) -> int | None:
 def doubt_times(name: str, texts: Typed) -> str | None:
     """Of texts such as 07:00-18:00, which is no time with a zone.
 
-    Behind a date it may be one, where there are few and all are zones; alone it has seconds.
+    Behind a date it may be one, if not each ends later than it begins; alone it has seconds.
     """
     looked_at = texts.labels[:_LOOKED_AT]
     found = [range_ for label in looked_at if (range_ := _TIMES.fullmatch(label))]
-    ends = {range_["end"] for range_ in found}
-    zones = all(_ZONE_BEHIND.fullmatch(end) for end in ends) and len(ends) <= _FEW_ZONES
-    if 2 * len(found) <= len(looked_at) or (zones and all(range_["day"] for range_ in found)):
+    if 2 * len(found) <= len(looked_at):
+        return None
+    rising = all(range_["start"].zfill(5) < range_["end"].zfill(5) for range_ in found)
+    if all(range_["day"] for range_ in found) and not (rising and len(found) > 1):
         return None
     return (
         f"column {name!r} is read as categories: {found[0][0]!r} is a range of times; write when "
@@ -293,6 +304,7 @@ _NOTHING = {
     *(3276.7, -3276.8, 327.67, 655.35, 1e20, -1e20),
     *(-999.25, -127.0, -273.15),  # of well logs, and of thermometers that do not answer
 }
+_USUAL = 0.8  # in fewer rows than that others are no rule to which 0 is an exception
 _HUGE = 1e30  # what stands for nothing in files of grids
 _NO_DAYS = {
     seconds_of(day)
@@ -309,7 +321,9 @@ def doubt_far(name: str, column: Typed, rows: Rows) -> str | None:
         return None
     ends = (np.nanmin(column.values), np.nanmax(column.values))
     if column.kind == "number" and 0 in ends:
-        return _far_zero(name, column, rows)
+        zero = _far_zero(name, column, rows)
+        if zero is not None:
+            return zero
     if not any(_is_nothing(column.kind, value) for value in ends):
         return None
     known = np.unique(column.values[~column.missing])
@@ -339,9 +353,9 @@ def _far_zero(name: str, column: Typed, rows: Rows) -> str | None:
     """Of 0 beside years, say: so far from all others that these seem near each other."""
     where, known = column.values == 0, np.abs(column.values[~column.missing])
     others = known[known != 0]
-    if len(others) < len(known) / 2 or len(np.unique(others)) < _OTHERS:
+    if len(others) < _USUAL * len(known) or others.min() <= 2 * np.ptp(others):
         return None
-    if others.min() <= 2 * np.ptp(others):
+    if len(np.unique(others)) < _OTHERS:
         return None
     return (
         f"column {name!r}: 0 in {np.count_nonzero(where):,} rows (as in row "
@@ -354,7 +368,9 @@ def _is_nothing(kind: str, value: float) -> bool:
     if kind == "date":
         return value // 86400 * 86400 in _NO_DAYS
     digits = f"{abs(value):.15g}".replace(".", "")
-    if re.fullmatch("9+[78]", digits):  # beside 99: does not know, did not answer
+    if value % 1 == 0 and re.fullmatch(
+        "9+[78]", digits
+    ):  # beside 99: does not know, did not answer
         return True
     return (
         value in _NOTHING

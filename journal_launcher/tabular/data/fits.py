@@ -58,8 +58,13 @@ def as_spelled(texts: Typed) -> tuple[Fit, ...]:
 
     Of the latter, as numbers with a decimal point, and as thousands.
     """
-    labels = [label for label in texts.labels if label != "None" and not is_mark(label)]
-    if not labels or any(number_of(label) is None for label in labels):
+    labels = []
+    for label in texts.labels:
+        if number_of(label) is not None:
+            labels.append(label)
+        elif label != "None" and not is_mark(label):
+            return ()
+    if not labels:
         return ()
     ways: tuple[tuple[str, str | None], ...] = ()
     if are_months(labels):
@@ -183,9 +188,7 @@ def _clocks(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
             f"column {name!r}: {short[0]!r} is hours and minutes, {value:.15g} seconds, beside "
             "times with seconds; write 0: before it if it is minutes and seconds"
         )
-    elif (
-        len(read) > 2 and len(short) == len(read) and len({x.partition(":")[0] for x in read}) == 1
-    ):
+    elif len(read) > 2 and len(short) == len(read) and all(x.startswith("1:") for x in read):
         yield (
             f"column {name!r}: {read[0]!r} is read as a time; write ratios and scales as the "
             "numbers behind ':'"

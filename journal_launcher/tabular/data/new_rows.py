@@ -18,6 +18,7 @@ from journal_launcher.tabular.data.columns import (
     codes_of,
     features_of,
     from_dtype,
+    kind_of,
     list_names,
     rows_of,
     texts_of,
@@ -28,10 +29,11 @@ from journal_launcher.tabular.data.formats import (
     example_of,
     is_mark,
     reader_of,
+    thousands_mark,
     unit_of,
 )
 from journal_launcher.tabular.data.given_frames import cells_as_texts, plain_column
-from journal_launcher.tabular.data.spelling import are_thousands
+from journal_launcher.tabular.data.spelling import are_thousands, may_matter
 
 __all__ = ["apply_schema", "unused_columns", "written_columns"]
 
@@ -105,7 +107,8 @@ def apply_schema(frame: pd.DataFrame, schema: Schema) -> tuple[Features, tuple[s
         series = plain_column(frame.iloc[:, place[column.name]])
         read = {"category": _read_codes, "text": _read_words}.get(column.kind, _read_values)
         arrays[column.name], said = read(column, series)
-        if commas and column.kind == "number" and not column.format:
+        typed = kind_of(series.dtype) is not None
+        if commas and column.kind == "number" and not column.format and not typed:
             said = [*said, *_about_thousands(column.name, series)]
         notes += said
         cells = arrays[column.name]
@@ -128,7 +131,7 @@ def _read_values(column: Column, series: pd.Series) -> _Read:
     if typed is not None and (
         typed.kind == column.kind or (typed.kind, column.kind) == ("boolean", "number")
     ):
-        return typed.values, _about_percents(column)
+        return typed.values, [*_about_percents(column), *_about_marks(column, typed.values)]
     rows = rows_of(series)
     given = checked_finite(column.name, _given_values(column.kind, series), rows)
     known = ~np.isnan(given)
@@ -147,6 +150,20 @@ def _about_thousands(name: str, series: pd.Series) -> list[str]:
                 f"marks, as in {text.replace('.', '')}"
             ]
     return []
+
+
+def _about_marks(column: Column, values: NDArray[np.float64]) -> list[str]:
+    """A note on numbers such as 2.27 where 2.270 was a thousand and more in training."""
+    form = column.format if column.kind == "number" else None
+    if not form or thousands_mark(form) != "." or not may_matter(values, True):
+        return []
+    broken = values[values % 1 > 0] * 100
+    if (np.abs(broken - np.round(broken)) < 1e-6).all():  # none has three digits
+        return []
+    return [
+        f"column {column.name!r}: numbers are taken as they are, "
+        f"{values[values % 1 > 0][0]:.15g}; the training data had thousands as in 1.234"
+    ]
 
 
 def _about_percents(column: Column) -> list[str]:

@@ -19,6 +19,7 @@ from journal_launcher.tabular.data.spelling import wholes
 
 __all__ = ["Open", "settle"]
 
+_CHOICES = 20  # a question has no more
 _NOTHING_DECIDES = "as nothing in the file decides it"
 
 
@@ -44,7 +45,7 @@ def settle(
     settled = {}
     for name, column in found.items():
         if isinstance(column, Typed):
-            settled[name] = column.doubted(_two_marks(name, column, usual))
+            settled[name] = column.doubted(_two_marks(name, column, usual, semicolons))
         elif column.fits[0].kind == "number" and column.fits[0].format is None:
             settled[name] = _settle_point(column, usual, semicolons)
         elif column.fits[0].kind == "number":
@@ -57,8 +58,11 @@ def settle(
 # --- marks in numbers
 
 
-def _two_marks(name: str, column: Typed, marks: set[str]) -> str | None:
-    """A doubt of 2,5 in a file that has decimals with points, too: it may be two choices."""
+def _two_marks(name: str, column: Typed, marks: set[str], semicolons: bool) -> str | None:
+    """A doubt of 2,5 in a file that has decimals with points, too: it may be two choices.
+
+    Also where all are like lists of choices: two small numbers, the greater one last.
+    """
     form = column.format
     if not form or _marks(column) != {","} or unit_of(form):
         return None
@@ -66,9 +70,13 @@ def _two_marks(name: str, column: Typed, marks: set[str]) -> str | None:
     cure = "if it is a list, give each of its values a column"
     if len(marks) > 1:
         return f"{start}, but other columns have decimals with '.'; {cure}"
+    if semicolons:
+        return None
     pairs = np.unique(column.values[column.values % 1 > 0])
     tens = np.round(pairs % 1 * np.where(np.round(pairs * 10, 6) % 1 == 0, 10, 100), 6)
-    rising = len(pairs) > 2 and (tens % 1 == 0).all() and (np.floor(pairs) < tens).all()
+    first = np.floor(pairs)
+    small = len(np.unique(first)) > 1 and first.min() >= 1 and tens.max() <= _CHOICES
+    rising = len(pairs) > 2 and small and (tens % 1 == 0).all() and (first < tens).all()
     return (
         f"{start}, and in each the second number is greater than the first; {cure}"
         if rising

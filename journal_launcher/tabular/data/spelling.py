@@ -11,7 +11,15 @@ from collections.abc import Collection, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["are_months", "are_thousands", "begins_with_zero", "matters", "may_matter", "wholes"]
+__all__ = [
+    "are_months",
+    "are_thousands",
+    "begins_with_zero",
+    "matters",
+    "may_matter",
+    "seem_odd",
+    "wholes",
+]
 
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _BELOW = re.compile("[+-]?[0-9]{1,3}")
@@ -34,6 +42,14 @@ def may_matter(values: NDArray[np.float64], commas: bool) -> bool:
         return True
     years = np.round(broken % 1 * 10_000)
     return bool((broken < 13).all() and (years >= 1900).all() and (years < 2100).all())
+
+
+def seem_odd(cells: Iterable[str]) -> bool:
+    """Whether the first cells of a column let it be worth a look, see `may_matter`."""
+    pointed = [cell.strip() for cell in cells if "." in cell]
+    return bool(pointed) and (
+        all(map(_THOUSANDS.fullmatch, pointed)) or all(map(_MONTH.fullmatch, pointed))
+    )
 
 
 def matters(labels: Collection[str], commas: bool) -> bool:

@@ -35,7 +35,7 @@ from journal_launcher.tabular.data.frames import (
     are_plain_numbers,
     check_names,
 )
-from journal_launcher.tabular.data.spelling import matters, may_matter
+from journal_launcher.tabular.data.spelling import matters, may_matter, seem_odd
 from journal_launcher.tabular.data.titles import lines_above, note_above, titles_above
 from journal_launcher.tabular.data.totals import as_table
 
@@ -58,12 +58,13 @@ _Opener = Callable[[], IO[bytes]]
 @dataclass(frozen=True)
 class _Layout:
     """before: lines above the header, which only name the separator. texts: places of columns in
-    which the first rows have codes such as 007, or truth values."""
+    which the first rows have codes such as 007, or truth values; odd: numbers that `seem_odd`."""
 
     before: int
     separator: str
     names: list[str]
     texts: frozenset[int]
+    odd: frozenset[int]
     notes: tuple[str, ...]
 
     def skip(self, file: IO[bytes]) -> IO[bytes]:
@@ -138,9 +139,11 @@ def _layout(file: IO[bytes]) -> _Layout:
     if not names:
         raise ValueError("expected a header with column names, found an empty file")
     check_names(names)
-    rows = csv.reader(sample[:_FEW], delimiter=sign, skipinitialspace=True)
+    rows = [*csv.reader(sample[:_FEW], delimiter=sign, skipinitialspace=True)]
     texts = frozenset(n for row in rows for n, cell in enumerate(row) if _WRITTEN.match(cell))
-    return _Layout(before, sign, names, texts, tuple(notes))
+    columns = enumerate(itertools.zip_longest(*rows[1:], fillvalue=""))
+    odd = frozenset(n for n, column in columns if seem_odd(column))
+    return _Layout(before, sign, names, texts, odd, tuple(notes))
 
 
 def _title_lines(sample: list[str], sign: str) -> int:
@@ -295,7 +298,12 @@ def _typed(open_: _Opener, layout: _Layout, texts: Collection[str]) -> Any:
     whole = [place for place in frame if _has_whole_numbers(frame[place])]
     zeros = bool(whole) and _has_zeros(open_, layout)
     commas = layout.separator == ";" or any(_has_commas(frame[place]) for place in frame)
-    doubtful = [place for place in frame if _may_be_text(frame[place], commas)]
+    doubtful = [place for place in frame if _may_be_text(frame[place])]
+    doubtful += [
+        place
+        for place in layout.odd & set(frame)
+        if frame[place].dtype.kind == "f" and may_matter(frame[place].to_numpy(), commas)
+    ]
     doubtful = sorted({*doubtful, *(whole if zeros else ())})
     spelled = _parsed(open_, layout, doubtful, str) if doubtful else {}
     for place in {*doubtful, *layout.texts} - asked:
@@ -358,15 +366,13 @@ def _has_commas(column: Any) -> bool:
     )
 
 
-def _may_be_text(column: Any, commas: bool) -> bool:
-    """Whether pandas may have read other than plain numbers as numbers or booleans, or some whose
-    digits are needed."""
+def _may_be_text(column: Any) -> bool:
+    """Whether pandas may have read other than plain numbers as numbers or booleans."""
     import pandas as pd
 
     if column.dtype.kind in "fi":
         values = column.to_numpy()
-        large = bool((values >= EXACT).any() or (values <= -EXACT).any())
-        return large or (column.dtype.kind == "f" and may_matter(values, commas))
+        return bool((values >= EXACT).any() or (values <= -EXACT).any())
     return pd.api.types.infer_dtype(column, skipna=True) not in ("string", "empty")
 
 

@@ -202,12 +202,12 @@ def _drop_footer(frame: Any) -> tuple[Any, list[str]]:
     a text of several words alone in a column of numbers, or the numbers beside the word are sums or
     means of those above. What its column holds above is a value.
     """
-    if _sums_all_up(frame):
-        row = frame.index[-1] + 1
-        return frame.iloc[:-1], [f"row {row}, the sums of the rows above, is a footer: left out"]
     below = 0
     while below < min(_FOOTER, len(frame) - 2) and _label(frame, len(frame) - 1 - below):
         below += 1
+    if not below and _sums_all_up(frame):
+        row = frame.index[-1] + 1
+        return frame.iloc[:-1], [f"row {row}, the sums of the rows above, is a footer: left out"]
     end = len(frame)
     # All of a footer is judged against the same rows, those above the whole of it.
     first = next((n for n in range(end - below, end) if _is_footer(frame, n)), end)
@@ -236,16 +236,18 @@ def _sums_all_up(frame: Any) -> bool:
     if len(frame) < _FEW_ROWS:
         return False
     above, row = frame.iloc[:-1], frame.iloc[-1]
-    filled = [n for n, cell in enumerate(row) if cell == cell]
+    known = row.notna().to_numpy()
+    filled, gaps = np.flatnonzero(known), np.flatnonzero(~known)
     words = [n for n in filled if not _has_digits(row.iloc[n])]
-    gaps = [n for n, cell in enumerate(row) if cell != cell]
     odd = len(words) == 1 and not (above.iloc[:, words[0]] == row.iloc[words[0]]).any()
     odd = odd or (not words and any(above.iloc[:, n].notna().all() for n in gaps))
     sums = [n for n in filled if n not in words]
     if not odd or len(words) > 1 or not (len(sums) > 1 or (sums and not words)):
         return False
-    return all(_is_sum(above.iloc[:, n], row.iloc[n], mean=False) for n in sums) and all(
-        above.iloc[:, n].nunique() > 2 for n in sums
+    return all(
+        _is_sum(above.iloc[:, n], row.iloc[n], mean=False, near=1e-6)
+        and above.iloc[:, n].nunique() > 2
+        for n in sums
     )
 
 
@@ -284,10 +286,15 @@ def _sums_up(row: Any, column: int, label: str, above: Any) -> bool:
     return all(map(_is_sum, (above.iloc[:, place] for place in others), row.iloc[others]))
 
 
-def _is_sum(column: Any, found: Any, mean: bool = True) -> bool:
-    """Whether it is the sum of the column, or its mean, in any way in which amounts are written."""
+def _is_sum(column: Any, found: Any, mean: bool = True, near: float = 1e-3) -> bool:
+    """Whether it is the sum of the column, or its mean, in any way in which amounts are written.
+
+    near: how far it may be from that, in parts of it.
+    """
     import pandas as pd
 
+    if column.dtype.kind in "fi" and not mean:
+        return bool(np.isclose(float(found), column.sum(), rtol=near, atol=0))
     texts = pd.Series([*map(str, column.dropna()), str(found)])
     bare = texts.str.replace(r"[^0-9.,+-]", "", regex=True) if column.dtype.kind == "O" else texts
     point, comma = bare.str.replace(",", ""), bare.str.replace(".", "").str.replace(",", ".")
@@ -296,6 +303,6 @@ def _is_sum(column: Any, found: Any, mean: bool = True) -> bool:
             values = pd.to_numeric(written).to_numpy(np.float64)
             total = values[:-1].sum()
             sums = [total, total / (len(values) - 1)] if mean else [total]
-            if np.isclose(values[-1], sums, rtol=1e-3).any():
+            if np.isclose(values[-1], sums, rtol=near).any():
                 return True
     return False

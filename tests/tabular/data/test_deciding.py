@@ -153,6 +153,8 @@ class TestNumbers:
         assert "in each the second number is greater than the first" in doubt
         other = frame[["picks"]].assign(picks=cells("2,5", "1,4", "3,1"))
         assert type_columns(other)["picks"].doubts == ()
+        for usual in (("1,55", "1,99", "1,72"), ("0,5", "0,25", "0,75"), ("1,99", "2,49", "0,89")):
+            assert type_columns(pd.DataFrame({"n": cells(*usual)}))["n"].doubts == ()
 
     def test_commas_in_a_file_with_semicolons_are_of_decimals_and_doubted(self) -> None:
         frame = pd.DataFrame({"n": cells("48,123", "40,100", "7")})
@@ -267,6 +269,8 @@ class TestNumbers:
         pressures = [f"{110 + n}/{60 + n % 30}" for n in range(40)]
         assert "'110/60', two numbers" in type_of("bp", cells(*pressures)).doubts[0]
         assert type_of("bp", cells(*pressures[:5])).doubts == ()
+        days = [f"5/{day}" for day in range(1, 32)]
+        assert not any("two numbers" in doubt for doubt in type_of("day", cells(*days)).doubts)
         weeks = [f"{30 + n % 12}:{n:02d}" for n in range(40)]
         assert "'30:00', which may be a duration" in type_of("week", cells(*weeks)).doubts[0]
 
@@ -315,7 +319,13 @@ class TestFarValues:
         (doubt,) = type_of("built", pd.Series([*range(1890, 2020, 3), 0, 0])).doubts
         assert "0 in 2 rows (as in row 45), while all others are 1890 to 2019; if" in doubt
         assert type_of("gain", pd.Series([*range(50, 200, 3), 0])).doubts == ()
-        assert type_of("gain", pd.Series([*range(1890, 1910), *[0] * 30])).doubts == ()
+        assert type_of("dose", pd.Series([*range(1890, 1910), *[0] * 10])).doubts == ()
+
+    def test_a_far_value_is_doubted_where_the_other_end_is_zero(self) -> None:
+        for values in ([*range(11), 9999], [*range(-10, 1), -999], [*[0, 1] * 9, 99]):
+            (doubt,) = type_of("n", pd.Series(values)).doubts
+            assert f"{values[-1]} in 1 row" in doubt
+        assert type_of("n", pd.Series([*(1 + n / 50 for n in range(50)), 9.8])).doubts == ()
 
     def test_codes_need_few_others(self) -> None:
         for codes, value in (([0, 1], -99), ([1, 2, 3, 4], 99)):
@@ -530,6 +540,9 @@ class TestDates:
         assert f"{values[0]!r} is a range of times" in typed.doubts[0]
 
     def test_zones_behind_dates_are_some(self) -> None:
+        across = [f"2024-01-05T{hour}:30-0{zone}:00" for hour in (10, 11) for zone in range(4, 9)]
+        typed = type_of("at", cells(*across))
+        assert typed.kind == "date" and typed.doubts == ()
         typed = type_of("at", cells("2023-10-20 07:00-05:00", "2023-12-20 07:00-06:00"))
         assert typed.kind == "date" and typed.doubts == ()
         assert typed.values[1] - typed.values[0] == 61 * 86400 + 3600
@@ -560,6 +573,7 @@ class TestDates:
         (doubt,) = type_of("titer", cells("1:20", "1:40", "1:50")).doubts
         assert "'1:20' is read as a time; write ratios" in doubt
         assert type_of("at", cells("1:20", "2:40", "3:50")).doubts == ()
+        assert type_of("at", cells("08:00", "08:05", "08:10")).doubts == ()
 
     def test_short_dates_that_show_their_day_are_some(self) -> None:
         for values in (["1.2.22", "13.2.22"], ["01.02.22", "01.03.22"], ["2009-10", "2010-12"]):
@@ -637,12 +651,14 @@ def test_a_long_text_column_is_given_up_early() -> None:
     assert type_of("review", series).kind == "category"
 
 
-def test_categories_that_differ_in_capitals_are_doubted() -> None:
-    (doubt,) = type_of("c", cells("Yes", "No", "yes", "NO")).doubts
-    assert doubt == (
-        "column 'c': 'Yes' and 'yes' are two categories; write them alike if they mean the same"
+def test_categories_that_differ_in_capitals_are_named() -> None:
+    typed = type_of("c", cells("Yes", "No", "yes", "NO"))
+    assert typed.doubts == () and typed.notes == (
+        "column 'c': 'Yes' and 'yes' are two categories; write them alike if they mean the same",
     )
-    assert type_of("c", cells("Yes", "No")).doubts == ()
+    assert type_of("c", cells("Yes", "No")).notes == ()
+    ids = [f"{chr(97 + n % 26)}{n}" for n in range(60)]
+    assert type_of("id", cells(*ids, "A0")).notes == ()
 
 
 class TestBlocks:
@@ -664,6 +680,11 @@ class TestBlocks:
             "row 1 and row 4"
         )
         assert typed["region"].doubts == typed["qty"].doubts == ()
+
+    def test_quarters_among_months_are_none(self) -> None:
+        quarterly = [1.5, None, None, 2.5, None, None, 3.5]
+        frame = pd.DataFrame({"gdp": quarterly, "cpi": quarterly, "month": range(7)})
+        assert all(column.doubts == () for column in type_columns(frame).values())
 
     def test_one_column_with_gaps_is_none(self) -> None:
         frame = self.BLOCKS.assign(region=cells("N", None, "N", "S", None, "N", None))

@@ -303,6 +303,17 @@ class TestFormats:
         assert np.isnan(features.numbers[:, 0]).tolist() == [False, True, True]
         assert notes == (f"column 'c': 2 cells hold {gaps[0]!r}, {gaps[1]!r}: taken as missing",)
 
+    def test_decimals_where_thousands_were_are_said(self) -> None:
+        schema = Schema((Column("n", "number", (), "1.234,5"),), "y", "regression")
+        _, notes = apply_schema(pd.DataFrame({"n": [2.27, 1.234, 600.0]}), schema)
+        assert notes == (
+            "column 'n': numbers are taken as they are, 2.27; the training data had thousands as "
+            "in 1.234",
+        )
+        assert apply_schema(pd.DataFrame({"n": [2270.0, 600.0]}), schema)[1] == ()
+        plain = Schema((*schema.columns, Column("b", "number")), "y", "regression")
+        assert apply_schema(pd.DataFrame({"n": [2270.0], "b": [1.234]}), plain)[1] == ()
+
     def test_thousands_in_a_plain_column_are_said(self, tmp_path: Path) -> None:
         """Where another column shows that the file's decimals have commas."""
         columns = (Column("stock", "number"), Column("price", "number", (), "1.234,5"))

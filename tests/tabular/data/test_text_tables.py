@@ -232,7 +232,7 @@ class TestRows:
     def test_the_short_way_counts_as_the_parser_does(self, text: str) -> None:
         """Where the short way answers at all, the parser must say the same of the rows."""
         content = f"a,a\n{text}\n".encode()
-        layout = text_tables._Layout(0, ",", ["a", "b"], frozenset(), ())
+        layout = text_tables._Layout(0, ",", ["a", "b"], frozenset(), frozenset(), ())
         quoted = text_tables._quoted_field(",")
         rows = text_tables._even_rows(content, layout, quoted)
         try:
@@ -359,7 +359,7 @@ class TestFooters:
 
     ROWS = tuple((f"{'ABC'[n % 3]}", n % 7 + 1, 1.5 * n) for n in range(12))
 
-    @pytest.mark.parametrize("word", ["", "Toplam", "Σ"])
+    @pytest.mark.parametrize("word", ["", "Yekun", "Σ"])
     def test_sums_of_all_rows_are_a_footer_whatever_stands_beside_them(
         self, tmp_path: Path, word: str
     ) -> None:
@@ -369,6 +369,15 @@ class TestFooters:
         assert len(table.frame) == 12 and table.format.footer == 1
         assert table.notes == ("row 13, the sums of the rows above, is a footer: left out",)
         assert table.frame["qty"].dtype.kind in "fi"
+
+    def test_a_mean_above_the_sums_is_left_out_too(self, tmp_path: Path) -> None:
+        rows = "".join(f"u{n},{n}\n" for n in range(1500))
+        table = read(tmp_path, f"name,y\n{rows}Average,749.5\nTotal,1124250\n")
+        assert len(table.frame) == 1500 and table.format.footer == 2
+
+    def test_twice_as_much_in_every_row_is_no_sum(self, tmp_path: Path) -> None:
+        rows = "".join(f"u{n},{2**n},{3 * 2**n}\n" for n in range(12))
+        assert len(read(tmp_path, f"name,a,b\n{rows}").frame) == 12
 
     @pytest.mark.parametrize("last", ["A,41,99.0", ",41,98.0", ",41,", ",,98.0", "A,B,99.0"])
     def test_other_last_rows_are_rows(self, tmp_path: Path, last: str) -> None:
