@@ -43,9 +43,10 @@ _PORTS = (
     "metrics-export-port",
     "runtime-env-agent-port",
 )
-# A busy machine is none that has failed.
+# A busy machine is none that has failed, but half a minute of silence is a node's end.
 _PATIENT = {
     "RAY_NUM_REDIS_GET_RETRIES": "100",
+    "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "30",
     "RAY_agent_register_timeout_ms": "100000",
 }

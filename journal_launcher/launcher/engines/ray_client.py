@@ -164,6 +164,7 @@ def survey(address: str, script: str) -> dict[str, Any]:
     for one in done:
         with contextlib.suppress(ray.exceptions.RayError):  # its node has died
             said[asked[one]] = ray.get(one)
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     return {
         "address": ray.get_runtime_context().gcs_address,
         "nodes": [
@@ -179,6 +180,7 @@ def survey(address: str, script: str) -> dict[str, Any]:
                 "status": said[node][2] if node in said else None,
             }
             for node, about in nodes.items()
+            if node in alive  # Ray has noticed meanwhile that another one is gone
         ],
     }
 
