@@ -76,7 +76,7 @@ _DATES = {
     "d-m-y": "{on}{d}-{m}-{any}{at}",
     "m-d-y": "{on}{m}-{d}-{any}{at}",
     "yy-m-d": "{yy}-{m}-{d}{at}",
-    "d mon y": "{on}{nth}( de)?[ /-]?{mon}( de)?[ ,/-]{{0,2}}{any}{at}",
+    "d mon y": "{on}{nth}( de(?= ))?[ /-]?{mon}( de(?= ))?[ ,/-]{{0,2}}{any}{at}",  # no de of dec
     "mon d, y": "{on}{mon} ?{nth},? ?{y}{at}",
     "mon d h:m y": "{on}{mon} +{d} {clock}{zone} {y}",
     "y mon d": "{y}[ /-]{mon}[ /-]{d}{at}",

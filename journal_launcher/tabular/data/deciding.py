@@ -13,13 +13,13 @@ from journal_launcher.tabular.data.digits import as_codes, as_long_ids, with_dat
 from journal_launcher.tabular.data.doubts import (
     doubt_beside_numbers,
     doubt_blocks,
+    doubt_codes,
     doubt_dates,
     doubt_far,
     doubt_groups,
     doubt_orders,
     doubt_text,
     doubt_times,
-    doubt_zero_first,
     note_case,
 )
 from journal_launcher.tabular.data.fits import as_spelled, fits_of, read_as
@@ -95,7 +95,7 @@ def _typed_or_open(name: str, series: pd.Series) -> Typed | Open:
     if typed.kind == "boolean":
         return typed
     typed = typed.doubted(doubt_beside_numbers(name, series, typed.values))
-    typed = typed.doubted(doubt_zero_first(name, texts) if not typed.format else None)
+    typed = typed.doubted(doubt_codes(name, texts) if not typed.format else None)
     if typed.format:
         return typed
     return as_long_ids(name, series, typed) or with_dates(name, series, typed)

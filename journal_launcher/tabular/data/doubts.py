@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from journal_launcher.tabular.data.columns import Typed
 from journal_launcher.tabular.data.date_formats import DATE_FORMATS, MONTHS, seconds_of
 from journal_launcher.tabular.data.formats import is_mark, number_formats, number_of, reader_of
-from journal_launcher.tabular.data.spelling import begins_with_zero
+from journal_launcher.tabular.data.spelling import are_rooms, are_shortened, begins_with_zero
 
 __all__ = [
     "MANY",
@@ -19,13 +19,13 @@ __all__ = [
     "SEVERAL_WAYS",
     "doubt_beside_numbers",
     "doubt_blocks",
+    "doubt_codes",
     "doubt_dates",
     "doubt_far",
     "doubt_groups",
     "doubt_orders",
     "doubt_text",
     "doubt_times",
-    "doubt_zero_first",
     "hours_of",
     "note_case",
 ]
@@ -355,7 +355,8 @@ def _far_zero(name: str, column: Typed, rows: Rows) -> str | None:
     others = known[known != 0]
     if len(others) < _USUAL * len(known) or others.min() <= 2 * np.ptp(others):
         return None
-    if len(np.unique(others)) < _OTHERS:
+    years = others.min() >= 1000 and bool((others % 1 == 0).all())
+    if len(np.unique(others)) < (2 if years else _OTHERS):
         return None
     return (
         f"column {name!r}: 0 in {np.count_nonzero(where):,} rows (as in row "
@@ -388,9 +389,15 @@ def _shown(kind: str, value: float) -> str:
 # --- texts among numbers
 
 
-def doubt_zero_first(name: str, texts: Typed) -> str | None:
-    """Of plain numbers, some of which have a zero before their digits, as codes have: 008.45."""
-    odd = begins_with_zero(texts.labels)
+def doubt_codes(name: str, texts: Typed) -> str | None:
+    """Of plain numbers that may be codes: 008.45, or 3E2; or ids that a sheet has shortened."""
+    if are_shortened(texts.labels):
+        first = texts.labels[0]
+        return (
+            f"column {name!r}: {first!r} is read as {float(first):.15g}; if these are ids, a sheet "
+            "has dropped their last digits: export them as text"
+        )
+    odd = texts.labels[0] if are_rooms(texts.labels) else begins_with_zero(texts.labels)
     if odd is None:
         return None
     return (

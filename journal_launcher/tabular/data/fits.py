@@ -198,7 +198,7 @@ def _clocks(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
 def _groups(fit: Fit, name: str, texts: Typed) -> Iterator[str]:
     """A doubt of 757 323 896 and others of as many digits: they may be phone numbers, or ids."""
     read = [texts.labels[place] for place in np.flatnonzero(~np.isnan(fit.values[:-1]))]
-    if len(read) > MANY and all(map(_THREE_GROUPS.fullmatch, read)):
+    if len(read) > 2 and all(map(_THREE_GROUPS.fullmatch, read)):
         value = fit.values[texts.labels.index(read[0])]
         yield (
             f"column {name!r}: {read[0]!r} is read as {value:.0f}; "

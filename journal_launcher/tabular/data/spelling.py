@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "are_months",
+    "are_rooms",
+    "are_shortened",
     "are_thousands",
     "begins_with_zero",
     "matters",
@@ -24,6 +26,8 @@ __all__ = [
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _BELOW = re.compile("[+-]?[0-9]{1,3}")
 _MONTH = re.compile(r"(0[1-9]|1[0-2])\.(19|20)[0-9]{2}")
+_ROOM = re.compile("[0-9]{1,4}E[0-9]{1,2}")
+_SHORTENED = re.compile(r"[1-9]\.[0-9]{1,5}E\+1[0-9]", re.I)
 _ZERO_FIRST = re.compile(r"[+-]?0[0-9]+\.[0-9]*")
 
 
@@ -33,6 +37,8 @@ def may_matter(values: NDArray[np.float64], commas: bool) -> bool:
     commas: other columns of the file have decimals with commas, or may have.
     """
     known = np.abs(values[np.isfinite(values)])
+    if len(known) and (known % 1 == 0).all():  # with exponents, or plain
+        return True
     broken = known[known % 1 != 0]
     if not len(broken) or broken.min() < 1 or known.max() >= 1000:
         return False
@@ -46,16 +52,17 @@ def may_matter(values: NDArray[np.float64], commas: bool) -> bool:
 
 def seem_odd(cells: Iterable[str]) -> bool:
     """Whether the first cells of a column let it be worth a look, see `may_matter`."""
-    pointed = [cell.strip() for cell in cells if "." in cell]
-    return bool(pointed) and (
-        all(map(_THOUSANDS.fullmatch, pointed)) or all(map(_MONTH.fullmatch, pointed))
-    )
+    marked = [cell.strip() for cell in cells if "." in cell or "e" in cell.lower()]
+    kinds = (_THOUSANDS, _MONTH, _ROOM, _SHORTENED)
+    return bool(marked) and any(all(map(kind.fullmatch, marked)) for kind in kinds)
 
 
 def matters(labels: Collection[str], commas: bool) -> bool:
     """Whether these plain numbers are to be kept as they are written."""
     return (
         are_months(labels)
+        or are_rooms(labels)
+        or are_shortened(labels)
         or begins_with_zero(labels) is not None
         or (are_thousands(labels) and (commas or wholes(labels) is not None))
     )
@@ -75,6 +82,17 @@ def wholes(labels: Iterable[str]) -> str | None:
 def are_months(labels: Collection[str]) -> bool:
     """Whether all are months and years such as 01.2023, and some month has its zero."""
     return any(x.startswith("0") for x in labels) and all(map(_MONTH.fullmatch, labels))
+
+
+def are_rooms(labels: Collection[str]) -> bool:
+    """Whether all whole numbers with an exponent may be codes such as 3E2."""
+    marked = [label for label in labels if not label.isdigit()]
+    return bool(marked) and all(map(_ROOM.fullmatch, marked))
+
+
+def are_shortened(labels: Collection[str]) -> bool:
+    """Whether all are long numbers of which a sheet shows the first digits alone: 4.1562E+12."""
+    return bool(labels) and all(map(_SHORTENED.fullmatch, labels))
 
 
 def begins_with_zero(labels: Iterable[str]) -> str | None:

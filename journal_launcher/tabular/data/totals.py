@@ -20,14 +20,17 @@ from journal_launcher.tabular.data.frames import (
 __all__ = ["as_table"]
 
 _TOTAL = re.compile(
-    r"((grand|sub|overall|column)[ -]?)?totals?|sums?|mean|average|avg\.?|count|gesamt(summe)?"
-    r"|min(imum)?|max(imum)?|median|st\.? ?d(ev)?\.?|sd|variance|range|toplam|ortalama|genel toplam"
+    r"((grand|sub|overall|column|report|class)[ -]?)?(totals?|averages?)|sums?|mean|avg\.?|count"
+    r"|gesamt(summe|ergebnis)?|totale complessivo|eindtotaal|total geral|suma total"
+    r"|min(imum)?|max(imum)?|median|st(\.|d\.?)? ?d(ev)?\.?|sd|variance|range"
+    r"|toplam|ortalama|genel toplam"
     r"|summe|insgesamt|mittelwert|durchschnitt|total g[ée]n[ée]ral|somme|moyenne|totale|media"
     r"|suma|promedio|soma|totaal|gemiddelde|totalt|yhteens[äa]|razem|celkem|итого|всего|合计|总计|合計",
     re.I,
 )
 _SUM = (
-    r"(?:(?:grand|sub)[ -]?)?totals?|zwischensumme|summe|gesamt|insgesamt|somme|totale|totaal"
+    r"(?:(?:grand|sub)[ -]?)?totals?|zwischensumme|summe|(?:gesamt)?ergebnis|gesamt|insgesamt|somme"
+    r"|totale|totaal"
     r"|suma|soma|toplam|totalt|razem|celkem|итого|всего|合计|总计|合計|小计"
 )
 _SUBTOTAL = re.compile(rf"(?:{_SUM})\b[ :]*(?P<of>.*)|(?P<for>.+?)[ :-]+(?:{_SUM})", re.I)
@@ -36,7 +39,7 @@ _REMARK = re.compile(
     r"\s*:.*|\(c\).*|©.*",
     re.I | re.S,
 )
-_FEW_ROWS = 10  # in fewer a last one may sum up the others by chance
+_FEW_ROWS = 9  # of fewer another one may sum up the others by chance
 _FOOTER = 20  # rows: more of them are no footer
 _FEW_HEADERS = 5  # rows: more of them, and of 1 % of all, may be values
 
@@ -57,7 +60,8 @@ def as_table(
     if keep_rows:
         return TableFile(whole, found, (*notes, *unnamed))
     rows, headers, kept = _drop_headers(whole)
-    inner, subtotals, doubts = _drop_subtotals(rows)
+    below, above = _drop_sums_above(rows)
+    inner, subtotals, doubts = _drop_subtotals(below)
     table, footer = _drop_footer(inner)
     if len(table) < len(whole):
         out, table = whole.drop(table.index), table.copy()
@@ -70,7 +74,7 @@ def as_table(
         subtotals=len(rows) - len(inner),
         footer=len(inner) - len(table),
     )
-    said = (*notes, *unnamed, *headers, *subtotals, *footer)
+    said = (*notes, *unnamed, *headers, *above, *subtotals, *footer)
     return TableFile(table, found, said, (*kept, *doubts))
 
 
@@ -192,6 +196,14 @@ def _has_digits(cell: Any) -> bool:
     return cell == cell and bool(re.search("[0-9]", str(cell))) and not _subtotal(cell)
 
 
+def _drop_sums_above(frame: Any) -> tuple[Any, list[str]]:
+    """Leave out a first row that has the sums of all others, as reports have, and say so."""
+    if not len(frame) or not _sums_all_up(frame.iloc[1:], frame.iloc[0]):
+        return frame, []
+    row = frame.index[0] + 1
+    return frame.iloc[1:], [f"row {row}, the sums of the rows below: left out"]
+
+
 # --- below it
 
 
@@ -205,7 +217,7 @@ def _drop_footer(frame: Any) -> tuple[Any, list[str]]:
     below = 0
     while below < min(_FOOTER, len(frame) - 2) and _label(frame, len(frame) - 1 - below):
         below += 1
-    if not below and _sums_all_up(frame):
+    if not below and _sums_all_up(frame.iloc[:-1], frame.iloc[-1]):
         row = frame.index[-1] + 1
         return frame.iloc[:-1], [f"row {row}, the sums of the rows above, is a footer: left out"]
     end = len(frame)
@@ -228,25 +240,24 @@ def _drop_footer(frame: Any) -> tuple[Any, list[str]]:
     return frame.iloc[:first], notes
 
 
-def _sums_all_up(frame: Any) -> bool:
-    """Whether the last row has the sums of all others, and at most a word that no other row has.
+def _sums_all_up(rows: Any, row: Any) -> bool:
+    """Whether a row has the sums of all others, and at most a word that no other row has.
 
     Two sums are no chance; one is none where all other cells are empty that are so nowhere else.
     """
-    if len(frame) < _FEW_ROWS:
+    if len(rows) < _FEW_ROWS:
         return False
-    above, row = frame.iloc[:-1], frame.iloc[-1]
     known = row.notna().to_numpy()
     filled, gaps = np.flatnonzero(known), np.flatnonzero(~known)
     words = [n for n in filled if not _has_digits(row.iloc[n])]
-    odd = len(words) == 1 and not (above.iloc[:, words[0]] == row.iloc[words[0]]).any()
-    odd = odd or (not words and any(above.iloc[:, n].notna().all() for n in gaps))
+    odd = len(words) == 1 and not (rows.iloc[:, words[0]] == row.iloc[words[0]]).any()
+    odd = odd or (not words and any(rows.iloc[:, n].notna().all() for n in gaps))
     sums = [n for n in filled if n not in words]
     if not odd or len(words) > 1 or not (len(sums) > 1 or (sums and not words)):
         return False
     return all(
-        _is_sum(above.iloc[:, n], row.iloc[n], mean=False, near=1e-6)
-        and above.iloc[:, n].nunique() > 2
+        _is_sum(rows.iloc[:, n], row.iloc[n], mean=False, near=1e-6)
+        and rows.iloc[:, n].nunique() > 2
         for n in sums
     )
 

@@ -141,6 +141,15 @@ class TestNumbers:
         assert typed.values.tolist() == [250, 8.45, 401.9]
         assert "'008.45' is read as 8.45; if these are codes" in typed.doubts[0]
 
+    def test_codes_and_shortened_ids_that_look_like_exponents_are_doubted(self) -> None:
+        typed = type_of("room", cells("3E2", "12", "4E1"))
+        assert typed.values.tolist() == [300, 12, 40]
+        assert "'3E2' is read as 300; if these are codes" in typed.doubts[0]
+        typed = type_of("barcode", cells("4.15620E+12", "4.1E+12"))
+        assert "a sheet has dropped their last digits" in typed.doubts[0]
+        assert type_of("n", cells("3E2", "1.5E1")).doubts == ()
+        assert type_of("n", cells("4.15E+12", "7.5")).doubts == ()
+
     def test_decimal_commas_beside_points_are_doubted(self) -> None:
         frame = pd.DataFrame({"picks": cells("2,5", "1", "1,3"), "x": [0.5, 1.25, 2.0]})
         typed = type_columns(frame)
@@ -319,6 +328,9 @@ class TestFarValues:
         (doubt,) = type_of("built", pd.Series([*range(1890, 2020, 3), 0, 0])).doubts
         assert "0 in 2 rows (as in row 45), while all others are 1890 to 2019; if" in doubt
         assert type_of("gain", pd.Series([*range(50, 200, 3), 0])).doubts == ()
+        (doubt,) = type_of("model", pd.Series([*[2019, 2020, 2021] * 9, 0])).doubts
+        assert "0 in 1 row (row 28), while all others are 2019 to 2021" in doubt
+        assert type_of("n", pd.Series([*[101, 102] * 9, 0])).doubts == ()
         assert type_of("dose", pd.Series([*range(1890, 1910), *[0] * 10])).doubts == ()
 
     def test_a_far_value_is_doubted_where_the_other_end_is_zero(self) -> None:
@@ -566,6 +578,11 @@ class TestDates:
         assert values == [1672531200, 1701388800, 1727740800, None]
         assert read("10.2023", "11.2023")[0] == "number"  # it may be anything
         assert read("01.2023", "13.2023")[0] == "number"
+
+    @pytest.mark.parametrize("month", ["December", "Dezember", "dez", "dec", "décembre"])
+    def test_december_begins_with_de_and_is_whole(self, month: str) -> None:
+        kind, name, values = read(f"12 {month} 2023", "13 May 2023", "1 de enero de 2024")
+        assert (kind, name, values) == ("date", "d mon y", [1702339200, 1683936000, 1704067200])
 
     def test_times_with_and_without_seconds_are_doubted(self) -> None:
         (doubt,) = type_of("pace", cells("11:45", "9:31", "1:10:42")).doubts

@@ -150,6 +150,8 @@ class TestCells:
             (["1.2023", "01.2023", "12.2023"], ","),
             (["10.2023", "01.2023"], ","),
             (["401.9", "008.45"], ","),
+            (["3E2", "12"], ","),
+            (["4.15620E+12", "4.1E+12"], ","),
         ],
     )
     def test_numbers_whose_digits_matter_stay_as_written(
@@ -369,6 +371,24 @@ class TestFooters:
         assert len(table.frame) == 12 and table.format.footer == 1
         assert table.notes == ("row 13, the sums of the rows above, is a footer: left out",)
         assert table.frame["qty"].dtype.kind in "fi"
+
+    @pytest.mark.parametrize("word", ["", "All items"])
+    def test_sums_above_all_rows_are_left_out(self, tmp_path: Path, word: str) -> None:
+        rows = "".join(f"{a},{b},{c}\n" for a, b, c in self.ROWS)
+        sums = f"{word},{sum(b for _, b, _ in self.ROWS)},{sum(c for *_, c in self.ROWS)}\n"
+        table = read(tmp_path, "item,qty,amount\n" + sums + rows)
+        assert len(table.frame) == 12 and table.format.subtotals == 1
+        assert table.notes == ("row 1, the sums of the rows below: left out",)
+        assert table.frame.index[0] == 1
+
+    @pytest.mark.parametrize(
+        "label", ["Gesamtergebnis", "Total geral", "Class average", "Std. Dev."]
+    )
+    def test_what_sums_up_by_its_name_alone_is_said(self, tmp_path: Path, label: str) -> None:
+        rows = "".join(f"{a},{b},{c}\n" for a, b, c in self.ROWS)
+        table = read(tmp_path, f"item,qty,amount\n{rows}{label},4,0.5\n")
+        assert len(table.frame) == 13
+        assert table.notes[0].startswith(f"row 13 begins with {label!r} and is kept")
 
     def test_a_mean_above_the_sums_is_left_out_too(self, tmp_path: Path) -> None:
         rows = "".join(f"u{n},{n}\n" for n in range(1500))
