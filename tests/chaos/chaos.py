@@ -87,8 +87,12 @@ class Chaos:
         command += ["--n-trials", str(self.trials), "--study-name", name, "--max-retries", "1000"]
         command += ["--studies-dir", str(self.folder), "--max-failures", "1000"]
         with open(self.folder / f"{name}.out", "ab") as output:
+            # What it says is written by another one, whose files a full disk does not limit.
+            writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=output)
+        assert writer.stdin is not None
+        with writer.stdin as said:
             parent = subprocess.Popen(
-                command, env=self.environment, stdout=output, stderr=output, cwd=self.folder
+                command, env=self.environment, stdout=said, stderr=said, cwd=self.folder
             )
         next_blow = time.monotonic() + self.chance.uniform(0.5, 2.5)
         while parent.poll() is None:
@@ -98,6 +102,7 @@ class Chaos:
             if not calm:
                 self._blow(name, journal, parent)
             next_blow = time.monotonic() + self.chance.uniform(0.1, 1.5)
+        writer.wait(30)
         return parent.returncode
 
     def _blow(self, name: str, journal: Path, parent: subprocess.Popen[bytes]) -> None:

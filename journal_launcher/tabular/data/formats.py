@@ -34,7 +34,22 @@ Reader = Callable[[str], float | None]
 _NO_VALUE = frozenset(
     (
         *("?", "\\n", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "**"),
-        *("(null)", "none", "missing", "unknown", "n.a.", "n.a", "n/a", "na", "n.d.", "nd"),
+        *(
+            "k.a.",
+            "k. a.",
+            "keine angabe",
+            "tbd",
+            "(null)",
+            "none",
+            "missing",
+            "unknown",
+            "n.a.",
+            "n.a",
+            "n/a",
+            "na",
+            "n.d.",
+            "nd",
+        ),
     )
 )
 """Marks of a missing value that are texts like any other among texts; in lower case."""

@@ -7,6 +7,7 @@ columns to read once more.
 import math
 import re
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ __all__ = [
     "are_shortened",
     "are_thousands",
     "begins_with_zero",
+    "has_commas",
     "matters",
     "may_matter",
     "seem_odd",
@@ -26,6 +28,8 @@ __all__ = [
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _BELOW = re.compile("[+-]?[0-9]{1,3}")
 _MONTH = re.compile(r"(0[1-9]|1[0-2])\.(19|20)[0-9]{2}")
+_COMMA = re.compile("[^,]*[0-9],([0-9]{1,2}|[0-9]{4,})[^,0-9]*")
+_FIRST = 100  # cells that show whether a column has commas
 _ROOM = re.compile("[0-9]{1,4}E[0-9]{1,2}")
 _SHORTENED = re.compile(r"[1-9]\.[0-9]{1,5}E\+1[0-9]", re.I)
 _ZERO_FIRST = re.compile(r"[+-]?0[0-9]+\.[0-9]*")
@@ -55,6 +59,12 @@ def seem_odd(cells: Iterable[str]) -> bool:
     marked = [cell.strip() for cell in cells if "." in cell or "e" in cell.lower()]
     kinds = (_THOUSANDS, _MONTH, _ROOM, _SHORTENED)
     return bool(marked) and any(all(map(kind.fullmatch, marked)) for kind in kinds)
+
+
+def has_commas(column: Any) -> bool:
+    """Whether the first cells of a frame's column are numbers with decimal commas."""
+    cells = column.dropna().iloc[:_FIRST] if column.dtype.kind == "O" else ()
+    return any(_COMMA.fullmatch(str(cell)) for cell in cells)
 
 
 def matters(labels: Collection[str], commas: bool) -> bool:

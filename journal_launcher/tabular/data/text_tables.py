@@ -35,7 +35,7 @@ from journal_launcher.tabular.data.frames import (
     are_plain_numbers,
     check_names,
 )
-from journal_launcher.tabular.data.spelling import matters, may_matter, seem_odd
+from journal_launcher.tabular.data.spelling import has_commas, matters, may_matter, seem_odd
 from journal_launcher.tabular.data.titles import lines_above, note_above, titles_above
 from journal_launcher.tabular.data.totals import as_table
 
@@ -49,7 +49,6 @@ _CHUNK = 1 << 20
 _SEPARATOR_LINE = re.compile(rb'(\xef\xbb\xbf)?"?sep=([\t;|,])"?\r?\n', re.I)  # Excel writes it
 _WRITTEN = re.compile(r"\s*[+-]?0[0-9]|\s*(true|false)\s*$", re.I)
 _ZERO_FIRST = (b",00", b",01")
-_COMMA = re.compile("[^,]*[0-9],([0-9]{1,2}|[0-9]{4,})[^,0-9]*")
 _ZERO_TABLE = bytes.maketrans(b"23456789\t;|\n", b"11111111,,,,")
 
 _Opener = Callable[[], IO[bytes]]
@@ -199,6 +198,8 @@ def _check_rows(file: IO[bytes], layout: _Layout) -> None:
                 cure = ""
                 if row == 1 and len(fields) > expected:
                     cure = f"; if line {layout.before + 1} is a title, remove it"
+                if row > 1 and len(fields) == 1 < expected:
+                    cure = f"; if line {line} is a remark below the table, remove it"
                 if row == 1 and len(fields) == expected + 1:
                     cure += "; if rows begin with their names, give that column a name, too"
                 raise ValueError(
@@ -297,7 +298,7 @@ def _typed(open_: _Opener, layout: _Layout, texts: Collection[str]) -> Any:
     frame = _parsed(open_, layout, range(len(layout.names)), dict.fromkeys(written, str))
     whole = [place for place in frame if _has_whole_numbers(frame[place])]
     zeros = bool(whole) and _has_zeros(open_, layout)
-    commas = layout.separator == ";" or any(_has_commas(frame[place]) for place in frame)
+    commas = layout.separator == ";" or any(has_commas(frame[place]) for place in frame)
     doubtful = [place for place in frame if _may_be_text(frame[place])]
     doubtful += [
         place
@@ -357,13 +358,6 @@ def _has_zeros(open_: _Opener, layout: _Layout) -> bool:
             if any(start in digits for start in _ZERO_FIRST):
                 return True
     return False
-
-
-def _has_commas(column: Any) -> bool:
-    """Whether its first cells are numbers with decimal commas."""
-    return column.dtype.kind == "O" and bool(
-        column.dropna().iloc[:_FEW].map(lambda cell: _COMMA.fullmatch(str(cell))).any()
-    )
 
 
 def _may_be_text(column: Any) -> bool:

@@ -16,6 +16,7 @@ from journal_launcher.tabular.data.frames import (
     is_plain_number,
     note_rows,
 )
+from journal_launcher.tabular.data.spelling import has_commas, matters
 
 __all__ = ["as_table"]
 
@@ -65,8 +66,11 @@ def as_table(
     table, footer = _drop_footer(inner)
     if len(table) < len(whole):
         out, table = whole.drop(table.index), table.copy()
+        commas = found.separator == ";" or any(has_commas(table[name]) for name in table.columns)
         for name in table.columns:
-            if name not in texts and out[name].notna().any():
+            if name in texts or not out[name].notna().any():
+                continue
+            if not matters({*map(str, table[name].dropna())}, commas):
                 table[name] = as_numbers(table[name])
     found = replace(
         found,
@@ -217,7 +221,7 @@ def _drop_footer(frame: Any) -> tuple[Any, list[str]]:
     below = 0
     while below < min(_FOOTER, len(frame) - 2) and _label(frame, len(frame) - 1 - below):
         below += 1
-    if not below and _sums_all_up(frame.iloc[:-1], frame.iloc[-1]):
+    if not below and len(frame) and _sums_all_up(frame.iloc[:-1], frame.iloc[-1]):
         row = frame.index[-1] + 1
         return frame.iloc[:-1], [f"row {row}, the sums of the rows above, is a footer: left out"]
     end = len(frame)

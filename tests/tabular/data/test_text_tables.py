@@ -390,6 +390,18 @@ class TestFooters:
         assert len(table.frame) == 13
         assert table.notes[0].startswith(f"row 13 begins with {label!r} and is kept")
 
+    @pytest.mark.parametrize(
+        "column", [["600", "1.200", "350", "2.100"], ["250.0", "008.45", "401.9", "3.5"]]
+    )
+    def test_digits_that_matter_stay_where_rows_are_left_out(
+        self, tmp_path: Path, column: list[str]
+    ) -> None:
+        rows = "".join(f"u{n};{cell};{n},25\n" for n, cell in enumerate(column))
+        table = read(tmp_path, f"name;n;price\n{rows}Summe;;7,00\n")
+        assert table.format.footer == 1 and table.frame["n"].tolist() == column
+        table = read(tmp_path, f"name;n;price\n{rows}name;n;price\n")
+        assert table.format.headers == 1 and table.frame["n"].tolist() == column
+
     def test_a_mean_above_the_sums_is_left_out_too(self, tmp_path: Path) -> None:
         rows = "".join(f"u{n},{n}\n" for n in range(1500))
         table = read(tmp_path, f"name,y\n{rows}Average,749.5\nTotal,1124250\n")
