@@ -283,6 +283,31 @@ def test_an_actor_without_a_place_waits_and_says_so(
     assert capfd.readouterr().err.count("an actor waits for 2 free GPUs; see: ray status\n") == 2
 
 
+def test_a_full_disk_under_its_log_is_not_the_end_of_a_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the worker says last has still to be carried."""
+    handlers, log = signal.getsignal(signal.SIGTERM), os.dup(2)
+    cluster = Cluster("a")
+    answers = iter([None, (b"", b"a traceback", False), (b"its last word", b"", True)])
+    monkeypatch.setattr(cluster, "get", lambda call, timeout=None: next(answers, None))
+    monkeypatch.setattr(ray_client, "connect", lambda address: cluster)
+    monkeypatch.setattr(ray_client, "_on", lambda node: {"on": node})
+    monkeypatch.setattr(ray_client, "_write", lambda *_: None)
+    ours, theirs = os.pipe()
+    try:
+        with open("/dev/full", "wb") as full:
+            os.dup2(full.fileno(), 2)
+        ray_client.carry("a:1", "true", 2, 0, ["a@a"], theirs)
+    finally:
+        os.dup2(log, 2)
+        os.close(log)
+        os.close(theirs)
+        signal.signal(signal.SIGTERM, handlers)
+    with open(ours, "rb") as said:
+        assert said.read() == b"its last word"
+
+
 def test_a_worker_moves_only_to_nodes_that_were_asked() -> None:
     def living(alive: str) -> str:
         return ray_client._living(Cluster(alive), ["a@a", "b@b"], "GPU")

@@ -270,7 +270,8 @@ def carry(address: str, script: str, gpus: int, cpus: int, nodes: list[str], out
         while not ended:
             said, complained, ended = ray.get(actor.read.remote(), timeout=_SILENT)
             _put(outgoing, said)
-            _put(2, complained)
+            with contextlib.suppress(OSError):  # of a log on a full disk; the worker goes on
+                _put(2, complained)
     except ray.exceptions.GetTimeoutError as error:
         raise ClusterError(f"the actor says nothing any more ({error})") from None
     except ray.exceptions.RayError as error:
@@ -294,7 +295,8 @@ def _put(descriptor: int, data: bytes) -> None:
 
 
 def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the disk may be full
+        os.write(2, f"{line}\n".encode())
 
 
 def main(what: str, address: str, script: str, *more: str) -> int:
