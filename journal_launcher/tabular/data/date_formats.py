@@ -54,7 +54,7 @@ _PARTS = {
     "nth": r"(?P<d>[0-9]{1,2})(st|nd|rd|th|\.|\.?º)?",
     "mon": r"(?P<mon>[^\W\d_]{3,10})\.?",
     "clock": r"(?P<H>[0-9]{1,3}):(?P<M>[0-9]{2})(:(?P<S>[0-9]{2}([.,][0-9]+)?))?"
-    r"( ?(?P<half>[ap])\.?m\.?| uhr)?",
+    r"( ?(?P<half>[ap])(\.?m\.?)?| uhr)?",
     "zone": r"( ?(?P<zone>[+-][0-9]{2}:?[0-9]{2}|(utc|gmt)[+-][0-9]{1,2}(:?[0-9]{2})?"
     # Java adds [Europe/Berlin], JavaScript (Central European Standard Time), Go UTC.
     rf"|{'|'.join(_ZONES)})(\[[a-z_/+-]+\]| \([^()]+\)| utc)?)?",

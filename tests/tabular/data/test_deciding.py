@@ -579,6 +579,9 @@ class TestDates:
         assert read("10.2023", "11.2023")[0] == "number"  # it may be anything
         assert read("01.2023", "13.2023")[0] == "number"
 
+    def test_half_days_of_one_letter(self) -> None:
+        assert read("3:24p", "12:05a") == ("date", "h:m", [55440, 300])
+
     @pytest.mark.parametrize("month", ["December", "Dezember", "dez", "dec", "décembre"])
     def test_december_begins_with_de_and_is_whole(self, month: str) -> None:
         kind, name, values = read(f"12 {month} 2023", "13 May 2023", "1 de enero de 2024")
