@@ -15,13 +15,13 @@ from journal_launcher.tabular.data.doubts import (
     doubt_blocks,
     doubt_codes,
     doubt_dates,
-    doubt_far,
     doubt_groups,
     doubt_orders,
     doubt_text,
     doubt_times,
     note_case,
 )
+from journal_launcher.tabular.data.far_values import doubt_far
 from journal_launcher.tabular.data.fits import as_spelled, fits_of, read_as
 from journal_launcher.tabular.data.settling import Open, settle
 

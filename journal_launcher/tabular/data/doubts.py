@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from journal_launcher.tabular.data.columns import Typed
-from journal_launcher.tabular.data.date_formats import DATE_FORMATS, MONTHS, seconds_of
+from journal_launcher.tabular.data.date_formats import DATE_FORMATS, MONTHS
 from journal_launcher.tabular.data.formats import is_mark, number_formats, number_of, reader_of
 from journal_launcher.tabular.data.spelling import are_rooms, are_shortened, begins_with_zero
 
@@ -21,7 +20,6 @@ __all__ = [
     "doubt_blocks",
     "doubt_codes",
     "doubt_dates",
-    "doubt_far",
     "doubt_groups",
     "doubt_orders",
     "doubt_text",
@@ -42,10 +40,6 @@ _FEW_UNITS = 5
 """More different things behind numbers are no units, but names of streets, say."""
 _FEW_LABELS = 50
 """More different texts may be ids, in which capitals count."""
-_OTHERS, _FAR = 5, 3.0
-"""A value is far away if so many others are near each other: so many times their widest gap."""
-_ROWS_OF_CODES = 10
-"""In so many rows fewer different values are enough, if they are 0, 1, 2, … as codes are."""
 _THREE_DIGITS = re.compile("(?<![0-9.,])[1-9][0-9]{0,2}[.,][0-9]{3}(?![0-9.,])")
 SEVERAL_WAYS = "its numbers are written in several ways, or have several units; write them alike"
 
@@ -117,11 +111,10 @@ def note_case(name: str, texts: Typed) -> tuple[str, ...]:
 
 def doubt_groups(name: str, texts: Typed, rows: Rows) -> str | None:
     """Whether each text stands in the first row of its group alone, as in cells once merged."""
-    first = np.flatnonzero(~texts.missing)
-    alone = len(first) > 2 and first[0] == 0 and bool((np.diff(first) > 1).all())
-    if not alone or len(first) > len(texts.labels):
+    first = _heads(texts)
+    if first is None or len(first) > len(texts.labels):
         return None
-    held = " and ".join(f"row {rows[place] + 1}" for place in first[:2])
+    held = _first_two(first, rows)
     return (
         f"column {name!r} has a text in the first row of each group alone, as in {held}: if it is "
         "that of the rows below too, as in merged cells, write it there"
@@ -133,13 +126,12 @@ def doubt_blocks(columns: dict[str, Typed], rows: Rows) -> dict[str, Typed]:
     two of them one below the other, and the first: the heads of blocks, as of vouchers."""
     alike: dict[bytes, list[str]] = {}
     for name, column in columns.items():
-        first = np.flatnonzero(~column.missing)
-        if len(first) > 2 and first[0] == 0 and (np.diff(first) > 1).all():
+        first = _heads(column)
+        if first is not None:
             alike.setdefault(first.tobytes(), []).append(name)
     for first_name, *others in alike.values():
         if others and any(columns[name].kind != "number" for name in (first_name, *others)):
-            first = np.flatnonzero(~columns[first_name].missing)
-            held = " and ".join(f"row {rows[place] + 1}" for place in first[:2])
+            held = _first_two(np.flatnonzero(~columns[first_name].missing), rows)
             doubt = (
                 f"columns {first_name!r} and {', '.join(map(repr, others[:3]))} have values in the "
                 f"first row of each group alone, as in {held}: if they are those of the rows below "
@@ -147,6 +139,17 @@ def doubt_blocks(columns: dict[str, Typed], rows: Rows) -> dict[str, Typed]:
             )
             columns = {**columns, first_name: columns[first_name].doubted(doubt)}
     return columns
+
+
+def _heads(column: Typed) -> Rows | None:
+    """The places of the values, if the first row has one and no two are one below the other."""
+    first = np.flatnonzero(~column.missing)
+    alone = len(first) > 2 and first[0] == 0 and bool((np.diff(first) > 1).all())
+    return first if alone else None
+
+
+def _first_two(places: Rows, rows: Rows) -> str:
+    return " and ".join(f"row {rows[place] + 1}" for place in places[:2])
 
 
 _NUMBER = r"[+-]?[0-9]+(?:[.,'][0-9]+)*"
@@ -295,95 +298,6 @@ def doubt_orders(name: str, texts: Typed, rows: Rows) -> str | None:
                 f"{texts.labels[months]!r}, with the month first; write them alike"
             )
     return None
-
-
-# --- values that may stand for none
-
-_NOTHING = {
-    *(-1.0, -8.0, -9.0, 32767.0, -32768.0, 65535.0, 6553.5, 2147483647.0, -2147483648.0),
-    *(3276.7, -3276.8, 327.67, 655.35, 1e20, -1e20),
-    *(-999.25, -127.0, -273.15),  # of well logs, and of thermometers that do not answer
-}
-_USUAL = 0.8  # in fewer rows than that others are no rule to which 0 is an exception
-_HUGE = 1e30  # what stands for nothing in files of grids
-_NO_DAYS = {
-    seconds_of(day)
-    for day in (
-        *("0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1970-01-01"),
-        *("2099-12-31", "2199-12-31", "2999-12-31", "3000-01-01", "9999-01-01", "9999-12-31"),
-    )
-}
-
-
-def doubt_far(name: str, column: Typed, rows: Rows) -> str | None:
-    """A value such as -999 or 1900-01-01 that is far away from all others of its column."""
-    if column.kind not in ("number", "date") or column.format == "h:m" or column.missing.all():
-        return None
-    ends = (np.nanmin(column.values), np.nanmax(column.values))
-    if column.kind == "number" and 0 in ends:
-        zero = _far_zero(name, column, rows)
-        if zero is not None:
-            return zero
-    if not any(_is_nothing(column.kind, value) for value in ends):
-        return None
-    known = np.unique(column.values[~column.missing])
-    nothing = np.array([_is_nothing(column.kind, value) for value in known])
-    others = known[~nothing]
-    codes = len(others) > 1 and others[0] >= 0 and others[-1] <= 10 and (np.diff(others) == 1).all()
-    codes = codes and np.count_nonzero(np.isin(column.values, others)) >= _ROWS_OF_CODES
-    if len(others) < _OTHERS and not codes:
-        return None
-    low, high, step = others[0], others[-1], _FAR * np.diff(others).max()
-    far = [value for value in known[nothing] if value < low - step or value > high + step]
-    if not far:
-        return None
-    held = [column.values == value for value in far]
-    found = ", ".join(
-        f"{_shown(column.kind, value)} in {np.count_nonzero(where):,} rows (as in row "
-        f"{rows[np.argmax(where)] + 1})"
-        for value, where in zip(far, held, strict=True)
-    ).replace(" 1 rows (as in row", " 1 row (row")
-    return (
-        f"column {name!r}: {found}, while all others are {_shown(column.kind, low)} to "
-        f"{_shown(column.kind, high)}; if that stands for a missing value, empty such cells"
-    )
-
-
-def _far_zero(name: str, column: Typed, rows: Rows) -> str | None:
-    """Of 0 beside years, say: so far from all others that these seem near each other."""
-    where, known = column.values == 0, np.abs(column.values[~column.missing])
-    others = known[known != 0]
-    if len(others) < _USUAL * len(known) or others.min() <= 2 * np.ptp(others):
-        return None
-    years = others.min() >= 1000 and bool((others % 1 == 0).all())
-    if len(np.unique(others)) < (2 if years else _OTHERS):
-        return None
-    return (
-        f"column {name!r}: 0 in {np.count_nonzero(where):,} rows (as in row "
-        f"{rows[np.argmax(where)] + 1}), while all others are {others.min():.15g} to "
-        f"{others.max():.15g}; if that stands for a missing value, empty such cells"
-    ).replace(" 1 rows (as in row", " 1 row (row")
-
-
-def _is_nothing(kind: str, value: float) -> bool:
-    if kind == "date":
-        return value // 86400 * 86400 in _NO_DAYS
-    digits = f"{abs(value):.15g}".replace(".", "")
-    if value % 1 == 0 and re.fullmatch(
-        "9+[78]", digits
-    ):  # beside 99: does not know, did not answer
-        return True
-    return (
-        value in _NOTHING
-        or abs(value) >= _HUGE
-        or (len(digits) > 1 and digits in (d * len(digits) for d in "789"))
-    )
-
-
-def _shown(kind: str, value: float) -> str:
-    if kind == "number":
-        return f"{value:.15g}"
-    return (datetime(1970, 1, 1) + timedelta(seconds=float(value))).date().isoformat()
 
 
 # --- texts among numbers
